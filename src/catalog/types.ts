@@ -1,0 +1,172 @@
+import type { schema } from '../db/index.ts';
+import type { DumpFileId, TorrentId } from '../lib/index.ts';
+
+export type Wiki = typeof schema.wikis.$inferSelect;
+export type DumpRun = typeof schema.dumpRuns.$inferSelect;
+export type Cycle = typeof schema.cycles.$inferSelect;
+export type CycleStatus = 'open' | 'sealed' | 'torrented' | 'seeding' | 'published';
+export type DumpStatus =
+  | 'pending'
+  | 'downloading'
+  | 'downloaded'
+  | 'uploading'
+  | 'uploaded'
+  | 'included'
+  | 'failed'
+  | 'quarantined'
+  | 'deleted';
+export type Verification = 'sha1' | 'md5' | 'sha256-upstream' | 'structure-only';
+
+/** One row of `dumps`, times in epoch ms. */
+export type DumpFile = Omit<typeof schema.dumps.$inferSelect, 'id' | 'ourStatus' | 'verification'> & {
+  id: DumpFileId;
+  ourStatus: DumpStatus;
+  verification: Verification | null;
+};
+
+/** One row of `torrents`; lists are parsed. */
+export type Torrent = Omit<typeof schema.torrents.$inferSelect, 'id' | 'trackers' | 'webseeds'> & {
+  id: TorrentId;
+  trackers: string[];
+  webseeds: string[];
+};
+
+/** What discovery knows of a wiki. */
+export interface WikiFacts {
+  wikiDbName: string;
+  project: string;
+  language: string;
+  url: string;
+  name: string;
+  isClosed: boolean;
+  isPrivate: boolean;
+  isFishbowl: boolean;
+}
+
+/** A configured dump type that a run does not give us, and why; ends up in STATUS. */
+export interface RunNotice {
+  dumpType: string;
+  reason: string;
+}
+
+/** A file that belongs to the expected set of a cycle. */
+export interface ExpectedFile {
+  dumpType: string;
+  filename: string;
+  isHistory: boolean;
+  sizeBytes: number;
+  upstreamMd5: string | null;
+  upstreamSha1: string | null;
+  wikimediaUrl: string;
+  wikimediaStatus: string;
+  /** Epoch ms, null when upstream names no time. */
+  wikimediaDate: number | null;
+}
+
+/** One look at one wiki's run. */
+export interface RunFacts {
+  wikiDbName: string;
+  cycleDate: string;
+  runDate: string;
+  status: 'absent' | 'in_progress' | 'finished';
+  notices: RunNotice[];
+  files: ExpectedFile[];
+  /** The status document as received; null when there was none. */
+  statusText: string | null;
+}
+
+/** What a download proved. */
+export interface DownloadFacts {
+  md5: string;
+  sha1: string;
+  sha256: string;
+  sizeBytes: number;
+  verification: Verification;
+  /** Relative to the data directory. */
+  localPath: string;
+  fetchedFromUrl: string;
+  /** SHA-1 of each piece of `pieceLength` bytes from the file's own start, 20 bytes each; the last one is short. */
+  pieceHashes: { pieceLength: number; sha1s: Buffer } | null;
+}
+
+/** A finished torrent, to be recorded. */
+export interface TorrentFacts {
+  name: string;
+  grouping: 'cycle' | 'wiki_run' | 'project' | 'language';
+  cycleDate: string;
+  isHistory: boolean;
+  infoHash: string;
+  magnetLink: string;
+  totalSizeBytes: number;
+  fileCount: number;
+  pieceLength: number;
+  pieceCount: number;
+  torrentFilePath: string;
+  contentPath: string;
+  trackers: string[];
+  webseeds: string[];
+  files: { dumpId: DumpFileId; pathInTorrent: string; sizeBytes: number }[];
+}
+
+/** Why an open cycle cannot be sealed yet; all zero and `isScanned` = settled. */
+export interface CycleProgress {
+  isScanned: boolean;
+  runsTotal: number;
+  runsUnfinished: number;
+  filesExpected: number;
+  filesSettled: number;
+  filesFailed: number;
+  filesHeld: number;
+  bytesExpected: number;
+  bytesHeld: number;
+}
+
+/**
+ * The ledger of wikis, cycles, dump runs, dump files and torrents; sole owner of those tables. Every method is synchronous
+ * and joins a running transaction. Writers name the move they make; a move that the state does not allow throws AssertionError.
+ */
+export interface Catalog {
+  /** Inserts and updates; a wiki that is no longer listed is marked vanished, never removed. */
+  recordWikis(list: readonly WikiFacts[]): { added: number; vanished: number };
+  /** Sorted by name. */
+  wikis(): Wiki[];
+
+  openCycle(cycle: { cycleDate: string; includesHistory: boolean; deadlineAt: number }): boolean;
+  cycle(cycleDate: string): Cycle | null;
+  /** Newest first. */
+  cycles(): Cycle[];
+  /** Marks that every wiki was looked at once. */
+  markScanned(cycleDate: string): void;
+  progress(cycleDate: string): CycleProgress;
+  /** Moves an open cycle to sealed when it is settled, or when `force` (deadline). True when it moved. */
+  sealIfSettled(cycleDate: string, options?: { force?: boolean }): boolean;
+  /** torrented, seeding and published follow in that order; repeating one is a no-op. */
+  advanceCycle(cycleDate: string, to: 'torrented' | 'seeding' | 'published'): void;
+
+  /** Records one look at a run; returns the ids of files that are new, or changed upstream before we took them. */
+  recordRun(facts: RunFacts): DumpFileId[];
+  runs(cycleDate: string): DumpRun[];
+  run(wikiDbName: string, runDate: string): DumpRun | null;
+
+  dumpFile(id: DumpFileId): DumpFile | null;
+  /** Sorted by wiki, then file name. */
+  dumpFiles(cycleDate: string): DumpFile[];
+  /** Sorted by wiki, then file name. */
+  dumpFilesByStatus(statuses: readonly DumpStatus[]): DumpFile[];
+  pieceHashes(id: DumpFileId): { pieceLength: number; sha1s: Buffer } | null;
+  markDownloading(id: DumpFileId): void;
+  recordDownloaded(id: DumpFileId, facts: DownloadFacts): void;
+  /** `failed`: no attempt can succeed; `quarantined`: it kept failing. */
+  recordNotDownloaded(id: DumpFileId, state: 'failed' | 'quarantined', message: string): void;
+  markUploading(id: DumpFileId): void;
+  recordUploaded(id: DumpFileId, facts: { iaIdentifier: string; iaUrl: string }): void;
+  recordNotUploaded(id: DumpFileId, message: string): void;
+
+  recordTorrent(facts: TorrentFacts): TorrentId;
+  torrent(id: TorrentId): Torrent | null;
+  /** Newest cycle first, then by name. */
+  torrents(): Torrent[];
+  torrentFiles(id: TorrentId): { dump: DumpFile; pathInTorrent: string; sizeBytes: number }[];
+  markSeeding(id: TorrentId): void;
+  markPublished(id: TorrentId, torrentUrl: string | null): void;
+}

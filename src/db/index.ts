@@ -1,0 +1,5 @@
+export * from './lock.ts';
+export * from './migrate.ts';
+export * from './open.ts';
+export * as schema from './schema/index.ts';
+export * from './system-state.ts';

@@ -1,0 +1,58 @@
+import { existsSync, mkdirSync, readFileSync, renameSync } from 'node:fs';
+import { dirname, join } from 'node:path';
+import { migrate } from 'drizzle-orm/better-sqlite3/migrator';
+import { UsageError } from '../lib/errors.ts';
+import type { Db } from './open.ts';
+
+const MIGRATIONS_DIR = join(import.meta.dirname, '..', '..', 'drizzle');
+
+/** What `migrateDb` did. */
+export interface MigrationResult {
+  from: number;
+  to: number;
+  /** Copy of the database as it was before; null when it was new or nothing was to do. */
+  backupPath: string | null;
+}
+
+/**
+ * Brings the schema up to this version: forward only, inside a transaction, after a copy of the old database
+ * to `backups/`. Repeating it does nothing.
+ * @throws UsageError when the database was written by a newer version
+ */
+export function migrateDb(db: Db, options: { dataDir: string; now: Date }): MigrationResult {
+  const known = knownMigrations();
+  const from = appliedMigrations(db);
+  if (from > known)
+    throw new UsageError(
+      `the database ${db.path} was written by a newer WikiSeed (schema ${from}, this version knows ${known})`,
+      'Install that version again, or restore a backup from before the upgrade.',
+    );
+  let backupPath: string | null = null;
+  if (from > 0 && from < known) {
+    const stamp = options.now.toISOString().replaceAll(/[:.]/g, '-');
+    backupPath = join(options.dataDir, 'backups', `before-migration-${from}-to-${known}-${stamp}.db`);
+    mkdirSync(dirname(backupPath), { recursive: true });
+    const temporary = `${backupPath}.tmp`;
+    db.sqlite.prepare('VACUUM INTO ?').run(temporary);
+    renameSync(temporary, backupPath);
+  }
+  if (from < known) migrate(db.orm, { migrationsFolder: MIGRATIONS_DIR });
+  return { from, to: known, backupPath };
+}
+
+/** True when a database file exists and its schema is the one this version knows. */
+export function isCurrent(db: Db): boolean {
+  return appliedMigrations(db) === knownMigrations();
+}
+
+function knownMigrations(): number {
+  const journalPath = join(MIGRATIONS_DIR, 'meta', '_journal.json');
+  if (!existsSync(journalPath)) throw new Error(`migrations are missing: ${journalPath}`);
+  return (JSON.parse(readFileSync(journalPath, 'utf8')) as { entries: unknown[] }).entries.length;
+}
+
+function appliedMigrations(db: Db): number {
+  const table = db.sqlite.prepare("SELECT 1 FROM sqlite_master WHERE name = '__drizzle_migrations'").get();
+  if (table === undefined) return 0;
+  return (db.sqlite.prepare('SELECT count(*) AS n FROM __drizzle_migrations').get() as { n: number }).n;
+}

@@ -1,0 +1,64 @@
+import { chmodSync, mkdirSync } from 'node:fs';
+import { dirname } from 'node:path';
+import Database from 'better-sqlite3';
+import { type BetterSQLite3Database, drizzle } from 'drizzle-orm/better-sqlite3';
+import * as schema from './schema/index.ts';
+
+/** drizzle over the tables of `schema/`; synchronous. */
+export type Orm = BetterSQLite3Database<typeof schema>;
+
+/** One open database. better-sqlite3 is synchronous: nothing may be awaited inside a transaction. */
+export interface Db {
+  readonly path: string;
+  /** For prepared statements on hot paths. */
+  readonly sqlite: Database.Database;
+  readonly orm: Orm;
+  /**
+   * Runs `work` in one immediate transaction and commits what it wrote; a throw rolls back and is passed on.
+   * Called inside a running transaction it joins that one.
+   */
+  transaction<T>(work: () => T): T;
+  close(): void;
+}
+
+/** 20,000 KiB of page cache for each connection. */
+const CACHE_KIB = 20_000;
+
+/**
+ * Opens `<data_dir>/db/jobs.db` with the settings of design section 6. SQLite is not behind a port: tests use the real one.
+ * @param mode `readonly` for commands that look at the database of a running daemon; throws `SQLITE_CANTOPEN` when it is not there
+ */
+export function openDb(path: string, mode: 'readwrite' | 'readonly' = 'readwrite'): Db {
+  if (mode === 'readwrite') mkdirSync(dirname(path), { recursive: true, mode: 0o700 });
+  const sqlite = new Database(path, { readonly: mode === 'readonly', timeout: 5000 });
+  if (mode === 'readwrite') {
+    sqlite.pragma('journal_mode = WAL');
+    sqlite.pragma('synchronous = NORMAL');
+    chmodSync(path, 0o600);
+  }
+  sqlite.pragma('foreign_keys = ON');
+  sqlite.pragma(`cache_size = -${CACHE_KIB}`);
+  sqlite.pragma('temp_store = MEMORY');
+  const orm = drizzle(sqlite, { schema });
+  const begin = sqlite.prepare('BEGIN IMMEDIATE');
+  const commit = sqlite.prepare('COMMIT');
+  const rollback = sqlite.prepare('ROLLBACK');
+  return {
+    path,
+    sqlite,
+    orm,
+    transaction(work) {
+      if (sqlite.inTransaction) return work();
+      begin.run();
+      try {
+        const result = work();
+        commit.run();
+        return result;
+      } catch (error) {
+        if (sqlite.inTransaction) rollback.run();
+        throw error;
+      }
+    },
+    close: () => sqlite.close(),
+  };
+}

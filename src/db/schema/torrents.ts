@@ -1,0 +1,98 @@
+import { sql } from 'drizzle-orm';
+import { check, index, integer, sqliteTable, text, unique } from 'drizzle-orm/sqlite-core';
+import { dumps } from './dumps.ts';
+
+/** Torrents we made. Owner: catalog. */
+export const torrents = sqliteTable(
+  'torrents',
+  {
+    id: integer().primaryKey({ autoIncrement: true }),
+    /** Name in the info dictionary and of the folder: `wikimedia-dumps-2026-11-20`. */
+    name: text().notNull(),
+    grouping: text().notNull(),
+    cycleDate: text('cycle_date').notNull(),
+    isHistory: integer('is_history', { mode: 'boolean' }).notNull().default(false),
+    /** 40 lower-case hex digits. */
+    infoHash: text('info_hash').notNull().unique(),
+    magnetLink: text('magnet_link').notNull(),
+    totalSizeBytes: integer('total_size_bytes').notNull(),
+    fileCount: integer('file_count').notNull(),
+    pieceLength: integer('piece_length').notNull(),
+    pieceCount: integer('piece_count').notNull(),
+    /** Relative to the data directory. */
+    torrentFilePath: text('torrent_file_path').notNull(),
+    /** Folder that holds the folder `name`, relative to the data directory. */
+    contentPath: text('content_path').notNull(),
+    torrentUrl: text('torrent_url'),
+    trackers: text().notNull().default('[]'),
+    webseeds: text().notNull().default('[]'),
+    seedingSince: integer('seeding_since'),
+    publishedAt: integer('published_at'),
+    createdAt: integer('created_at').notNull(),
+  },
+  (t) => [
+    unique('torrents_identity').on(t.name, t.cycleDate),
+    index('idx_torrents_cycle').on(t.cycleDate),
+    check('torrents_grouping', sql`${t.grouping} IN ('cycle','wiki_run','project','language')`),
+    check('torrents_info_hash', sql`length(${t.infoHash}) = 40`),
+  ],
+);
+
+/** Which dump files a torrent carries. Owner: catalog. */
+export const torrentFiles = sqliteTable(
+  'torrent_files',
+  {
+    id: integer().primaryKey({ autoIncrement: true }),
+    torrentId: integer('torrent_id')
+      .notNull()
+      .references(() => torrents.id, { onDelete: 'cascade' }),
+    dumpId: integer('dump_id')
+      .notNull()
+      .references(() => dumps.id, { onDelete: 'cascade' }),
+    pathInTorrent: text('path_in_torrent').notNull(),
+    sizeBytes: integer('size_bytes').notNull(),
+  },
+  (t) => [
+    unique('torrent_files_identity').on(t.torrentId, t.dumpId),
+    index('idx_torrent_files_dump').on(t.dumpId),
+  ],
+);
+
+/** Swarm numbers over time; null means unknown, never zero. Owner: seeding. */
+export const torrentStats = sqliteTable(
+  'torrent_stats',
+  {
+    id: integer().primaryKey({ autoIncrement: true }),
+    torrentId: integer('torrent_id')
+      .notNull()
+      .references(() => torrents.id, { onDelete: 'cascade' }),
+    seeders: integer(),
+    leechers: integer(),
+    completed: integer(),
+    uploadedBytes: integer('uploaded_bytes'),
+    source: text().notNull(),
+    recordedAt: integer('recorded_at').notNull(),
+  },
+  (t) => [index('idx_torrent_stats_torrent').on(t.torrentId, t.recordedAt)],
+);
+
+/** One row for each torrent or manifest and target. `subject` is the infohash, or `manifest`. Owner: publishing. */
+export const shares = sqliteTable(
+  'shares',
+  {
+    id: integer().primaryKey({ autoIncrement: true }),
+    subject: text().notNull(),
+    platform: text().notNull(),
+    platformUrl: text('platform_url'),
+    status: text().notNull().default('pending'),
+    /** SHA-256 of what was published, to skip publishing the same again. */
+    contentSha256: text('content_sha256'),
+    uploadedAt: integer('uploaded_at'),
+    lastCheckedAt: integer('last_checked_at'),
+    note: text(),
+  },
+  (t) => [
+    unique('shares_identity').on(t.subject, t.platform),
+    check('shares_status', sql`${t.status} IN ('pending','uploading','active','skipped','failed')`),
+  ],
+);

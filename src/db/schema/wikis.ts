@@ -1,0 +1,26 @@
+import { sql } from 'drizzle-orm';
+import { check, index, integer, sqliteTable, text } from 'drizzle-orm/sqlite-core';
+
+/** Every wiki the site matrix ever named; a vanished one stays, marked, and stays protected. Owner: catalog. */
+export const wikis = sqliteTable(
+  'wikis',
+  {
+    id: integer().primaryKey({ autoIncrement: true }),
+    wikiDbName: text('wiki_db_name').notNull().unique(),
+    project: text().notNull(),
+    language: text().notNull(),
+    url: text().notNull(),
+    name: text().notNull().default(''),
+    isClosed: integer('is_closed', { mode: 'boolean' }).notNull().default(false),
+    isPrivate: integer('is_private', { mode: 'boolean' }).notNull().default(false),
+    isFishbowl: integer('is_fishbowl', { mode: 'boolean' }).notNull().default(false),
+    /** Epoch ms when it was first missing from the site matrix; null = listed. */
+    vanishedAt: integer('vanished_at'),
+    discoveredAt: integer('discovered_at').notNull(),
+    lastSeenAt: integer('last_seen_at').notNull(),
+  },
+  (t) => [
+    index('idx_wikis_project_lang').on(t.project, t.language),
+    check('wikis_db_name', sql`length(${t.wikiDbName}) BETWEEN 1 AND 64`),
+  ],
+);

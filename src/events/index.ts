@@ -1,0 +1,65 @@
+import type { Log } from '../ports/index.ts';
+
+/** What happened to a job, in numbers and ids. */
+export interface JobEvent {
+  jobId: number;
+  jobType: string;
+  attempt: number;
+  dumpId: number | null;
+  cycleDate: string | null;
+}
+
+/**
+ * Every event of the house. Keys are `noun:verb`, past tense. Payloads carry ids and numbers, never live objects.
+ * Losing any of them loses no work: the tables are the truth.
+ */
+export interface EventMap {
+  /** New or re-opened pending jobs of that type; pools wake up. `dueAt` is epoch ms. */
+  'job:enqueued': { jobType: string; count: number; dueAt: number };
+  'job:started': JobEvent;
+  /** At most a few times a second for each job. Null = unknown. */
+  'job:progress': JobEvent & { doneBytes: number; totalBytes: number | null; bytesPerSecond: number | null; label: string | null };
+  'job:completed': JobEvent & { durationMs: number };
+  /** One attempt went wrong; the job is pending again unless `isFinal`. */
+  'job:attemptFailed': JobEvent & { code: string; message: string; isFinal: boolean; nextAttemptAt: number | null };
+  /** A target stopped; its job types are not claimed until `until`. */
+  'target:halted': { target: string; code: string; message: string; hint: string | null; until: number };
+  'target:resumed': { target: string };
+  'dumpFile:downloaded': { dumpId: number; sizeBytes: number };
+  'dumpFile:uploaded': { dumpId: number };
+  'cycle:opened': { cycleDate: string };
+  'cycle:sealed': { cycleDate: string };
+  'cycle:published': { cycleDate: string };
+}
+
+export type EventName = keyof EventMap;
+
+/** Observers after the commit: status page, progress bars, alerts, waking pools. */
+export interface Bus {
+  /** Returns a function that removes the listener. */
+  on<K extends EventName>(name: K, listener: (event: EventMap[K]) => void): () => void;
+  /** Calls every listener at once; one that throws is logged as its own bug and never disturbs the sender. */
+  emit<K extends EventName>(name: K, event: EventMap[K]): void;
+}
+
+/** An in-process bus. */
+export function createBus(deps: { log: Log }): Bus {
+  const listeners = new Map<EventName, Set<(event: never) => void>>();
+  return {
+    on(name, listener) {
+      const set = listeners.get(name) ?? new Set();
+      listeners.set(name, set);
+      set.add(listener as (event: never) => void);
+      return () => set.delete(listener as (event: never) => void);
+    },
+    emit(name, event) {
+      for (const listener of [...(listeners.get(name) ?? [])]) {
+        try {
+          listener(event as never);
+        } catch (error) {
+          deps.log.error({ room: 'events', event: name, err: error }, 'an event listener threw');
+        }
+      }
+    },
+  };
+}

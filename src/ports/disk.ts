@@ -1,0 +1,156 @@
+import { constants } from 'node:fs';
+import * as fs from 'node:fs/promises';
+import { dirname } from 'node:path';
+
+/** What the rooms know of a file. */
+export interface FileFacts {
+  sizeBytes: number;
+  /** Milliseconds, as the file system reports it. */
+  mtimeMs: number;
+  /** Names that share the bytes; 1 means removing this name frees them. */
+  linkCount: number;
+  inode: number;
+  isDirectory: boolean;
+}
+
+/** An open file. `write` completes only when all bytes are taken by the operating system. */
+export interface DiskFile {
+  write(data: Uint8Array, position: number): Promise<void>;
+  /** Fewer bytes than asked means end of file. */
+  read(target: Uint8Array, position: number): Promise<number>;
+  truncate(sizeBytes: number): Promise<void>;
+  /** Returns once the bytes are on stable storage. */
+  sync(): Promise<void>;
+  close(): Promise<void>;
+}
+
+/** The local file system. Every path is absolute; errors carry Node's `code` (`ENOENT`, `ENOSPC`, `EACCES`). */
+export interface Disk {
+  /** null when there is nothing of that name. */
+  stat(path: string): Promise<FileFacts | null>;
+  /** Names in a folder, sorted; empty when the folder does not exist. */
+  list(path: string): Promise<string[]>;
+  /** Creates parents as needed. */
+  makeDirectory(path: string): Promise<void>;
+  /** `write` creates or keeps the file, `create` truncates it, `read` needs it there. */
+  open(path: string, mode: 'read' | 'write' | 'create'): Promise<DiskFile>;
+  readText(path: string): Promise<string | null>;
+  rename(from: string, to: string): Promise<void>;
+  /** Hard link; replaces nothing: `EEXIST` when `to` is there. */
+  link(from: string, to: string): Promise<void>;
+  /** Not there is fine. */
+  remove(path: string): Promise<void>;
+  /** Folder and all below it; not there is fine. */
+  removeTree(path: string): Promise<void>;
+  chmod(path: string, mode: number): Promise<void>;
+  /** Makes renames in that folder durable. */
+  syncDirectory(path: string): Promise<void>;
+  /** Bytes an ordinary user may still write, and the size of the file system that holds `path`. */
+  space(path: string): Promise<{ freeBytes: number; totalBytes: number }>;
+  isWritable(path: string): Promise<boolean>;
+}
+
+function isMissing(error: unknown): boolean {
+  return error instanceof Error && 'code' in error && (error.code === 'ENOENT' || error.code === 'ENOTDIR');
+}
+
+async function openFile(path: string, mode: 'read' | 'write' | 'create'): Promise<DiskFile> {
+  const flags = { read: 'r', write: constants.O_RDWR | constants.O_CREAT, create: 'w+' }[mode];
+  const handle = await fs.open(path, flags, 0o644);
+  return {
+    async write(data, position) {
+      let done = 0;
+      while (done < data.length) {
+        const { bytesWritten } = await handle.write(data, done, data.length - done, position + done);
+        done += bytesWritten;
+      }
+    },
+    read: async (target, position) => (await handle.read(target, 0, target.length, position)).bytesRead,
+    truncate: (sizeBytes) => handle.truncate(sizeBytes),
+    sync: () => handle.sync(),
+    close: () => handle.close(),
+  };
+}
+
+/** The real file system. */
+export function createNodeDisk(): Disk {
+  return {
+    async stat(path) {
+      try {
+        const s = await fs.stat(path);
+        return {
+          sizeBytes: s.size,
+          mtimeMs: s.mtimeMs,
+          linkCount: s.nlink,
+          inode: s.ino,
+          isDirectory: s.isDirectory(),
+        };
+      } catch (error) {
+        if (isMissing(error)) return null;
+        throw error;
+      }
+    },
+    async list(path) {
+      try {
+        return (await fs.readdir(path)).sort();
+      } catch (error) {
+        if (isMissing(error)) return [];
+        throw error;
+      }
+    },
+    makeDirectory: async (path) => void (await fs.mkdir(path, { recursive: true })),
+    open: openFile,
+    async readText(path) {
+      try {
+        return await fs.readFile(path, 'utf8');
+      } catch (error) {
+        if (isMissing(error)) return null;
+        throw error;
+      }
+    },
+    rename: (from, to) => fs.rename(from, to),
+    link: (from, to) => fs.link(from, to),
+    remove: (path) => fs.rm(path, { force: true }),
+    removeTree: (path) => fs.rm(path, { force: true, recursive: true }),
+    chmod: (path, mode) => fs.chmod(path, mode),
+    async syncDirectory(path) {
+      const handle = await fs.open(path, 'r');
+      try {
+        await handle.sync();
+      } finally {
+        await handle.close();
+      }
+    },
+    async space(path) {
+      const s = await fs.statfs(path);
+      return { freeBytes: s.bavail * s.bsize, totalBytes: s.blocks * s.bsize };
+    },
+    async isWritable(path) {
+      try {
+        await fs.access(path, constants.W_OK | constants.X_OK);
+        return true;
+      } catch {
+        return false;
+      }
+    },
+  };
+}
+
+/**
+ * Writes a small file so that readers see the old or the new content, never a part: temporary name in the same folder,
+ * fsync, rename, fsync of the folder.
+ */
+export async function writeAtomically(disk: Disk, path: string, content: string | Uint8Array): Promise<void> {
+  const folder = dirname(path);
+  await disk.makeDirectory(folder);
+  const temporary = `${path}.tmp`;
+  const file = await disk.open(temporary, 'create');
+  try {
+    await file.write(typeof content === 'string' ? new TextEncoder().encode(content) : content, 0);
+    await file.sync();
+  } finally {
+    await file.close();
+  }
+  await disk.rename(temporary, path);
+  await disk.syncDirectory(folder);
+}

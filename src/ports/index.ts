@@ -1,0 +1,6 @@
+export * from './clock.ts';
+export * from './disk.ts';
+export * from './http.ts';
+export * from './log.ts';
+export * from './object-store.ts';
+export * from './random.ts';

@@ -1,0 +1,18 @@
+/** Facts of one stored object. */
+export interface ObjectFacts {
+  sizeBytes: number;
+  /** Hex SHA-256 that we stored with it; null when absent. */
+  sha256: string | null;
+}
+
+/** A bucket. Reads and writes may be repeated; errors arrive classified. */
+export interface ObjectStore {
+  /** null when there is no object of that key. */
+  head(key: string): Promise<ObjectFacts | null>;
+  put(
+    key: string,
+    content: Uint8Array,
+    facts: { contentType: string; cacheControl: string; sha256: string },
+  ): Promise<void>;
+  get(key: string): Promise<Uint8Array | null>;
+}
