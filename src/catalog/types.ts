@@ -164,6 +164,8 @@ export interface Catalog {
 
   recordTorrent(facts: TorrentFacts): TorrentId;
   torrent(id: TorrentId): Torrent | null;
+  torrentByInfoHash(infoHash: string): Torrent | null;
+  torrentsOfCycle(cycleDate: string): Torrent[];
   /** Newest cycle first, then by name. */
   torrents(): Torrent[];
   torrentFiles(id: TorrentId): { dump: DumpFile; pathInTorrent: string; sizeBytes: number }[];

@@ -18,5 +18,7 @@ export function isLoopbackUrl(text: string): boolean {
 /** Whether an address would travel unencrypted to another machine. */
 export function isPlainAndRemote(text: string): boolean {
   const url = URL.parse(text);
-  return url !== null && (url.protocol === 'http:' || url.protocol === 'ws:') && !isLoopbackHost(url.hostname);
+  return (
+    url !== null && (url.protocol === 'http:' || url.protocol === 'ws:') && !isLoopbackHost(url.hostname)
+  );
 }

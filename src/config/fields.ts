@@ -76,7 +76,8 @@ export function section<F extends Fields>(fields: F): Section<Named<F>> {
 
 function mapWanted(issue: { code?: string; input?: unknown }): string | undefined {
   if (issue.code !== 'invalid_type') return undefined;
-  const found = Array.isArray(issue.input) ? 'a list' : `the single value ${JSON.stringify(issue.input)}`;
+  // The value itself is not repeated: what stands in the wrong place may well be a secret.
+  const found = Array.isArray(issue.input) ? 'a list' : 'a single value';
   return `must be a group of keys, one "key: value" a line, but is ${found}.`;
 }
 
@@ -98,4 +99,17 @@ export function fieldAt(top: Section, path: readonly PropertyKey[]): Field | nul
     current = found?.section ?? null;
   }
   return found;
+}
+
+/** The part of a path that names a declared key: `download.mirrors[1]` lies in `download.mirrors`. */
+export function fieldPathOf(top: Section, path: readonly PropertyKey[]): readonly PropertyKey[] {
+  for (let length = path.length; length > 0; length -= 1) {
+    if (fieldAt(top, path.slice(0, length)) !== null) return path.slice(0, length);
+  }
+  return path;
+}
+
+/** The default of a key as it would be written in the file. */
+export function defaultText(key: Field): string {
+  return typeof key.fallback === 'string' ? key.fallback || '""' : JSON.stringify(key.fallback);
 }

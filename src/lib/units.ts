@@ -97,7 +97,8 @@ function parseSizeFrom(value: string | number, noun: string, wanted: string, sho
   const [, digits = '', unit = ''] = match;
   if (unit === '' && !digits.includes('.')) return whole(Number(digits), shown);
   const factor = SIZE_UNITS[unit];
-  if (factor === undefined) throw new UnitError(`${quote(shown)} is not ${noun}: ${unknownUnit(unit, wanted)}`);
+  if (factor === undefined)
+    throw new UnitError(`${quote(shown)} is not ${noun}: ${unknownUnit(unit, wanted)}`);
   return whole(Number(digits) * factor, shown);
 }
 

@@ -107,8 +107,8 @@ export interface JobHandler<I, O> {
   readonly jobType: JobType<I, O>;
   /** The outside work; may take hours, must be safe to repeat from any point, returns facts. */
   run(input: I, context: JobContext): Promise<O>;
-  /** Writes the facts; synchronous, inside the completing transaction. */
-  record?(input: I, output: O): void;
+  /** Writes the facts; synchronous, inside the completing transaction. What it returns is handed to the follow-ups. */
+  record?(input: I, output: O): unknown;
   /** The job failed for good; synchronous, inside the failing transaction. */
   recordFailure?(input: I, error: unknown): void;
   /** What to keep in `jobs.result`; default: the output. For outputs too large to keep. */

@@ -1,5 +1,5 @@
 import { spawn } from 'node:child_process';
-import { mkdtemp, readFile, rm, access, constants } from 'node:fs/promises';
+import { access, constants, mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { delimiter, join } from 'node:path';
 import { crc32 } from 'node:zlib';
@@ -32,33 +32,63 @@ const SIGNATURE_HEADER_BYTES = 32;
 const DICTIONARY_PROPERTY = 26;
 
 /**
- * Compresses a text with the 7-Zip program and cuts the LZMA2 data out of the archive it makes.
+ * Compresses texts with the 7-Zip program, all in one start of it, and cuts the LZMA2 data out of its archive.
  * The program's own container is not used, because it carries names and times that differ between its versions.
+ * @returns one run per text, in the order given
  */
-export async function compressLzma2(program: string, text: Buffer): Promise<Lzma2Run> {
+export async function compressLzma2(program: string, texts: readonly Buffer[]): Promise<Lzma2Run[]> {
+  if (texts.length === 0) return [];
   const folder = await mkdtemp(join(tmpdir(), 'wikiseed-7z-'));
   try {
-    const archive = join(folder, 'out.7z');
-    // One thread and a fixed method: the same text must give the same bytes on every machine.
-    const method = ['-m0=lzma2', '-mx=5', '-mmt=1', '-md=1m', '-mhc=off', '-mtm=off'];
-    await feed(program, ['a', '-bd', ...method, '-sitext', archive], text);
-    const data = await readFile(archive);
-    const packedBytes = Number(data.readBigUInt64LE(12));
-    // The last byte is the end mark of the LZMA2 stream.
-    return { packed: data.subarray(SIGNATURE_HEADER_BYTES, SIGNATURE_HEADER_BYTES + packedBytes - 1), text };
+    const names = texts.map((_, i) => String(i).padStart(6, '0'));
+    await Promise.all(names.map((name, i) => writeFile(join(folder, name), texts[i] as Buffer)));
+    await writeFile(join(folder, 'list'), names.join('\n'));
+    // One thread and a fixed method give the same bytes on every machine; -ms=off keeps the texts independent.
+    const method = ['-m0=lzma2', '-mx=1', '-md=1m', '-mmt=1', '-mhc=off', '-mf=off', '-ms=off'];
+    await run(program, ['a', '-bd', '-t7z', ...method, 'out.7z', '@list'], folder);
+    const data = await readFile(join(folder, 'out.7z'));
+    const sizes = packedSizes(data);
+    if (sizes.length !== texts.length) throw new Error('7-Zip did not keep the texts apart');
+    let at = SIGNATURE_HEADER_BYTES;
+    return sizes.map((size, i) => {
+      // The last byte is the end mark of the LZMA2 stream.
+      const packed = Buffer.from(data.subarray(at, at + size - 1));
+      at += size;
+      return { packed, text: texts[i] as Buffer };
+    });
   } finally {
     await rm(folder, { recursive: true, force: true });
   }
 }
 
-function feed(program: string, args: string[], input: Buffer): Promise<void> {
+function run(program: string, args: string[], cwd: string): Promise<void> {
   return new Promise((resolve, reject) => {
-    const child = spawn(program, args, { stdio: ['pipe', 'ignore', 'ignore'] });
+    const child = spawn(program, args, { cwd, stdio: 'ignore' });
     child.once('error', reject);
     child.once('close', (code) => (code === 0 ? resolve() : reject(new Error(`${program} ended with ${code}`))));
-    child.stdin.on('error', reject);
-    child.stdin.end(input);
   });
+}
+
+/** Reads the sizes of the packed streams from the start of an uncompressed header database. */
+function packedSizes(data: Buffer): number[] {
+  let at = SIGNATURE_HEADER_BYTES + Number(data.readBigUInt64LE(12));
+  const byte = (): number => data[at++] as number;
+  const number = (): number => {
+    const first = byte();
+    let value = 0;
+    for (let i = 0, mask = 0x80; i < 8; i += 1, mask >>= 1) {
+      if ((first & mask) === 0) return value + (first & (mask - 1)) * 2 ** (8 * i);
+      value += byte() * 2 ** (8 * i);
+    }
+    return value;
+  };
+  const expect = (id: number): void => {
+    if (byte() !== id) throw new Error('7-Zip wrote an unexpected header');
+  };
+  for (const id of [0x01, 0x04, 0x06, 0x00]) expect(id);
+  const count = number();
+  expect(0x09);
+  return Array.from({ length: count }, number);
 }
 
 /** Wraps a text in uncompressed LZMA2 chunks of at most 64 KiB; the first one resets the dictionary. */

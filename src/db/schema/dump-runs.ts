@@ -11,7 +11,7 @@ export const dumpRuns = sqliteTable(
     /** The date as upstream writes it: `YYYYMMDD` for classic runs. */
     runDate: text('run_date').notNull(),
     cycleDate: text('cycle_date').notNull(),
-    /** absent: upstream offers no such run (yet); in_progress: some job is not settled; finished: every job is done, failed or skipped. */
+    /** absent: upstream has no such run and will not; in_progress: not begun, or some job is not settled; finished: every job is done, failed or skipped. */
     status: text().notNull(),
     /** JSON list `[{dumpType, reason}]` of configured types that the run does not give us. */
     notices: text().notNull().default('[]'),

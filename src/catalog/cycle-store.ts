@@ -1,0 +1,94 @@
+import { desc, eq } from 'drizzle-orm';
+import { type Db, schema } from '../db/index.ts';
+import { assert } from '../lib/index.ts';
+import type { Clock } from '../ports/index.ts';
+import type { Catalog, CycleProgress, CycleStatus } from './types.ts';
+
+const { cycles } = schema;
+
+/** The order a cycle moves through; see docs/state-machine.md. */
+const ORDER: readonly CycleStatus[] = ['open', 'sealed', 'torrented', 'seeding', 'published'];
+
+/** Everything on the `cycles` table, and the counts that decide about it. */
+export function createCycleStore({
+  db,
+  clock,
+}: {
+  db: Db;
+  clock: Clock;
+}): Pick<
+  Catalog,
+  'openCycle' | 'cycle' | 'cycles' | 'markScanned' | 'progress' | 'sealIfSettled' | 'advanceCycle'
+> {
+  const unsettledFile = db.sqlite.prepare<[string]>(
+    `SELECT 1 FROM dumps WHERE cycle_date = ? AND our_status IN ('pending', 'downloading') LIMIT 1`,
+  );
+  const unfinishedRun = db.sqlite.prepare<[string]>(
+    `SELECT 1 FROM dump_runs WHERE cycle_date = ? AND status = 'in_progress' LIMIT 1`,
+  );
+  const runCounts = db.sqlite.prepare<[string], { runsTotal: number; runsUnfinished: number }>(
+    `SELECT count(*) AS runsTotal, coalesce(sum(status = 'in_progress'), 0) AS runsUnfinished
+       FROM dump_runs WHERE cycle_date = ?`,
+  );
+  const fileCounts = db.sqlite.prepare<[string], Omit<CycleProgress, 'isScanned' | 'runsTotal' | 'runsUnfinished'>>(
+    `SELECT count(*) AS filesExpected,
+            coalesce(sum(our_status NOT IN ('pending', 'downloading')), 0) AS filesSettled,
+            coalesce(sum(our_status IN ('failed', 'quarantined')), 0) AS filesFailed,
+            coalesce(sum(our_status IN ('downloaded', 'uploading', 'uploaded', 'included')), 0) AS filesHeld,
+            coalesce(sum(size_bytes), 0) AS bytesExpected,
+            coalesce(sum(iif(our_status IN ('downloaded', 'uploading', 'uploaded', 'included'), size_bytes, 0)), 0) AS bytesHeld
+       FROM dumps WHERE cycle_date = ?`,
+  );
+  const cycle: Catalog['cycle'] = (cycleDate) =>
+    db.orm.select().from(cycles).where(eq(cycles.cycleDate, cycleDate)).get() ?? null;
+
+  return {
+    cycle,
+    openCycle(facts) {
+      const result = db.orm
+        .insert(cycles)
+        .values({ ...facts, openedAt: clock.now() })
+        .onConflictDoNothing()
+        .run();
+      return result.changes === 1;
+    },
+    cycles: () => db.orm.select().from(cycles).orderBy(desc(cycles.cycleDate)).all(),
+    markScanned(cycleDate) {
+      const row = cycle(cycleDate);
+      if (row === null || row.scannedAt !== null) return;
+      db.orm.update(cycles).set({ scannedAt: clock.now() }).where(eq(cycles.cycleDate, cycleDate)).run();
+    },
+    progress(cycleDate) {
+      const runs = runCounts.get(cycleDate);
+      const files = fileCounts.get(cycleDate);
+      assert(runs !== undefined && files !== undefined, 'an aggregate always has one row');
+      return { isScanned: cycle(cycleDate)?.scannedAt != null, ...runs, ...files };
+    },
+    sealIfSettled(cycleDate, options = {}) {
+      const row = cycle(cycleDate);
+      if (row === null || row.status !== 'open') return false;
+      const isSettled =
+        row.scannedAt !== null &&
+        unfinishedRun.get(cycleDate) === undefined &&
+        unsettledFile.get(cycleDate) === undefined;
+      if (!isSettled && options.force !== true) return false;
+      db.orm.update(cycles).set({ status: 'sealed', sealedAt: clock.now() }).where(eq(cycles.cycleDate, cycleDate)).run();
+      return true;
+    },
+    advanceCycle(cycleDate, to) {
+      const row = cycle(cycleDate);
+      assert(row !== null, `cycle ${cycleDate} is not known`);
+      const have = ORDER.indexOf(row.status as CycleStatus);
+      const want = ORDER.indexOf(to);
+      if (have >= want) return;
+      assert(have === want - 1, `cycle ${cycleDate} cannot go from ${row.status} to ${to}`);
+      const now = clock.now();
+      const at = { torrented: { torrentedAt: now }, seeding: { seedingAt: now }, published: { publishedAt: now } }[to];
+      db.orm
+        .update(cycles)
+        .set({ status: to, ...at })
+        .where(eq(cycles.cycleDate, cycleDate))
+        .run();
+    },
+  };
+}

@@ -1,0 +1,100 @@
+import { and, asc, desc, eq, inArray } from 'drizzle-orm';
+import { type Db, schema } from '../db/index.ts';
+import { TorrentId } from '../lib/index.ts';
+import type { Clock } from '../ports/index.ts';
+import type { Catalog, DumpFile, Torrent } from './types.ts';
+
+const { torrents, torrentFiles, dumps } = schema;
+
+type TorrentStore = Pick<
+  Catalog,
+  | 'recordTorrent'
+  | 'torrent'
+  | 'torrentByInfoHash'
+  | 'torrentsOfCycle'
+  | 'torrents'
+  | 'torrentFiles'
+  | 'markSeeding'
+  | 'markPublished'
+>;
+
+function fromRow(row: typeof torrents.$inferSelect | undefined): Torrent | null {
+  if (row === undefined) return null;
+  return {
+    ...row,
+    id: TorrentId.parse(row.id),
+    trackers: JSON.parse(row.trackers) as string[],
+    webseeds: JSON.parse(row.webseeds) as string[],
+  };
+}
+
+/** Everything on `torrents` and `torrent_files`. */
+export function createTorrentStore({ db, clock }: { db: Db; clock: Clock }): TorrentStore {
+  return {
+    recordTorrent: ({ files, trackers, webseeds, ...facts }) =>
+      db.transaction(() => {
+        const lists = { trackers: JSON.stringify(trackers), webseeds: JSON.stringify(webseeds) };
+        const { id } = db.orm
+          .insert(torrents)
+          .values({ ...facts, ...lists, createdAt: clock.now() })
+          .onConflictDoUpdate({ target: [torrents.name, torrents.cycleDate], set: { ...facts, ...lists } })
+          .returning({ id: torrents.id })
+          .get();
+        db.orm.delete(torrentFiles).where(eq(torrentFiles.torrentId, id)).run();
+        for (const file of files) {
+          db.orm
+            .insert(torrentFiles)
+            .values({ torrentId: id, ...file })
+            .run();
+          db.orm
+            .update(dumps)
+            .set({ ourStatus: 'included' })
+            .where(
+              and(
+                eq(dumps.id, file.dumpId),
+                inArray(dumps.ourStatus, ['downloaded', 'uploading', 'uploaded', 'included']),
+              ),
+            )
+            .run();
+        }
+        return TorrentId.parse(id);
+      }),
+    torrent: (id) => fromRow(db.orm.select().from(torrents).where(eq(torrents.id, id)).get()),
+    torrentByInfoHash: (infoHash) =>
+      fromRow(db.orm.select().from(torrents).where(eq(torrents.infoHash, infoHash)).get()),
+    torrentsOfCycle: (cycleDate) =>
+      db.orm
+        .select()
+        .from(torrents)
+        .where(eq(torrents.cycleDate, cycleDate))
+        .orderBy(asc(torrents.name))
+        .all()
+        .map((row) => fromRow(row) as Torrent),
+    torrents: () =>
+      db.orm
+        .select()
+        .from(torrents)
+        .orderBy(desc(torrents.cycleDate), asc(torrents.name))
+        .all()
+        .map((row) => fromRow(row) as Torrent),
+    torrentFiles: (id) =>
+      db.orm
+        .select()
+        .from(torrentFiles)
+        .innerJoin(dumps, eq(dumps.id, torrentFiles.dumpId))
+        .where(eq(torrentFiles.torrentId, id))
+        .orderBy(asc(torrentFiles.pathInTorrent))
+        .all()
+        .map((row) => ({
+          dump: row.dumps as unknown as DumpFile,
+          pathInTorrent: row.torrent_files.pathInTorrent,
+          sizeBytes: row.torrent_files.sizeBytes,
+        })),
+    markSeeding: (id) => {
+      db.orm.update(torrents).set({ seedingSince: clock.now() }).where(eq(torrents.id, id)).run();
+    },
+    markPublished: (id, torrentUrl) => {
+      db.orm.update(torrents).set({ publishedAt: clock.now(), torrentUrl }).where(eq(torrents.id, id)).run();
+    },
+  };
+}

@@ -1,0 +1,123 @@
+import { isLoopbackHost, isPlainAndRemote } from './addresses.ts';
+import type { Finding } from './contradictions.ts';
+import type { Config } from './schema.ts';
+import type { Secrets } from './secrets.ts';
+
+/** Choices that work but that an operator may regret: warnings, never errors. */
+export function adviceOn(config: Config, secrets: Secrets): readonly Finding[] {
+  return [
+    ...plainHttp(config),
+    ...dumpTypes(config),
+    ...manners(config),
+    ...swarm(config),
+    ...exposure(config, secrets),
+  ];
+}
+
+const warning = (path: readonly PropertyKey[], message: string, hint?: string): Finding => ({
+  path,
+  message,
+  hint,
+  severity: 'warning',
+});
+
+function plainHttp({ wikiseed, download, torrents, seeding }: Config): Finding[] {
+  const consequence = 'uses plain http: anyone on the way can see and change it';
+  const list = (base: PropertyKey[], addresses: readonly string[], why: string): Finding[] =>
+    addresses.flatMap((address, index) =>
+      isPlainAndRemote(address) ? [warning([...base, index], `${consequence}${why}`)] : [],
+    );
+  const one = (path: PropertyKey[], address: string | null, why: string): Finding[] =>
+    address !== null && isPlainAndRemote(address) ? [warning(path, `${consequence}${why}`)] : [];
+  return [
+    ...list(['download', 'mirrors'], download.mirrors, ' (the bytes are checked by hash all the same).'),
+    ...list(['torrents', 'trackers'], torrents.trackers, '.'),
+    ...one(
+      ['wikiseed', 'public_base_url'],
+      wikiseed.publicBaseUrl,
+      '; the admin token must not travel over it.',
+    ),
+    ...one(['seeding', 'url'], seeding.url, '; keep it inside a private network.'),
+  ];
+}
+
+// Names of files, without number and ending, as of 2026. New ones appear, hence a warning and no error.
+const KNOWN_DUMP_TYPES = new Set(
+  `pages-articles pages-articles-multistream pages-meta-current pages-meta-history pages-logging
+   stub-articles stub-meta-current stub-meta-history all-titles all-titles-in-ns0
+   siteinfo-namespaces siteinfo2-namespacesv2 flow flowhistory babel category categorylinks change_tag change_tag_def
+   externallinks file filerevision filetypes flaggedpage_pending flaggedpages flaggedpage_config flaggedimages
+   flaggedrevs flaggedrevs_promote flaggedrevs_statistics flaggedrevs_tracking flaggedtemplates geo_tags image
+   imagelinks iwlinks langlinks linktarget oldimage page page_props page_restrictions pagelinks protected_titles
+   redirect site_stats sites templatelinks user_former_groups user_groups wb_changes_subscription
+   wb_entity_per_page wb_items_per_site wbc_entity_usage wb_terms`.split(/\s+/),
+);
+
+function dumpTypes({ dumps }: Config): Finding[] {
+  const lists = [
+    ['regular_types', dumps.regularTypes],
+    ['history_types', dumps.historyTypes],
+  ] as const;
+  const unknown = lists.flatMap(([key, types]) =>
+    types.flatMap((type, index) => {
+      if (KNOWN_DUMP_TYPES.has(type)) return [];
+      const message =
+        type === 'abstract'
+          ? 'asks for abstract dumps, which Wikimedia stopped making in January 2025.'
+          : `asks for ${JSON.stringify(type)}, a dump type we have not seen; it is taken if a run offers it.`;
+      return [warning(['dumps', key, index], message)];
+    }),
+  );
+  const isEmptyHistory =
+    dumps.includeHistory && (dumps.historyTypes.length === 0 || dumps.historyMonths.length === 0);
+  const message = 'is true, but history_types or history_months is empty: no history will be taken.';
+  return isEmptyHistory ? [...unknown, warning(['dumps', 'include_history'], message)] : unknown;
+}
+
+function manners({ wikiseed, download }: Config): Finding[] {
+  const findings: Finding[] = [];
+  if (download.perHostConnections > 2) {
+    findings.push(
+      warning(
+        ['download', 'per_host_connections'],
+        'is 3, but Wikimedia asks for at most two connections per address and may block those who take more.',
+      ),
+    );
+  }
+  const { contact } = wikiseed;
+  if (contact !== '' && !/@|https?:\/\//.test(contact)) {
+    const message = 'is neither a mail address nor a page; Wikimedia wants to be able to reach you.';
+    findings.push(warning(['wikiseed', 'contact'], message));
+  }
+  return findings;
+}
+
+function swarm({ torrents, seeding }: Config): Finding[] {
+  const findings: Finding[] = [];
+  if (torrents.alignFilesFromBytes < torrents.pieceLengthBytes) {
+    const message = 'is below piece_length: padding would often be larger than the file it follows.';
+    findings.push(warning(['torrents', 'align_files_from'], message));
+  }
+  if (seeding.engine !== 'none' && torrents.trackers.length === 0 && !seeding.dht) {
+    findings.push(
+      warning(['torrents', 'trackers'], 'is empty and seeding.dht is false: no peer can find us.'),
+    );
+  }
+  if (seeding.url !== null && (seeding.engine === 'webtorrent' || seeding.engine === 'none')) {
+    findings.push(warning(['seeding', 'url'], `is not used: the engine is ${seeding.engine}.`));
+  }
+  return findings;
+}
+
+function exposure({ monitoring }: Config, secrets: Secrets): Finding[] {
+  const findings: Finding[] = [];
+  if (monitoring.auth === 'none' && !isLoopbackHost(monitoring.host)) {
+    const message = `is ${monitoring.host} while auth is none: only the public, read-only pages are served.`;
+    findings.push(warning(['monitoring', 'host'], message, 'For operator actions set auth: basic.'));
+  }
+  if ((secrets.smtpUsername === null) !== (secrets.smtpPassword === null)) {
+    const missing = secrets.smtpUsername === null ? 'SMTP_USERNAME' : 'SMTP_PASSWORD';
+    findings.push(warning([missing], 'is not set, but its other half is: mail is sent without signing in.'));
+  }
+  return findings;
+}

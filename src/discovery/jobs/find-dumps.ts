@@ -1,0 +1,146 @@
+import { z } from 'zod';
+import type { Catalog, ExpectedFile, RunFacts, Wiki } from '../../catalog/index.ts';
+import { CycleDate, type DumpFileId, RetryableError, runDateOf } from '../../lib/index.ts';
+import type { Log } from '../../ports/index.ts';
+import { type AnyJobHandler, defineJob, handleJob } from '../../queue/index.ts';
+import { createWikiFilter, type WikiFilter } from '../wiki-filter.ts';
+import { type DumpStatus, parseDumpStatus, parseIndex, runDateOfStatus } from '../dump-status.ts';
+import { type Selection, selectFiles } from '../select-files.ts';
+import { addHashes, needsHashes } from '../sums.ts';
+import { parseRunDates, type Upstream } from '../upstream.ts';
+
+/**
+ * Looks at the runs of a cycle. Without a wiki it reads `index.json` once for all of them and names those it could not
+ * judge from it (`askSingly`); with a wiki it reads that wiki's own status.
+ */
+export const findDumps = defineJob({
+  type: 'find_dumps',
+  input: z.object({ cycleDate: CycleDate, wikiDbName: z.string().nullable() }),
+  output: z.object({ runs: z.array(z.custom<RunFacts>()), askSingly: z.array(z.string()) }),
+  uniqueKey: (input) => `${input.cycleDate}:${input.wikiDbName ?? '*'}`,
+  subject: (input) => ({ cycleDate: input.cycleDate }),
+  target: 'dumps',
+  priority: 20,
+  timeoutMs: 60 * 60_000,
+});
+
+/** What `record` hands to the follow-ups: files to fetch now. */
+export type FoundDumps = readonly { id: DumpFileId; sizeBytes: number }[];
+
+/** The slice of configuration that decides what is looked for. */
+export interface FindDumpsConfig extends Omit<Selection, 'includesHistory'> {
+  dumpsBaseUrl: string;
+  wikis: WikiFilter;
+}
+
+/** The handler. */
+export function handleFindDumps(deps: {
+  catalog: Catalog;
+  upstream: Upstream;
+  log: Log;
+  config: FindDumpsConfig;
+}): AnyJobHandler {
+  const { catalog, upstream, log, config } = deps;
+  const base = config.dumpsBaseUrl.replace(/\/$/, '');
+  const isWanted = createWikiFilter(config.wikis);
+  const wantedWikis = (): Wiki[] => catalog.wikis().filter((wiki) => !wiki.isPrivate && isWanted(wiki.wikiDbName));
+
+  async function judge(
+    wikiDbName: string,
+    cycleDate: string,
+    found: { status: DumpStatus; text: string },
+    signal: AbortSignal,
+  ): Promise<RunFacts> {
+    const runDate = runDateOf(cycleDate);
+    const includesHistory = catalog.cycle(cycleDate)?.includesHistory ?? false;
+    const selected = selectFiles(found.status, { wikiDbName, runDate, baseUrl: base }, { ...config, includesHistory });
+    for (const refused of selected.refused)
+      log.warn({ wiki: wikiDbName, runDate, ...refused }, 'refused a file of a run, the rest goes on');
+    let files: ExpectedFile[] = selected.files;
+    if (needsHashes(files)) {
+      const read = (name: string): Promise<string | null> =>
+        upstream.text(`${base}/${wikiDbName}/${runDate}/${name}`, signal);
+      files = await addHashes(files, { wikiDbName, runDate }, read);
+    }
+    return {
+      wikiDbName,
+      cycleDate,
+      runDate,
+      status: selected.isFinished ? 'finished' : 'in_progress',
+      notices: selected.notices,
+      files,
+      statusText: found.text,
+    };
+  }
+
+  /** Reads all wikis' newest runs in one request; whatever is not certain from it is asked for singly. */
+  async function scan(cycleDate: string, signal: AbortSignal): Promise<{ runs: RunFacts[]; askSingly: string[] }> {
+    const text = await upstream.text(`${base}/index.json`, signal);
+    const statuses = text === null ? new Map<string, DumpStatus>() : parseIndex(text);
+    const runs: RunFacts[] = [];
+    const askSingly: string[] = [];
+    for (const wiki of wantedWikis()) {
+      const status = statuses.get(wiki.wikiDbName);
+      if (status !== undefined && runDateOfStatus(status, wiki.wikiDbName) === runDateOf(cycleDate))
+        runs.push(await judge(wiki.wikiDbName, cycleDate, { status, text: JSON.stringify(status) }, signal));
+      else askSingly.push(wiki.wikiDbName);
+    }
+    return { runs, askSingly };
+  }
+
+  async function askOne(wikiDbName: string, cycleDate: string, signal: AbortSignal): Promise<RunFacts> {
+    const runDate = runDateOf(cycleDate);
+    const folder = `${base}/${wikiDbName}`;
+    const text = await upstream.text(`${folder}/${runDate}/dumpstatus.json`, signal);
+    if (text !== null) {
+      const status = parseDumpStatus(text, `${wikiDbName}/${runDate}/dumpstatus.json`);
+      return judge(wikiDbName, cycleDate, { status, text }, signal);
+    }
+    // 404 means not yet, gone, or never: the listing tells which.
+    const listing = await upstream.text(`${folder}/`, signal);
+    const dates = listing === null ? [] : parseRunDates(listing);
+    const absent = (reason: string): RunFacts => ({
+      wikiDbName,
+      cycleDate,
+      runDate,
+      status: 'absent',
+      notices: [{ dumpType: '*', reason }],
+      files: [],
+      statusText: null,
+    });
+    if (dates.length === 0) return absent('upstream has no dumps of this wiki');
+    if (dates.some((date) => date > runDate) && !dates.includes(runDate))
+      return absent('upstream has no run of this date');
+    return { ...absent('the run has not begun yet'), status: 'in_progress' };
+  }
+
+  return handleJob(findDumps, {
+    async run({ cycleDate, wikiDbName }, { signal }) {
+      if (wikiDbName === null) return scan(cycleDate, signal);
+      return { runs: [await askOne(wikiDbName, cycleDate, signal)], askSingly: [] };
+    },
+    record(_input, { runs }): FoundDumps {
+      return runs.flatMap((facts) =>
+        catalog.recordRun(facts).map((id) => ({ id, sizeBytes: catalog.dumpFile(id)?.sizeBytes ?? 0 })),
+      );
+    },
+    recordFailure({ cycleDate, wikiDbName }, error) {
+      if (wikiDbName === null || catalog.run(wikiDbName, runDateOf(cycleDate)) !== null) return;
+      const reason = `its status could not be read: ${error instanceof RetryableError ? error.code : String(error)}`;
+      catalog.recordRun({
+        wikiDbName,
+        cycleDate,
+        runDate: runDateOf(cycleDate),
+        status: 'in_progress',
+        notices: [{ dumpType: '*', reason }],
+        files: [],
+        statusText: null,
+      });
+    },
+    summarize: ({ runs, askSingly }) => ({
+      runs: runs.length,
+      files: runs.reduce((sum, run) => sum + run.files.length, 0),
+      askedSingly: askSingly.length,
+    }),
+  });
+}

@@ -1,0 +1,62 @@
+/** Which days cycles begin on and when they end; days are UTC. */
+export interface CycleCalendar {
+  /** Days of the month, ascending: [1, 20]. */
+  cycleDays: readonly number[];
+  embargoDays: number;
+  /** Day of the month on which a cycle is sealed at the latest; -1 = last day. */
+  deadlines: { firstCycle: number; secondCycle: number };
+  includeHistory: boolean;
+  /** Months (1-12) whose first cycle takes the full history. */
+  historyMonths: readonly number[];
+}
+
+/** A cycle as the calendar knows it; times in epoch ms. */
+export interface PlannedCycle {
+  cycleDate: string;
+  includesHistory: boolean;
+  deadlineAt: number;
+}
+
+const DAY_MS = 24 * 60 * 60_000;
+
+/** Whole days from 1970 for a year, month (1-12) and day. */
+function utc(year: number, month: number, day: number): number {
+  return Date.UTC(year, month - 1, day);
+}
+
+function describe(calendar: CycleCalendar, year: number, month: number, index: number): PlannedCycle {
+  const day = calendar.cycleDays[index] as number;
+  const isFirst = index === 0;
+  const deadline = isFirst ? calendar.deadlines.firstCycle : calendar.deadlines.secondCycle;
+  const lastDay = new Date(Date.UTC(year, month, 0)).getUTCDate();
+  const sameMonth = deadline === -1 ? lastDay : Math.min(deadline, lastDay);
+  // A deadline before the cycle itself can only mean the next month.
+  const deadlineAt = sameMonth > day ? utc(year, month, sameMonth + 1) : utc(year, month + 1, sameMonth + 1);
+  return {
+    cycleDate: new Date(utc(year, month, day)).toISOString().slice(0, 10),
+    includesHistory: isFirst && calendar.includeHistory && calendar.historyMonths.includes(month),
+    deadlineAt,
+  };
+}
+
+/**
+ * Cycles that may be opened now, oldest first. Pure.
+ * @param after the newest cycle that is known, whose successors are wanted; null on a first start: only the newest one
+ */
+export function dueCycles(calendar: CycleCalendar, nowMs: number, after: string | null): PlannedCycle[] {
+  const due: PlannedCycle[] = [];
+  const now = new Date(nowMs);
+  const first = after === null ? new Date(nowMs - 62 * DAY_MS) : new Date(`${after}T00:00:00Z`);
+  for (
+    let year = first.getUTCFullYear(), month = first.getUTCMonth() + 1;
+    year < now.getUTCFullYear() || (year === now.getUTCFullYear() && month <= now.getUTCMonth() + 1);
+    month === 12 ? ((month = 1), (year += 1)) : (month += 1)
+  ) {
+    for (let index = 0; index < calendar.cycleDays.length; index += 1) {
+      const cycle = describe(calendar, year, month, index);
+      const opensAt = Date.parse(`${cycle.cycleDate}T00:00:00Z`) + calendar.embargoDays * DAY_MS;
+      if (opensAt <= nowMs && (after === null || cycle.cycleDate > after)) due.push(cycle);
+    }
+  }
+  return after === null ? due.slice(-1) : due;
+}

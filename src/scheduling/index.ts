@@ -1,0 +1,139 @@
+import { Cron } from 'croner';
+import type { Catalog } from '../catalog/index.ts';
+import type { Db, SystemState } from '../db/index.ts';
+import type { Bus } from '../events/index.ts';
+import type { Clock, Log } from '../ports/index.ts';
+import type { JobRequest, Queue } from '../queue/index.ts';
+import { type CycleCalendar, dueCycles } from './calendar.ts';
+
+export { type CycleCalendar, dueCycles, type PlannedCycle } from './calendar.ts';
+
+/** A thing that happens regularly. `cron` is a cron expression in UTC. */
+export interface Schedule {
+  name: string;
+  cron: string;
+  run: () => void;
+}
+
+/** Opens cycles, looks for dumps, ends cycles at their deadline; makes up what was missed while the daemon was down. */
+export interface Scheduling {
+  /** Runs what is overdue at once, then waits for the next times. */
+  start(): void;
+  stop(): void;
+}
+
+/** What the room is given; the jobs come as requests, because rooms do not know one another. */
+export interface SchedulingDeps {
+  db: Db;
+  catalog: Catalog;
+  queue: Queue;
+  state: SystemState;
+  bus: Bus;
+  clock: Clock;
+  log: Log;
+  config: CycleCalendar & { wikiDiscovery: string; dumpCheck: string };
+  requests: {
+    discoverWikis: () => JobRequest;
+    findDumps: (cycleDate: string) => JobRequest;
+    /** Follow-ups of a cycle that was sealed at its deadline. */
+    sealedAtDeadline: (cycleDate: string) => readonly JobRequest[];
+  };
+}
+
+/** Words accepted beside cron expressions. Odd minutes: not everybody has to knock at the full hour. */
+const WORDS: Readonly<Record<string, string>> = {
+  hourly: '17 * * * *',
+  daily: '17 5 * * *',
+  weekly: '17 4 * * 1',
+  monthly: '17 4 2 * *',
+};
+
+/** Next time after `fromMs`, epoch ms. */
+function nextRun(cron: string, fromMs: number): number {
+  const next = new Cron(WORDS[cron] ?? cron, { timezone: 'UTC', paused: true }).nextRun(new Date(fromMs));
+  return next === null ? Number.POSITIVE_INFINITY : next.getTime();
+}
+
+/** Wires the room's schedules. */
+export function createScheduling(deps: SchedulingDeps): Scheduling {
+  const { catalog, queue, clock, state, config } = deps;
+  const log = deps.log.child({ room: 'scheduling' });
+  const cancels = new Map<string, () => void>();
+
+  function openCycles(): void {
+    const newest = catalog.cycles()[0]?.cycleDate ?? null;
+    for (const cycle of dueCycles(config, clock.now(), newest)) {
+      if (!catalog.openCycle(cycle)) continue;
+      log.info({ cycle: cycle.cycleDate, includesHistory: cycle.includesHistory }, 'opened a cycle');
+      deps.bus.emit('cycle:opened', { cycleDate: cycle.cycleDate });
+    }
+  }
+
+  function sealOverdue(): void {
+    for (const cycle of catalog.cycles()) {
+      if (cycle.status !== 'open' || cycle.deadlineAt > clock.now()) continue;
+      deps.db.transaction(() => {
+        if (!catalog.sealIfSettled(cycle.cycleDate, { force: true })) return;
+        log.warn({ cycle: cycle.cycleDate }, 'sealed a cycle at its deadline, although not everything is settled');
+        queue.enqueue(deps.requests.sealedAtDeadline(cycle.cycleDate));
+      });
+      deps.bus.emit('cycle:sealed', { cycleDate: cycle.cycleDate });
+    }
+  }
+
+  function lookForDumps(): void {
+    openCycles();
+    sealOverdue();
+    if (catalog.wikis().length === 0) return;
+    const open = catalog.cycles().filter((cycle) => cycle.status === 'open');
+    queue.enqueue(open.map((cycle) => deps.requests.findDumps(cycle.cycleDate)));
+  }
+
+  const schedules: Schedule[] = [
+    {
+      name: 'discover_wikis',
+      cron: config.wikiDiscovery,
+      run: () => void queue.enqueue([deps.requests.discoverWikis()]),
+    },
+    { name: 'find_dumps', cron: config.dumpCheck, run: lookForDumps },
+  ];
+
+  function lastRun(name: string): number | null {
+    const text = state.get(`schedule:${name}`);
+    return text === null ? null : ((JSON.parse(text) as { lastAt: number | null }).lastAt ?? null);
+  }
+
+  function tick(schedule: Schedule): void {
+    const now = clock.now();
+    const nextAt = nextRun(schedule.cron, now);
+    state.set(`schedule:${schedule.name}`, JSON.stringify({ name: schedule.name, lastAt: now, nextAt }), now);
+    schedule.run();
+    arm(schedule, nextAt);
+  }
+
+  function arm(schedule: Schedule, nextAt: number): void {
+    cancels.get(schedule.name)?.();
+    if (!Number.isFinite(nextAt)) return;
+    cancels.set(
+      schedule.name,
+      clock.after(Math.max(0, nextAt - clock.now()), () => tick(schedule)),
+    );
+  }
+
+  return {
+    start() {
+      // Opening and sealing follow the calendar, so a restart between two checks must not wait for the next one.
+      lookForDumps();
+      for (const schedule of schedules) {
+        const last = lastRun(schedule.name);
+        const nextAt = last === null ? 0 : nextRun(schedule.cron, last);
+        if (nextAt <= clock.now()) tick(schedule);
+        else arm(schedule, nextAt);
+      }
+    },
+    stop() {
+      for (const cancel of cancels.values()) cancel();
+      cancels.clear();
+    },
+  };
+}

@@ -1,0 +1,7 @@
+export {
+  type CreateTorrentInput,
+  type CreateTorrentOutput,
+  createTorrent,
+  type TorrentConfig,
+} from './jobs/create-torrent.ts';
+export { createTorrenting, type TorrentingDeps, type TorrentingRoom } from './torrenting.ts';

@@ -1,0 +1,58 @@
+/**
+ * Version of the generated files: their names, layout and wording. Raise it with any change of them, because each
+ * change gives new torrents another infohash. The version of the program is left out of the payload for that reason:
+ * operators on two releases must still meet in one swarm.
+ */
+export const PAYLOAD_VERSION = '1.0';
+
+export const HOME_PAGE = 'https://wikiseed.app';
+export const SOURCE_PAGE = 'https://github.com/WikiSeedProject/WikiSeed';
+
+const MONTHS = [
+  'January',
+  'February',
+  'March',
+  'April',
+  'May',
+  'June',
+  'July',
+  'August',
+  'September',
+  'October',
+  'November',
+  'December',
+] as const;
+
+/** `2026-11-20` -> `20 November 2026`. */
+export function longDate(cycleDate: string): string {
+  const [year = '', month = '', day = ''] = cycleDate.split('-');
+  return `${Number(day)} ${MONTHS[Number(month) - 1] ?? month} ${year}`;
+}
+
+/** The comment lines on top of the lists. The time is the cycle's own date: a wall clock would split the swarm. */
+export function header(title: string, cycleDate: string): string[] {
+  return [
+    `# WikiSeed Torrent Dump ${title} - ${longDate(cycleDate)}`,
+    `# ${HOME_PAGE}`,
+    `# Generated: ${cycleDate} 00:00 UTC (the date of the dump cycle)`,
+    `# WikiSeed version: ${PAYLOAD_VERSION} (of these files; see VERSION.txt)`,
+    `# WikiSeed GitHub: ${SOURCE_PAGE}`,
+  ];
+}
+
+/** Lines to file content: one line feed after each. */
+export function lines(...parts: (string | readonly string[])[]): string {
+  return `${parts.flat().join('\n')}\n`;
+}
+
+/** JSON with sorted keys, two spaces and a final line feed, so that equal facts are equal bytes. */
+export function stableJson(value: unknown): string {
+  return `${JSON.stringify(sorted(value), null, 2)}\n`;
+}
+
+function sorted(value: unknown): unknown {
+  if (Array.isArray(value)) return value.map(sorted);
+  if (value === null || typeof value !== 'object') return value;
+  const entries = Object.entries(value).sort(([a], [b]) => (a < b ? -1 : 1));
+  return Object.fromEntries(entries.map(([key, inner]) => [key, sorted(inner)]));
+}

@@ -1,0 +1,170 @@
+import { dirname, join } from 'node:path';
+import { PermanentError, RetryableError } from '../lib/index.ts';
+import { type Disk, type FileFacts, writeAtomically } from '../ports/index.ts';
+import type { Layout } from '../storage/index.ts';
+import type { PayloadFile } from './payload/payload.ts';
+
+/** Tools for building, shared by the steps below. */
+interface TreeDeps {
+  disk: Disk;
+  layout: Layout;
+  signal: AbortSignal;
+}
+
+/** Read-only for everybody: hard links share their bytes, a careless edit would harm the one stored copy. */
+const READ_ONLY = 0o444;
+
+/**
+ * Makes `torrents/<name>` hold exactly the payload: hard links for dumps, small text files for the rest. Built under
+ * `torrents/.building-<name>/` and renamed when complete, so a folder of the final name is always whole. A folder that
+ * is already exactly right is kept.
+ * @param isFinal the torrent was recorded before: its folder must not change any more
+ * @returns the absolute path of the folder
+ * @throws RetryableError `dump_file_missing`, `dump_file_changed` when a held file is not on the disk as the catalog says
+ * @throws PermanentError `torrent_is_final`, `torrent_folder_in_the_way`
+ */
+export async function buildTree(
+  deps: TreeDeps & { name: string; files: readonly PayloadFile[]; isFinal: boolean },
+): Promise<string> {
+  const { disk, layout, name, files } = deps;
+  const target = join(layout.torrents, name);
+  const building = join(layout.torrents, `.building-${name}`);
+  await assertSources(deps, files);
+  const present = await treeState(deps, target, files);
+  if (present === 'exact') {
+    await removeDerived(deps, building);
+    return target;
+  }
+  if (deps.isFinal) {
+    throw new PermanentError(
+      'torrent_is_final',
+      `${name} was made before, and its files have changed since`,
+      {
+        hint: 'Files that settle later belong into a supplement torrent.',
+      },
+    );
+  }
+  await removeDerived(deps, building);
+  const root = join(building, name);
+  await fill(deps, root, files);
+  await removeDerived(deps, target);
+  await disk.rename(root, target);
+  await disk.syncDirectory(layout.torrents);
+  await disk.removeTree(building);
+  return target;
+}
+
+async function fill(deps: TreeDeps, root: string, files: readonly PayloadFile[]): Promise<void> {
+  const { disk, layout } = deps;
+  const folders = new Set<string>([root]);
+  await disk.makeDirectory(root);
+  for (const file of files) {
+    deps.signal.throwIfAborted();
+    const path = join(root, file.path);
+    if (!folders.has(dirname(path))) await disk.makeDirectory(dirname(path));
+    for (let folder = dirname(path); folder.length > root.length; folder = dirname(folder))
+      folders.add(folder);
+    if (file.kind === 'dump') {
+      await disk.link(sourcePath(layout, file), path);
+    } else {
+      await writeAtomically(disk, path, file.bytes);
+      await disk.chmod(path, READ_ONLY);
+    }
+  }
+  for (const folder of folders) await disk.syncDirectory(folder);
+}
+
+/** Where the one stored copy of a dump file lies. */
+function sourcePath(layout: Layout, file: PayloadFile & { kind: 'dump' }): string {
+  const { localPath } = file.content.dump;
+  if (localPath === null)
+    throw new RetryableError('dump_file_missing', `${file.path} has no place on this disk`);
+  return layout.absolute(localPath);
+}
+
+/** Asks the disk, not only the catalog: a torrent with a short file would be broken for ever. */
+async function assertSources(deps: TreeDeps, files: readonly PayloadFile[]): Promise<void> {
+  for (const file of files) {
+    if (file.kind !== 'dump') continue;
+    deps.signal.throwIfAborted();
+    const { dump } = file.content;
+    const facts = await deps.disk.stat(sourcePath(deps.layout, file));
+    const subject = { dumpId: dump.id, wiki: dump.wikiDbName };
+    if (facts === null) {
+      throw new RetryableError(
+        'dump_file_missing',
+        `${dump.localPath} is recorded as held, but is not there`,
+        {
+          subject,
+          hint: 'Is the disk mounted? wikiseed verify --repair finds and replaces damaged files.',
+        },
+      );
+    }
+    if (facts.sizeBytes !== dump.sizeBytes) {
+      throw new RetryableError(
+        'dump_file_changed',
+        `${dump.localPath} has ${facts.sizeBytes} bytes, recorded are ${dump.sizeBytes}`,
+        { subject, hint: 'wikiseed verify --repair replaces damaged files.' },
+      );
+    }
+  }
+}
+
+/** Same paths, dumps by inode, texts by their bytes. */
+async function treeState(
+  deps: TreeDeps,
+  root: string,
+  files: readonly PayloadFile[],
+): Promise<'absent' | 'exact' | 'different'> {
+  const { disk } = deps;
+  if ((await disk.stat(root)) === null) return 'absent';
+  const present = await walk(disk, root);
+  if (present.size !== files.length) return 'different';
+  for (const file of files) {
+    const facts = present.get(file.path);
+    if (facts === undefined || facts.sizeBytes !== file.sizeBytes) return 'different';
+    if (file.kind === 'dump') {
+      const source = await disk.stat(sourcePath(deps.layout, file));
+      if (source === null || source.inode !== facts.inode) return 'different';
+    } else {
+      const text = await disk.readText(join(root, file.path));
+      if (text === null || Buffer.compare(Buffer.from(text), file.bytes) !== 0) return 'different';
+    }
+  }
+  return 'exact';
+}
+
+/** Every file below a folder, by its path with `/`. */
+async function walk(disk: Disk, root: string): Promise<Map<string, FileFacts>> {
+  const found = new Map<string, FileFacts>();
+  const visit = async (folder: string, prefix: string): Promise<void> => {
+    for (const name of await disk.list(folder)) {
+      const facts = await disk.stat(join(folder, name));
+      if (facts === null) continue;
+      if (facts.isDirectory) await visit(join(folder, name), `${prefix}${name}/`);
+      else found.set(`${prefix}${name}`, facts);
+    }
+  };
+  await visit(root, '');
+  return found;
+}
+
+/**
+ * Removes a half-built or outdated folder. Its dump files are further names of bytes that live under `dumps/`; a file
+ * with a single name is the last copy of something, and stays.
+ * @throws PermanentError `torrent_folder_in_the_way`
+ */
+async function removeDerived(deps: TreeDeps, root: string): Promise<void> {
+  for (const [path, facts] of await walk(deps.disk, root)) {
+    if (path.split('/').includes('compressed') && facts.linkCount < 2) {
+      throw new PermanentError(
+        'torrent_folder_in_the_way',
+        `${join(root, path)} has no other copy; refusing to remove it`,
+        {
+          hint: 'Move the folder away, or bring its files back with wikiseed rebuild.',
+        },
+      );
+    }
+  }
+  await deps.disk.removeTree(root);
+}
