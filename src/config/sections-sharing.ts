@@ -1,5 +1,5 @@
 import { field, part, section } from './fields.ts';
-import { choice, count, flag, kind, listOf, orNull, refuse, shown, size } from './kinds.ts';
+import { choice, count, duration, flag, kind, listOf, orNull, refuse, shown, size } from './kinds.ts';
 import { address } from './kinds-address.ts';
 import { bandwidth } from './kinds-time.ts';
 
@@ -27,6 +27,7 @@ export const iaSection = section({
   daily_files: field('dailyFiles', count(1), 5000),
   multipart_above: field('multipartAboveBytes', orNull(size({ min: 1e9 })), null),
   bandwidth_limit: field('bandwidthLimit', bandwidth(), 'unlimited'),
+  verify_poll: field('verifyPollMs', listOf(duration({ minMs: 50 }), { min: 1 }), ['30s', '1m', '2m', '10m']),
   s3_endpoint: field('s3Endpoint', address(), 'https://s3.us.archive.org'),
   site_url: field('siteUrl', address(), 'https://archive.org'),
 });

@@ -1,5 +1,6 @@
 import { Worker } from 'node:worker_threads';
 import { assert, Interrupted, RetryableError } from '../lib/index.ts';
+import type { Log } from '../ports/index.ts';
 import {
   type HashReply,
   type HashRequest,
@@ -59,14 +60,14 @@ interface OwnedLane extends HashLane {
 }
 
 /** Starts no thread before the first file. */
-export function createHashLanes(): HashLanes {
+export function createHashLanes(deps: { log: Log }): HashLanes {
   const idle: OwnedLane[] = [];
   const all = new Set<OwnedLane>();
   let isStopped = false;
   return {
     async use(work) {
       if (isStopped) throw new Interrupted();
-      const lane = idle.pop() ?? startLane();
+      const lane = idle.pop() ?? startLane(deps.log);
       all.add(lane);
       lane.setBusy(true);
       try {
@@ -91,7 +92,7 @@ export function createHashLanes(): HashLanes {
   };
 }
 
-function startLane(): OwnedLane {
+function startLane(log: Log): OwnedLane {
   const memory = new SharedArrayBuffer(SLOT_COUNT * SLOT_BYTES);
   const slots: Slot[] = Array.from({ length: SLOT_COUNT }, (_, index) => ({
     index,
@@ -100,7 +101,11 @@ function startLane(): OwnedLane {
   const free = [...slots];
   const holdersLeft = new Map<number, number>();
   const takers: { resolve(slot: Slot): void; reject(error: Error): void }[] = [];
-  let finishing: { digests: Partial<FileDigests>; resolve(d: FileDigests): void; reject(error: Error): void } | null = null;
+  let finishing: {
+    digests: Partial<FileDigests>;
+    resolve(d: FileDigests): void;
+    reject(error: Error): void;
+  } | null = null;
   let broken: Error | null = null;
 
   const workers = ROLES.map(
@@ -131,7 +136,10 @@ function startLane(): OwnedLane {
     finishing = null;
   };
   const onReply = (reply: HashReply): void => {
-    if (reply.kind === 'free') return releaseHold(reply.slot);
+    if (reply.kind === 'free') {
+      releaseHold(reply.slot);
+      return;
+    }
     assert(finishing !== null, 'digests arrived that nobody asked for');
     if (reply.role === 'md5') finishing.digests.md5 = reply.md5;
     else
@@ -148,7 +156,10 @@ function startLane(): OwnedLane {
   for (const worker of workers)
     worker
       .on('message', onReply)
-      .on('error', (cause) => fail(new RetryableError('hash_worker', 'a hashing thread failed', { cause })))
+      .on('error', (cause) => {
+        log.error({ room: 'download', err: cause }, 'a hashing thread failed');
+        fail(new RetryableError('hash_worker', 'a hashing thread failed', { cause }));
+      })
       .on('exit', () => fail(new Interrupted()));
 
   return {

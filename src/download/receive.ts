@@ -61,7 +61,8 @@ export async function receive(response: HttpResponse, startBytes: number, target
     throw truncated(response.url, writer.position(), target.sizeBytes, networkError(error, response.url));
   }
   await writer.flush();
-  if (writer.position() < target.sizeBytes) throw truncated(response.url, writer.position(), target.sizeBytes);
+  if (writer.position() < target.sizeBytes)
+    throw truncated(response.url, writer.position(), target.sizeBytes);
 }
 
 interface Writer {
@@ -126,7 +127,11 @@ function createWriter(startBytes: number, target: Target): Writer {
 }
 
 function truncated(url: string, gotBytes: number, sizeBytes: number, cause?: unknown): RetryableError {
-  return new RetryableError('truncated', `${new URL(url).host} broke off after ${gotBytes} of ${sizeBytes} bytes`, {
-    cause,
-  });
+  return new RetryableError(
+    'truncated',
+    `${new URL(url).host} broke off after ${gotBytes} of ${sizeBytes} bytes`,
+    {
+      cause,
+    },
+  );
 }

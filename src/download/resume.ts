@@ -24,7 +24,11 @@ export function cursorOf(requestedUrl: string, response: HttpResponse): ResumeCu
  * Headers that ask for the rest of a file. Without a validator of this very address the range is asked for without
  * condition: the hash of the whole file decides anyway.
  */
-export function rangeHeaders(url: string, haveBytes: number, cursor: ResumeCursor | null): Record<string, string> {
+export function rangeHeaders(
+  url: string,
+  haveBytes: number,
+  cursor: ResumeCursor | null,
+): Record<string, string> {
   if (haveBytes === 0) return {};
   return {
     range: `bytes=${haveBytes}-`,
@@ -61,7 +65,11 @@ export function readRangeAnswer(
   if (response.status !== 206) return { kind: 'status' };
   const range = /^bytes (\d+)-(\d+)\/(\d+|\*)$/.exec(response.headers['content-range'] ?? '');
   if (range === null || Number(range[1]) !== wanted.haveBytes)
-    return { kind: 'again', reason: `asked for bytes from ${wanted.haveBytes} on, got ${response.headers['content-range']}` };
-  if (range[3] !== '*' && Number(range[3]) !== wanted.sizeBytes) return { kind: 'wrong_size', gotBytes: Number(range[3]) };
+    return {
+      kind: 'again',
+      reason: `asked for bytes from ${wanted.haveBytes} on, got ${response.headers['content-range']}`,
+    };
+  if (range[3] !== '*' && Number(range[3]) !== wanted.sizeBytes)
+    return { kind: 'wrong_size', gotBytes: Number(range[3]) };
   return { kind: 'append' };
 }

@@ -23,12 +23,15 @@ export function checkedSourceUrl(
     url.hash === '' &&
     url.pathname.endsWith(expectedEnd) &&
     names.every(isSafeName) &&
-    // `new URL` resolves `..` silently; an address that needs resolving is not one that upstream writes.
-    row.wikimediaUrl.endsWith(url.pathname) &&
-    !/%2f|%5c|%2e/i.test(url.pathname);
+    // Parsing resolves `..` and `\\` silently; upstream never writes an address that needs it.
+    !/\\|\/\.{1,2}(\/|$)|%2e|%2f|%5c/i.test(row.wikimediaUrl);
   if (isExpected) return url.href;
-  throw new PermanentError('unsafe_url', `refusing an address that does not end in ${expectedEnd.slice(0, 200)}`, {
-    subject: { dumpFileId: row.id, url: row.wikimediaUrl.slice(0, 200) },
-    hint: 'Upstream published an unexpected address; nothing was fetched. Look at the status document of that run.',
-  });
+  throw new PermanentError(
+    'unsafe_url',
+    `refusing an address that does not end in ${expectedEnd.slice(0, 200)}`,
+    {
+      subject: { dumpFileId: row.id, url: row.wikimediaUrl.slice(0, 200) },
+      hint: 'Upstream published an unexpected address; nothing was fetched. Look at the status document of that run.',
+    },
+  );
 }

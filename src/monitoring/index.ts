@@ -1,4 +1,11 @@
 export { createMonitoring, type MonitoringDeps, type MonitoringRoom } from './server.ts';
-export { judge, readStatus, type StatusReport, type StatusSources, stuckReason, type Verdict } from './status.ts';
+export {
+  judge,
+  readStatus,
+  type StatusReport,
+  type StatusSources,
+  stuckReason,
+  type Verdict,
+} from './status.ts';
 export { createStatusQueries, type FileFilter, type StatusQueries } from './status-queries.ts';
 export type * from './types.ts';

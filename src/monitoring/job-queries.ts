@@ -155,7 +155,10 @@ export function createJobQueries({ db, clock }: { db: Db; clock: Clock }): JobQu
     },
     jobs({ status, type, page, pageSize }) {
       const matching = jobCounts('all').filter((c) => type === undefined || c.jobType === type);
-      const total = matching.reduce((sum, c) => sum + (status === undefined ? c.total : c.byStatus[status]), 0);
+      const total = matching.reduce(
+        (sum, c) => sum + (status === undefined ? c.total : c.byStatus[status]),
+        0,
+      );
       const pageCount = Math.min(MAX_PAGES, Math.max(1, Math.ceil(total / pageSize)));
       const at = Math.min(Math.max(page, 1), pageCount);
       const ids = pageOfIds({ status, type }, (at - 1) * pageSize, pageSize);

@@ -78,7 +78,10 @@ export function createLiveFeed({ bus, clock }: { bus: Bus; clock: Clock }): Live
   function flush(client: Client): void {
     if (!clients.has(client)) return;
     // desiredSize sinks while the client does not read. Then wait; the maps merge what comes meanwhile and stay small.
-    if ((client.controller.desiredSize ?? 0) <= 0) return schedule(client);
+    if ((client.controller.desiredSize ?? 0) <= 0) {
+      schedule(client);
+      return;
+    }
     const parts: string[] = [];
     if (client.progress.size > 0)
       parts.push(message('progress', { jobs: [...client.progress.values()].map(progressFacts) }));
@@ -160,7 +163,8 @@ function progressFacts(event: EventMap['job:progress']): object {
 
 /** `1.2 GB of 3.4 GB`, or only what is known; empty when nothing is. */
 export function bytesText(progress: { doneBytes: number | null; totalBytes: number | null }): string {
-  if (progress.doneBytes === null) return progress.totalBytes === null ? '' : formatBytes(progress.totalBytes);
+  if (progress.doneBytes === null)
+    return progress.totalBytes === null ? '' : formatBytes(progress.totalBytes);
   if (progress.totalBytes === null) return formatBytes(progress.doneBytes);
   return `${formatBytes(progress.doneBytes)} of ${formatBytes(progress.totalBytes)}`;
 }

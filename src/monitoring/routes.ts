@@ -1,5 +1,6 @@
 import { type Context, Hono } from 'hono';
 import { z } from 'zod';
+import type { Db } from '../db/index.ts';
 import { describeError } from '../lib/index.ts';
 import type { Disk, Log } from '../ports/index.ts';
 import type { Layout } from '../storage/index.ts';
@@ -24,8 +25,16 @@ const ASSET_SECONDS = 365 * 24 * 60 * 60;
 const PageNumber = z.coerce.number().int().min(1).max(100_000).catch(1);
 const JobStatusWord = z.enum(JOB_STATUSES).optional().catch(undefined);
 const FileStatusWord = z.enum(FILE_STATUSES).optional().catch(undefined);
-const TypeWord = z.string().regex(/^[a-z0-9_]{1,64}$/).optional().catch(undefined);
-const WikiWord = z.string().regex(/^[a-z0-9_-]{1,64}$/).optional().catch(undefined);
+const TypeWord = z
+  .string()
+  .regex(/^[a-z0-9_]{1,64}$/)
+  .optional()
+  .catch(undefined);
+const WikiWord = z
+  .string()
+  .regex(/^[a-z0-9_-]{1,64}$/)
+  .optional()
+  .catch(undefined);
 
 const SECURITY_HEADERS: Readonly<Record<string, string>> = {
   'Content-Security-Policy':
@@ -38,6 +47,7 @@ const SECURITY_HEADERS: Readonly<Record<string, string>> = {
 
 /** What the pages are made from. */
 export interface RouteDeps extends StatusSources {
+  db: Db;
   disk: Disk;
   log: Log;
   layout: Layout;
@@ -57,7 +67,12 @@ export function createRoutes(deps: RouteDeps): Hono {
     version,
     assetTag,
   });
-  const page = (c: Context, title: string, current: FrameFacts['current'], body: Html): Response | Promise<Response> => {
+  const page = (
+    c: Context,
+    title: string,
+    current: FrameFacts['current'],
+    body: Html,
+  ): Response | Promise<Response> => {
     c.header('Cache-Control', 'no-store');
     return c.html(frame(facts(title, current), body));
   };
@@ -65,6 +80,19 @@ export function createRoutes(deps: RouteDeps): Hono {
     c.header('Cache-Control', 'no-store');
     return c.html(messagePage(facts('Not found', null), text), 404);
   };
+
+  function healthReason(at: number): string | null {
+    try {
+      return stuckReason({
+        movement: queries.movement(),
+        halts: queries.halts(),
+        at,
+        startedAt: deps.startedAt,
+      });
+    } catch (error) {
+      return `The database cannot be read: ${describeError(error)}`;
+    }
+  }
 
   app.use(async (c, next) => {
     for (const [name, value] of Object.entries(SECURITY_HEADERS)) c.header(name, value);
@@ -78,9 +106,21 @@ export function createRoutes(deps: RouteDeps): Hono {
   app.get('/', async (c) => page(c, 'Overview', '/', overviewPage(await readStatus(deps))));
 
   app.get('/jobs', (c) => {
-    const filter = { status: JobStatusWord.parse(c.req.query('status')), type: TypeWord.parse(c.req.query('type')) };
-    const jobs = queries.jobs({ ...filter, page: PageNumber.parse(c.req.query('page')), pageSize: PAGE_SIZE });
-    return page(c, 'Jobs', '/jobs', jobsPage({ jobs, counts: queries.jobCounts(), filter, now: clock.now() }));
+    const filter = {
+      status: JobStatusWord.parse(c.req.query('status')),
+      type: TypeWord.parse(c.req.query('type')),
+    };
+    const jobs = queries.jobs({
+      ...filter,
+      page: PageNumber.parse(c.req.query('page')),
+      pageSize: PAGE_SIZE,
+    });
+    return page(
+      c,
+      'Jobs',
+      '/jobs',
+      jobsPage({ jobs, counts: queries.jobCounts(), filter, now: clock.now() }),
+    );
   });
 
   app.get('/jobs/:id', (c) => {
@@ -95,8 +135,12 @@ export function createRoutes(deps: RouteDeps): Hono {
   app.get('/cycles/:date', (c) => {
     const date = c.req.param('date');
     const cycle = /^\d{4}-\d{2}-\d{2}$/.test(date) ? queries.cycle(date) : null;
-    if (cycle === null) return notFound(c, 'There is no such cycle. Cycles are named by their date, as in 2026-11-20.');
-    const filter = { status: FileStatusWord.parse(c.req.query('status')), wiki: WikiWord.parse(c.req.query('wiki')) };
+    if (cycle === null)
+      return notFound(c, 'There is no such cycle. Cycles are named by their date, as in 2026-11-20.');
+    const filter = {
+      status: FileStatusWord.parse(c.req.query('status')),
+      wiki: WikiWord.parse(c.req.query('wiki')),
+    };
     const number = PageNumber.parse(c.req.query('page'));
     const files = queries.cycleFiles({ cycleDate: date, ...filter, page: number, pageSize: PAGE_SIZE });
     return page(c, `Cycle ${date}`, '/cycles', cyclePage(cycle, files, filter, clock.now()));
@@ -123,7 +167,9 @@ export function createRoutes(deps: RouteDeps): Hono {
             contentType: 'application/x-bittorrent',
             downloadName: match[0],
           });
-    return sent ?? notFound(c, 'There is no such torrent file. All torrents are listed on the torrents page.');
+    return (
+      sent ?? notFound(c, 'There is no such torrent file. All torrents are listed on the torrents page.')
+    );
   });
 
   for (const [name, contentType] of [
@@ -132,18 +178,24 @@ export function createRoutes(deps: RouteDeps): Hono {
   ] as const)
     app.get(`/${name}`, async (c) => {
       const sent = await sendFile(c, disk, { path: `${layout.publish}/${name}`, contentType });
-      return sent ?? notFound(c, 'There is no manifest yet. It is written when the first cycle is published.');
+      return (
+        sent ?? notFound(c, 'There is no manifest yet. It is written when the first cycle is published.')
+      );
     });
 
   app.get('/healthz', (c) => {
     const at = clock.now();
-    const facts = { movement: queries.movement(), halts: queries.halts(), at, startedAt: deps.startedAt };
-    const reason = stuckReason(facts);
+    const reason = healthReason(at);
     c.header('Cache-Control', 'no-store');
     return c.json(
-      { ok: reason === null, reason, at: new Date(at).toISOString(), version, running: facts.movement.runningCount },
+      { ok: reason === null, reason, at: new Date(at).toISOString(), version },
       reason === null ? 200 : 503,
     );
+  });
+
+  app.get('/readyz', (c) => {
+    c.header('Cache-Control', 'no-store');
+    return c.json({ ok: deps.db.sqlite.open }, deps.db.sqlite.open ? 200 : 503);
   });
 
   app.get('/api/v1/status', async (c) => {
@@ -165,7 +217,9 @@ export function createRoutes(deps: RouteDeps): Hono {
   });
 
   app.get('/assets/style.css', (c) => sendText(c, STYLE, 'text/css; charset=utf-8', ASSET_SECONDS));
-  app.get('/assets/live.js', (c) => sendText(c, LIVE_SCRIPT, 'text/javascript; charset=utf-8', ASSET_SECONDS));
+  app.get('/assets/live.js', (c) =>
+    sendText(c, LIVE_SCRIPT, 'text/javascript; charset=utf-8', ASSET_SECONDS),
+  );
   app.get('/assets/icon.svg', (c) => sendText(c, ICON, 'image/svg+xml', 0));
 
   app.notFound((c) => notFound(c, 'There is no such page.'));

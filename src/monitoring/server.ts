@@ -110,7 +110,11 @@ function cannotListen(error: unknown, config: { host: string; port: number }): W
     return new WikiSeedError(
       'port_taken',
       `The status page cannot open ${config.host}:${config.port} because another program uses that port.`,
-      { cause: error, subject, hint: 'Stop that program, or set monitoring.port to another number (0 = any free port).' },
+      {
+        cause: error,
+        subject,
+        hint: 'Stop that program, or set monitoring.port to another number (0 = any free port).',
+      },
     );
   const hint =
     code === 'EACCES'

@@ -40,7 +40,9 @@ export interface FileFilter {
   pageSize: number;
 }
 
-type CycleRow = Omit<CycleState, 'runs' | 'files' | 'bytes' | 'includesHistory'> & { includesHistory: number };
+type CycleRow = Omit<CycleState, 'runs' | 'files' | 'bytes' | 'includesHistory'> & {
+  includesHistory: number;
+};
 type FileSum = { status: FileStatus; files: number; bytes: number; uploaded: number };
 type FileRow = Omit<FileState, 'isHistory'> & { isHistory: number };
 
@@ -58,7 +60,9 @@ export function createStatusQueries({ db, clock }: { db: Db; clock: Clock }): St
   const cycleRows = sqlite.prepare<[number], CycleRow>(
     `SELECT ${cycleColumns} FROM cycles ORDER BY cycle_date DESC LIMIT ?`,
   );
-  const cycleRow = sqlite.prepare<[string], CycleRow>(`SELECT ${cycleColumns} FROM cycles WHERE cycle_date = ?`);
+  const cycleRow = sqlite.prepare<[string], CycleRow>(
+    `SELECT ${cycleColumns} FROM cycles WHERE cycle_date = ?`,
+  );
   const runCounts = sqlite.prepare<[string], { status: string; n: number }>(
     'SELECT status, count(*) AS n FROM dump_runs WHERE cycle_date = ? GROUP BY status',
   );
@@ -128,13 +132,19 @@ export function createStatusQueries({ db, clock }: { db: Db; clock: Clock }): St
     };
   }
 
-  function filesFound({ cycleDate, status, wiki }: FileFilter, upTo: number): { ids: number[]; total: number } {
+  function filesFound(
+    { cycleDate, status, wiki }: FileFilter,
+    upTo: number,
+  ): { ids: number[]; total: number } {
     if (wiki !== undefined) {
       const found = wikiFiles.all(wiki, cycleDate).filter((f) => status === undefined || f.status === status);
       return { ids: found.map((f) => f.id), total: found.length };
     }
     const statuses = status === undefined ? FILE_STATUSES : [status];
-    const total = busySums(cycleDate).reduce((sum, s) => sum + (statuses.includes(s.status) ? s.files : 0), 0);
+    const total = busySums(cycleDate).reduce(
+      (sum, s) => sum + (statuses.includes(s.status) ? s.files : 0),
+      0,
+    );
     const ids = statuses.flatMap((s) => fileIds.all(cycleDate, s, upTo)).sort((a, b) => a - b);
     return { ids, total };
   }

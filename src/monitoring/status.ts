@@ -30,6 +30,8 @@ export interface StatusReport {
   cycles: CycleState[];
   jobs: JobCount[];
   running: RunningJob[];
+  /** Since when the longest waiting job is due; null = nothing is. */
+  dueSince: EpochMs | null;
   /** Newest first, at most 10. */
   failures: JobFailure[];
   halts: Halt[];
@@ -82,13 +84,15 @@ export async function readStatus(sources: StatusSources): Promise<StatusReport> 
     torrents: queries.torrents({ limit: 8 }),
     torrentCount: queries.torrentCount(),
   };
-  const stuck = stuckReason({ movement: queries.movement(), halts: facts.halts, at, startedAt: sources.startedAt });
+  const movement = queries.movement();
+  const stuck = stuckReason({ movement, halts: facts.halts, at, startedAt: sources.startedAt });
   const verdict = judge({ ...facts, at, stuck, storage });
   return {
     at,
     version: sources.version,
     verdict,
     ...facts,
+    dueSince: movement.oldestDueAt,
     failures: facts.failures.slice(0, 10),
     storage: typeof storage === 'string' ? null : storage,
     seeding,
@@ -108,7 +112,8 @@ export function stuckReason(facts: {
   const { movement, at } = facts;
   const lease = movement.oldestLeaseExpiresAt;
   // After a start every old lease is given back at once, but a page may be asked before that.
-  if (lease !== null && at - lease > LEASE_GRACE_MS && at - (facts.startedAt ?? at) > LEASE_GRACE_MS)
+  const isSettled = facts.startedAt === null || at - facts.startedAt > LEASE_GRACE_MS;
+  if (lease !== null && at - lease > LEASE_GRACE_MS && isSettled)
     return `Job ${movement.oldestLeaseJobId} says it is running, but its lease ended more than a minute ago.`;
   if (facts.startedAt === null || movement.oldestDueAt === null) return null;
   if (movement.runningCount > 0 || facts.halts.length > 0) return null;
@@ -134,8 +139,12 @@ export function judge(facts: {
   else if (storage.mode === 'hard_stop') stopped.push('The disk is full: downloads are stopped.');
   else if (storage.mode === 'paused') attention.push('The disk is nearly full: no new download starts.');
   for (const halt of facts.halts)
-    attention.push(`${sentenceCase(wordsOf(halt.target))} is halted: ${endSentence(halt.message)}`);
-  const failed = facts.failures.filter((f) => f.nextAttemptAt === null && facts.at - f.at < FAILURE_MEMORY_MS);
+    attention.push(
+      `${sentenceCase(wordsOf(halt.target))} is halted${halt.until === null ? ' until an operator resumes it' : ''}.`,
+    );
+  const failed = facts.failures.filter(
+    (f) => f.nextAttemptAt === null && facts.at - f.at < FAILURE_MEMORY_MS,
+  );
   if (failed.length > 0)
     attention.push(
       failed.length === 1
@@ -149,16 +158,24 @@ export function judge(facts: {
   return { level: stopped.length > 0 ? 'stopped' : reasons.length > 0 ? 'attention' : 'good', reasons };
 }
 
-/** `internet_archive` -> `internet archive`, for people. */
+const SPELLED: Readonly<Record<string, string>> = {
+  internet: 'Internet',
+  archive: 'Archive',
+  ia: 'to the Internet Archive',
+  db: 'database',
+  r2: 'R2',
+};
+
+/** Stored names for people: `find_dumps` -> `find dumps`, `internet_archive` -> `Internet Archive`, `backup_db` -> `backup database`. */
 export function wordsOf(name: string): string {
-  return name.replaceAll('_', ' ');
+  if (name === 'archive_page') return 'archive page';
+  return name
+    .split('_')
+    .map((word) => SPELLED[word] ?? word)
+    .join(' ');
 }
 
 /** First letter large. */
 export function sentenceCase(text: string): string {
   return text.charAt(0).toUpperCase() + text.slice(1);
-}
-
-function endSentence(text: string): string {
-  return /[.!?]$/.test(text) ? text : `${text}.`;
 }

@@ -35,7 +35,14 @@ export interface FileCounts {
   deleted: number;
 }
 
-export const JOB_STATUSES = ['pending', 'in_progress', 'completed', 'failed', 'quarantined', 'cancelled'] as const;
+export const JOB_STATUSES = [
+  'pending',
+  'in_progress',
+  'completed',
+  'failed',
+  'quarantined',
+  'cancelled',
+] as const;
 export type JobStatus = (typeof JOB_STATUSES)[number];
 
 export const FILE_STATUSES = [

@@ -125,11 +125,13 @@ export function createQueue(deps: QueueDeps): Queue {
       leaseMs: pool.handler.jobType.leaseMs,
     });
     for (const job of claimed) {
-      void pool.lane.add(async () => {
-        await executor.run(pool, job);
-        nudge(jobType);
-        settleIdle();
-      });
+      // After the lane has given the slot back: a wake-up from inside the task would still find it taken.
+      void pool.lane
+        .add(() => executor.run(pool, job))
+        .then(() => {
+          nudge(jobType);
+          settleIdle();
+        });
     }
   }
 
@@ -157,7 +159,7 @@ export function createQueue(deps: QueueDeps): Queue {
 
   function settleIdle(): void {
     if (waiting.size === 0 || nudged.size > 0) return;
-    if (executor.running().length > 0 || [...pools.values()].some((p) => p.lane.pending + p.lane.size > 1)) return;
+    if (executor.running().length > 0 || [...pools.values()].some((p) => p.lane.pending + p.lane.size > 0)) return;
     const pending = store.countUnfinished();
     const blocked = new Map<string, Halt>();
     for (const { jobType, n } of pending) {

@@ -5,7 +5,9 @@ const MONTHS = 'Jan Feb Mar Apr May Jun Jul Aug Sep Oct Nov Dec'.split(' ');
 
 /** nginx's directory listing: name, `DD-Mon-YYYY HH:MM` in UTC, size or `-`; folders first, each group by name. */
 export async function listingPage(folder: string, pathname: string): Promise<string> {
-  const names = (await readdir(folder)).filter((name) => !/^[._]/.test(name) || name === '_SUCCESS').toSorted();
+  const names = (await readdir(folder))
+    .filter((name) => !/^[._]/.test(name) || name === '_SUCCESS')
+    .toSorted();
   const rows: { isFolder: boolean; text: string }[] = [];
   for (const name of names) {
     const stats = await stat(join(folder, name)).catch(() => null);
@@ -14,7 +16,10 @@ export async function listingPage(folder: string, pathname: string): Promise<str
     const shown = isFolder ? `${name}/` : name;
     const size = isFolder ? '-' : String(stats.size);
     const gap = ' '.repeat(Math.max(1, 51 - shown.length));
-    rows.push({ isFolder, text: `<a href="${encodeURI(shown)}">${shown}</a>${gap}${listedTime(stats.mtime)}${size.padStart(20)}` });
+    rows.push({
+      isFolder,
+      text: `<a href="${encodeURI(shown)}">${shown}</a>${gap}${listedTime(stats.mtime)}${size.padStart(20)}`,
+    });
   }
   const sorted = [...rows.filter((row) => row.isFolder), ...rows.filter((row) => !row.isFolder)];
   return `<html>
@@ -39,7 +44,10 @@ export async function indexJson(root: string): Promise<{ json: string; modifiedA
   for (const dbname of (await readdir(root)).toSorted()) {
     if (!/^[a-z0-9_]+$/.test(dbname) || dbname.startsWith('_')) continue;
     const runs = await readdir(join(root, dbname)).catch(() => []);
-    for (const date of runs.filter((name) => /^\d{8}$/.test(name)).toSorted().toReversed()) {
+    for (const date of runs
+      .filter((name) => /^\d{8}$/.test(name))
+      .toSorted()
+      .toReversed()) {
       const path = join(root, dbname, date, 'dumpstatus.json');
       const status = await readFile(path, 'utf8').catch(() => null);
       if (status === null) continue;

@@ -1,10 +1,10 @@
 import { readFile, stat } from 'node:fs/promises';
 import type { IncomingMessage, ServerResponse } from 'node:http';
 import { join } from 'node:path';
+import { indexJson, legalPage, listingPage, mirrorsPage } from './dump-pages.ts';
 import { createFaultList, type FaultList } from './faults.ts';
 import { type RunningServer, startHttpServer } from './http-server.ts';
-import { indexJson, legalPage, listingPage, mirrorsPage } from './dump-pages.ts';
-import { answeredByFault, requestLine, sendAnswer } from './send-body.ts';
+import { answeredByFault, sendAnswer } from './send-body.ts';
 import { fileValidators, isUnchanged, serveFile } from './serve-file.ts';
 
 /** What a dump site serves and how. Everything but `root` has a default. */
@@ -50,7 +50,13 @@ const DATA_FILE = /\/([a-z0-9_]+)\/(\d{8})\/\1-\2-[^/]+\.(?:bz2|gz|7z)$/;
  */
 export async function startDumpSite(options: DumpSiteOptions): Promise<DumpSite> {
   const faults = options.faults ?? createFaultList();
-  const counters: DumpSiteCounters = { requests: 0, bytes: 0, maxConcurrent: 0, byStatus: {}, fileRequests: 0 };
+  const counters: DumpSiteCounters = {
+    requests: 0,
+    bytes: 0,
+    maxConcurrent: 0,
+    byStatus: {},
+    fileRequests: 0,
+  };
   const active = new Map<string, number>();
   const site = new SiteContent(options, faults, (count) => {
     counters.bytes += count;
@@ -71,7 +77,9 @@ export async function startDumpSite(options: DumpSiteOptions): Promise<DumpSite>
       counters.byStatus[status] = (counters.byStatus[status] ?? 0) + 1;
     });
     if (concurrent > (options.maxConnections ?? 3)) {
-      res.writeHead(503, { 'Retry-After': '1', 'Content-Type': 'text/html' }).end('503 Service Temporarily Unavailable\n');
+      res
+        .writeHead(503, { 'Retry-After': '1', 'Content-Type': 'text/html' })
+        .end('503 Service Temporarily Unavailable\n');
     } else if (GENERIC_AGENT.test(req.headers['user-agent'] ?? '')) {
       plain(res, 403, 'Please set a User-Agent that names your project and a contact.');
     } else if (req.method !== 'GET' && req.method !== 'HEAD') {
@@ -88,7 +96,12 @@ export async function startDumpSite(options: DumpSiteOptions): Promise<DumpSite>
   };
 }
 
-function plain(res: ServerResponse, status: number, text: string, headers: Record<string, string> = {}): void {
+function plain(
+  res: ServerResponse,
+  status: number,
+  text: string,
+  headers: Record<string, string> = {},
+): void {
   res.writeHead(status, { 'Content-Type': 'text/plain; charset=utf-8', ...headers }).end(`${text}\n`);
 }
 
@@ -128,13 +141,26 @@ class SiteContent {
     return { server: 'dumps', faults: this.#faults, onBytes: this.#onBytes, bytesPerSecond } as const;
   }
 
-  async #send(req: IncomingMessage, res: ServerResponse, body: Buffer, type: string, more = {}): Promise<void> {
-    await sendAnswer(req, res, { ...this.#sending(), status: 200, headers: { 'Content-Type': type, ...more }, body });
+  async #send(
+    req: IncomingMessage,
+    res: ServerResponse,
+    body: Buffer,
+    type: string,
+    more = {},
+  ): Promise<void> {
+    await sendAnswer(req, res, {
+      ...this.#sending(),
+      status: 200,
+      headers: { 'Content-Type': type, ...more },
+      body,
+    });
   }
 
   async #builtIn(req: IncomingMessage, res: ServerResponse, pathname: string): Promise<void> {
-    if (pathname === '/legal.html') return this.#send(req, res, Buffer.from(legalPage), 'text/html; charset=utf-8');
-    if (pathname === '/mirrors.html') return this.#send(req, res, Buffer.from(mirrorsPage), 'text/html; charset=utf-8');
+    if (pathname === '/legal.html')
+      return this.#send(req, res, Buffer.from(legalPage), 'text/html; charset=utf-8');
+    if (pathname === '/mirrors.html')
+      return this.#send(req, res, Buffer.from(mirrorsPage), 'text/html; charset=utf-8');
     if (pathname !== '/index.json') return plain(res, 404, 'Not Found');
     const { json, modifiedAtMs } = await indexJson(this.#options.root);
     const body = Buffer.from(json);
@@ -149,13 +175,16 @@ class SiteContent {
   async #siteMatrix(req: IncomingMessage, res: ServerResponse, url: URL): Promise<void> {
     const type = 'application/json; charset=utf-8';
     if (url.searchParams.get('action') !== 'sitematrix' || url.searchParams.get('format') !== 'json') {
-      const body = { error: { code: 'badvalue', info: 'Only action=sitematrix with format=json is served here.' } };
+      const body = {
+        error: { code: 'badvalue', info: 'Only action=sitematrix with format=json is served here.' },
+      };
       return this.#send(req, res, Buffer.from(JSON.stringify(body)), type);
     }
     if (this.#options.sitematrix !== undefined) {
       return this.#send(req, res, Buffer.from(JSON.stringify(this.#options.sitematrix)), type);
     }
-    const name = url.searchParams.get('formatversion') === '2' ? 'sitematrix.formatversion2.json' : 'sitematrix.json';
+    const name =
+      url.searchParams.get('formatversion') === '2' ? 'sitematrix.formatversion2.json' : 'sitematrix.json';
     const body = await readFile(join(this.#options.root, '_api', name)).catch(() => null);
     if (body === null) return plain(res, 404, 'no site matrix for this tree');
     await this.#send(req, res, body, type);

@@ -114,7 +114,8 @@ export function createFaultList(): FaultList {
     take(server, requestLine, kinds, isApplicable = () => true) {
       for (const entry of entries) {
         const { spec } = entry;
-        if (spec.server !== server || !kinds.includes(spec.kind) || !matches(spec.match, requestLine)) continue;
+        if (spec.server !== server || !kinds.includes(spec.kind) || !matches(spec.match, requestLine))
+          continue;
         if (!isApplicable(spec) || !entry.hit()) continue;
         return { spec, released: entry.released };
       }

@@ -1,8 +1,8 @@
 import { mkdir } from 'node:fs/promises';
 import { join } from 'node:path';
 import { type Bzip2, type Bzip2Block, bzip2Stream } from './bzip2.ts';
-import { exportFooter, exportHeader, exportPages, fullTitle, namespaces, type Page } from './export-xml.ts';
-import { type PageModel, type Segment, sevenZipWorthwhileChars } from './page-model.ts';
+import { exportFooter, exportHeader, exportPages, fullTitle } from './export-xml.ts';
+import { type PageModel, sevenZipWorthwhileChars } from './page-model.ts';
 import {
   gzipText,
   type PartWriter,
@@ -11,8 +11,9 @@ import {
   writeRunDescription,
   writeRunFile,
 } from './run-files.ts';
+import { jobClock, type Part, siteInfo, splitParts } from './run-parts.ts';
 import { compressLzma2, type Lzma2Run, storeLzma2, writeSevenZip } from './seven-zip.ts';
-import { tableDump, tableJobs, type TableName, titleList } from './sql-tables.ts';
+import { type TableName, tableDump, tableJobs, titleList } from './sql-tables.ts';
 
 interface RunOptions {
   /** The dump tree; the run goes to `<root>/<dbname>/<date>`. */
@@ -24,16 +25,6 @@ interface RunOptions {
   sevenZip: string | null;
   bzip2: Bzip2;
 }
-
-/** A part of a split wiki, or the whole: `number` is empty for the whole, `range` like `-p1p41242` or empty. */
-interface Part {
-  readonly number: string;
-  readonly range: string;
-  readonly segments: readonly Segment[];
-}
-
-/** Split wikis are cut into this many parts, as far as they have segments enough. */
-const PART_COUNT = 3;
 
 /**
  * Writes one run of one wiki: every data file, then the files that describe it, `dumpstatus.json` last.
@@ -74,17 +65,26 @@ export async function generateRun(options: RunOptions): Promise<number> {
   await job('xmlstubsdump', (put) => files.stubs(put, parts));
   if (wiki.isSplit) await job('xmlstubsdumprecombine', (put) => files.stubs(put, [whole]));
   await job('articlesdump', (put) => files.articles(put, parts));
-  if (wiki.isSplit) await job('articlesdumprecombine', (put) => files.recombined(put, 'pages-articles', parts, true));
+  if (wiki.isSplit)
+    await job('articlesdumprecombine', (put) => files.recombined(put, 'pages-articles', parts, true));
   await job('articlesmultistreamdump', (put) => files.multistream(put, parts));
   if (wiki.isSplit) await job('articlesmultistreamdumprecombine', (put) => files.multistream(put, [whole]));
   await job('metacurrentdump', (put) => files.metaCurrent(put, parts));
-  if (wiki.isSplit) await job('metacurrentdumprecombine', (put) => files.recombined(put, 'pages-meta-current', parts, false));
-  await job('namespaces', async (put) => [await put('siteinfo-namespaces.json.gz', writeText(siteInfo(model)))]);
-  await job('pagetitlesdump', async (put) => [await put('all-titles-in-ns0.gz', writeText(titleList(pages, true)))]);
-  await job('allpagetitlesdump', async (put) => [await put('all-titles.gz', writeText(titleList(pages, false)))]);
+  if (wiki.isSplit)
+    await job('metacurrentdumprecombine', (put) => files.recombined(put, 'pages-meta-current', parts, false));
+  await job('namespaces', async (put) => [
+    await put('siteinfo-namespaces.json.gz', writeText(siteInfo(model))),
+  ]);
+  await job('pagetitlesdump', async (put) => [
+    await put('all-titles-in-ns0.gz', writeText(titleList(pages, true))),
+  ]);
+  await job('allpagetitlesdump', async (put) => [
+    await put('all-titles.gz', writeText(titleList(pages, false))),
+  ]);
   if (hasHistory) {
     await job('metahistorybz2dump', (put) => files.history(put, parts));
-    if (archiveRuns !== null) await job('metahistory7zdump', (put) => files.historyArchive(put, parts, archiveRuns));
+    if (archiveRuns !== null)
+      await job('metahistory7zdump', (put) => files.historyArchive(put, parts, archiveRuns));
   } else {
     for (const name of ['metahistorybz2dump', ...(sevenZip === null ? [] : ['metahistory7zdump'])]) {
       jobs.push({ name, status: 'skipped', updated: clock(), files: [] });
@@ -103,10 +103,12 @@ type PutFile = (
   headerBytes?: number,
 ) => Promise<PublishedFile>;
 
-const writeText = (text: string) => async (write: PartWriter): Promise<undefined> => {
-  await write(gzipText(text));
-  return undefined;
-};
+const writeText =
+  (text: string) =>
+  async (write: PartWriter): Promise<undefined> => {
+    await write(gzipText(text));
+    return undefined;
+  };
 
 /** The families of files made from pages, for a run's parts or its whole. */
 class RunFiles {
@@ -148,7 +150,10 @@ class RunFiles {
 
   metaCurrent(put: PutFile, parts: readonly Part[]): Promise<PublishedFile[]> {
     return this.#eachPart(parts, (part) =>
-      put(`pages-meta-current${part.number}.xml${part.range}.bz2`, this.#stream(part.segments.flatMap((s) => s.blocks))),
+      put(
+        `pages-meta-current${part.number}.xml${part.range}.bz2`,
+        this.#stream(part.segments.flatMap((s) => s.blocks)),
+      ),
     );
   }
 
@@ -162,7 +167,12 @@ class RunFiles {
   }
 
   /** The whole as recombination makes it: header, the parts' bodies and footer as streams of their own. */
-  async recombined(put: PutFile, name: string, parts: readonly Part[], isContentOnly: boolean): Promise<PublishedFile[]> {
+  async recombined(
+    put: PutFile,
+    name: string,
+    parts: readonly Part[],
+    isContentOnly: boolean,
+  ): Promise<PublishedFile[]> {
     const file = await put(`${name}.xml.bz2`, async (write) => {
       for (const part of bzip2Stream([this.#header])) await write(part);
       for (const { segments } of parts) {
@@ -200,7 +210,8 @@ class RunFiles {
       });
       const text = Buffer.from(index.join(''));
       const blocks: Bzip2Block[] = [];
-      for (let at = 0; at < text.length; at += 600_000) blocks.push(this.#options.bzip2.block(text.subarray(at, at + 600_000)));
+      for (let at = 0; at < text.length; at += 600_000)
+        blocks.push(this.#options.bzip2.block(text.subarray(at, at + 600_000)));
       files.push(file);
       files.push(
         await put(`pages-articles-multistream-index${number}.txt${range}.bz2`, async (write) => {
@@ -262,50 +273,12 @@ class RunFiles {
     };
   }
 
-  async #eachPart(parts: readonly Part[], make: (part: Part) => Promise<PublishedFile>): Promise<PublishedFile[]> {
+  async #eachPart(
+    parts: readonly Part[],
+    make: (part: Part) => Promise<PublishedFile>,
+  ): Promise<PublishedFile[]> {
     const files: PublishedFile[] = [];
     for (const part of parts) files.push(await make(part));
     return files;
   }
-}
-
-/** Cuts segments into parts of about the same size, with the page ranges that their names carry. */
-function splitParts(segments: readonly Segment[]): Part[] {
-  const bits = (list: readonly Segment[]): number =>
-    list.reduce((sum, segment) => sum + segment.blocks.reduce((own, block) => own + block.bitLength, 0), 0);
-  const bitsPerPart = bits(segments) / PART_COUNT;
-  const parts: Part[] = [];
-  let first = 1;
-  let own: Segment[] = [];
-  segments.forEach((segment, i) => {
-    own.push(segment);
-    const isLast = i === segments.length - 1;
-    if (!isLast && (parts.length === PART_COUNT - 1 || bits(own) < bitsPerPart)) return;
-    const lastPage: Page | undefined = segment.pages.at(-1);
-    const last = lastPage?.id ?? first;
-    parts.push({ number: String(parts.length + 1), range: `-p${first}p${last}`, segments: own });
-    first = last + 1;
-    own = [];
-  });
-  return parts;
-}
-
-/** Times of a run's jobs: they end one after another from 08:00 on the run's date, 41 minutes apart. */
-function jobClock(date: string): () => string {
-  let time = Date.UTC(Number(date.slice(0, 4)), Number(date.slice(4, 6)) - 1, Number(date.slice(6)), 8);
-  return () => {
-    time += 41 * 60_000 + 7_000;
-    return new Date(time).toISOString().slice(0, 19).replace('T', ' ');
-  };
-}
-
-function siteInfo({ wiki }: PageModel): string {
-  const list = [...namespaces].map(([id, name]) => [id, { id, case: 'first-letter', name }]);
-  return JSON.stringify({
-    batchcomplete: true,
-    query: {
-      general: { sitename: wiki.sitename, base: `${wiki.url}/wiki/Main_Page`, dbname: wiki.dbname },
-      namespaces: Object.fromEntries(list),
-    },
-  });
 }

@@ -62,7 +62,8 @@ export async function generateDumpTree(options: DumpTreeOptions): Promise<DumpTr
   if (known?.isComplete && known.format === FORMAT && known.parameters === parameters) {
     return { dir, dbnames, bytesByDate: known.bytesByDate, isReused: true };
   }
-  if (known === null && (await readdir(dir)).length > 0) throw new Error(`${dir} holds files that are not a sandbox tree`);
+  if (known === null && (await readdir(dir)).length > 0)
+    throw new Error(`${dir} holds files that are not a sandbox tree`);
   for (const dbname of known?.dbnames ?? []) await rm(join(dir, dbname), { recursive: true, force: true });
   const marker: Marker = { format: FORMAT, parameters, dbnames, bytesByDate: {}, isComplete: false };
   await writeMarker(dir, marker);

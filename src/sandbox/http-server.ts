@@ -12,7 +12,11 @@ export interface RunningServer {
  * Handles one request. Errors become a 500, because a broken stand-in must not take the process with it.
  * `expectsContinue` is true when the client waits for `100 Continue` before it sends the body.
  */
-export type RequestHandler = (req: IncomingMessage, res: ServerResponse, expectsContinue: boolean) => Promise<void>;
+export type RequestHandler = (
+  req: IncomingMessage,
+  res: ServerResponse,
+  expectsContinue: boolean,
+) => Promise<void>;
 
 /**
  * Starts an HTTP server on loopback.

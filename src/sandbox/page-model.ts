@@ -78,7 +78,8 @@ export function buildPageModel(options: ModelOptions): PageModel {
 
 /** What a segment adds to the sum of all published files. */
 function segmentBytes(segment: Segment, options: ModelOptions): number {
-  const bits = (blocks: readonly Bzip2Block[]): number => blocks.reduce((sum, block) => sum + block.bitLength, 0);
+  const bits = (blocks: readonly Bzip2Block[]): number =>
+    blocks.reduce((sum, block) => sum + block.bitLength, 0);
   const current = bits(segment.blocks) / 8;
   // Content is in pages-articles, its multistream form and meta-current; a split wiki has each of them twice.
   const copies = (segment.isContent ? 3 : 1) * (options.wiki.isSplit ? 2 : 1);
@@ -128,7 +129,9 @@ function pageWriter(options: ModelOptions): (kind: TextKind, isContent: boolean,
   const revisions = (kind: TextKind, redirectTo: string | null): Revision[] => {
     const count = kind === 'own' ? random.between(1, 3) : random.between(1, 2);
     // Revisions of one page are at least an hour apart and end before the run's date.
-    let time = Date.UTC(Number(date.slice(0, 4)), Number(date.slice(4, 6)) - 1, Number(date.slice(6))) - random.between(1, 3e9) * 20;
+    let time =
+      Date.UTC(Number(date.slice(0, 4)), Number(date.slice(4, 6)) - 1, Number(date.slice(6))) -
+      random.between(1, 3e9) * 20;
     const list: Revision[] = [];
     for (let i = 0; i < count; i += 1) {
       revisionId += random.between(1, 3);
@@ -137,9 +140,14 @@ function pageWriter(options: ModelOptions): (kind: TextKind, isContent: boolean,
         id: revisionId,
         parentId: null,
         timestamp: `${new Date(time).toISOString().slice(0, 19)}Z`,
-        user: isRegistered ? titleOf(random, words).replace(/[^\p{L} ]/gu, '') : `192.0.2.${random.between(1, 254)}`,
+        user: isRegistered
+          ? titleOf(random, words).replace(/[^\p{L} ]/gu, '')
+          : `192.0.2.${random.between(1, 254)}`,
         userId: isRegistered ? random.between(1, 90_000) : 0,
-        comment: random.below(3) === 0 ? '' : `/* ${random.pick(words)} */ ${random.pick(words)} & ${random.pick(words)}`,
+        comment:
+          random.below(3) === 0
+            ? ''
+            : `/* ${random.pick(words)} */ ${random.pick(words)} & ${random.pick(words)}`,
         isMinor: random.below(4) === 0,
         text: redirectTo === null ? text(kind) : ownText(`#REDIRECT [[${redirectTo}]]`),
       });
@@ -152,7 +160,8 @@ function pageWriter(options: ModelOptions): (kind: TextKind, isContent: boolean,
   const inventPage = (kind: TextKind, isContent: boolean): Page => {
     pageId += 1;
     const namespace = pageId === 1 ? 0 : pageNamespace(random, isContent);
-    const isRedirect = kind === 'own' && namespace === 0 && contentTitles.length > 3 && random.below(10) === 0;
+    const isRedirect =
+      kind === 'own' && namespace === 0 && contentTitles.length > 3 && random.below(10) === 0;
     const redirectTo = isRedirect ? random.pick(contentTitles) : null;
     const title = freeTitle(namespace);
     if (namespace === 0) contentTitles.push(title);
@@ -163,7 +172,9 @@ function pageWriter(options: ModelOptions): (kind: TextKind, isContent: boolean,
 
   return (kind, isContent, count) => {
     const pages = Array.from({ length: count }, () => inventPage(kind, isContent));
-    const historyPieces = options.hasHistory ? exportPages(pages, wiki, { hasHistory: true, hasText: true }) : [];
+    const historyPieces = options.hasHistory
+      ? exportPages(pages, wiki, { hasHistory: true, hasText: true })
+      : [];
     return {
       isContent,
       pages,

@@ -114,7 +114,11 @@ interface StatusOptions {
 /** Writes what describes a run: dumpstatus, sums, report, dumpruninfo and the page for people. */
 export async function writeRunDescription({ folder, dbname, date, jobs }: StatusOptions): Promise<void> {
   await mkdir(folder, { recursive: true });
-  const latest = jobs.map((job) => job.updated).toSorted().at(-1) ?? '';
+  const latest =
+    jobs
+      .map((job) => job.updated)
+      .toSorted()
+      .at(-1) ?? '';
   const modifiedAt = new Date(`${latest.replace(' ', 'T')}Z`);
   const put = async (name: string, text: string): Promise<void> => {
     await writeFile(join(folder, name), text);
@@ -127,17 +131,25 @@ export async function writeRunDescription({ folder, dbname, date, jobs }: Status
     url: `/${dbname}/${date}/${file.name}`,
   });
   const files = (job: RunJob, more: (file: PublishedFile) => object): object =>
-    job.status === 'done' ? { files: Object.fromEntries(job.files.map((f) => [f.name, { ...address(f), ...more(f) }])) } : {};
+    job.status === 'done'
+      ? { files: Object.fromEntries(job.files.map((f) => [f.name, { ...address(f), ...more(f) }])) }
+      : {};
   const head = (job: RunJob): object => ({ status: job.status, updated: job.updated });
   const json = (jobs: unknown): string => JSON.stringify({ jobs, version: '0.8' });
   const status = json(byJob((job) => ({ ...head(job), ...files(job, ({ md5, sha1 }) => ({ md5, sha1 })) })));
   await put('dumpruninfo.json', json(byJob(head)));
-  await put('dumpruninfo.txt', jobs.map((job) => `name:${job.name}; status:${job.status}; updated:${job.updated}\n`).join(''));
+  await put(
+    'dumpruninfo.txt',
+    jobs.map((job) => `name:${job.name}; status:${job.status}; updated:${job.updated}\n`).join(''),
+  );
   await put('report.json', json(byJob((job) => files(job, () => ({})))));
   const published = jobs.flatMap((job) => job.files);
   for (const algorithm of ['md5', 'sha1'] as const) {
     const sums = Object.fromEntries(published.map((file) => [file.name, file[algorithm]]));
-    await put(`${dbname}-${date}-${algorithm}sums.txt`, published.map((f) => `${f[algorithm]}  ${f.name}\n`).join(''));
+    await put(
+      `${dbname}-${date}-${algorithm}sums.txt`,
+      published.map((f) => `${f[algorithm]}  ${f.name}\n`).join(''),
+    );
     await put(`${dbname}-${date}-${algorithm}sums.json`, JSON.stringify({ [algorithm]: { files: sums } }));
   }
   await put('index.html', statusPage(dbname, date, jobs));
@@ -147,7 +159,9 @@ export async function writeRunDescription({ folder, dbname, date, jobs }: Status
 
 function statusPage(dbname: string, date: string, jobs: readonly RunJob[]): string {
   const items = jobs.map((job) => {
-    const files = job.files.map((f) => `<li class='file'><a href="/${dbname}/${date}/${f.name}">${f.name}</a> ${f.sizeBytes}</li>`);
+    const files = job.files.map(
+      (f) => `<li class='file'><a href="/${dbname}/${date}/${f.name}">${f.name}</a> ${f.sizeBytes}</li>`,
+    );
     return `<li class='${job.status}'><span class='updates'>${job.updated}</span> <span class='status'>${job.status}</span> <span class='title'>${job.name}</span><ul>${files.join('')}</ul></li>`;
   });
   return `<!DOCTYPE html>

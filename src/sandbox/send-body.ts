@@ -38,7 +38,12 @@ export function answeredByFault(
   res: ServerResponse,
 ): boolean {
   // A reset at a byte of an upload is the body reader's business.
-  const hit = faults.take(server, requestLine(req), EARLY_FAULTS, (spec) => !(spec.kind === 'reset' && spec.atByte));
+  const hit = faults.take(
+    server,
+    requestLine(req),
+    EARLY_FAULTS,
+    (spec) => !(spec.kind === 'reset' && spec.atByte),
+  );
   if (hit === null) return false;
   const { kind, status, retryAfter, message, location } = hit.spec;
   if (kind === 'reset') {
@@ -48,7 +53,7 @@ export function answeredByFault(
   const code = kind === 'vanish' ? 404 : kind === 'redirect' ? (status ?? 307) : (status ?? 503);
   const headers: Record<string, string> = { 'Content-Type': 'text/plain', Connection: 'close' };
   if (retryAfter !== undefined) headers['Retry-After'] = String(retryAfter);
-  if (location !== undefined) headers['Location'] = location;
+  if (location !== undefined) headers.Location = location;
   res.writeHead(code, headers).end(req.method === 'HEAD' ? undefined : (message ?? `${code}\n`));
   return true;
 }
@@ -56,7 +61,9 @@ export function answeredByFault(
 /** Sends an answer, with any fault of the body that the script holds for it. */
 export async function sendAnswer(req: IncomingMessage, res: ServerResponse, answer: Answer): Promise<void> {
   const isMemory = Buffer.isBuffer(answer.body);
-  const { start, end } = Buffer.isBuffer(answer.body) ? { start: 0, end: answer.body.length - 1 } : answer.body;
+  const { start, end } = Buffer.isBuffer(answer.body)
+    ? { start: 0, end: answer.body.length - 1 }
+    : answer.body;
   const hit =
     req.method === 'HEAD'
       ? null
@@ -65,7 +72,8 @@ export async function sendAnswer(req: IncomingMessage, res: ServerResponse, answ
           return kind === 'stall' || kind === 'slow' || end >= start;
         });
   let body = answer.body;
-  if (hit?.spec.kind === 'torn-json' || hit?.spec.kind === 'no-hashes') body = await rewritten(body, hit.spec.kind);
+  if (hit?.spec.kind === 'torn-json' || hit?.spec.kind === 'no-hashes')
+    body = await rewritten(body, hit.spec.kind);
   const length = Buffer.isBuffer(body) ? body.length : body.end - body.start + 1;
   res.writeHead(answer.status, { ...answer.headers, 'Content-Length': length });
   if (req.method === 'HEAD' || length === 0) {
@@ -94,7 +102,11 @@ async function rewritten(body: Body, kind: 'torn-json' | 'no-hashes'): Promise<B
 
 async function* pieces(body: Body, size: number): AsyncGenerator<Buffer> {
   if (!Buffer.isBuffer(body)) {
-    for await (const piece of createReadStream(body.path, { start: body.start, end: body.end, highWaterMark: size })) {
+    for await (const piece of createReadStream(body.path, {
+      start: body.start,
+      end: body.end,
+      highWaterMark: size,
+    })) {
       yield piece as Buffer;
     }
     return;
@@ -136,7 +148,8 @@ async function sendPieces(
       piece[flipAt - from] = (piece[flipAt - from] as number) ^ 0x01;
     }
     answer.onBytes?.(piece.length);
-    if (!res.write(piece)) await Promise.race([once(res, 'drain', { signal: closing.signal }), closed]).catch(() => undefined);
+    if (!res.write(piece))
+      await Promise.race([once(res, 'drain', { signal: closing.signal }), closed]).catch(() => undefined);
     if (limit === null) return;
     const waitMs = startedAt + (sent * 1000) / limit - performance.now();
     if (waitMs > 1) await delay(waitMs, undefined, { signal: closing.signal }).catch(() => undefined);

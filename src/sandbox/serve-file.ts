@@ -53,7 +53,10 @@ export async function serveFile(
   await sendAnswer(req, res, {
     ...options,
     status: part === null ? 200 : 206,
-    headers: part === null ? headers : { ...headers, 'Content-Range': `bytes ${part.start}-${part.end}/${stats.size}` },
+    headers:
+      part === null
+        ? headers
+        : { ...headers, 'Content-Range': `bytes ${part.start}-${part.end}/${stats.size}` },
     body: { path, ...(part ?? { start: 0, end: stats.size - 1 }) },
   });
   return true;
@@ -77,7 +80,9 @@ export function fileValidators(stats: Pick<Stats, 'mtimeMs' | 'size'>): Validato
 export function isUnchanged(req: IncomingMessage, validators: Validators): boolean {
   const tags = req.headers['if-none-match'];
   if (tags !== undefined) {
-    return tags.split(',').some((tag) => tag.trim() === '*' || tag.trim().replace(/^W\//, '') === validators.ETag);
+    return tags
+      .split(',')
+      .some((tag) => tag.trim() === '*' || tag.trim().replace(/^W\//, '') === validators.ETag);
   }
   const since = Date.parse(req.headers['if-modified-since'] ?? '');
   return !Number.isNaN(since) && Date.parse(validators['Last-Modified']) <= since;
@@ -89,7 +94,8 @@ function requestedRange(req: IncomingMessage, sizeBytes: number, validators: Val
   const match = /^bytes=(\d*)-(\d*)$/.exec(req.headers.range ?? '');
   if (!match || (match[1] === '' && match[2] === '')) return null;
   const condition = req.headers['if-range'];
-  if (condition !== undefined && condition !== validators.ETag && condition !== validators['Last-Modified']) return null;
+  if (condition !== undefined && condition !== validators.ETag && condition !== validators['Last-Modified'])
+    return null;
   const [, first = '', last = ''] = match;
   if (first === '') {
     const count = Math.min(Number(last), sizeBytes);

@@ -5,7 +5,7 @@ import { delimiter, join } from 'node:path';
 import { crc32 } from 'node:zlib';
 
 /** Finds 7-Zip on the PATH, in the order 7zz, 7z, 7za, 7zr. Returns its full path, or null when there is none. */
-export async function findSevenZip(path: string = process.env['PATH'] ?? ''): Promise<string | null> {
+export async function findSevenZip(path: string = process.env.PATH ?? ''): Promise<string | null> {
   for (const name of ['7zz', '7z', '7za', '7zr']) {
     for (const folder of path.split(delimiter).filter(Boolean)) {
       const file = join(folder, name);
@@ -65,7 +65,9 @@ function run(program: string, args: string[], cwd: string): Promise<void> {
   return new Promise((resolve, reject) => {
     const child = spawn(program, args, { cwd, stdio: 'ignore' });
     child.once('error', reject);
-    child.once('close', (code) => (code === 0 ? resolve() : reject(new Error(`${program} ended with ${code}`))));
+    child.once('close', (code) =>
+      code === 0 ? resolve() : reject(new Error(`${program} ended with ${code}`)),
+    );
   });
 }
 

@@ -176,7 +176,9 @@ function tableRows(name: TableName, { wiki, pages, seed, linkCount }: TableOptio
     case 'imagelinks': {
       const files = pages.filter((page) => page.namespace === 6);
       if (files.length === 0 || wiki.isClosed) return [];
-      return pages.filter((_, i) => i % 5 === 0).map((page) => `(${page.id},${page.namespace},${random.pick(files).id})`);
+      return pages
+        .filter((_, i) => i % 5 === 0)
+        .map((page) => `(${page.id},${page.namespace},${random.pick(files).id})`);
     }
     case 'pagelinks': {
       const rows: string[] = [];
@@ -197,8 +199,8 @@ function tableRows(name: TableName, { wiki, pages, seed, linkCount }: TableOptio
 /** `all-titles` (with namespaces) or `all-titles-in-ns0`, with the header line of the real lists. */
 export function titleList(pages: readonly Page[], isMainNamespaceOnly: boolean): string {
   const chosen = isMainNamespaceOnly ? pages.filter((page) => page.namespace === 0) : pages;
-  const lines = chosen.map((page) => databaseTitle(page.title)).map((title, i) =>
-    isMainNamespaceOnly ? title : `${chosen[i]?.namespace}\t${title}`,
-  );
+  const lines = chosen
+    .map((page) => databaseTitle(page.title))
+    .map((title, i) => (isMainNamespaceOnly ? title : `${chosen[i]?.namespace}\t${title}`));
   return `${[isMainNamespaceOnly ? 'page_title' : 'page_namespace\tpage_title', ...lines.toSorted()].join('\n')}\n`;
 }

@@ -29,7 +29,9 @@ export interface TextPool {
 
 /** Escapes the characters that MediaWiki's export escapes in text and attributes. */
 export function escapeXml(text: string): string {
-  return text.replace(/[&<>"]/g, (c) => (c === '&' ? '&amp;' : c === '<' ? '&lt;' : c === '>' ? '&gt;' : '&quot;'));
+  return text.replace(/[&<>"]/g, (c) =>
+    c === '&' ? '&amp;' : c === '<' ? '&lt;' : c === '>' ? '&gt;' : '&quot;',
+  );
 }
 
 /** SHA-1 in MediaWiki's base 36 notation. */
@@ -56,7 +58,9 @@ interface PoolOptions {
 export async function buildTextPool({ seed, bzip2, sevenZip, hasLarge }: PoolOptions): Promise<TextPool> {
   const words = vocabulary(seededRandom(`${seed}/words`), 'latin', 4000);
   const texts = (kind: string, count: number, bytes: number): string[] =>
-    Array.from({ length: count }, (_, i) => wikitext(seededRandom(`${seed}/pool/${kind}/${i}`), words, bytes * (0.7 + (0.6 * i) / count)));
+    Array.from({ length: count }, (_, i) =>
+      wikitext(seededRandom(`${seed}/pool/${kind}/${i}`), words, bytes * (0.7 + (0.6 * i) / count)),
+    );
   const short = texts('short', 24, 5_000);
   const medium = texts('medium', 12, 40_000);
   const large = hasLarge ? texts('large', 8, 600_000) : [];

@@ -22,36 +22,38 @@ export interface SandboxWiki {
 export type Script = 'latin' | 'cyrillic' | 'arabic' | 'han' | 'devanagari' | 'greek';
 
 /** Names of the languages, as the site matrix has them: own name, English name, direction. */
-export const languages: ReadonlyMap<string, { name: string; localname: string; dir: string; script: Script }> =
-  new Map(
-    (
-      [
-        ['en', 'English', 'English', 'latin'],
-        ['aa', 'Qafár af', 'Afar', 'latin'],
-        ['be-x-old', 'беларуская (тарашкевіца)', 'Belarusian (Taraškievica orthography)', 'cyrillic'],
-        ['fr', 'français', 'French', 'latin'],
-        ['de', 'Deutsch', 'German', 'latin'],
-        ['zh-yue', '粵語', 'Cantonese', 'han'],
-        ['es', 'español', 'Spanish', 'latin'],
-        ['ja', '日本語', 'Japanese', 'han'],
-        ['ru', 'русский', 'Russian', 'cyrillic'],
-        ['it', 'italiano', 'Italian', 'latin'],
-        ['ar', 'العربية', 'Arabic', 'arabic'],
-        ['pt', 'português', 'Portuguese', 'latin'],
-        ['el', 'Ελληνικά', 'Greek', 'greek'],
-        ['hi', 'हिन्दी', 'Hindi', 'devanagari'],
-        ['pl', 'polski', 'Polish', 'latin'],
-        ['uk', 'українська', 'Ukrainian', 'cyrillic'],
-        ['nl', 'Nederlands', 'Dutch', 'latin'],
-        ['zh', '中文', 'Chinese', 'han'],
-        ['fa', 'فارسی', 'Persian', 'arabic'],
-        ['sv', 'svenska', 'Swedish', 'latin'],
-      ] as const
-    ).map(([code, name, localname, script]) => [
-      code,
-      { name, localname, dir: script === 'arabic' ? 'rtl' : 'ltr', script },
-    ]),
-  );
+export const languages: ReadonlyMap<
+  string,
+  { name: string; localname: string; dir: string; script: Script }
+> = new Map(
+  (
+    [
+      ['en', 'English', 'English', 'latin'],
+      ['aa', 'Qafár af', 'Afar', 'latin'],
+      ['be-x-old', 'беларуская (тарашкевіца)', 'Belarusian (Taraškievica orthography)', 'cyrillic'],
+      ['fr', 'français', 'French', 'latin'],
+      ['de', 'Deutsch', 'German', 'latin'],
+      ['zh-yue', '粵語', 'Cantonese', 'han'],
+      ['es', 'español', 'Spanish', 'latin'],
+      ['ja', '日本語', 'Japanese', 'han'],
+      ['ru', 'русский', 'Russian', 'cyrillic'],
+      ['it', 'italiano', 'Italian', 'latin'],
+      ['ar', 'العربية', 'Arabic', 'arabic'],
+      ['pt', 'português', 'Portuguese', 'latin'],
+      ['el', 'Ελληνικά', 'Greek', 'greek'],
+      ['hi', 'हिन्दी', 'Hindi', 'devanagari'],
+      ['pl', 'polski', 'Polish', 'latin'],
+      ['uk', 'українська', 'Ukrainian', 'cyrillic'],
+      ['nl', 'Nederlands', 'Dutch', 'latin'],
+      ['zh', '中文', 'Chinese', 'han'],
+      ['fa', 'فارسی', 'Persian', 'arabic'],
+      ['sv', 'svenska', 'Swedish', 'latin'],
+    ] as const
+  ).map(([code, name, localname, script]) => [
+    code,
+    { name, localname, dir: script === 'arabic' ? 'rtl' : 'ltr', script },
+  ]),
+);
 
 const projects: ReadonlyMap<string, string> = new Map([
   ['wiki', 'wikipedia'],
@@ -191,6 +193,6 @@ export function siteMatrix(wikis: readonly SandboxWiki[], formatVersion: 1 | 2):
       localname: facts?.localname,
     };
   });
-  matrix['specials'] = listed.filter((wiki) => wiki.isSpecial).map(site);
+  matrix.specials = listed.filter((wiki) => wiki.isSpecial).map(site);
   return { sitematrix: matrix };
 }

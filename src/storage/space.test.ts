@@ -44,6 +44,8 @@ test('does not count written bytes twice', async () => {
 test('keeps held files and promises below storage.max_size', async () => {
   const { guard } = setup({ maxSizeBytes: 500, heldBytes: 300 });
   await guard.reserve(150);
-  await expect(guard.reserve(51)).rejects.toThrow(/51 B exceed storage.max_size of 500 B: 300 B are held and 150 B promised/);
+  await expect(guard.reserve(51)).rejects.toThrow(
+    /51 B exceed storage.max_size of 500 B: 300 B are held and 150 B promised/,
+  );
   await guard.reserve(50);
 });

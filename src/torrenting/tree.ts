@@ -18,7 +18,7 @@ const READ_ONLY = 0o444;
  * Makes `torrents/<name>` hold exactly the payload: hard links for dumps, small text files for the rest. Built under
  * `torrents/.building-<name>/` and renamed when complete, so a folder of the final name is always whole. A folder that
  * is already exactly right is kept.
- * @param isFinal the torrent was recorded before: its folder must not change any more
+ * @param deps.isFinal the torrent was recorded before: a folder that differs from the payload is left alone
  * @returns the absolute path of the folder
  * @throws RetryableError `dump_file_missing`, `dump_file_changed` when a held file is not on the disk as the catalog says
  * @throws PermanentError `torrent_is_final`, `torrent_folder_in_the_way`
@@ -35,7 +35,7 @@ export async function buildTree(
     await removeDerived(deps, building);
     return target;
   }
-  if (deps.isFinal) {
+  if (deps.isFinal && present === 'different') {
     throw new PermanentError(
       'torrent_is_final',
       `${name} was made before, and its files have changed since`,

@@ -53,13 +53,16 @@ function stages(cycle: CycleState): Html {
   return html`<ol class="stages" aria-label="Stages of the cycle">${steps.map(
     ([name, at], index) =>
       html`<li class="${index <= reached ? 'reached' : 'ahead'}"${index === reached ? html` aria-current="step"` : ''}><span>${name}</span>${
-        index <= reached && at !== null ? time(at) : html`<span class="none">${index <= reached ? 'done' : 'to come'}</span>`
+        index <= reached && at !== null
+          ? time(at)
+          : html`<span class="none">${index <= reached ? 'done' : 'to come'}</span>`
       }</li>`,
   )}</ol>`;
 }
 
 function nextStep(cycle: CycleState, now: number): Html {
-  if (cycle.status === 'published') return html`Published ${time(cycle.publishedAt)}. It is seeded from here on.`;
+  if (cycle.status === 'published')
+    return html`Published ${time(cycle.publishedAt)}. It is seeded from here on.`;
   if (cycle.status === 'seeding') return html`The manifest is published next.`;
   if (cycle.status === 'torrented') return html`Seeding starts next.`;
   if (cycle.status === 'sealed') return html`Its torrents are made next.`;
@@ -67,19 +70,31 @@ function nextStep(cycle: CycleState, now: number): Html {
   return html`Sealed when every file is settled, at the latest ${distance(cycle.deadlineAt, now)}, at ${time(cycle.deadlineAt)}.`;
 }
 
-/** Cycles as rows. */
-export function cycleTable(cycles: readonly CycleState[]): Html {
+/** Cycles as rows; `isShort` leaves out what fits only on a page of its own. */
+export function cycleTable(cycles: readonly CycleState[], options: { isShort?: boolean } = {}): Html {
+  const isShort = options.isShort ?? false;
+  const share = (done: number, all: number, write: (value: number) => string): string =>
+    done === all ? write(all) : `${write(done)} of ${write(all)}`;
   return table({
     name: 'Cycles',
-    heads: ['Cycle', 'State', 'Wikis', 'Files held', 'Bytes held', 'Failed', 'Opened', 'Published'],
+    heads: [
+      'Cycle',
+      'State',
+      'Wikis',
+      'Files held',
+      'Bytes held',
+      'Failed',
+      ...(isShort ? [] : ['Opened']),
+      'Published',
+    ],
     numbers: [2, 3, 4, 5],
     rows: cycles.map((cycle) => {
       const { files, bytes } = cycle;
       const failed = files.failed + files.quarantined;
-      return html`<tr><th scope="row"><a href="/cycles/${cycle.cycleDate}">${cycle.cycleDate}</a></th><td>${badge(cycle.status)}</td>
-<td class="num">${count(cycle.runs.total)}</td><td class="num">${count(files.held + files.deleted)} of ${count(files.expected)}</td>
-<td class="num">${formatBytes(bytes.held)} of ${formatBytes(bytes.expected)}</td>
-<td class="num${failed > 0 ? ' badtext' : ' none'}">${count(failed)}</td><td>${time(cycle.openedAt)}</td><td>${time(cycle.publishedAt)}</td></tr>`;
+      return html`<tr><th scope="row" class="date"><a href="/cycles/${cycle.cycleDate}">${cycle.cycleDate}</a></th><td>${badge(cycle.status)}</td>
+<td class="num">${count(cycle.runs.total)}</td><td class="num">${share(files.held + files.deleted, files.expected, count)}</td>
+<td class="num">${share(bytes.held, bytes.expected, formatBytes)}</td>
+<td class="num${failed > 0 ? ' badtext' : ' none'}">${count(failed)}</td>${isShort ? '' : html`<td>${time(cycle.openedAt)}</td>`}<td>${time(cycle.publishedAt)}</td></tr>`;
     }),
   });
 }

@@ -12,7 +12,9 @@ ${section({
   title: 'All cycles',
   body:
     cycles.length === 0
-      ? empty('No cycle was opened yet. The newest one whose waiting time is over is opened after the first look at the wikis.')
+      ? empty(
+          'No cycle was opened yet. The newest one whose waiting time is over is opened after the first look at the wikis.',
+        )
       : cycleTable(cycles),
 })}`;
 }
@@ -24,13 +26,19 @@ export interface FileFilterWords {
 }
 
 /** One cycle and its files. */
-export function cyclePage(cycle: CycleState, files: Page<FileState>, filter: FileFilterWords, now: number): Html {
+export function cyclePage(
+  cycle: CycleState,
+  files: Page<FileState>,
+  filter: FileFilterWords,
+  now: number,
+): Html {
   const path = `/cycles/${cycle.cycleDate}`;
   return html`<p class="back"><a href="/cycles">Cycles</a></p><h1>Cycle ${cycle.cycleDate}</h1>
 ${cycleCard(cycle, now, { isLinked: false })}
 <form class="filter" method="get" action="${path}" aria-label="Filter files">
 <label>State <select name="status"><option value="">any</option>${FILE_STATUSES.map(
-    (status) => html`<option value="${status}"${status === filter.status ? html` selected` : ''}>${status}</option>`,
+    (status) =>
+      html`<option value="${status}"${status === filter.status ? html` selected` : ''}>${status}</option>`,
   )}</select></label>
 <label>Wiki <input name="wiki" value="${filter.wiki ?? ''}" placeholder="enwiki" pattern="[a-z0-9_]{1,64}" autocapitalize="none" spellcheck="false"></label>
 <button>Show</button>${filter.status === undefined && filter.wiki === undefined ? '' : html` <a href="${path}">Show all</a>`}</form>

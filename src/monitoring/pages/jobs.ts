@@ -2,8 +2,28 @@ import { html } from 'hono/html';
 import { formatRate } from '../../lib/index.ts';
 import { bytesText } from '../live-feed.ts';
 import { sentenceCase, wordsOf } from '../status.ts';
-import { JOB_STATUSES, type JobCount, type JobDetail, type JobRow, type JobStatus, type Page } from '../types.ts';
-import { badge, bar, coarse, count, distance, empty, type Html, pager, query, section, table, time } from './parts.ts';
+import {
+  JOB_STATUSES,
+  type JobCount,
+  type JobDetail,
+  type JobRow,
+  type JobStatus,
+  type Page,
+} from '../types.ts';
+import {
+  badge,
+  bar,
+  coarse,
+  count,
+  distance,
+  empty,
+  type Html,
+  pager,
+  query,
+  section,
+  table,
+  time,
+} from './parts.ts';
 
 /** What the list of jobs is narrowed to. */
 export interface JobFilterWords {
@@ -52,7 +72,9 @@ function jobTable(jobs: readonly JobRow[], now: number): Html {
     heads: ['Job', 'Type', 'About', 'State', 'Attempt', 'Progress or result'],
     numbers: [0, 4],
     rows: jobs.map(
-      (job) => html`<tr data-job="${job.id}"><th scope="row" class="num"><a href="/jobs/${job.id}">${job.id}</a></th><td>${wordsOf(job.jobType)}</td>
+      (
+        job,
+      ) => html`<tr data-job="${job.id}"><th scope="row" class="num"><a href="/jobs/${job.id}">${job.id}</a></th><td>${wordsOf(job.jobType)}</td>
 <td class="file">${job.subject ?? html`<span class="none">–</span>`}</td><td>${badge(job.status)}</td>
 <td class="num">${job.attempt} of ${job.maxAttempts}</td><td class="why">${outcome(job, now)}</td></tr>`,
     ),
@@ -108,7 +130,9 @@ ${section({
           heads: ['Attempt', 'Outcome', 'Message', 'Started', 'Took'],
           numbers: [0],
           rows: job.attempts.map(
-            (attempt) => html`<tr><th scope="row" class="num">${attempt.attempt}</th><td>${badge(attempt.outcome)}</td>
+            (
+              attempt,
+            ) => html`<tr><th scope="row" class="num">${attempt.attempt}</th><td>${badge(attempt.outcome)}</td>
 <td class="why">${attempt.message ?? ''}${attempt.code === null ? '' : html` <code>${attempt.code}</code>`}</td>
 <td>${time(attempt.startedAt)}</td><td>${coarse(attempt.endedAt - attempt.startedAt)}</td></tr>`,
           ),

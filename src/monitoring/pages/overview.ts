@@ -4,7 +4,21 @@ import { bytesText } from '../live-feed.ts';
 import { type StatusReport, sentenceCase, wordsOf } from '../status.ts';
 import type { JobFailure, RunningJob, WakeUp } from '../types.ts';
 import { cycleCard, cycleTable } from './cycle-parts.ts';
-import { badge, bar, coarse, count, distance, empty, type Html, percent, plural, section, table, time } from './parts.ts';
+import {
+  badge,
+  bar,
+  coarse,
+  count,
+  distance,
+  empty,
+  type Html,
+  moment,
+  percent,
+  plural,
+  section,
+  table,
+  time,
+} from './parts.ts';
 import { storageBody } from './storage-bar.ts';
 import { torrentList } from './torrents.ts';
 
@@ -29,7 +43,7 @@ ${
 }
 ${running(report)}
 ${report.failures.length === 0 ? '' : failures(report)}
-${older.length === 0 ? '' : section({ id: 'older', title: 'Earlier cycles', aside: html`<a href="/cycles">All cycles</a>`, body: cycleTable(older) })}
+${older.length === 0 ? '' : section({ id: 'older', title: 'Earlier cycles', aside: html`<a href="/cycles">All cycles</a>`, body: cycleTable(older, { isShort: true }) })}
 </div>
 <div class="side">
 ${section({ id: 'storage', title: 'Storage', body: storageBody(report.storage) })}
@@ -62,13 +76,14 @@ function doingWords(report: StatusReport): string {
   const rate = report.running.reduce((sum, job) => sum + (job.bytesPerSecond ?? 0), 0);
   const at = rate > 0 ? ` at ${formatRate(rate)}` : '';
   if (report.running.length > 0) return `${plural(report.running.length, 'job')} at work${at}.`;
+  if (report.jobs.length === 0) return 'Freshly set up: the first look at the wikis comes next.';
+  if (report.dueSince !== null) return 'Jobs are due and will be taken in a moment.';
   return `Nothing to do right now. ${nextWords(report)}`;
 }
 
 function nextWords(report: StatusReport): string {
   const next = report.wakeUps[0];
-  if (next === undefined) return 'Nothing is scheduled yet.';
-  return `Next: ${wordsOf(next.name)} ${distance(next.at, report.at)}.`;
+  return next === undefined ? '' : `Next: ${wordsOf(next.name)}, ${distance(next.at, report.at)}.`;
 }
 
 function halts(report: StatusReport): Html {
@@ -98,7 +113,8 @@ ${report.running.length > 30 ? html`<p class="more"><a href="/jobs?status=in_pro
 
 function runningItem(job: RunningJob, now: number): Html {
   const name = `${wordsOf(job.jobType)} ${job.subject ?? job.id}`;
-  const done = job.doneBytes !== null && job.totalBytes !== null ? percent(job.doneBytes, job.totalBytes) : null;
+  const done =
+    job.doneBytes !== null && job.totalBytes !== null ? percent(job.doneBytes, job.totalBytes) : null;
   return html`<li data-job="${job.id}">
 <p class="what"><a href="/jobs/${job.id}">${sentenceCase(wordsOf(job.jobType))}</a> <span class="subject">${job.subject ?? ''}</span></p>
 ${bar({ label: `Progress of ${name}`, done: job.doneBytes, total: job.totalBytes })}
@@ -120,29 +136,21 @@ function failures(report: StatusReport): Html {
     id: 'failures',
     title: 'Failures',
     aside: html`<a href="/jobs?status=failed">All failed jobs</a>`,
-    body: table({
-      name: 'Failed jobs and jobs waiting for another attempt',
-      heads: ['Job', 'Why', 'When', 'Next attempt'],
-      rows: report.failures.map((failure) => failureRow(failure, report.at)),
-    }),
+    body: html`<ul class="running">${report.failures.map((failure) => failureItem(failure, report.at))}</ul>`,
   });
 }
 
-function failureRow(failure: JobFailure, now: number): Html {
-  const next =
-    failure.nextAttemptAt === null
-      ? badge(failure.status)
-      : html`<time datetime="${new Date(failure.nextAttemptAt).toISOString()}">${distance(failure.nextAttemptAt, now)}</time>`;
-  return html`<tr><td><a href="/jobs/${failure.id}">${wordsOf(failure.jobType)}</a><br><span class="subject">${failure.subject ?? ''}</span></td>
-<td class="why">${failure.message}${failure.code === null ? '' : html` <code>${failure.code}</code>`}</td>
-<td><time datetime="${new Date(failure.at).toISOString()}">${distance(failure.at, now)}</time></td>
-<td>${next}<br><span class="none">attempt ${failure.attempt} of ${failure.maxAttempts}</span></td></tr>`;
+function failureItem(failure: JobFailure, now: number): Html {
+  return html`<li><p class="what"><a href="/jobs/${failure.id}">${sentenceCase(wordsOf(failure.jobType))}</a> <span class="subject">${failure.subject ?? ''}</span></p>
+<p class="reason">${failure.message} ${failure.code === null ? '' : html`<code>${failure.code}</code>`}</p>
+<p class="facts"><span>${failure.nextAttemptAt === null ? badge(failure.status) : html`tried again ${moment(failure.nextAttemptAt, now)}`}</span>
+<span>attempt ${failure.attempt} of ${failure.maxAttempts}</span><span>${moment(failure.at, now)}</span></p></li>`;
 }
 
 function wakeUps(report: StatusReport): Html {
   const item = (wakeUp: WakeUp): Html =>
     html`<li><span>${wakeUp.jobId === null ? wordsOf(wakeUp.name) : html`<a href="/jobs/${wakeUp.jobId}">${wordsOf(wakeUp.name)}</a>`}</span>
-<time datetime="${new Date(wakeUp.at).toISOString()}" title="${new Date(wakeUp.at).toISOString()}">${distance(wakeUp.at, report.at)}</time></li>`;
+${moment(wakeUp.at, report.at)}</li>`;
   return section({
     id: 'wakeups',
     title: 'Next wake-ups',

@@ -16,15 +16,21 @@ export function time(ms: number | null): Html {
   return html`<time datetime="${new Date(ms).toISOString()}">${utc(ms)}</time>`;
 }
 
+/** A moment as its distance from now; the exact time is one hover away. */
+export function moment(ms: number, now: number): Html {
+  return html`<time datetime="${new Date(ms).toISOString()}" title="${utc(ms)}">${distance(ms, now)}</time>`;
+}
+
 /** `in 3 h 20 m`, `5 m ago`, `now` within a second. */
 export function distance(ms: number, now: number): string {
   if (Math.abs(ms - now) < 1000) return 'now';
   return ms > now ? `in ${coarse(ms - now)}` : `${coarse(now - ms)} ago`;
 }
 
-/** Whole seconds: a page that says 4.7 s pretends to know more than it does. */
+/** Whole seconds, from a minute on whole minutes, from two days on whole hours: more would only look exact. */
 export function coarse(durationMs: number): string {
-  return formatDuration(Math.max(1000, Math.round(durationMs / 1000) * 1000));
+  const unitMs = durationMs < 60_000 ? 1000 : durationMs < 48 * 60 * 60_000 ? 60_000 : 60 * 60_000;
+  return formatDuration(Math.max(1000, Math.round(durationMs / unitMs) * unitMs));
 }
 
 /** `12,345`, with a comma every three digits whatever the machine's locale. */
@@ -67,7 +73,12 @@ export function badge(status: string): Html {
 }
 
 /** A table that scrolls inside its own frame on narrow screens. `name` is read to screen readers. */
-export function table(facts: { name: string; heads: (string | Html)[]; rows: Html[]; numbers?: number[] }): Html {
+export function table(facts: {
+  name: string;
+  heads: (string | Html)[];
+  rows: Html[];
+  numbers?: number[];
+}): Html {
   const isNumber = (index: number): boolean => facts.numbers?.includes(index) ?? false;
   return html`<div class="scroll" role="region" aria-label="${facts.name}" tabindex="0"><table>
 <caption class="hidden">${facts.name}</caption>

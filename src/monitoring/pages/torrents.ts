@@ -26,7 +26,9 @@ export function torrentList(torrents: readonly TorrentState[], seeding: readonly
       torrent.seeders === null ? '' : plural(torrent.seeders, 'seeder'),
       torrent.leechers === null ? '' : plural(torrent.leechers, 'leecher'),
       now === undefined ? '' : `${plural(now.peers, 'peer')} here`,
-      now === undefined || now.uploadBytesPerSecond === 0 ? '' : `sending ${formatRate(now.uploadBytesPerSecond)}`,
+      now === undefined || now.uploadBytesPerSecond === 0
+        ? ''
+        : `sending ${formatRate(now.uploadBytesPerSecond)}`,
     ].filter((words) => words !== '');
     return html`<li><div class="name"><strong>${torrent.name}</strong> <span class="none">cycle ${torrent.cycleDate}</span></div>
 <p class="facts"><span>${formatBytes(torrent.sizeBytes)}</span><span>${plural(torrent.fileCount, 'file')}</span>
@@ -43,4 +45,3 @@ ${swarm.map((words) => html`<span>${words}</span>`)}
 function magnet(link: string): string {
   return link.startsWith('magnet:?') ? link : '#';
 }
-

@@ -1,7 +1,7 @@
 import { join } from 'node:path';
 import { z } from 'zod';
 import type { Catalog } from '../../catalog/index.ts';
-import { CycleDate, DumpFileId } from '../../lib/index.ts';
+import { CycleDate, DumpFileId, PermanentError } from '../../lib/index.ts';
 import { type Disk, type Log, writeAtomically } from '../../ports/index.ts';
 import { defineJob, handleJob, type JobContext, type JobHandler } from '../../queue/index.ts';
 import type { Layout } from '../../storage/index.ts';
@@ -92,9 +92,16 @@ async function makeTorrent(
   const signal = AbortSignal.any([context.signal, deps.stopping]);
   const name = torrentName(input.cycleDate, input.variant);
   const payload = planPayload(selectFiles({ catalog: deps.catalog, ...input, ...config }));
-  const isFinal = deps.catalog.torrents().some((torrent) => torrent.name === name);
+  const recorded = deps.catalog.torrents().find((torrent) => torrent.name === name);
   context.progress({ label: 'linking files' });
-  const root = await buildTree({ disk, layout, signal, name, files: payload, isFinal });
+  const root = await buildTree({
+    disk,
+    layout,
+    signal,
+    name,
+    files: payload,
+    isFinal: recorded !== undefined,
+  });
 
   const totalSizeBytes = payload.reduce((sum, file) => sum + file.sizeBytes, 0);
   const pieceLength = choosePieceLength(totalSizeBytes, config.pieceLengthBytes);
@@ -120,6 +127,15 @@ async function makeTorrent(
       comment: `Wikimedia database dumps${input.variant === 'history' ? ' with full history' : ''}, cycle of ${input.cycleDate}; start with README.txt.`,
     },
   );
+  if (recorded !== undefined && recorded.infoHash !== infoHash) {
+    throw new PermanentError(
+      'torrent_is_final',
+      `${name} was made before with infohash ${recorded.infoHash}`,
+      {
+        hint: 'Was torrents.piece_length changed? A published torrent keeps the one it was made with.',
+      },
+    );
+  }
   const torrentFile = join(layout.torrents, `${name}.torrent`);
   await writeAtomically(disk, torrentFile, bytes);
   deps.log.info(

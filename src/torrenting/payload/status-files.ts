@@ -107,7 +107,10 @@ function proof(dump: DumpFile): string {
   }
 }
 
-/** Our own words for each state: error texts name mirrors and hosts, which differ between operators. */
+/**
+ * Our own words for each state: error texts name mirrors and hosts, and one operator has given up where another still
+ * tries; neither may give two holders of the same files two infohashes.
+ */
 function whyAbsent(dump: DumpFile): { state: FileState; reason: string } {
   if (dump.ourStatus === 'quarantined') {
     return { state: 'quarantined', reason: 'the bytes received never matched what Wikimedia published' };
@@ -115,8 +118,5 @@ function whyAbsent(dump: DumpFile): { state: FileState; reason: string } {
   if (dump.wikimediaStatus === 'failed') {
     return { state: 'failed_upstream', reason: 'Wikimedia reports that making this file failed' };
   }
-  if (dump.ourStatus === 'failed') return { state: 'missing', reason: 'no source could deliver it' };
-  if (dump.ourStatus === 'deleted')
-    return { state: 'missing', reason: 'it was held, but no longer when this torrent was made' };
-  return { state: 'missing', reason: 'it had not arrived when the cycle was closed' };
+  return { state: 'missing', reason: 'no source had delivered it when the cycle was closed' };
 }

@@ -1,0 +1,181 @@
+import { mkdir, readFile, rename, writeFile } from 'node:fs/promises';
+import { join } from 'node:path';
+import { startArchive } from './archive.ts';
+import { startDumpSite } from './dump-site.ts';
+import { createFaultList, type FaultList } from './faults.ts';
+import { generateDumpTree } from './generator.ts';
+import { startR2 } from './r2.ts';
+import { startTracker } from './tracker.ts';
+
+export {
+  type Archive,
+  type ArchiveCounters,
+  type ArchiveKeys,
+  type ArchiveOptions,
+  defaultArchiveKeys,
+  startArchive,
+} from './archive.ts';
+export { type DumpSite, type DumpSiteCounters, type DumpSiteOptions, startDumpSite } from './dump-site.ts';
+export {
+  createFaultList,
+  type Fault,
+  type FaultKind,
+  type FaultList,
+  type FaultSpec,
+  type SandboxServer,
+} from './faults.ts';
+export { type DumpTree, type DumpTreeOptions, generateDumpTree } from './generator.ts';
+export { type R2, type R2Options, startR2 } from './r2.ts';
+export { startTracker, type Tracker } from './tracker.ts';
+export { wikiCountMax } from './wiki-table.ts';
+
+/** TCP ports of the servers, all on 127.0.0.1; the tracker's is UDP as well. */
+export interface SandboxPorts {
+  dumps: number;
+  archive: number;
+  r2: number;
+  tracker: number;
+}
+
+/** A whole small world. */
+export interface SandboxOptions {
+  /** Everything lives here: dumps, archive, objects, `ports.json`. It may be used again by a later start. */
+  dir: string;
+  /** Default 1. */
+  seed?: number;
+  /** Wikis with dumps, default 8. */
+  wikis?: number;
+  /** Published bytes per run date over all wikis, default 16 MB. */
+  sizeBytes?: number;
+  /** YYYYMMDD; days from the 20th on are partial runs without history. */
+  runDates: string[];
+  /** How long an archive upload stays queued; default 300 ms, 0 for at once. */
+  taskDelayMs?: number;
+  /** Requests at a time per client at the dump site, default 3. */
+  maxConnections?: number;
+  /** Limit per connection at the dump site; null, the default, for none. */
+  bytesPerSecond?: number | null;
+  /** Shortest time between two writes of one object, default 1000 ms, 0 for none. */
+  r2WriteIntervalMs?: number;
+  /** Ports to try first; they win over those of an earlier start. */
+  ports?: Partial<SandboxPorts>;
+}
+
+/** What all servers have counted since the start; `items`, `files` and `objects` are what is stored now. */
+export interface SandboxCounters {
+  dumps: {
+    requests: number;
+    bytes: number;
+    maxConcurrent: number;
+    byStatus: Record<string, number>;
+    fileRequests: number;
+  };
+  archive: { puts: number; putBytes: number; items: number; files: number };
+  r2: { puts: number; objects: number };
+  tracker: { announces: number };
+}
+
+/** A running sandbox. */
+export interface Sandbox {
+  readonly ports: SandboxPorts;
+  readonly dumpsBaseUrl: string;
+  readonly sitematrixUrl: string;
+  readonly iaS3Endpoint: string;
+  readonly iaSiteUrl: string;
+  readonly iaKeys: { access: string; secret: string };
+  readonly r2: {
+    endpoint: string;
+    bucket: string;
+    accessKeyId: string;
+    secretAccessKey: string;
+    publicBaseUrl: string;
+  };
+  readonly trackerUrl: string;
+  readonly faults: FaultList;
+  counters(): SandboxCounters;
+  /** Resolves when no archive upload is waiting for its task. */
+  whenArchiveIdle(): Promise<void>;
+  /** Idempotent; cuts every connection and resolves when every server is really closed. */
+  stop(): Promise<void>;
+}
+
+/**
+ * Generates the dumps (or takes over equal ones) and starts every server.
+ * @throws RangeError for options out of range; Error when `dir` holds foreign files where the dumps should go
+ */
+export async function startSandbox(options: SandboxOptions): Promise<Sandbox> {
+  const { dir } = options;
+  await mkdir(dir, { recursive: true });
+  const tree = await generateDumpTree({
+    dir: join(dir, 'dumps'),
+    seed: options.seed ?? 1,
+    wikis: options.wikis ?? 8,
+    sizeBytes: options.sizeBytes ?? 16_000_000,
+    runDates: options.runDates,
+  });
+  const wanted = { ...(await savedPorts(dir)), ...options.ports };
+  const faults = createFaultList();
+  const running: { stop(): Promise<void> }[] = [];
+  const started = async <T extends { stop(): Promise<void> }>(server: Promise<T>): Promise<T> => {
+    const ready = await server;
+    running.push(ready);
+    return ready;
+  };
+  const stopAll = async (): Promise<void> => {
+    faults.clear();
+    await Promise.all(running.map((server) => server.stop()));
+  };
+  try {
+    const { maxConnections, bytesPerSecond, taskDelayMs } = options;
+    const dumps = await started(
+      startDumpSite({ root: tree.dir, faults, port: wanted.dumps, maxConnections, bytesPerSecond }),
+    );
+    const archive = await started(
+      startArchive({ dir: join(dir, 'archive'), faults, port: wanted.archive, taskDelayMs }),
+    );
+    const r2 = await started(
+      startR2({ dir: join(dir, 'r2'), faults, port: wanted.r2, writeIntervalMs: options.r2WriteIntervalMs }),
+    );
+    const tracker = await started(startTracker(wanted.tracker));
+    const ports = { dumps: dumps.port, archive: archive.port, r2: r2.port, tracker: tracker.port };
+    await savePorts(dir, ports);
+    const { endpoint, bucket, accessKeyId, secretAccessKey, publicBaseUrl } = r2;
+    return {
+      ports,
+      dumpsBaseUrl: dumps.baseUrl,
+      sitematrixUrl: dumps.sitematrixUrl,
+      iaS3Endpoint: archive.baseUrl,
+      iaSiteUrl: archive.baseUrl,
+      iaKeys: archive.keys,
+      r2: { endpoint, bucket, accessKeyId, secretAccessKey, publicBaseUrl },
+      trackerUrl: tracker.announceUrl,
+      faults,
+      counters: () => ({
+        dumps: dumps.counters(),
+        archive: archive.counters(),
+        r2: r2.counters(),
+        tracker: tracker.counters(),
+      }),
+      whenArchiveIdle: () => archive.whenIdle(),
+      stop: stopAll,
+    };
+  } catch (error) {
+    await stopAll();
+    throw error;
+  }
+}
+
+/** Ports of the last start: torrents and status pages made then keep working addresses. */
+async function savedPorts(dir: string): Promise<Partial<SandboxPorts>> {
+  try {
+    return JSON.parse(await readFile(join(dir, 'ports.json'), 'utf8')) as Partial<SandboxPorts>;
+  } catch {
+    // The first start, or a torn file: any ports will do.
+    return {};
+  }
+}
+
+async function savePorts(dir: string, ports: SandboxPorts): Promise<void> {
+  await writeFile(join(dir, 'ports.json.tmp'), `${JSON.stringify(ports)}\n`);
+  await rename(join(dir, 'ports.json.tmp'), join(dir, 'ports.json'));
+}

@@ -1,0 +1,61 @@
+/** What the seeding thread is started with. */
+export interface SeederSettings {
+  /** 0 = any free port. */
+  port: number;
+  /** Address to listen on; null = all interfaces. */
+  host: string | null;
+  /** For each torrent. */
+  maxConnections: number;
+  dht: boolean;
+  lsd: boolean;
+  utPex: boolean;
+  /** null = unlimited. */
+  uploadLimitBytesPerSecond: number | null;
+  userAgent: string;
+}
+
+/** A torrent to be served; paths are absolute. */
+export interface SeedSpec {
+  infoHash: string;
+  torrentFile: string;
+  /** Folder that holds the folder of the torrent's name. */
+  contentRoot: string;
+}
+
+/** One torrent as the swarm sees it. */
+export interface TorrentActivity {
+  infoHash: string;
+  /** Connections now. */
+  peers: number;
+  /** Since the thread started it. */
+  uploadedBytes: number;
+  uploadBytesPerSecond: number;
+  isReady: boolean;
+}
+
+/** Questions to the thread; each is answered by one reply of the same id. */
+export type SeederRequest =
+  | { id: number; kind: 'add'; spec: SeedSpec }
+  | { id: number; kind: 'snapshot' }
+  | { id: number; kind: 'stop' };
+
+/** What a question is answered with. */
+export interface SeederAnswers {
+  add: { fileCount: number };
+  snapshot: TorrentActivity[];
+  stop: null;
+}
+
+/** What the thread says, unasked or as an answer. */
+export type SeederMessage =
+  | { kind: 'listening'; port: number }
+  | { kind: 'answer'; id: number; value: SeederAnswers[keyof SeederAnswers] }
+  | { kind: 'refusal'; id: number; code: string; message: string }
+  /** Something outside went wrong and heals by itself: a tracker does not answer. */
+  | { kind: 'warning'; infoHash: string; message: string }
+  /** A file is not what it was when the torrent was added; its bytes are no longer served. */
+  | { kind: 'fileRefused'; infoHash: string; path: string; message: string }
+  /** The client dropped a torrent. */
+  | { kind: 'torrentLost'; infoHash: string; message: string }
+  /** The client cannot go on; the thread ends. */
+  | { kind: 'fatal'; message: string };

@@ -1,0 +1,229 @@
+import { fstatSync } from 'node:fs';
+import { type FileHandle, open, stat } from 'node:fs/promises';
+
+/*
+ * The chunk store webtorrent reads from while it seeds. Runs in the seeding thread, so it may use the file system.
+ *
+ * Why not the stock store: it opens files for writing and creates what is missing, so a lost disk would look like an
+ * unfinished download. Dump files are hard links of the one stored copy: nothing here may ever write to them.
+ */
+
+/** What a file was when its torrent was added; it is served only as long as it stays that. */
+export interface KnownFile {
+  absolutePath: string;
+  sizeBytes: number;
+  mtimeMs: number;
+}
+
+/** A file that is not, or no longer, what the torrent was made from. */
+export class SeedFileError extends Error {
+  readonly code: 'seed_file_missing' | 'seed_file_changed';
+  readonly path: string;
+  constructor(code: SeedFileError['code'], path: string, message: string) {
+    super(message);
+    this.name = 'SeedFileError';
+    this.code = code;
+    this.path = path;
+  }
+}
+
+export interface ReadOnlyStoreOptions {
+  /** In torrent order. */
+  knownFiles: readonly KnownFile[];
+  /** Open files at once; default 128, far below the usual limit of 1024 for a process. */
+  handlesMax?: number;
+  onRefused?: (error: SeedFileError) => void;
+}
+
+type Done<T> = (error: Error | null, value?: T) => void;
+interface GetOptions {
+  offset?: number;
+  length?: number;
+}
+
+/** An open file with the number of reads that use it now. */
+interface OpenFile {
+  handle: Promise<FileHandle>;
+  users: number;
+}
+
+/**
+ * Looks at every file before its torrent is served.
+ * @throws SeedFileError for the first one that is missing or of another size
+ */
+export async function inspectFiles(files: readonly { absolutePath: string; sizeBytes: number }[]): Promise<KnownFile[]> {
+  const known: KnownFile[] = [];
+  for (const { absolutePath, sizeBytes } of files) {
+    const facts = await stat(absolutePath).catch(() => null);
+    if (facts?.isFile() !== true) throw missing(absolutePath);
+    if (facts.size !== sizeBytes) throw changed(absolutePath, `${facts.size} bytes instead of ${sizeBytes}`);
+    known.push({ absolutePath, sizeBytes, mtimeMs: facts.mtimeMs });
+  }
+  return known;
+}
+
+/** An abstract-chunk-store that only reads, with a bounded number of open files. */
+export class ReadOnlyStore {
+  readonly chunkLength: number;
+  readonly #files: readonly KnownFile[];
+  readonly #starts: number[] = [];
+  readonly #totalBytes: number;
+  readonly #handlesMax: number;
+  readonly #onRefused: (error: SeedFileError) => void;
+  /** Least recently used first: a Map keeps the order of insertion. */
+  readonly #open = new Map<number, OpenFile>();
+  #isClosed = false;
+
+  constructor(chunkLength: number, options: ReadOnlyStoreOptions) {
+    this.chunkLength = chunkLength;
+    this.#files = options.knownFiles;
+    this.#handlesMax = options.handlesMax ?? 128;
+    this.#onRefused = options.onRefused ?? (() => {});
+    let total = 0;
+    for (const file of this.#files) {
+      this.#starts.push(total);
+      total += file.sizeBytes;
+    }
+    this.#totalBytes = total;
+  }
+
+  /** Number of files open now, for tests. */
+  get openCount(): number {
+    return this.#open.size;
+  }
+
+  /** Always refuses: what we serve is the one stored copy. */
+  put(_index: number, _bytes: Uint8Array, done: Done<never> = () => {}): void {
+    queueMicrotask(() => done(new Error('this store is read-only')));
+  }
+
+  /** Reads a part of a piece; the default is the whole piece. */
+  get(index: number, options: GetOptions | null | Done<Uint8Array>, callback?: Done<Uint8Array>): void {
+    const done = typeof options === 'function' ? options : (callback ?? (() => {}));
+    const wanted = typeof options === 'function' || options === null ? {} : options;
+    this.#read(index, wanted).then(
+      (bytes) => done(null, bytes),
+      (error: Error) => done(error),
+    );
+  }
+
+  close(done: Done<never> = () => {}): void {
+    this.#isClosed = true;
+    const files = [...this.#open.keys()];
+    Promise.all(files.map((file) => this.#close(file))).then(
+      () => done(null),
+      (error: Error) => done(error),
+    );
+  }
+
+  /** Closes; the files stay. */
+  destroy(done: Done<never> = () => {}): void {
+    this.close(done);
+  }
+
+  async #read(index: number, { offset = 0, length }: GetOptions): Promise<Uint8Array> {
+    if (this.#isClosed) throw new Error('the store is closed');
+    const start = index * this.chunkLength;
+    const pieceBytes = Math.min(this.chunkLength, this.#totalBytes - start);
+    const wanted = length ?? pieceBytes - offset;
+    // A peer chooses these numbers.
+    if (!(index >= 0 && offset >= 0 && wanted >= 0 && offset + wanted <= pieceBytes)) {
+      throw new RangeError(`no such range: piece ${index}, offset ${offset}, length ${wanted}`);
+    }
+    const bytes = Buffer.allocUnsafe(wanted);
+    let done = 0;
+    let file = this.#fileAt(start + offset);
+    while (done < wanted) {
+      const position = start + offset + done - this.#starts[file]!;
+      const count = Math.min(wanted - done, this.#files[file]!.sizeBytes - position);
+      if (count > 0) await this.#readFile(file, bytes.subarray(done, done + count), position);
+      done += count;
+      file += 1;
+    }
+    return bytes;
+  }
+
+  /** Last file that starts at or before a position of the torrent. */
+  #fileAt(position: number): number {
+    let low = 0;
+    let high = this.#starts.length - 1;
+    while (low < high) {
+      const middle = Math.ceil((low + high) / 2);
+      if (this.#starts[middle]! <= position) low = middle;
+      else high = middle - 1;
+    }
+    return low;
+  }
+
+  async #readFile(file: number, target: Uint8Array, position: number): Promise<void> {
+    const open = this.#use(file);
+    try {
+      const handle = await open.handle;
+      this.#assertUnchanged(file, handle);
+      let done = 0;
+      while (done < target.length) {
+        const { bytesRead } = await handle.read(target, done, target.length - done, position + done);
+        if (bytesRead === 0) throw changed(this.#files[file]!.absolutePath, 'it ends too early');
+        done += bytesRead;
+      }
+      // Again, because it may have been changed while we read.
+      this.#assertUnchanged(file, handle);
+    } catch (error) {
+      if (error instanceof SeedFileError) this.#onRefused(error);
+      throw error;
+    } finally {
+      open.users -= 1;
+    }
+  }
+
+  /** A look at an open file takes microseconds and touches no disk, so it is taken at every read. */
+  #assertUnchanged(file: number, handle: FileHandle): void {
+    const known = this.#files[file]!;
+    const facts = fstatSync(handle.fd);
+    if (facts.size !== known.sizeBytes) {
+      throw changed(known.absolutePath, `${facts.size} bytes instead of ${known.sizeBytes}`);
+    }
+    if (facts.mtimeMs !== known.mtimeMs) throw changed(known.absolutePath, 'it was written to');
+  }
+
+  #use(file: number): OpenFile {
+    let entry = this.#open.get(file);
+    if (entry === undefined) {
+      const path = this.#files[file]!.absolutePath;
+      const handle = open(path, 'r').catch((error: NodeJS.ErrnoException) => {
+        this.#open.delete(file);
+        throw error.code === 'ENOENT' ? missing(path) : error;
+      });
+      entry = { handle, users: 0 };
+      this.#closeOldest();
+    } else {
+      this.#open.delete(file);
+    }
+    entry.users += 1;
+    this.#open.set(file, entry);
+    return entry;
+  }
+
+  #closeOldest(): void {
+    for (const [file, entry] of this.#open) {
+      if (this.#open.size < this.#handlesMax) return;
+      // A file in use is passed over: the limit may be exceeded by as many reads as run at once.
+      if (entry.users === 0) void this.#close(file).catch(() => {});
+    }
+  }
+
+  async #close(file: number): Promise<void> {
+    const entry = this.#open.get(file);
+    this.#open.delete(file);
+    const handle = await entry?.handle.catch(() => null);
+    await handle?.close();
+  }
+}
+
+function missing(path: string): SeedFileError {
+  return new SeedFileError('seed_file_missing', path, `${path} is not there`);
+}
+
+function changed(path: string, how: string): SeedFileError {
+  return new SeedFileError('seed_file_changed', path, `${path} is not the file the torrent was made from: ${how}`);
+}
