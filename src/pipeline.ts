@@ -16,7 +16,6 @@ export interface PipelineDeps {
   bus: Bus;
   /** False: downloads are final, nothing goes to the Internet Archive. */
   uploadsEnabled: boolean;
-  historyTypes: readonly string[];
 }
 
 /** The order of work; nothing else lives here. */

@@ -17,9 +17,10 @@ export interface MigrationResult {
 /**
  * Brings the schema up to this version: forward only, inside a transaction, after a copy of the old database
  * to `backups/`. Repeating it does nothing.
+ * @param options.dataDir null = no copy, for a database in memory
  * @throws UsageError when the database was written by a newer version
  */
-export function migrateDb(db: Db, options: { dataDir: string; now: Date }): MigrationResult {
+export function migrateDb(db: Db, options: { dataDir: string | null; now: Date }): MigrationResult {
   const known = knownMigrations();
   const from = appliedMigrations(db);
   if (from > known)
@@ -28,7 +29,7 @@ export function migrateDb(db: Db, options: { dataDir: string; now: Date }): Migr
       'Install that version again, or restore a backup from before the upgrade.',
     );
   let backupPath: string | null = null;
-  if (from > 0 && from < known) {
+  if (from > 0 && from < known && options.dataDir !== null) {
     const stamp = options.now.toISOString().replaceAll(/[:.]/g, '-');
     backupPath = join(options.dataDir, 'backups', `before-migration-${from}-to-${known}-${stamp}.db`);
     mkdirSync(dirname(backupPath), { recursive: true });

@@ -36,6 +36,28 @@ export function openDb(path: string, mode: 'readwrite' | 'readonly' = 'readwrite
     sqlite.pragma('synchronous = NORMAL');
     chmodSync(path, 0o600);
   }
+  return wrap(path, sqlite);
+}
+
+/**
+ * A database that leaves no trace: empty, or with the content of the one at `copyOf` when that can be read.
+ * For planning with the code that acts.
+ */
+export function openMemoryDb(copyOf: string): Db {
+  let image: Buffer | undefined;
+  try {
+    const live = new Database(copyOf, { readonly: true, timeout: 5000 });
+    image = live.serialize();
+    live.close();
+    // The image of a database in WAL mode says so in bytes 18 and 19, and memory knows no WAL: 1 = rollback journal.
+    image.fill(1, 18, 20);
+  } catch {
+    image = undefined;
+  }
+  return wrap(':memory:', image === undefined ? new Database(':memory:') : new Database(image));
+}
+
+function wrap(path: string, sqlite: Database.Database): Db {
   sqlite.pragma('foreign_keys = ON');
   sqlite.pragma(`cache_size = -${CACHE_KIB}`);
   sqlite.pragma('temp_store = MEMORY');

@@ -72,10 +72,11 @@ export function createJobQueries({ db, clock }: { db: Db; clock: Clock }): JobQu
     `SELECT ${failureColumns}, j.completed_at AS at, NULL AS nextAttemptAt
      ${FROM} WHERE j.job_type = ? AND j.status = ? ORDER BY j.id DESC LIMIT ?`,
   );
+  // CROSS JOIN keeps SQLite from walking all jobs first: 1 ms instead of 75 ms with a million of them.
   const waiting = sqlite.prepare<[number, number], JobFailure>(
     `SELECT ${failureColumns}, max(r.ended_at) AS at, j.next_retry_at AS nextAttemptAt
      FROM (SELECT job_id, ended_at FROM job_attempts ORDER BY id DESC LIMIT ?) r
-     JOIN jobs j ON j.id = r.job_id LEFT JOIN dumps d ON d.id = j.dump_id
+     CROSS JOIN jobs j ON j.id = r.job_id LEFT JOIN dumps d ON d.id = j.dump_id
      WHERE j.status = 'pending' AND j.last_error IS NOT NULL
      GROUP BY j.id ORDER BY at DESC LIMIT ?`,
   );
@@ -117,7 +118,7 @@ export function createJobQueries({ db, clock }: { db: Db; clock: Clock }): JobQu
      FROM job_attempts WHERE job_id = ? ORDER BY id DESC LIMIT 200`,
   );
 
-  // A covering index scan, measured: 45 ms with a million jobs; hence at most every 9 s there, and at once on a small queue.
+  // A covering index scan, measured: 70 ms with a million jobs; hence at most every 14 s there, and at once on a small queue.
   const jobCounts = memoByCost<'all', JobCount[]>(clock, 200, () => {
     const byType = new Map<string, JobCount>();
     for (const { jobType, status, n } of counts.all()) {

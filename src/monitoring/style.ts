@@ -47,7 +47,7 @@ time { white-space: nowrap; }
 .skip { position: absolute; left: -999rem; padding: .6rem 1rem; background: var(--card); z-index: 2; }
 .skip:focus { left: 1rem; top: .5rem; }
 .none { color: var(--quiet); }
-.badtext, a.badtext { color: var(--bad); }
+.badtext, a.badtext, .badtext a { color: var(--bad); }
 .top { background: var(--card); border-bottom: 1px solid var(--line); margin-bottom: 1.5rem; }
 .top .wide { display: flex; align-items: center; gap: .25rem 1.75rem; min-height: 3.5rem; flex-wrap: wrap; }
 .brand { display: flex; align-items: center; gap: .5rem; font-weight: 700; font-size: 1.1rem; letter-spacing: -.01em; color: var(--ink); text-decoration: none; }
@@ -98,6 +98,8 @@ footer p:last-child a:last-child { margin-right: 0; }
 .meters strong { font-size: 1.35rem; font-weight: 650; letter-spacing: -.01em; }
 dl.facts { display: grid; grid-template-columns: repeat(auto-fill, minmax(10.5rem, 1fr)); gap: .6rem 1.25rem; padding: .8rem 0 .2rem; border-top: 1px solid var(--line); margin-bottom: .7rem; }
 dl.facts dt { color: var(--quiet); font-size: .82rem; }
+dl.facts dd time { font-weight: 500; font-size: .93em; }
+p.badtext { margin-bottom: .7rem; overflow-wrap: anywhere; }
 dl.facts dd { font-weight: 550; overflow-wrap: anywhere; }
 .card > dl.facts:last-child { margin-bottom: 0; }
 
@@ -129,7 +131,8 @@ td br + .none, td br + .badtext { font-size: .88em; }
 .why { overflow-wrap: anywhere; min-width: 12rem; }
 .date { white-space: nowrap; }
 .running .reason { overflow-wrap: anywhere; }
-.file { overflow-wrap: anywhere; min-width: 14rem; }
+.file { overflow-wrap: anywhere; min-width: 14rem; width: 45%; }
+.kind { white-space: nowrap; }
 .side table { font-size: .88rem; }
 .side th, .side td { padding-right: .55rem; }
 .badge { display: inline-block; padding: 0 .5rem; border-radius: 99px; font-size: .82rem; line-height: 1.55; white-space: nowrap; background: var(--soft); color: var(--quiet); }

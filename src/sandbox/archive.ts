@@ -1,3 +1,4 @@
+import { rm } from 'node:fs/promises';
 import type { IncomingMessage, ServerResponse } from 'node:http';
 import { archiveError, errorStatus, metadataFromHeaders } from './archive-headers.ts';
 import { answerSite } from './archive-site.ts';
@@ -182,6 +183,7 @@ class UploadApi {
       await Promise.race([stall.released, new Promise<void>((resolve) => res.once('close', resolve))]);
     const digest = req.headers['content-md5'];
     if (typeof digest === 'string' && !matchesContentMd5(digest, body)) {
+      await rm(incoming, { force: true });
       return fail(
         req,
         res,
@@ -191,8 +193,10 @@ class UploadApi {
       );
     }
     const item = store.items.get(identifier) ?? this.#createItem(req, identifier);
-    if (key === '') await store.save(item);
-    else {
+    if (key === '') {
+      await rm(incoming, { force: true });
+      await store.save(item);
+    } else {
       const file = storedFile(
         key,
         body,

@@ -75,14 +75,26 @@ export async function generateDumpTree(options: DumpTreeOptions): Promise<DumpTr
   for (const date of runDates) {
     const hasHistory = Number(date.slice(6)) < 20;
     let sum = 0;
+    let doneBudgets = 0;
+    // Two wikis at a time: one is written while the other waits for the archiver, which is a process of its own.
+    const inFlight: { bytes: Promise<number>; budgetBytes: number }[] = [];
+    const finishOldest = async (): Promise<void> => {
+      const oldest = inFlight.shift();
+      sum += (await oldest?.bytes) ?? 0;
+      doneBudgets += oldest?.budgetBytes ?? 0;
+    };
     for (const [i, wiki] of wikis.entries()) {
-      // What earlier wikis took too much or too little is spread over the rest: the sum is what counts.
-      const planned = budgets.slice(0, i).reduce((a, b) => a + b, 0);
-      const budgetBytes = (budgets[i] as number) + (planned - sum) / (wikis.length - i);
+      // What finished wikis took too much or too little is spread over the rest: the sum is what counts.
+      const budgetBytes = (budgets[i] as number) + (doneBudgets - sum) / (wikis.length - i);
       const shared = { seed, budgetBytes, hasHistory, bzip2 };
       const model = buildPageModel({ ...shared, wiki, date, hasSevenZip: sevenZip !== null, pool });
-      sum += await generateRun({ ...shared, root: dir, model, sevenZip });
+      const bytes = generateRun({ ...shared, root: dir, model, sevenZip });
+      // Awaited in its turn; until then a failure must not count as unhandled.
+      bytes.catch(() => undefined);
+      inFlight.push({ bytes, budgetBytes: budgets[i] as number });
+      if (inFlight.length > 1) await finishOldest();
     }
+    while (inFlight.length > 0) await finishOldest();
     marker.bytesByDate[date] = sum;
   }
   await mkdir(join(dir, '_api'), { recursive: true });

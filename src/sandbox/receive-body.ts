@@ -27,6 +27,8 @@ export async function receiveToFile(
 ): Promise<ReceivedBody | null> {
   const hashes = { md5: createHash('md5'), sha1: createHash('sha1'), sha256: createHash('sha256') };
   const file = createWriteStream(path);
+  // Without a listener a full disk would end the process; the wait for the end below sees the error anyway.
+  file.on('error', () => undefined);
   let sizeBytes = 0;
   let crc = 0;
   try {
@@ -39,6 +41,7 @@ export async function receiveToFile(
       }
       for (const hash of Object.values(hashes)) hash.update(data);
       crc = crc32(data, crc);
+      if (file.errored) throw file.errored;
       if (!file.write(data)) await once(file, 'drain');
     }
     file.end();

@@ -53,19 +53,28 @@ export async function writeRunFile(
 function partSink(file: FileHandle, headerBytes: number) {
   const md5 = createHash('md5');
   const sha1 = createHash('sha1');
-  const buffer = Buffer.allocUnsafe(BUFFER_BYTES);
+  let [buffer, spare] = [Buffer.allocUnsafe(BUFFER_BYTES), Buffer.allocUnsafe(BUFFER_BYTES)];
   let used = 0;
   let position = headerBytes;
-  const flush = async (): Promise<void> => {
-    if (used === 0) return;
+  let written: Promise<unknown> = Promise.resolve();
+  /** Starts writing one buffer while the other one is filled: this thread hashes in the meantime. */
+  const swap = async (): Promise<void> => {
+    await written;
     const data = buffer.subarray(0, used);
+    written = file.write(data, 0, used, position);
+    // Awaited by the next swap or the final flush.
+    written.catch(() => undefined);
     if (headerBytes === 0) {
       md5.update(data);
       sha1.update(data);
     }
-    await file.write(data, 0, used, position);
     position += used;
     used = 0;
+    [buffer, spare] = [spare, buffer];
+  };
+  const flush = async (): Promise<void> => {
+    if (used > 0) await swap();
+    await written;
   };
   return {
     flush,
@@ -76,7 +85,7 @@ function partSink(file: FileHandle, headerBytes: number) {
         const copied = data.copy(buffer, used, at);
         used += copied;
         at += copied;
-        if (used === BUFFER_BYTES) await flush();
+        if (used === BUFFER_BYTES) await swap();
       }
     },
   };

@@ -148,8 +148,7 @@ async function sendPieces(
       piece[flipAt - from] = (piece[flipAt - from] as number) ^ 0x01;
     }
     answer.onBytes?.(piece.length);
-    if (!res.write(piece))
-      await Promise.race([once(res, 'drain', { signal: closing.signal }), closed]).catch(() => undefined);
+    if (!res.write(piece)) await once(res, 'drain', { signal: closing.signal }).catch(() => undefined);
     if (limit === null) return;
     const waitMs = startedAt + (sent * 1000) / limit - performance.now();
     if (waitMs > 1) await delay(waitMs, undefined, { signal: closing.signal }).catch(() => undefined);

@@ -51,7 +51,9 @@ interface OpenFile {
  * Looks at every file before its torrent is served.
  * @throws SeedFileError for the first one that is missing or of another size
  */
-export async function inspectFiles(files: readonly { absolutePath: string; sizeBytes: number }[]): Promise<KnownFile[]> {
+export async function inspectFiles(
+  files: readonly { absolutePath: string; sizeBytes: number }[],
+): Promise<KnownFile[]> {
   const known: KnownFile[] = [];
   for (const { absolutePath, sizeBytes } of files) {
     const facts = await stat(absolutePath).catch(() => null);
@@ -127,7 +129,9 @@ export class ReadOnlyStore {
     const pieceBytes = Math.min(this.chunkLength, this.#totalBytes - start);
     const wanted = length ?? pieceBytes - offset;
     // A peer chooses these numbers.
-    if (!(index >= 0 && offset >= 0 && wanted >= 0 && offset + wanted <= pieceBytes)) {
+    if (
+      !(Number.isInteger(index) && index >= 0 && offset >= 0 && wanted >= 0 && offset + wanted <= pieceBytes)
+    ) {
       throw new RangeError(`no such range: piece ${index}, offset ${offset}, length ${wanted}`);
     }
     const bytes = Buffer.allocUnsafe(wanted);
@@ -225,5 +229,9 @@ function missing(path: string): SeedFileError {
 }
 
 function changed(path: string, how: string): SeedFileError {
-  return new SeedFileError('seed_file_changed', path, `${path} is not the file the torrent was made from: ${how}`);
+  return new SeedFileError(
+    'seed_file_changed',
+    path,
+    `${path} is not the file the torrent was made from: ${how}`,
+  );
 }

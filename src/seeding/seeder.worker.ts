@@ -3,7 +3,7 @@ import { join } from 'node:path';
 import { parentPort, workerData } from 'node:worker_threads';
 import WebTorrent, { type Torrent } from 'webtorrent';
 import type { SeederAnswers, SeederMessage, SeederRequest, SeederSettings, SeedSpec } from './protocol.ts';
-import { inspectFiles, ReadOnlyStore, SeedFileError } from './read-only-store.worker.ts';
+import { inspectFiles, ReadOnlyStore, type SeedFileError } from './read-only-store.worker.ts';
 import { readTorrentFile } from './torrent-file.ts';
 
 /*
@@ -52,7 +52,10 @@ async function add(spec: SeedSpec): Promise<SeederAnswers['add']> {
     });
   }
   const knownFiles = await inspectFiles(
-    files.map((file) => ({ absolutePath: join(spec.contentRoot, name, ...file.path), sizeBytes: file.sizeBytes })),
+    files.map((file) => ({
+      absolutePath: join(spec.contentRoot, name, ...file.path),
+      sizeBytes: file.sizeBytes,
+    })),
   );
   const refused = new Set<string>();
   const torrent = client.add(bytes, {

@@ -29,7 +29,11 @@ export function readTorrentFile(bytes: Buffer): TorrentFileFacts {
     if (typeof sizeBytes !== 'number') throw new TorrentFileError('a file without a length');
     return { sizeBytes, path: list(file.get('path')).map(segment) };
   });
-  return { infoHash: createHash('sha1').update(infoBytes).digest('hex'), name: segment(info.get('name')), files };
+  return {
+    infoHash: createHash('sha1').update(infoBytes).digest('hex'),
+    name: segment(info.get('name')),
+    files,
+  };
 }
 
 function dictionary(value: Bencoded | undefined): Map<string, Bencoded> {
@@ -63,7 +67,8 @@ function decode(bytes: Buffer): { root: Bencoded; infoBytes: Buffer } {
   };
   const next = (depth: number): Bencoded => {
     const sign = bytes[at];
-    if (depth > 20 || sign === undefined) throw new TorrentFileError('it ends too early, or is nested too deep');
+    if (depth > 20 || sign === undefined)
+      throw new TorrentFileError('it ends too early, or is nested too deep');
     if (sign === 0x69) {
       at += 1;
       return Number(until('e'));

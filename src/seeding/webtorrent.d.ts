@@ -35,10 +35,7 @@ declare module 'webtorrent' {
     tracker?: { wrtc: false };
   }
   interface AddOptions {
-    store: new (
-      chunkLength: number,
-      options: never,
-    ) => object;
+    store: new (chunkLength: number, options: never) => object;
     storeOpts: object;
     storeCacheSlots: number;
     path: string;

@@ -21,6 +21,8 @@ export async function hashPieces(options: {
   pieceLength: number;
   signal: AbortSignal;
   threads?: number;
+  /** Bytes of one request to a thread; tests make it small. */
+  rangeBytes?: number;
   onProgress?: (doneBytes: number) => void;
 }): Promise<Uint8Array> {
   const { pieceLength, signal } = options;
@@ -28,7 +30,10 @@ export async function hashPieces(options: {
   const totalSizeBytes = options.files.reduce((sum, file) => sum + file.sizeBytes, 0);
   const pieceCount = Math.ceil(totalSizeBytes / pieceLength);
   const digests = new SharedArrayBuffer(pieceCount * 20);
-  const ranges = cutRanges(pieceCount, Math.max(1, Math.floor(RANGE_BYTES / pieceLength)));
+  const ranges = cutRanges(
+    pieceCount,
+    Math.max(1, Math.floor((options.rangeBytes ?? RANGE_BYTES) / pieceLength)),
+  );
   const job: PieceHashJob = {
     paths: options.files.map((file) => file.absolutePath),
     sizes: options.files.map((file) => file.sizeBytes),

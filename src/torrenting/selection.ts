@@ -51,22 +51,26 @@ export function selectFiles(options: {
   catalog: Pick<Catalog, 'dumpFiles' | 'runs' | 'wikis'>;
   cycleDate: string;
   variant: Variant;
-  regularTypes: readonly string[];
   historyTypes: readonly string[];
 }): Selection {
   const { catalog, cycleDate, variant } = options;
   const belongs = (file: DumpFile): boolean =>
     variant === 'history' ? file.isHistory || options.historyTypes.includes(file.dumpType) : !file.isHistory;
-  const types = variant === 'history' ? options.historyTypes : options.regularTypes;
-  const files = catalog
-    .dumpFiles(cycleDate)
-    .filter(belongs)
-    .sort((a, b) => byBytes(sortKey(a), sortKey(b)));
+  const all = catalog.dumpFiles(cycleDate);
+  const typesWhere = (isHistory: boolean): Set<string> =>
+    new Set(all.filter((file) => file.isHistory === isHistory).map((file) => file.dumpType));
+  const [historyOnly, regularToo] = [typesWhere(true), typesWhere(false)];
+  // Told from the files of the cycle, not from a setting: a notice that fits nowhere else is said in both torrents.
+  const concerns = (dumpType: string): boolean =>
+    variant === 'history'
+      ? options.historyTypes.includes(dumpType)
+      : regularToo.has(dumpType) || !historyOnly.has(dumpType);
+  const files = all.filter(belongs).sort((a, b) => byBytes(sortKey(a), sortKey(b)));
   const runs = catalog.runs(cycleDate).sort((a, b) => byBytes(sortKey(a), sortKey(b)));
   const wikis = new Map(catalog.wikis().map((wiki) => [wiki.wikiDbName, wiki]));
   const notices = runs.flatMap((run) =>
     Notices.parse(JSON.parse(run.notices))
-      .filter((notice) => types.includes(notice.dumpType))
+      .filter((notice) => concerns(notice.dumpType))
       .sort((a, b) => byBytes(`${a.dumpType}\n${a.reason}`, `${b.dumpType}\n${b.reason}`))
       .map((notice) => ({
         wikiDbName: run.wikiDbName,

@@ -44,7 +44,9 @@ const options = { seed: 7, wikis: 6, sizeBytes: 3_000_000, runDates: ['20260101'
 const statusOf = (dir: string, db: string, date: string): Status =>
   JSON.parse(readFileSync(join(dir, db, date, 'dumpstatus.json'), 'utf8')) as Status;
 const filesOf = (status: Status) =>
-  Object.values(status.jobs).flatMap((job) => Object.entries(job.files ?? {}).map(([name, file]) => ({ name, ...file })));
+  Object.values(status.jobs).flatMap((job) =>
+    Object.entries(job.files ?? {}).map(([name, file]) => ({ name, ...file })),
+  );
 const digest = (algorithm: string, data: Buffer): string => createHash(algorithm).update(data).digest('hex');
 
 function hashTree(dir: string): Record<string, string> {
@@ -105,7 +107,11 @@ describe('dump tree', () => {
         for (const file of filesOf(status)) {
           const data = readFileSync(join(folder, file.name));
           expect(file.url).toBe(`/${db}/${date}/${file.name}`);
-          expect([data.length, digest('md5', data), digest('sha1', data)]).toEqual([file.size, file.md5, file.sha1]);
+          expect([data.length, digest('md5', data), digest('sha1', data)]).toEqual([
+            file.size,
+            file.md5,
+            file.sha1,
+          ]);
           expect(sums).toContain(`${file.sha1}  ${file.name}\n`);
         }
       }
@@ -123,13 +129,17 @@ describe('dump tree', () => {
   });
 
   test('skips history on the 20th and splits enwiki into parts with page ranges', () => {
-    expect(statusOf(tree.dir, 'aawiki', '20260120').jobs['metahistorybz2dump']).toMatchObject({ status: 'skipped' });
-    expect(statusOf(tree.dir, 'aawiki', '20260101').jobs['metahistorybz2dump']?.status).toBe('done');
+    expect(statusOf(tree.dir, 'aawiki', '20260120').jobs.metahistorybz2dump).toMatchObject({
+      status: 'skipped',
+    });
+    expect(statusOf(tree.dir, 'aawiki', '20260101').jobs.metahistorybz2dump?.status).toBe('done');
     const { jobs } = statusOf(tree.dir, 'enwiki', '20260101');
-    const parts = Object.keys(jobs['articlesdump']?.files ?? {});
+    const parts = Object.keys(jobs.articlesdump?.files ?? {});
     expect(parts.length).toBeGreaterThan(1);
     for (const name of parts) expect(name).toMatch(/^enwiki-20260101-pages-articles\d+\.xml-p\d+p\d+\.bz2$/);
-    expect(Object.keys(jobs['articlesdumprecombine']?.files ?? {})).toEqual(['enwiki-20260101-pages-articles.xml.bz2']);
+    expect(Object.keys(jobs.articlesdumprecombine?.files ?? {})).toEqual([
+      'enwiki-20260101-pages-articles.xml.bz2',
+    ]);
   });
 
   test.skipIf(!hasBzip2)('holds well-formed XML whose pages agree between the files', () => {
@@ -140,7 +150,10 @@ describe('dump tree', () => {
       expect(checkXml(gunzipSync(readFileSync(at('stub-articles.xml.gz'))).toString())).toEqual(whole);
       const current = checkXml(bunzip(at('pages-meta-current.xml.bz2')));
       expect(current.pages).toBeGreaterThanOrEqual(whole.pages);
-      const titles = gunzipSync(readFileSync(at('all-titles.gz'))).toString().trim().split('\n');
+      const titles = gunzipSync(readFileSync(at('all-titles.gz')))
+        .toString()
+        .trim()
+        .split('\n');
       expect(titles).toHaveLength(current.pages + 1);
       const history = checkXml(gunzipSync(readFileSync(at('stub-meta-history.xml.gz'))).toString());
       expect(history.pages).toBe(current.pages);
@@ -150,12 +163,20 @@ describe('dump tree', () => {
 
   test.skipIf(!hasBzip2)('writes true text sizes and hashes into the pages', () => {
     const xml = bunzip(join(tree.dir, 'aawiki/20260101/aawiki-20260101-pages-articles.xml.bz2'));
-    const texts = [...xml.matchAll(/<text bytes="(\d+)" sha1="([0-9a-z]{31})" xml:space="preserve">([^<]*)<\/text>/g)];
+    const texts = [
+      ...xml.matchAll(/<text bytes="(\d+)" sha1="([0-9a-z]{31})" xml:space="preserve">([^<]*)<\/text>/g),
+    ];
     expect(texts.length).toBeGreaterThan(3);
     for (const [, bytes, sha1, escaped = ''] of texts) {
-      const text = escaped.replaceAll('&quot;', '"').replaceAll('&lt;', '<').replaceAll('&gt;', '>').replaceAll('&amp;', '&');
+      const text = escaped
+        .replaceAll('&quot;', '"')
+        .replaceAll('&lt;', '<')
+        .replaceAll('&gt;', '>')
+        .replaceAll('&amp;', '&');
       expect(Buffer.byteLength(text)).toBe(Number(bytes));
-      const base36 = BigInt(`0x${digest('sha1', Buffer.from(text))}`).toString(36).padStart(31, '0');
+      const base36 = BigInt(`0x${digest('sha1', Buffer.from(text))}`)
+        .toString(36)
+        .padStart(31, '0');
       expect(base36).toBe(sha1);
     }
   });
@@ -216,13 +237,21 @@ describe('dump tree', () => {
   });
 
   test('fills a world of 60 wikis with only 2 MB', async () => {
-    const many = await generateDumpTree({ dir: freshFolder(), seed: 1, wikis: 60, sizeBytes: 2_000_000, runDates: ['20260101'] });
+    const many = await generateDumpTree({
+      dir: freshFolder(),
+      seed: 1,
+      wikis: 60,
+      sizeBytes: 2_000_000,
+      runDates: ['20260101'],
+    });
     expect(many.dbnames).toHaveLength(60);
     expect(Math.abs((many.bytesByDate['20260101'] as number) / 2_000_000 - 1)).toBeLessThan(0.1);
   }, 30_000);
 
   test('rejects options that make no sense', async () => {
     await expect(generateDumpTree({ dir: freshFolder(), ...options, wikis: 0 })).rejects.toThrow(RangeError);
-    await expect(generateDumpTree({ dir: freshFolder(), ...options, runDates: ['20260231'] })).rejects.toThrow(RangeError);
+    await expect(
+      generateDumpTree({ dir: freshFolder(), ...options, runDates: ['20260231'] }),
+    ).rejects.toThrow(RangeError);
   });
 });

@@ -74,7 +74,7 @@ function jobTable(jobs: readonly JobRow[], now: number): Html {
     rows: jobs.map(
       (
         job,
-      ) => html`<tr data-job="${job.id}"><th scope="row" class="num"><a href="/jobs/${job.id}">${job.id}</a></th><td>${wordsOf(job.jobType)}</td>
+      ) => html`<tr data-job="${job.id}"><th scope="row" class="num"><a href="/jobs/${job.id}">${job.id}</a></th><td class="kind">${wordsOf(job.jobType)}</td>
 <td class="file">${job.subject ?? html`<span class="none">–</span>`}</td><td>${badge(job.status)}</td>
 <td class="num">${job.attempt} of ${job.maxAttempts}</td><td class="why">${outcome(job, now)}</td></tr>`,
     ),

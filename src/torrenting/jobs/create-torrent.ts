@@ -2,7 +2,7 @@ import { join } from 'node:path';
 import { z } from 'zod';
 import type { Catalog } from '../../catalog/index.ts';
 import { CycleDate, DumpFileId, PermanentError } from '../../lib/index.ts';
-import { type Disk, type Log, writeAtomically } from '../../ports/index.ts';
+import { type Clock, type Disk, type Log, writeAtomically } from '../../ports/index.ts';
 import { defineJob, handleJob, type JobContext, type JobHandler } from '../../queue/index.ts';
 import type { Layout } from '../../storage/index.ts';
 import { encodeTorrent, magnetLink } from '../metainfo.ts';
@@ -51,12 +51,13 @@ export const createTorrent = defineJob<CreateTorrentInput, CreateTorrentOutput>(
 export interface TorrentConfig {
   /** Power of two; small torrents take less, see `choosePieceLength`. */
   pieceLengthBytes: number;
-  regularTypes: readonly string[];
+  /** Dump types of the history torrent beside the files marked as history. */
   historyTypes: readonly string[];
   trackers: readonly string[];
-  /** Only `self` is written so far: a webseed must hold the torrent's own tree, which no other host does. */
-  webseeds: readonly string[];
-  /** Where others reach this host; null = not at all. */
+  /**
+   * Where others reach this host's `/webseed/`; null = no webseed. No other webseed is written: it must hold the
+   * torrent's own tree, which only we do.
+   */
   publicBaseUrl: string | null;
   /** Of the program; named as the maker, outside the info dictionary. */
   version: string;
@@ -66,6 +67,7 @@ export interface CreateTorrentDeps {
   catalog: Pick<Catalog, 'dumpFiles' | 'runs' | 'wikis' | 'torrents' | 'recordTorrent'>;
   disk: Disk;
   layout: Layout;
+  clock: Clock;
   log: Log;
   config: TorrentConfig;
   /** Aborts when the room stops. */
@@ -105,7 +107,7 @@ async function makeTorrent(
 
   const totalSizeBytes = payload.reduce((sum, file) => sum + file.sizeBytes, 0);
   const pieceLength = choosePieceLength(totalSizeBytes, config.pieceLengthBytes);
-  const startedMs = context.clock.monotonicMs();
+  const startedMs = deps.clock.monotonicMs();
   const pieces = await hashPieces({
     files: payload.map((file) => ({ absolutePath: join(root, file.path), sizeBytes: file.sizeBytes })),
     pieceLength,
@@ -113,7 +115,7 @@ async function makeTorrent(
     onProgress: (doneBytes) =>
       context.progress({ doneBytes, totalBytes: totalSizeBytes, label: 'hashing pieces' }),
   });
-  const durationMs = Math.round(context.clock.monotonicMs() - startedMs);
+  const durationMs = Math.round(deps.clock.monotonicMs() - startedMs);
 
   const trackers = [...config.trackers];
   const webseeds = ownWebseed(config);
@@ -168,6 +170,6 @@ async function makeTorrent(
 
 /** BEP 19 root: clients append the torrent's name and the path. */
 function ownWebseed(config: TorrentConfig): string[] {
-  if (config.publicBaseUrl === null || !config.webseeds.includes('self')) return [];
+  if (config.publicBaseUrl === null) return [];
   return [`${config.publicBaseUrl.replace(/\/+$/, '')}/webseed/`];
 }

@@ -1,0 +1,312 @@
+import { join } from 'node:path';
+import { type Catalog, createCatalog } from './catalog/index.ts';
+import type { Config, Secrets } from './config/index.ts';
+import { createSystemState, type Db, lockDataDirectory, migrateDb, openDb } from './db/index.ts';
+import { createDiscovery, discoverWikis, findDumps } from './discovery/index.ts';
+import { createDownload } from './download/index.ts';
+import { type Bus, createBus } from './events/index.ts';
+import { describeError, WikiSeedError } from './lib/index.ts';
+import { createMonitoring, createStatusQueries, type StatusQueries } from './monitoring/index.ts';
+import { wirePipeline } from './pipeline.ts';
+import {
+  type Clock,
+  createHttp,
+  createNodeDisk,
+  createSystemClock,
+  createSystemRandom,
+  type Disk,
+  type Http,
+  limitConnectionsPerHost,
+  type Log,
+  type Random,
+} from './ports/index.ts';
+import { createPublishing, createS3ObjectStore } from './publishing/index.ts';
+import { createQueue, type IdleReport, type Queue } from './queue/index.ts';
+import { createScheduling, type CycleCalendar } from './scheduling/index.ts';
+import { createSeeding, type SeedingFacts } from './seeding/index.ts';
+import { createLayout, createSpaceGuard, type DiskUsage, type Layout, measureDisk } from './storage/index.ts';
+import { createTorrenting } from './torrenting/index.ts';
+import { createUpload } from './upload/index.ts';
+import { VERSION } from './version.ts';
+
+/** What a WikiSeed is made from; the ports default to the real ones. */
+export interface AppOptions {
+  config: Config;
+  secrets: Secrets;
+  log: Log;
+  clock?: Clock;
+  random?: Random;
+  disk?: Disk;
+}
+
+/** A whole WikiSeed. */
+export interface App {
+  readonly bus: Bus;
+  readonly catalog: Catalog;
+  readonly queries: StatusQueries;
+  readonly queue: Queue;
+  readonly layout: Layout;
+  /** Opens everything and begins to work. @returns the address of the status page */
+  start(): Promise<{ url: string }>;
+  whenIdle(): Promise<IdleReport>;
+  storage(): Promise<DiskUsage>;
+  seeding(): Promise<SeedingFacts>;
+  /** Stops in reverse order; idempotent; resolves when everything truly stopped. */
+  stop(): Promise<void>;
+}
+
+/** `WikiSeed/0.1.0 (https://…; mail@example.org)`, the form that Wikimedia asks for. */
+export function userAgentOf(config: Config): string {
+  const { userAgentUrl, contact } = config.wikiseed;
+  return `WikiSeed/${VERSION} (${[userAgentUrl, contact].filter((part) => part !== '').join('; ')})`;
+}
+
+/** The calendar as the scheduling room wants it. */
+export function calendarOf(config: Config): CycleCalendar {
+  return {
+    cycleDays: config.scheduling.cycleDays,
+    embargoDays: config.scheduling.embargoDays,
+    deadlines: {
+      firstCycle: config.scheduling.publishDeadlines.firstCycleDay,
+      secondCycle: config.scheduling.publishDeadlines.secondCycleDay,
+    },
+    includeHistory: config.dumps.includeHistory,
+    historyMonths: config.dumps.historyMonths,
+  };
+}
+
+/** The one http client for all rooms, with the budget for each host. */
+export function createAppHttp(config: Config, clock: Clock): Http {
+  const http = createHttp({ userAgent: userAgentOf(config), clock });
+  return limitConnectionsPerHost(http, config.download.perHostConnections);
+}
+
+/** @throws WikiSeedError `data_dir_not_writable` with what to do */
+async function checkDataDirectory(disk: Disk, dataDir: string): Promise<void> {
+  const hint = `Create it and give it to the user WikiSeed runs as: mkdir -p ${dataDir} && chown <user> ${dataDir}; or set wikiseed.data_dir.`;
+  try {
+    await disk.makeDirectory(join(dataDir, 'db'));
+  } catch (error) {
+    throw new WikiSeedError('data_dir_not_writable', `the data directory ${dataDir} cannot be created`, { hint, cause: error });
+  }
+  if (!(await disk.isWritable(dataDir)) || !(await disk.isWritable(join(dataDir, 'db'))))
+    throw new WikiSeedError('data_dir_not_writable', `the data directory ${dataDir} is not writable`, { hint });
+}
+
+/**
+ * Builds a WikiSeed: takes the lock, opens and migrates the database, wires the rooms. The only place that knows them all.
+ * @throws AlreadyRunningError, UsageError (newer database), WikiSeedError `data_dir_not_writable`
+ */
+export async function createApp(options: AppOptions): Promise<App> {
+  const { config, secrets, log } = options;
+  const clock = options.clock ?? createSystemClock();
+  const random = options.random ?? createSystemRandom();
+  const disk = options.disk ?? createNodeDisk();
+  const layout = createLayout(config.wikiseed.dataDir);
+  await checkDataDirectory(disk, layout.dataDir);
+  const lock = lockDataDirectory(layout.dataDir, { pid: process.pid, startedAt: new Date(clock.now()).toISOString() });
+  let db: Db;
+  try {
+    db = openDb(layout.database);
+    const migration = migrateDb(db, { dataDir: layout.dataDir, now: new Date(clock.now()) });
+    if (migration.backupPath !== null) log.info(migration, 'migrated the database after a backup');
+  } catch (error) {
+    lock.release();
+    throw error;
+  }
+  return wire({ ...options, clock, random, disk, layout, db, release: () => lock.release(), config, secrets, log });
+}
+
+function wire(deps: Required<AppOptions> & { layout: Layout; db: Db; release: () => void }): App {
+  const { config, secrets, log, clock, random, disk, layout, db } = deps;
+  const bus = createBus({ log });
+  const state = createSystemState(db);
+  const catalog = createCatalog({ db, clock });
+  const http = createAppHttp(config, clock);
+  const uploadsEnabled = config.ia.enabled && secrets.iaAccessKey !== null && secrets.iaSecretKey !== null;
+  const queue = createQueue({
+    db,
+    state,
+    clock,
+    random,
+    log,
+    bus,
+    concurrency: {
+      download_dump: config.download.concurrency,
+      upload_ia: config.ia.concurrency,
+      // One listing at a time leaves the second connection to the files.
+      find_dumps: 1,
+    },
+  });
+  const space = createSpaceGuard({
+    disk,
+    dataDir: layout.dataDir,
+    safetyMarginBytes: config.storage.safetyMarginBytes,
+    maxSizeBytes: config.storage.maxSizeBytes,
+    heldBytes: () => catalog.cycles().reduce((sum, cycle) => sum + catalog.progress(cycle.cycleDate).bytesHeld, 0),
+  });
+  const discovery = createDiscovery({
+    catalog,
+    http,
+    clock,
+    log,
+    config: { ...config.dumps, ...config.discovery },
+  });
+  const download = createDownload({
+    catalog,
+    http,
+    disk,
+    layout,
+    clock,
+    log,
+    space,
+    config: { pieceLengthBytes: config.torrents.pieceLengthBytes },
+  });
+  const upload = createUpload({
+    catalog,
+    http,
+    disk,
+    layout,
+    clock,
+    log,
+    config: {
+      s3Endpoint: config.ia.s3Endpoint,
+      siteUrl: config.ia.siteUrl,
+      collection: config.ia.collection,
+      access: secrets.iaAccessKey ?? '',
+      secret: secrets.iaSecretKey ?? '',
+      userAgent: userAgentOf(config),
+      verifyPollMs: config.ia.verifyPollMs,
+    },
+  });
+  const torrenting = createTorrenting({
+    catalog,
+    disk,
+    layout,
+    clock,
+    log,
+    config: {
+      pieceLengthBytes: config.torrents.pieceLengthBytes,
+      trackers: config.torrents.trackers,
+      historyTypes: config.dumps.historyTypes,
+      publicBaseUrl: config.torrents.webseeds.includes('self') ? config.wikiseed.publicBaseUrl : null,
+      version: VERSION,
+    },
+  });
+  const seeding = createSeeding({
+    catalog,
+    disk,
+    layout,
+    clock,
+    log,
+    bus,
+    config: {
+      enabled: config.seeding.engine === 'webtorrent',
+      port: config.seeding.port,
+      maxConnections: config.seeding.maxConnections,
+      dht: config.seeding.dht,
+      uploadLimitBytesPerSecond: config.seeding.uploadLimitBytesPerSecond,
+    },
+  });
+  const r2 = config.publish.r2;
+  const objectStore = r2.enabled
+    ? createS3ObjectStore({
+        endpoint: r2.endpoint ?? `https://${secrets.r2AccountId ?? ''}.r2.cloudflarestorage.com`,
+        bucket: r2.bucket,
+        region: r2.region,
+        accessKeyId: secrets.r2AccessKeyId ?? '',
+        secretAccessKey: secrets.r2SecretAccessKey ?? '',
+        clock,
+      })
+    : null;
+  const publishing = createPublishing({
+    catalog,
+    db,
+    disk,
+    layout,
+    clock,
+    log,
+    objectStore,
+    config: {
+      publicBaseUrl: config.wikiseed.publicBaseUrl,
+      r2PublicBaseUrl: r2.publicBaseUrl,
+      version: VERSION,
+    },
+  });
+  queue.register([
+    ...discovery.handlers,
+    ...download.handlers,
+    ...upload.handlers,
+    ...torrenting.handlers,
+    ...seeding.handlers,
+    ...publishing.handlers,
+  ]);
+  const pipeline = wirePipeline({ queue, catalog, bus, uploadsEnabled });
+  const scheduling = createScheduling({
+    db,
+    catalog,
+    queue,
+    state,
+    bus,
+    clock,
+    log,
+    config: {
+      ...calendarOf(config),
+      wikiDiscovery: config.scheduling.wikiDiscovery,
+      dumpCheck: config.scheduling.dumpCheck,
+    },
+    requests: {
+      discoverWikis: () => discoverWikis.request({}),
+      findDumps: (cycleDate) => findDumps.request({ cycleDate, wikiDbName: null }),
+      sealedAtDeadline: (cycleDate) => pipeline.sealed(cycleDate),
+    },
+  });
+  const queries = createStatusQueries({ db, clock });
+  const storage = (): Promise<DiskUsage> => measureDisk({ disk, dataDir: layout.dataDir }, config.storage);
+  const monitoring = createMonitoring({
+    db,
+    clock,
+    disk,
+    log,
+    bus,
+    layout,
+    queries,
+    storage,
+    seeding: async () => (await seeding.snapshot()).torrents,
+    config: config.monitoring,
+    version: VERSION,
+  });
+
+  let stopping: Promise<void> | null = null;
+  async function stop(): Promise<void> {
+    scheduling.stop();
+    await queue.stop(config.wikiseed.shutdownTimeoutMs);
+    for (const room of [monitoring, seeding, torrenting, upload, download])
+      await room.stop().catch((error: unknown) => log.error({ err: describeError(error) }, 'a room did not stop cleanly'));
+    db.close();
+    deps.release();
+  }
+  return {
+    bus,
+    catalog,
+    queries,
+    queue,
+    layout,
+    async start() {
+      // The page first: when its port is taken nothing has begun yet.
+      const page = await monitoring.start();
+      await seeding.start();
+      pipeline.reconcile();
+      queue.start();
+      scheduling.start();
+      return page;
+    },
+    whenIdle: () => queue.whenIdle(),
+    storage,
+    seeding: () => seeding.snapshot(),
+    stop: () => {
+      stopping ??= stop();
+      return stopping;
+    },
+  };
+}

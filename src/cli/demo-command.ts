@@ -1,0 +1,174 @@
+import { join, resolve } from 'node:path';
+import { type App, calendarOf, createApp } from '../app.ts';
+import { type Config, defaultConfig, noSecrets, type Secrets } from '../config/index.ts';
+import { formatBytes, formatDuration, parseSize, UsageError, WikiSeedError } from '../lib/index.ts';
+import { createSystemClock } from '../ports/index.ts';
+import { type Sandbox, startSandbox, wikiCountMax } from '../sandbox/index.ts';
+import { dueCycles } from '../scheduling/index.ts';
+import { type DemoStage, inspectDemo } from './demo-stages.ts';
+import { EXIT } from './exit-codes.ts';
+import { outcomeOf } from './idle-outcome.ts';
+import type { CliIo } from './io.ts';
+import { createLogger } from './logger.ts';
+import { attachProgressBars } from './progress-bars.ts';
+
+/** Options as commander gives them. */
+export interface DemoOptions {
+  exit?: boolean;
+  dataDir: string;
+  wikis: string;
+  size: string;
+  port: string;
+}
+
+/** A sandbox needs no gigabytes of safety margin. */
+const DEMO_MARGIN_BYTES = 50_000_000;
+
+function parseOptions(io: CliIo, options: DemoOptions): { dataDir: string; wikis: number; sizeBytes: number; port: number } {
+  const wikis = Number(options.wikis);
+  if (!Number.isInteger(wikis) || wikis < 1 || wikis > wikiCountMax)
+    throw new UsageError(`--wikis ${options.wikis} is not a number from 1 to ${wikiCountMax}`);
+  const port = Number(options.port);
+  if (!Number.isInteger(port) || port < 0 || port > 65_535)
+    throw new UsageError(`--port ${options.port} is not a port`, 'Use 0 to 65535; 0 takes any free one.');
+  let sizeBytes: number;
+  try {
+    sizeBytes = parseSize(options.size);
+  } catch (error) {
+    throw new UsageError(`--size ${options.size}: ${(error as Error).message}`);
+  }
+  return { dataDir: resolve(io.cwd, options.dataDir), wikis, sizeBytes, port };
+}
+
+/** The defaults of a real installation, pointed at the sandbox. */
+function demoConfig(sandbox: Sandbox, facts: { dataDir: string; port: number }): { config: Config; secrets: Secrets } {
+  const base = defaultConfig();
+  const config: Config = {
+    ...base,
+    wikiseed: { ...base.wikiseed, dataDir: facts.dataDir, contact: 'demo@localhost' },
+    discovery: { ...base.discovery, sitematrixUrl: sandbox.sitematrixUrl, dumpsBaseUrl: sandbox.dumpsBaseUrl },
+    download: { ...base.download, mirrors: [] },
+    storage: { ...base.storage, safetyMarginBytes: DEMO_MARGIN_BYTES },
+    torrents: { ...base.torrents, trackers: [sandbox.trackerUrl] },
+    seeding: { ...base.seeding, dht: false },
+    ia: {
+      ...base.ia,
+      enabled: true,
+      s3Endpoint: sandbox.iaS3Endpoint,
+      siteUrl: sandbox.iaSiteUrl,
+      verifyPollMs: [500, 1000],
+    },
+    publish: {
+      ...base.publish,
+      r2: {
+        ...base.publish.r2,
+        enabled: true,
+        endpoint: sandbox.r2.endpoint,
+        bucket: sandbox.r2.bucket,
+        publicBaseUrl: sandbox.r2.publicBaseUrl,
+      },
+    },
+    monitoring: { ...base.monitoring, port: facts.port },
+    logging: { ...base.logging, level: 'debug' },
+  };
+  const secrets: Secrets = {
+    ...noSecrets(),
+    iaAccessKey: sandbox.iaKeys.access,
+    iaSecretKey: sandbox.iaKeys.secret,
+    r2AccessKeyId: sandbox.r2.accessKeyId,
+    r2SecretAccessKey: sandbox.r2.secretAccessKey,
+  };
+  return { config, secrets };
+}
+
+/** Starts the app; a taken default port is no reason to fail a demo. */
+async function startApp(
+  io: CliIo,
+  make: (port: number) => Promise<App>,
+  port: number,
+): Promise<{ app: App; url: string }> {
+  const app = await make(port);
+  try {
+    return { app, url: (await app.start()).url };
+  } catch (error) {
+    await app.stop();
+    if (!(error instanceof WikiSeedError) || error.code !== 'port_taken') throw error;
+    io.out.write(`Port ${port} is taken, so the status page uses a free one.\n`);
+    const second = await make(0);
+    return { app: second, url: (await second.start()).url };
+  }
+}
+
+/** `demo`: one cycle from discovery to a seeded, published torrent. 0 only when every stage really happened. */
+export async function demoCommand(io: CliIo, options: DemoOptions): Promise<number> {
+  const { dataDir, wikis, sizeBytes, port } = parseOptions(io, options);
+  const clock = createSystemClock();
+  const startedMs = clock.monotonicMs();
+  const due = dueCycles(calendarOf(defaultConfig()), clock.now(), null)[0];
+  if (due === undefined) throw new UsageError('the clock of this machine is wrong: no cycle is due');
+  io.out.write(`WikiSeed demo: ${wikis} wikis, ${formatBytes(sizeBytes)} of dumps, all on this machine, in ${dataDir}\n`);
+  io.out.write('Starting a small Wikimedia, Internet Archive, S3 store and BitTorrent tracker …\n');
+  const keepAlive = setInterval(() => {}, 2 ** 30);
+  const logFile = join(dataDir, 'logs', 'demo.log');
+  let sandbox: Sandbox | null = null;
+  let app: App | null = null;
+  let bars = { stop(): void {} };
+  try {
+    sandbox = await startSandbox({
+      dir: join(dataDir, 'sandbox'),
+      wikis,
+      sizeBytes,
+      runDates: [due.cycleDate.replaceAll('-', '')],
+    });
+    const world = sandbox;
+    const before = world.counters();
+    const log = createLogger({ level: 'debug', file: logFile });
+    const make = (pagePort: number): Promise<App> =>
+      createApp({ ...demoConfig(world, { dataDir, port: pagePort }), log, clock });
+    const started = await startApp(io, make, port);
+    app = started.app;
+    const { url } = started;
+    io.out.write(`Working on the cycle of ${due.cycleDate}; status page: ${url}\n`);
+    bars = attachProgressBars({ bus: app.bus, err: io.err });
+    const interrupted = new Promise<null>((done) => {
+      if (io.signal.aborted) done(null);
+      io.signal.addEventListener('abort', () => done(null), { once: true });
+    });
+    const idle = await Promise.race([app.whenIdle(), interrupted]);
+    bars.stop();
+    if (idle === null) return EXIT.interrupted;
+    const stages = await inspectDemo({ app, sandbox: world, before, cycleDate: due.cycleDate, dataDir });
+    const outcome = outcomeOf(app, idle);
+    report(io, stages, { url, dataDir, logFile, durationMs: clock.monotonicMs() - startedMs });
+    const failed = stages.filter((stage) => !stage.happened);
+    if (failed.length > 0 || outcome.exitCode !== EXIT.ok) {
+      io.err.write(`\nThe demo did not succeed. ${outcome.sentence} The log ${logFile} says more.\n`);
+      return failed.length > 0 ? EXIT.failed : outcome.exitCode;
+    }
+    if (options.exit === true) return EXIT.ok;
+    io.out.write('\nEverything stays up and seeds until you press Ctrl+C.\n');
+    await interrupted;
+    return EXIT.ok;
+  } finally {
+    bars.stop();
+    await app?.stop();
+    await sandbox?.stop();
+    clearInterval(keepAlive);
+  }
+}
+
+function report(
+  io: CliIo,
+  stages: readonly DemoStage[],
+  facts: { url: string; dataDir: string; logFile: string; durationMs: number },
+): void {
+  io.out.write('\nWhat happened\n');
+  for (const stage of stages)
+    io.out.write(`  ${stage.happened ? 'ok    ' : 'FAILED'}  ${stage.name.padEnd(9)} ${stage.detail}\n`);
+  io.out.write(`\nWhere to look (${formatDuration(Math.round(facts.durationMs))})\n`);
+  io.out.write(`  status page   ${facts.url}\n`);
+  io.out.write(`  manifest      ${facts.url}/manifest.json\n`);
+  io.out.write(`  files         ${join(facts.dataDir, 'dumps')}\n`);
+  io.out.write(`  torrents      ${join(facts.dataDir, 'torrents')}\n`);
+  io.out.write(`  log           ${facts.logFile}\n`);
+}

@@ -1,0 +1,204 @@
+import { formatBytes, formatDuration, formatRate } from '../lib/index.ts';
+import type { CycleState, StatusReport } from '../monitoring/index.ts';
+import { formatTable, plainText, shorten } from './table.ts';
+
+/** How the screen looks. */
+export interface StatusFormat {
+  /** See `wantsColor`. */
+  color: boolean;
+  /** Characters in a line; default 100. */
+  width?: number;
+}
+
+type Tone = 'bold' | 'dim' | 'green' | 'yellow' | 'red';
+const CODES: Readonly<Record<Tone, string>> = { bold: '1', dim: '2', green: '32', yellow: '33', red: '31' };
+
+/** Colours are for people at a terminal who did not refuse them (https://no-color.org). */
+export function wantsColor(
+  out: { isTTY?: boolean },
+  env: Readonly<Record<string, string | undefined>>,
+): boolean {
+  return out.isTTY === true && (env.NO_COLOR ?? '') === '' && env.TERM !== 'dumb';
+}
+
+/** `wikiseed status`: one screen of plain text, ends with a line end. */
+export function formatStatus(report: StatusReport, format: StatusFormat): string {
+  // A terminal of unknown size says 0.
+  const width = (format.width ?? 0) >= 40 ? (format.width ?? 0) : 100;
+  const paint = (tone: Tone, text: string): string =>
+    format.color ? `\u001b[${CODES[tone]}m${text}\u001b[0m` : text;
+  const block = (title: string, body: string): string =>
+    body === '' ? '' : `${paint('bold', title)}\n${body}\n`;
+  const blocks = [
+    verdictLines(report, paint),
+    block('Cycles', cycleLines(report, width)),
+    block('Running now', runningLines(report, width)),
+    block('Halted', haltLines(report)),
+    block('Failures', failureLines(report, width)),
+    block('Queue', queueLines(report, width)),
+    block('Storage', storageLine(report)),
+    block('Torrents', torrentLines(report, width)),
+    block('Next wake-ups', wakeUpLines(report, width)),
+  ];
+  return blocks.filter((text) => text !== '').join('\n');
+}
+
+function verdictLines(report: StatusReport, paint: (tone: Tone, text: string) => string): string {
+  const { level, reasons } = report.verdict;
+  const title = {
+    good: paint('green', 'All is well.'),
+    attention: paint('yellow', 'Worth a look.'),
+    stopped: paint('red', 'Work has stopped.'),
+  }[level];
+  const at = paint('dim', `${new Date(report.at).toISOString().slice(0, 16).replace('T', ' ')} UTC`);
+  return [`${title} ${at}`, ...reasons.map((reason) => `  ${plainText(reason)}`), ''].join('\n');
+}
+
+function cycleLines(report: StatusReport, width: number): string {
+  if (report.cycles.length === 0)
+    return '  None yet: the newest one whose waiting time is over is opened after the first look at the wikis.';
+  return formatTable(
+    report.cycles.slice(0, 4).map((cycle) => {
+      const { files, bytes } = cycle;
+      const done = files.held + files.deleted;
+      return [
+        cycle.cycleDate,
+        cycle.status,
+        meter(done, files.expected),
+        `${done}/${files.expected}`,
+        `${formatBytes(bytes.held)}/${formatBytes(bytes.expected)}`,
+        String(files.failed + files.quarantined),
+        deadline(cycle, report.at),
+      ];
+    }),
+    {
+      heads: ['date', 'state', 'held', 'files', 'bytes', 'failed', 'sealed'],
+      width,
+      indent: '  ',
+      numbers: [3, 4, 5],
+      flexible: [6],
+    },
+  );
+}
+
+function deadline(cycle: CycleState, now: number): string {
+  if (cycle.status !== 'open') return 'yes';
+  return cycle.deadlineAt > now ? `in ${rough(cycle.deadlineAt - now)} at the latest` : 'overdue';
+}
+
+function meter(done: number, total: number): string {
+  const share = total > 0 ? Math.min(1, done / total) : 0;
+  const filled = Math.floor(share * 10);
+  return `[${'#'.repeat(filled)}${'.'.repeat(10 - filled)}] ${String(Math.floor(share * 100)).padStart(3)} %`;
+}
+
+function runningLines(report: StatusReport, width: number): string {
+  if (report.running.length === 0) return '  Nothing.';
+  const rows = report.running.slice(0, 10).map((job) => {
+    const { doneBytes, totalBytes, bytesPerSecond } = job;
+    return [
+      String(job.id),
+      words(job.jobType),
+      job.subject ?? '',
+      doneBytes !== null && totalBytes !== null ? meter(doneBytes, totalBytes) : '',
+      doneBytes === null ? '' : formatBytes(doneBytes),
+      bytesPerSecond === null ? '' : formatRate(bytesPerSecond),
+    ];
+  });
+  const more = report.running.length > 10 ? `\n  and ${report.running.length - 10} more` : '';
+  return formatTable(rows, { width, indent: '  ', numbers: [0, 4, 5], flexible: [2] }) + more;
+}
+
+function haltLines(report: StatusReport): string {
+  return report.halts
+    .flatMap((halt) => {
+      const until =
+        halt.until === null
+          ? 'until you resume it'
+          : halt.until <= report.at
+            ? 'being tried again now'
+            : `tried again in ${rough(halt.until - report.at)}`;
+      return [
+        `  ${words(halt.target)}: ${plainText(halt.message)} (${plainText(halt.code)}), ${until}`,
+        ...(halt.hint === null ? [] : [`    ${plainText(halt.hint)}`]),
+      ];
+    })
+    .join('\n');
+}
+
+function failureLines(report: StatusReport, width: number): string {
+  return formatTable(
+    report.failures
+      .slice(0, 5)
+      .map((failure) => [
+        String(failure.id),
+        words(failure.jobType),
+        failure.subject ?? '',
+        failure.nextAttemptAt === null
+          ? failure.status
+          : `again in ${rough(Math.max(0, failure.nextAttemptAt - report.at))}`,
+        failure.message,
+      ]),
+    { width, indent: '  ', numbers: [0], flexible: [2, 4] },
+  );
+}
+
+function queueLines(report: StatusReport, width: number): string {
+  if (report.jobs.length === 0) return '  Empty.';
+  return formatTable(
+    report.jobs.map(({ jobType, byStatus }) => [
+      words(jobType),
+      String(byStatus.pending),
+      String(byStatus.in_progress),
+      String(byStatus.completed),
+      String(byStatus.failed + byStatus.quarantined),
+    ]),
+    {
+      heads: ['type', 'waiting', 'running', 'done', 'failed'],
+      width,
+      indent: '  ',
+      numbers: [1, 2, 3, 4],
+      flexible: [0],
+    },
+  );
+}
+
+function storageLine(report: StatusReport): string {
+  if (report.storage === null) return '  Unknown.';
+  const { usedBytes, freeBytes, totalBytes, mode } = report.storage;
+  const marked = mode === undefined || mode === 'normal' ? '' : `, ${words(mode)}`;
+  return `  ${meter(totalBytes - freeBytes, totalBytes)} full${marked}: ${formatBytes(usedBytes)} ours, ${formatBytes(freeBytes)} free of ${formatBytes(totalBytes)}`;
+}
+
+function torrentLines(report: StatusReport, width: number): string {
+  const rows = report.torrents
+    .slice(0, 4)
+    .map((torrent) => [
+      shorten(torrent.name, 48),
+      formatBytes(torrent.sizeBytes),
+      torrent.seedingSince === null ? 'not seeding yet' : 'seeding',
+      torrent.seeders === null ? '' : `${torrent.seeders} seeders`,
+      torrent.infoHash,
+    ]);
+  const more = report.torrentCount > rows.length ? `\n  and ${report.torrentCount - rows.length} more` : '';
+  return rows.length === 0
+    ? ''
+    : formatTable(rows, { width, indent: '  ', numbers: [1, 3], flexible: [0] }) + more;
+}
+
+function wakeUpLines(report: StatusReport, width: number): string {
+  return formatTable(
+    report.wakeUps
+      .slice(0, 5)
+      .map((wakeUp) => [
+        `in ${rough(Math.max(0, wakeUp.at - report.at))}`,
+        words(wakeUp.name),
+        wakeUp.subject ?? '',
+      ]),
+    { width, indent: '  ', flexible: [2] },
+  );
+}
+
+const words = (name: string): string => plainText(name.replaceAll('_', ' '));
+const rough = (durationMs: number): string =>
+  formatDuration(Math.max(1000, Math.round(durationMs / 1000) * 1000));

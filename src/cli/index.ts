@@ -1,0 +1,100 @@
+import { Command, CommanderError } from 'commander';
+import { describeError, isAbort, WikiSeedError } from '../lib/index.ts';
+import { VERSION } from '../version.ts';
+import { configCheck, configShow } from './config-command.ts';
+import { cyclesCommand } from './cycles-command.ts';
+import { demoCommand } from './demo-command.ts';
+import { EXIT, exitCodeOf } from './exit-codes.ts';
+import { type CliIo, createProcessIo } from './io.ts';
+import { jobsCommand } from './jobs-command.ts';
+import { runCommand } from './run-command.ts';
+import { statusCommand } from './status-command.ts';
+
+/** Options every command takes. */
+export interface GlobalOptions {
+  config?: string;
+  json?: boolean;
+}
+
+const EXIT_HELP = `
+Exit codes: 0 ok, 1 failed, 2 bad configuration or usage, 3 finished with gaps, 11 already running, 130 interrupted.
+Configuration: --config, else $WIKISEED_CONFIG, else ./config.yaml, else /etc/wikiseed/config.yaml.
+Try it without any configuration: wikiseed demo`;
+
+/** Runs one command line. @returns the exit code; never throws */
+export async function runCli(args: readonly string[], io: CliIo = createProcessIo()): Promise<number> {
+  let exitCode: number = EXIT.ok;
+  const program = buildProgram(io, (code) => {
+    exitCode = code;
+  });
+  try {
+    await program.parseAsync(args, { from: 'user' });
+    return exitCode;
+  } catch (error) {
+    if (error instanceof CommanderError) return error.exitCode === 0 ? EXIT.ok : EXIT.usage;
+    if (isAbort(error)) return EXIT.interrupted;
+    io.err.write(`wikiseed: ${describeError(error)}\n`);
+    if (error instanceof WikiSeedError && error.hint !== undefined) io.err.write(`  ${error.hint}\n`);
+    else if (!(error instanceof WikiSeedError) && error instanceof Error) io.err.write(`${error.stack ?? ''}\n`);
+    return exitCodeOf(error);
+  }
+}
+
+function buildProgram(io: CliIo, setExitCode: (code: number) => void): Command {
+  const program = new Command('wikiseed');
+  program
+    .description('Preserves every Wikimedia dump: finds, downloads, proves, uploads, torrents, seeds and publishes them.')
+    .version(VERSION)
+    .addHelpText('after', EXIT_HELP)
+    .showHelpAfterError('(wikiseed --help lists commands and options)')
+    .configureOutput({ writeOut: (text) => void io.out.write(text), writeErr: (text) => void io.err.write(text) })
+    .exitOverride();
+  const command = (name: string, description: string): Command => {
+    const sub = program.command(name).description(description);
+    return sub.option('-c, --config <file>', 'configuration file');
+  };
+
+  command('run', 'work as a daemon: discover, download, upload, torrent, seed, publish')
+    .option('--until-idle', 'stop as soon as nothing is left to do without new upstream data')
+    .option('--dry-run', 'say what would be fetched now; asks upstream, writes nothing')
+    .option('--pretty', 'write log lines for people instead of JSON')
+    .option('--json', 'with --dry-run: print the plan as JSON')
+    .action(async (options) => setExitCode(await runCommand(io, options)));
+  program
+    .command('demo')
+    .description('one whole cycle against a sandbox on this machine: no network, no credentials, no configuration')
+    .option('--exit', 'stop once the cycle is published, instead of staying up to be looked at')
+    .option('--data-dir <folder>', 'where everything is kept', './demo-data')
+    .option('--wikis <count>', 'how many wikis the sandbox has', '12')
+    .option('--size <size>', 'how large all their dump files are together', '40MB')
+    .option('--port <port>', 'port of the status page; 0 = any free one', '8000')
+    .action(async (options) => setExitCode(await demoCommand(io, options)));
+  command('status', 'one screen: cycles, queue, storage, seeding, halts, next wake-ups')
+    .option('--json', 'print JSON')
+    .action(async (options) => setExitCode(await statusCommand(io, options)));
+  command('jobs', 'list jobs, newest first')
+    .argument('[id]', 'show this one job with all its attempts')
+    .option('--status <word>', 'pending, in_progress, completed, failed, quarantined or cancelled')
+    .option('--type <job type>', 'for example download_dump')
+    .option('--page <n>', 'page of the list', '1')
+    .option('--json', 'print JSON')
+    .action(async (id, options) => setExitCode(await jobsCommand(io, id, options)));
+  command('cycles', 'list cycles')
+    .argument('[date]', 'show the files of this cycle, YYYY-MM-DD')
+    .option('--json', 'print JSON')
+    .action(async (date, options) => setExitCode(await cyclesCommand(io, date, options)));
+  const config = program.command('config').description('look at the configuration');
+  config
+    .command('check')
+    .description('report every problem at once, with key and line')
+    .option('-c, --config <file>', 'configuration file')
+    .option('--json', 'print JSON')
+    .action((options) => setExitCode(configCheck(io, options)));
+  config
+    .command('show')
+    .description('print the effective values; secrets are masked')
+    .option('-c, --config <file>', 'configuration file')
+    .option('--json', 'print JSON')
+    .action((options) => setExitCode(configShow(io, options)));
+  return program;
+}

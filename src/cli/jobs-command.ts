@@ -1,0 +1,91 @@
+import { formatDuration, UsageError } from '../lib/index.ts';
+import { createStatusQueries, JOB_STATUSES, type JobDetail, type JobStatus } from '../monitoring/index.ts';
+import { createSystemClock } from '../ports/index.ts';
+import { EXIT } from './exit-codes.ts';
+import { type CliIo, printJson } from './io.ts';
+import { loadForCommand, openForReading } from './load.ts';
+import { table } from './table.ts';
+
+/** Rows of one page of the list. */
+const PAGE_SIZE = 50;
+
+/** `2026-11-23 01:02:03` in UTC, `-` for null. */
+function time(at: number | null): string {
+  return at === null ? '-' : new Date(at).toISOString().slice(0, 19).replace('T', ' ');
+}
+
+/** `jobs` and `jobs <id>`. */
+export async function jobsCommand(
+  io: CliIo,
+  id: string | undefined,
+  options: { config?: string; json?: boolean; status?: string; type?: string; page: string },
+): Promise<number> {
+  if (options.status !== undefined && !JOB_STATUSES.includes(options.status as JobStatus))
+    throw new UsageError(`--status ${options.status} is not a job status`, `Use one of ${JOB_STATUSES.join(', ')}.`);
+  const page = Number(options.page);
+  if (!Number.isInteger(page) || page < 1) throw new UsageError(`--page ${options.page} is not a page number`);
+  if (id !== undefined && !/^[1-9]\d{0,14}$/.test(id)) throw new UsageError(`${id} is not a job id`);
+  const { config } = loadForCommand(io, options.config);
+  const db = openForReading(config.wikiseed.dataDir);
+  try {
+    const queries = createStatusQueries({ db, clock: createSystemClock() });
+    if (id !== undefined) return showJob(io, queries.job(Number(id)), id, options.json === true);
+    const list = queries.jobs({
+      page,
+      pageSize: PAGE_SIZE,
+      ...(options.status === undefined ? {} : { status: options.status as JobStatus }),
+      ...(options.type === undefined ? {} : { type: options.type }),
+    });
+    if (options.json === true) printJson(io, list);
+    else if (list.items.length === 0) io.out.write('No jobs.\n');
+    else {
+      const rows = list.items.map((job) => [
+        String(job.id),
+        job.jobType,
+        job.status,
+        job.subject ?? '',
+        `${job.attempt}/${job.maxAttempts}`,
+        time(job.completedAt ?? job.startedAt ?? job.createdAt),
+        job.lastError ?? '',
+      ]);
+      io.out.write(table(['id', 'type', 'status', 'subject', 'attempt', 'last change (UTC)', 'last error'], rows));
+      io.out.write(`\npage ${list.page} of ${Math.max(1, list.pageCount)}, ${list.total} jobs\n`);
+    }
+    return EXIT.ok;
+  } finally {
+    db.close();
+  }
+}
+
+function showJob(io: CliIo, job: JobDetail | null, id: string, asJson: boolean): number {
+  if (job === null) throw new UsageError(`there is no job ${id}`, '"wikiseed jobs" lists them.');
+  if (asJson) {
+    printJson(io, job);
+    return EXIT.ok;
+  }
+  const facts: [string, string][] = [
+    ['job', `${job.id} ${job.jobType}`],
+    ['about', job.subject ?? '-'],
+    ['status', `${job.status}, attempt ${job.attempt} of ${job.maxAttempts}`],
+    ['created', time(job.createdAt)],
+    ['started', time(job.startedAt)],
+    ['completed', time(job.completedAt)],
+    ['next attempt', job.status === 'pending' ? time(job.nextAttemptAt) : '-'],
+    ['last error', job.lastError ?? '-'],
+    ['input', job.input],
+    ['result', job.result ?? '-'],
+  ];
+  for (const [name, value] of facts) io.out.write(`${name.padEnd(13)} ${value}\n`);
+  if (job.attempts.length > 0) {
+    io.out.write('\nAttempts that did not complete it:\n');
+    const rows = job.attempts.map((a) => [
+      String(a.attempt),
+      a.outcome,
+      time(a.endedAt),
+      formatDuration(a.endedAt - a.startedAt),
+      a.message ?? '',
+    ]);
+    io.out.write(table(['attempt', 'outcome', 'ended (UTC)', 'took', 'message'], rows));
+  }
+  return EXIT.ok;
+}

@@ -1,0 +1,55 @@
+import { createApp } from '../app.ts';
+import { formatDuration } from '../lib/index.ts';
+import { createSystemClock } from '../ports/index.ts';
+import { VERSION } from '../version.ts';
+import { planRun, printPlan } from './dry-run.ts';
+import { EXIT } from './exit-codes.ts';
+import { outcomeOf } from './idle-outcome.ts';
+import { type CliIo, printJson } from './io.ts';
+import { loadForCommand } from './load.ts';
+import { createLogger } from './logger.ts';
+import { attachProgressBars } from './progress-bars.ts';
+
+/** `run`: the daemon. Resolves when it stopped. */
+export async function runCommand(
+  io: CliIo,
+  options: { config?: string; untilIdle?: boolean; dryRun?: boolean; pretty?: boolean; json?: boolean },
+): Promise<number> {
+  const loaded = loadForCommand(io, options.config);
+  const { config, secrets } = loaded;
+  if (options.dryRun === true) {
+    const plan = await planRun({ config, signal: io.signal });
+    if (options.json === true) printJson(io, plan);
+    else printPlan(io, plan);
+    return EXIT.ok;
+  }
+  const log = createLogger({ level: config.logging.level, pretty: options.pretty === true });
+  const clock = createSystemClock();
+  const startedMs = clock.monotonicMs();
+  const app = await createApp({ config, secrets, log, clock });
+  const bars = attachProgressBars({ bus: app.bus, err: io.err });
+  // Timers of the house never hold the process; this one does, until stop.
+  const keepAlive = setInterval(() => {}, 2 ** 30);
+  try {
+    const { url } = await app.start();
+    log.info({ version: VERSION, dataDir: config.wikiseed.dataDir, page: url, config: loaded.sourcePath }, 'WikiSeed is up');
+    const stopped = new Promise<'signal'>((resolve) => {
+      if (io.signal.aborted) resolve('signal');
+      io.signal.addEventListener('abort', () => resolve('signal'), { once: true });
+    });
+    const ended = await Promise.race(options.untilIdle === true ? [stopped, app.whenIdle()] : [stopped]);
+    if (ended === 'signal') {
+      log.info({}, 'stopping');
+      return EXIT.interrupted;
+    }
+    const outcome = outcomeOf(app, ended);
+    const durationMs = Math.round(clock.monotonicMs() - startedMs);
+    log.info({ ...outcome, durationMs }, 'nothing left to do');
+    io.err.write(`${outcome.sentence} (${formatDuration(durationMs)})\n`);
+    return outcome.exitCode;
+  } finally {
+    bars.stop();
+    await app.stop();
+    clearInterval(keepAlive);
+  }
+}

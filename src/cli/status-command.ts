@@ -1,0 +1,29 @@
+import { readStatus, createStatusQueries } from '../monitoring/index.ts';
+import { createNodeDisk, createSystemClock } from '../ports/index.ts';
+import { measureDisk } from '../storage/index.ts';
+import { VERSION } from '../version.ts';
+import { EXIT } from './exit-codes.ts';
+import { formatStatus } from './format-status.ts';
+import { type CliIo, printJson } from './io.ts';
+import { loadForCommand, openForReading } from './load.ts';
+
+/** `status`: one screen, from the database; works beside a running daemon and without one. */
+export async function statusCommand(io: CliIo, options: { config?: string; json?: boolean }): Promise<number> {
+  const { config } = loadForCommand(io, options.config);
+  const db = openForReading(config.wikiseed.dataDir);
+  try {
+    const clock = createSystemClock();
+    const report = await readStatus({
+      queries: createStatusQueries({ db, clock }),
+      clock,
+      version: VERSION,
+      storage: () => measureDisk({ disk: createNodeDisk(), dataDir: config.wikiseed.dataDir }, config.storage),
+      startedAt: null,
+    });
+    if (options.json === true) printJson(io, report);
+    else io.out.write(formatStatus(report, { out: io.out, env: io.env }));
+    return EXIT.ok;
+  } finally {
+    db.close();
+  }
+}

@@ -1,0 +1,9 @@
+export { type StartSeedingInput, type StartSeedingOutput, startSeeding } from './jobs/start-seeding.ts';
+export type { TorrentActivity } from './protocol.ts';
+export {
+  createSeeding,
+  type SeedingConfig,
+  type SeedingDeps,
+  type SeedingFacts,
+  type SeedingRoom,
+} from './seeding.ts';

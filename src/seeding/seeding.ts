@@ -1,0 +1,71 @@
+import type { Catalog } from '../catalog/index.ts';
+import type { Clock, Log } from '../ports/index.ts';
+import type { AnyJobHandler } from '../queue/index.ts';
+import type { Layout } from '../storage/index.ts';
+import { seedSpec, startSeedingHandler } from './jobs/start-seeding.ts';
+import type { SeederSettings, TorrentActivity } from './protocol.ts';
+import { createSeeder } from './seeder.ts';
+
+/** Settings of the embedded client; see `SeederSettings`. */
+export interface SeedingConfig
+  extends Pick<SeederSettings, 'port' | 'maxConnections' | 'dht' | 'uploadLimitBytesPerSecond'>,
+    Partial<Pick<SeederSettings, 'host' | 'lsd' | 'utPex' | 'userAgent'>> {
+  /** False: no thread, no port; `start_seeding` completes and says so. */
+  enabled: boolean;
+}
+
+/** All interfaces, no shouting into the local network, peers may introduce peers. */
+const DEFAULTS = { host: null, lsd: false, utPex: true, userAgent: 'WikiSeed' };
+
+export interface SeedingDeps {
+  catalog: Pick<Catalog, 'torrent' | 'torrents' | 'markSeeding'>;
+  layout: Layout;
+  clock: Clock;
+  log: Log;
+  config: SeedingConfig;
+}
+
+/** What the swarm sees of us now; never stored, so numbers begin at 0 with each start. */
+export interface SeedingFacts {
+  isEnabled: boolean;
+  /** null while nothing listens. */
+  port: number | null;
+  /** How often the thread had to be replaced since the start. */
+  restarts: number;
+  torrents: TorrentActivity[];
+}
+
+/** Serves finished torrents. */
+export interface SeedingRoom {
+  handlers: AnyJobHandler[];
+  /** Opens the port and serves again whatever was seeded before; never fails because of one torrent. Idempotent. */
+  start(): Promise<void>;
+  /** Resolved when the thread is gone, at most about 5 s later. Idempotent. */
+  stop(): Promise<void>;
+  snapshot(): Promise<SeedingFacts>;
+  /** The port that listens for peers; null while none does. */
+  port(): number | null;
+}
+
+/** Creates the room; nothing starts before `start`. */
+export function createSeeding(deps: SeedingDeps): SeedingRoom {
+  const { catalog, layout, clock, log, config } = deps;
+  const { enabled, ...chosen } = config;
+  const settings: SeederSettings = { ...DEFAULTS, ...chosen };
+  const seeder = enabled ? createSeeder({ settings, clock, log }) : null;
+  return {
+    handlers: [startSeedingHandler({ catalog, layout, seeder })],
+    async start() {
+      const seeded = catalog.torrents().filter((torrent) => torrent.seedingSince !== null);
+      await seeder?.start(seeded.map((torrent) => seedSpec(torrent, layout)));
+    },
+    stop: async () => seeder?.stop(),
+    snapshot: async () => ({
+      isEnabled: enabled,
+      port: seeder?.port() ?? null,
+      restarts: seeder?.restarts() ?? 0,
+      torrents: (await seeder?.snapshot()) ?? [],
+    }),
+    port: () => seeder?.port() ?? null,
+  };
+}

@@ -1,0 +1,160 @@
+import { readdirSync, readFileSync } from 'node:fs';
+import { dirname, join, relative, resolve } from 'node:path';
+import { describe, expect, test } from 'vitest';
+
+/**
+ * Goal: the arrows between rooms (docs/architecture.md) hold, and what depends on the world goes through ports.
+ * Method: read every import and every line of src/; no compiler, so that a broken tree is judged too.
+ */
+const SRC = join(import.meta.dirname, '..', 'src');
+
+/** Which rooms a room may import; a room that is not listed here fails the test. */
+const FLOOR = ['catalog', 'queue', 'storage', 'events', 'db', 'config', 'ports', 'lib'];
+const ALLOWED: Readonly<Record<string, readonly string[]>> = {
+  lib: [],
+  ports: ['lib'],
+  config: ['lib'],
+  db: ['lib', 'ports'],
+  events: ['ports', 'lib'],
+  storage: ['db', 'config', 'ports', 'lib'],
+  catalog: ['db', 'config', 'ports', 'lib'],
+  queue: ['db', 'events', 'config', 'ports', 'lib'],
+  discovery: FLOOR,
+  download: FLOOR,
+  upload: FLOOR,
+  torrenting: FLOOR,
+  seeding: FLOOR,
+  publishing: FLOOR,
+  scheduling: FLOOR,
+  maintenance: FLOOR,
+  monitoring: FLOOR,
+  alerts: FLOOR,
+  // The outside world in small: it knows nothing of the house but the kernel.
+  sandbox: ['lib'],
+  // The command line reads what it prints, and starts what app.ts wires.
+  cli: [...FLOOR, 'discovery', 'scheduling', 'monitoring', 'sandbox'],
+};
+
+/** Files at the top of src/ and what they may import. */
+const TOP: Readonly<Record<string, readonly string[] | 'everything'>> = {
+  'main.ts': ['cli'],
+  'app.ts': 'everything',
+  'pipeline.ts': ['discovery', 'download', 'upload', 'torrenting', 'seeding', 'publishing', ...FLOOR],
+  'version.ts': [],
+};
+/** Only the composition root and the command line may import these. */
+const TOP_IMPORTERS: Readonly<Record<string, readonly string[]>> = {
+  'app.ts': ['cli'],
+  'pipeline.ts': ['app.ts'],
+  'version.ts': ['app.ts', 'cli'],
+};
+
+/** Rooms that are edges themselves: the process, the outside in small, and the adapters. */
+const MAY_TOUCH_THE_WORLD = new Set(['ports', 'sandbox', 'cli', 'db']);
+
+/** Runs in the reader's browser, not in the daemon. */
+const BROWSER_CODE = 'monitoring/live-script.ts';
+
+const BANNED: readonly [string, RegExp][] = [
+  ['Date.now', /\bDate\.now\b/],
+  ['new Date() without argument', /\bnew Date\(\s*\)/],
+  ['setTimeout / setInterval', /(?<![.\w])set(?:Timeout|Interval)\s*\(/],
+  ['Math.random', /\bMath\.random\b/],
+  ['fetch', /(?<![.\w])fetch\s*\(/],
+  ['process.env', /\bprocess\.env\b/],
+  ['console', /\bconsole\./],
+  ['node:fs', /from 'node:fs(?:\/promises)?'/],
+];
+
+interface SourceFile {
+  path: string;
+  /** First folder below src/, or the file's own name at the top. */
+  room: string;
+  text: string;
+}
+
+const files: SourceFile[] = readdirSync(SRC, { recursive: true, encoding: 'utf8' })
+  .filter((path) => path.endsWith('.ts') && !path.endsWith('.test.ts') && !path.endsWith('.d.ts'))
+  .map((path) => ({ path, room: path.split('/')[0] as string, text: readFileSync(join(SRC, path), 'utf8') }));
+
+/** Comments may mention what code may not do. */
+function code(text: string): string {
+  return text.replaceAll(/\/\*[\s\S]*?\*\//g, '').replaceAll(/^\s*\/\/.*$/gm, '');
+}
+
+function importsOf(file: SourceFile): { room: string; path: string }[] {
+  return [...code(file.text).matchAll(/(?:from|import)\s*\(?'(\.[^']+)'/g)].map((match) => {
+    const path = relative(SRC, resolve(SRC, dirname(file.path), match[1] as string));
+    return { path, room: path.split('/')[0] as string };
+  });
+}
+
+test('there is something to judge', () => {
+  expect(files.length).toBeGreaterThan(50);
+});
+
+describe('arrows', () => {
+  test('a room imports only rooms below it', () => {
+    const wrong = files.flatMap((file) =>
+      importsOf(file)
+        .filter(({ room }) => room !== file.room && !room.startsWith('..'))
+        .filter(({ room }) => {
+          if (room in TOP) return !(TOP_IMPORTERS[room] ?? []).includes(file.room);
+          const allowed = TOP[file.path] ?? ALLOWED[file.room];
+          return allowed !== 'everything' && !(allowed ?? []).includes(room);
+        })
+        .map(({ path }) => `${file.path} -> ${path}`),
+    );
+    expect(wrong).toEqual([]);
+  });
+
+  test('from another room only its index.ts is imported', () => {
+    const wrong = files.flatMap((file) =>
+      importsOf(file)
+        .filter(({ room }) => room !== file.room && !room.startsWith('..') && !(room in TOP))
+        .filter(({ room, path }) => path !== `${room}/index.ts` && room !== 'lib')
+        .map(({ path }) => `${file.path} -> ${path}`),
+    );
+    expect(wrong).toEqual([]);
+  });
+
+  test('every room is on the map', () => {
+    const unknown = [...new Set(files.map((f) => f.room))].filter((room) => !(room in ALLOWED) && !(room in TOP));
+    expect(unknown).toEqual([]);
+  });
+});
+
+describe('banned calls', () => {
+  test.each(BANNED)('no room calls %s; ports do', (_name, pattern) => {
+    const wrong = files
+      .filter((file) => !MAY_TOUCH_THE_WORLD.has(file.room) && !file.path.endsWith('.worker.ts'))
+      .filter((file) => file.path !== BROWSER_CODE)
+      .filter((file) => pattern.test(code(file.text)))
+      .map((file) => file.path);
+    expect(wrong).toEqual([]);
+  });
+
+  test('the scan sees a banned call', () => {
+    const sample = code(`const now = Date.now(); // Math.random() in a comment is fine\n/* fetch('x') */`);
+    expect(BANNED.filter(([, pattern]) => pattern.test(sample.split('//')[0] as string)).map(([name]) => name)).toEqual([
+      'Date.now',
+    ]);
+  });
+});
+
+describe('names', () => {
+  test('files are kebab-case and none is a drawer for everything', () => {
+    const wrong = files
+      .map((file) => file.path)
+      .filter((path) => {
+        const name = path.split('/').at(-1) as string;
+        return !/^[a-z0-9]+(-[a-z0-9]+)*(\.worker)?\.ts$/.test(name) || /^(utils?|helpers?|common|misc)\.ts$/.test(name);
+      });
+    expect(wrong).toEqual([]);
+  });
+
+  test('files are small enough to read in one sitting', () => {
+    const long = files.filter((file) => file.text.split('\n').length > 400).map((file) => file.path);
+    expect(long).toEqual([]);
+  });
+});
