@@ -160,6 +160,7 @@ function wire(deps: Required<AppOptions> & { layout: Layout; db: Db; release: ()
     clock,
     log,
     space,
+    bus,
     config: { pieceLengthBytes: config.torrents.pieceLengthBytes },
   });
   const upload = createUpload({
@@ -177,6 +178,10 @@ function wire(deps: Required<AppOptions> & { layout: Layout; db: Db; release: ()
       secret: secrets.iaSecretKey ?? '',
       userAgent: userAgentOf(config),
       verifyPollMs: config.ia.verifyPollMs,
+      maxItemSizeBytes: config.ia.maxItemSizeBytes,
+      maxItemFiles: config.ia.maxItemFiles,
+      newItemsPerHour: config.ia.newItemsPerHour,
+      dailyFiles: config.ia.dailyFiles,
     },
   });
   const torrenting = createTorrenting({
@@ -195,17 +200,17 @@ function wire(deps: Required<AppOptions> & { layout: Layout; db: Db; release: ()
   });
   const seeding = createSeeding({
     catalog,
-    disk,
     layout,
     clock,
     log,
-    bus,
     config: {
       enabled: config.seeding.engine === 'webtorrent',
       port: config.seeding.port,
       maxConnections: config.seeding.maxConnections,
       dht: config.seeding.dht,
       uploadLimitBytesPerSecond: config.seeding.uploadLimitBytesPerSecond,
+      host: config.seeding.listenHost,
+      userAgent: `WikiSeed/${VERSION}`,
     },
   });
   const r2 = config.publish.r2;
@@ -259,6 +264,7 @@ function wire(deps: Required<AppOptions> & { layout: Layout; db: Db; release: ()
       discoverWikis: () => discoverWikis.request({}),
       findDumps: (cycleDate) => findDumps.request({ cycleDate, wikiDbName: null }),
       sealedAtDeadline: (cycleDate) => pipeline.sealed(cycleDate),
+      daily: () => pipeline.daily(),
     },
   });
   const queries = createStatusQueries({ db, clock });

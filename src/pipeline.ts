@@ -2,7 +2,7 @@ import type { Catalog } from './catalog/index.ts';
 import { discoverWikis, type FoundDumps, findDumps } from './discovery/index.ts';
 import { downloadDump } from './download/index.ts';
 import type { Bus } from './events/index.ts';
-import { DumpFileId } from './lib/index.ts';
+import { DumpFileId, type TorrentId } from './lib/index.ts';
 import type { JobRequest, Queue } from './queue/index.ts';
 import { publishManifest } from './publishing/index.ts';
 import { startSeeding } from './seeding/index.ts';
@@ -22,14 +22,20 @@ export interface PipelineDeps {
 export interface Pipeline {
   /** Jobs that a sealed cycle needs. */
   sealed(cycleDate: string): JobRequest[];
+  /** What a day may have made necessary: a manifest that names what was uploaded since. */
+  daily(): JobRequest[];
   /** Derives from the catalog what should be under way and asks for it again; asking twice is a no-op. */
   reconcile(): void;
 }
 
 /** Small before large: one step of priority for each doubling of the size, so that most wikis are safe early. */
-function downloadRequest(file: { id: DumpFileId; sizeBytes: number }): JobRequest {
+function downloadRequest(file: { id: DumpFileId; sizeBytes: number }, cycleDate: string): JobRequest {
   const priority = 100 + Math.round(Math.log2(file.sizeBytes + 1));
-  return downloadDump.request({ dumpFileId: file.id }, { priority });
+  return downloadDump.request({ dumpFileId: file.id }, { priority, cycleDate });
+}
+
+function seedingRequest(torrentId: TorrentId, cycleDate: string): JobRequest {
+  return startSeeding.request({ torrentId }, { cycleDate });
 }
 
 /** Says which finished job asks for which next one. Every function here runs inside a committing transaction. */
@@ -49,7 +55,7 @@ export function wirePipeline(deps: PipelineDeps): Pipeline {
   /** The barrier: runs in the transaction of whatever finished last, so it can neither fire early nor be missed. */
   function trySeal(cycleDate: string | null): JobRequest[] {
     if (cycleDate === null) return [];
-    if (queue.hasUnfinished(cycleDate, ['find_dumps', 'download_dump', 'upload_ia'])) return [];
+    if (queue.hasUnfinished(cycleDate, ['find_dumps', 'download_dump'])) return [];
     if (!catalog.sealIfSettled(cycleDate)) return [];
     deps.bus.emit('cycle:sealed', { cycleDate });
     return sealed(cycleDate);
@@ -75,40 +81,42 @@ export function wirePipeline(deps: PipelineDeps): Pipeline {
 
   queue.follow(findDumps, ({ cycleDate }, { askSingly }, found: FoundDumps) => {
     const looks = askSingly.map((wikiDbName) => findDumps.request({ cycleDate, wikiDbName }));
-    const downloads = catalog.cycle(cycleDate)?.status === 'open' ? found.map(downloadRequest) : [];
+    const downloads = catalog.cycle(cycleDate)?.status === 'open' ? found.map((file) => downloadRequest(file, cycleDate)) : [];
     if (looks.length > 0) return [...looks, ...downloads];
     return [...downloads, ...afterLook(cycleDate)];
   });
   queue.followFailure(findDumps, ({ cycleDate }) => afterLook(cycleDate));
 
-  queue.follow(downloadDump, ({ dumpFileId }) =>
-    deps.uploadsEnabled ? [uploadIa.request({ dumpFileId })] : trySeal(cycleOf(dumpFileId)),
-  );
+  // A cycle does not wait for its uploads: the archive takes a few new items an hour, and nothing else depends on it.
+  queue.follow(downloadDump, ({ dumpFileId }) => {
+    const cycleDate = cycleOf(dumpFileId);
+    if (cycleDate === null) return [];
+    const upload = deps.uploadsEnabled ? [uploadIa.request({ dumpFileId }, { cycleDate })] : [];
+    return [...upload, ...trySeal(cycleDate)];
+  });
   queue.followFailure(downloadDump, ({ dumpFileId }) => trySeal(cycleOf(dumpFileId)));
 
-  queue.follow(uploadIa, ({ dumpFileId }) => afterUpload(dumpFileId));
-  queue.followFailure(uploadIa, ({ dumpFileId }) => trySeal(cycleOf(dumpFileId)));
-
+  /** The last upload of a published cycle brings the archive's addresses into the manifest. */
   function afterUpload(dumpFileId: number): JobRequest[] {
     const cycleDate = cycleOf(dumpFileId);
-    const isLate = cycleDate !== null && catalog.cycle(cycleDate)?.status === 'published';
-    // An upload that outlived its cycle still belongs into the manifest; one publication serves the whole batch.
-    if (isLate && !queue.hasUnfinished(cycleDate, ['upload_ia'])) return [publishManifest.request({})];
-    return trySeal(cycleDate);
+    if (cycleDate === null || catalog.cycle(cycleDate)?.status !== 'published') return [];
+    return queue.hasUnfinished(cycleDate, ['upload_ia']) ? [] : [publishManifest.request({})];
   }
+  queue.follow(uploadIa, ({ dumpFileId }) => afterUpload(dumpFileId));
+  queue.followFailure(uploadIa, ({ dumpFileId }) => afterUpload(dumpFileId));
 
   queue.follow(createTorrent, ({ cycleDate }) => {
     if (queue.hasUnfinished(cycleDate, ['create_torrent'])) return [];
     catalog.advanceCycle(cycleDate, 'torrented');
-    return catalog.torrentsOfCycle(cycleDate).map((torrent) => startSeeding.request({ torrentId: torrent.id }));
+    return catalog.torrentsOfCycle(cycleDate).map((torrent) => seedingRequest(torrent.id, cycleDate));
   });
 
-  queue.follow(startSeeding, ({ torrentId }) => {
+  queue.follow(startSeeding, ({ torrentId }, { isSeeding }) => {
     const cycleDate = catalog.torrent(torrentId)?.cycleDate;
-    if (cycleDate === undefined) return [];
-    const isLast = catalog.torrentsOfCycle(cycleDate).every((torrent) => torrent.seedingSince !== null);
-    if (!isLast) return [];
-    catalog.advanceCycle(cycleDate, 'seeding');
+    if (cycleDate === undefined || queue.hasUnfinished(cycleDate, ['start_seeding'])) return [];
+    const isServed = catalog.torrentsOfCycle(cycleDate).every((torrent) => torrent.seedingSince !== null);
+    // With the embedded engine off, handing over is all there is to do.
+    if (isServed || !isSeeding) catalog.advanceCycle(cycleDate, 'seeding');
     return [publishManifest.request({})];
   });
   // A torrent that cannot be seeded here can still be published: mirrors and other operators may hold its files.
@@ -116,6 +124,7 @@ export function wirePipeline(deps: PipelineDeps): Pipeline {
 
   return {
     sealed,
+    daily: () => (catalog.torrents().length > 0 ? [publishManifest.request({})] : []),
     reconcile() {
       const requests: JobRequest[] = [];
       for (const { cycleDate, status } of catalog.cycles()) {
@@ -124,15 +133,15 @@ export function wirePipeline(deps: PipelineDeps): Pipeline {
           for (const file of catalog.dumpFiles(cycleDate)) {
             const hasHash = file.upstreamMd5 !== null || file.upstreamSha1 !== null;
             if ((file.ourStatus === 'pending' && hasHash) || file.ourStatus === 'downloading')
-              requests.push(downloadRequest(file));
+              requests.push(downloadRequest(file, cycleDate));
             if (deps.uploadsEnabled && file.ourStatus === 'uploading')
-              requests.push(uploadIa.request({ dumpFileId: file.id }));
+              requests.push(uploadIa.request({ dumpFileId: file.id }, { cycleDate }));
           }
         } else if (status === 'sealed') requests.push(...sealed(cycleDate));
         else if (status === 'seeding') requests.push(publishManifest.request({}));
         else
           for (const torrent of catalog.torrentsOfCycle(cycleDate))
-            requests.push(startSeeding.request({ torrentId: torrent.id }));
+            requests.push(seedingRequest(torrent.id, cycleDate));
       }
       queue.enqueue(requests);
     },

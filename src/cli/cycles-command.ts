@@ -4,7 +4,7 @@ import { createSystemClock } from '../ports/index.ts';
 import { EXIT } from './exit-codes.ts';
 import { type CliIo, printJson } from './io.ts';
 import { loadForCommand, openForReading } from './load.ts';
-import { table } from './table.ts';
+import { formatTable } from './table.ts';
 
 /** Files asked of the database at once; a cycle can have hundreds of thousands. */
 const PAGE_SIZE = 500;
@@ -35,7 +35,8 @@ export async function cyclesCommand(
         `${formatBytes(cycle.bytes.held)} of ${formatBytes(cycle.bytes.expected)}`,
         new Date(cycle.deadlineAt).toISOString().slice(0, 10),
       ]);
-      io.out.write(table(['cycle', 'status', 'history', 'files held', 'failed', 'bytes held', 'deadline'], rows));
+      const heads = ['cycle', 'status', 'history', 'files held', 'failed', 'bytes held', 'deadline'];
+      io.out.write(formatTable(rows, { heads, numbers: [3, 4] }));
     }
     return EXIT.ok;
   } finally {
@@ -69,6 +70,6 @@ function showCycle(
     file.verification ?? '-',
     file.errorMessage ?? '',
   ]);
-  io.out.write(table(['file', 'status', 'size', 'verified by', 'error'], rows));
+  io.out.write(formatTable(rows, { heads: ['file', 'status', 'size', 'verified by', 'error'], numbers: [2] }));
   return EXIT.ok;
 }

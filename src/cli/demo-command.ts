@@ -10,7 +10,7 @@ import { EXIT } from './exit-codes.ts';
 import { outcomeOf } from './idle-outcome.ts';
 import type { CliIo } from './io.ts';
 import { createLogger } from './logger.ts';
-import { attachProgressBars } from './progress-bars.ts';
+import { showProgressBars } from './progress-bars.ts';
 
 /** Options as commander gives them. */
 export interface DemoOptions {
@@ -50,13 +50,15 @@ function demoConfig(sandbox: Sandbox, facts: { dataDir: string; port: number }):
     download: { ...base.download, mirrors: [] },
     storage: { ...base.storage, safetyMarginBytes: DEMO_MARGIN_BYTES },
     torrents: { ...base.torrents, trackers: [sandbox.trackerUrl] },
-    seeding: { ...base.seeding, dht: false },
+    seeding: { ...base.seeding, dht: false, listenHost: '127.0.0.1' },
     ia: {
       ...base.ia,
       enabled: true,
       s3Endpoint: sandbox.iaS3Endpoint,
       siteUrl: sandbox.iaSiteUrl,
       verifyPollMs: [500, 1000],
+      // The real archive wants few new items an hour; this one is ours.
+      newItemsPerHour: 1_000_000,
     },
     publish: {
       ...base.publish,
@@ -129,7 +131,7 @@ export async function demoCommand(io: CliIo, options: DemoOptions): Promise<numb
     app = started.app;
     const { url } = started;
     io.out.write(`Working on the cycle of ${due.cycleDate}; status page: ${url}\n`);
-    bars = attachProgressBars({ bus: app.bus, err: io.err });
+    bars = showProgressBars({ bus: app.bus, queries: app.queries, stream: io.err });
     const interrupted = new Promise<null>((done) => {
       if (io.signal.aborted) done(null);
       io.signal.addEventListener('abort', () => done(null), { once: true });

@@ -9,7 +9,7 @@ import type { AnyJobHandler, JobContext } from '../queue/index.ts';
 import { dueCycles } from '../scheduling/index.ts';
 import { createLayout } from '../storage/index.ts';
 import type { CliIo } from './io.ts';
-import { table } from './table.ts';
+import { formatTable } from './table.ts';
 
 /** What `run` would fetch now. */
 export interface RunPlan {
@@ -100,14 +100,15 @@ export function printPlan(io: CliIo, plan: RunPlan): void {
     io.out.write(`Cycle ${cycle.cycleDate}: ${wanted.length} files to download, ${formatBytes(bytes)}; `);
     io.out.write(`${cycle.files.length - wanted.length} already held\n\n`);
     io.out.write(
-      table(
-        ['wiki', 'file', 'size', 'action'],
+      formatTable(
         cycle.files.map((f) => [f.wiki, f.file, formatBytes(f.sizeBytes), f.action]),
+        { heads: ['wiki', 'file', 'size', 'action'], numbers: [2] },
       ),
     );
     if (cycle.notices.length > 0) {
       io.out.write('\nNot taken:\n');
-      io.out.write(table(['wiki', 'dump type', 'reason'], cycle.notices.map((n) => [n.wiki, n.dumpType, n.reason])));
+      const rows = cycle.notices.map((n) => [n.wiki, n.dumpType, n.reason]);
+      io.out.write(formatTable(rows, { heads: ['wiki', 'dump type', 'reason'] }));
     }
   }
 }

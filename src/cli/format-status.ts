@@ -113,11 +113,7 @@ function haltLines(report: StatusReport): string {
   return report.halts
     .flatMap((halt) => {
       const until =
-        halt.until === null
-          ? 'until you resume it'
-          : halt.until <= report.at
-            ? 'being tried again now'
-            : `tried again in ${rough(halt.until - report.at)}`;
+        halt.until === null ? 'until you resume it' : `tried again in ${rough(halt.until - report.at)}`;
       return [
         `  ${words(halt.target)}: ${plainText(halt.message)} (${plainText(halt.code)}), ${until}`,
         ...(halt.hint === null ? [] : [`    ${plainText(halt.hint)}`]),

@@ -4,7 +4,7 @@ import { createSystemClock } from '../ports/index.ts';
 import { EXIT } from './exit-codes.ts';
 import { type CliIo, printJson } from './io.ts';
 import { loadForCommand, openForReading } from './load.ts';
-import { table } from './table.ts';
+import { formatTable } from './table.ts';
 
 /** Rows of one page of the list. */
 const PAGE_SIZE = 50;
@@ -48,7 +48,9 @@ export async function jobsCommand(
         time(job.completedAt ?? job.startedAt ?? job.createdAt),
         job.lastError ?? '',
       ]);
-      io.out.write(table(['id', 'type', 'status', 'subject', 'attempt', 'last change (UTC)', 'last error'], rows));
+      const heads = ['id', 'type', 'status', 'subject', 'attempt', 'last change (UTC)', 'last error'];
+      const width = io.out.isTTY === true ? io.out.columns : undefined;
+      io.out.write(formatTable(rows, { heads, numbers: [0], flexible: [3, 6], ...(width === undefined ? {} : { width }) }));
       io.out.write(`\npage ${list.page} of ${Math.max(1, list.pageCount)}, ${list.total} jobs\n`);
     }
     return EXIT.ok;
@@ -85,7 +87,7 @@ function showJob(io: CliIo, job: JobDetail | null, id: string, asJson: boolean):
       formatDuration(a.endedAt - a.startedAt),
       a.message ?? '',
     ]);
-    io.out.write(table(['attempt', 'outcome', 'ended (UTC)', 'took', 'message'], rows));
+    io.out.write(formatTable(rows, { heads: ['attempt', 'outcome', 'ended (UTC)', 'took', 'message'], numbers: [0] }));
   }
   return EXIT.ok;
 }

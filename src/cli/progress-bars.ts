@@ -6,8 +6,9 @@ import { plainText, shorten } from './table.ts';
 
 /** More bars than this push the rest of the screen away. */
 const MAX_JOB_BARS = 8;
-const NAME_WIDTH = 40;
-const BAR_WIDTH = 24;
+const BAR_WIDTH = 20;
+/** Room for ` 100 %  123 MB of 456 GB, 12.3 MB/s` beside name and bar. */
+const FACTS_WIDTH = 40;
 
 /** Bars on standard error while work runs. */
 export interface ProgressBars {
@@ -35,7 +36,7 @@ export function showProgressBars({ bus, queries, stream }: ProgressBarsDeps): Pr
   const bars = new cliProgress.MultiBar(
     {
       stream: stream as NodeJS.WriteStream,
-      format: drawBar,
+      format: (options, params, payload) => drawBar(options, params, payload, nameWidth()),
       fps: 4,
       barsize: BAR_WIDTH,
       barCompleteChar: '█',
@@ -49,6 +50,11 @@ export function showProgressBars({ bus, queries, stream }: ProgressBarsDeps): Pr
     },
     cliProgress.Presets.shades_classic,
   );
+  // A terminal of unknown size says 0; asked at every frame, because windows change their size.
+  function nameWidth(): number {
+    const columns = ('columns' in stream && stream.columns) || 100;
+    return Math.min(44, Math.max(14, columns - BAR_WIDTH - FACTS_WIDTH));
+  }
   const byJob = new Map<number, SingleBar>();
   let cycleBar: { cycleDate: string; bar: SingleBar } | null = null;
   let isStopped = false;
@@ -113,13 +119,18 @@ export function showProgressBars({ bus, queries, stream }: ProgressBarsDeps): Pr
   };
 }
 
-function drawBar(options: Options, params: Params, payload: { name?: string; facts?: string }): string {
+function drawBar(
+  options: Options,
+  params: Params,
+  payload: { name?: string; facts?: string },
+  nameWidth: number,
+): string {
   const share = params.total > 0 ? Math.min(1, Math.max(0, params.value / params.total)) : 0;
   const filled = Math.floor(share * BAR_WIDTH);
   const drawn =
     (options.barCompleteString ?? '').slice(0, filled) +
     (options.barIncompleteString ?? '').slice(0, BAR_WIDTH - filled);
   const percent = params.total > 0 ? `${Math.floor(share * 100)} %` : '';
-  const name = shorten(plainText(payload.name ?? ''), NAME_WIDTH).padEnd(NAME_WIDTH);
+  const name = shorten(plainText(payload.name ?? ''), nameWidth).padEnd(nameWidth);
   return `${name} ${drawn} ${percent.padStart(5)}  ${plainText(payload.facts ?? '')}`;
 }

@@ -8,7 +8,7 @@ import { outcomeOf } from './idle-outcome.ts';
 import { type CliIo, printJson } from './io.ts';
 import { loadForCommand } from './load.ts';
 import { createLogger } from './logger.ts';
-import { attachProgressBars } from './progress-bars.ts';
+import { showProgressBars } from './progress-bars.ts';
 
 /** `run`: the daemon. Resolves when it stopped. */
 export async function runCommand(
@@ -27,7 +27,7 @@ export async function runCommand(
   const clock = createSystemClock();
   const startedMs = clock.monotonicMs();
   const app = await createApp({ config, secrets, log, clock });
-  const bars = attachProgressBars({ bus: app.bus, err: io.err });
+  const bars = showProgressBars({ bus: app.bus, queries: app.queries, stream: io.err });
   // Timers of the house never hold the process; this one does, until stop.
   const keepAlive = setInterval(() => {}, 2 ** 30);
   try {

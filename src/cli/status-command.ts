@@ -3,7 +3,7 @@ import { createNodeDisk, createSystemClock } from '../ports/index.ts';
 import { measureDisk } from '../storage/index.ts';
 import { VERSION } from '../version.ts';
 import { EXIT } from './exit-codes.ts';
-import { formatStatus } from './format-status.ts';
+import { formatStatus, wantsColor } from './format-status.ts';
 import { type CliIo, printJson } from './io.ts';
 import { loadForCommand, openForReading } from './load.ts';
 
@@ -21,7 +21,7 @@ export async function statusCommand(io: CliIo, options: { config?: string; json?
       startedAt: null,
     });
     if (options.json === true) printJson(io, report);
-    else io.out.write(formatStatus(report, { out: io.out, env: io.env }));
+    else io.out.write(formatStatus(report, { color: wantsColor(io.out, io.env), width: io.out.columns }));
     return EXIT.ok;
   } finally {
     db.close();

@@ -15,7 +15,7 @@ import {
   size,
   text,
 } from './kinds.ts';
-import { address, path, tracker } from './kinds-address.ts';
+import { address, host, path, tracker } from './kinds-address.ts';
 
 /** How the bytes are kept and shared by this machine: disk, torrents, seeding. */
 
@@ -79,6 +79,7 @@ export const seedingSection = section({
   max_connections: field('maxConnections', count(1, 65_535), 200),
   max_active_torrents: field('maxActiveTorrents', count(1), 50),
   port: field('port', count(0, 65_535), 0),
+  listen_host: field('listenHost', orNull(host()), null),
   dht: field('dht', flag(), true),
   watch_dir: field('watchDir', orNull(watchFolder), null),
 });

@@ -8,4 +8,4 @@ export {
   type Verdict,
 } from './status.ts';
 export { createStatusQueries, type FileFilter, type StatusQueries } from './status-queries.ts';
-export type * from './types.ts';
+export * from './types.ts';

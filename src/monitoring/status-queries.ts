@@ -20,7 +20,7 @@ export interface StatusQueries extends Omit<JobQueries, 'nextJobs'> {
   cycle(cycleDate: string): CycleState | null;
   /** Files of a cycle in the order they were found. */
   cycleFiles(filter: FileFilter): Page<FileState>;
-  /** Targets that are not worked on, sorted by name. */
+  /** Targets that are not worked on now, sorted by name. One whose time has passed is left out: its next job decides. */
   halts(): Halt[];
   /** What happens next by itself, soonest first. */
   nextWakeUps(limit?: number): WakeUp[];
@@ -167,7 +167,10 @@ export function createStatusQueries({ db, clock }: { db: Db; clock: Clock }): St
         .map((file) => ({ ...file, isHistory: file.isHistory === 1 }));
       return { items, page: at, pageSize, pageCount, total };
     },
-    halts: () => state.list('halt:').flatMap(({ key, value }) => parseHalt(key, value) ?? []),
+    halts() {
+      const all = state.list('halt:').flatMap(({ key, value }) => parseHalt(key, value) ?? []);
+      return all.filter((halt) => halt.until === null || halt.until > clock.now());
+    },
     nextWakeUps(limit = 8) {
       const schedules = state.list('schedule:').flatMap(({ key, value }) => parseSchedule(key, value) ?? []);
       return [...nextJobs(), ...schedules].sort((a, b) => a.at - b.at).slice(0, limit);

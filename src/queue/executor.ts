@@ -86,7 +86,7 @@ export function createExecutor(deps: ExecutorDeps): {
       const note = { errorCode: decision.code, message: decision.message, now };
       switch (decision.action) {
         case 'retry': {
-          const dueAt = now + decision.delayMs;
+          const dueAt = Math.ceil(now + decision.delayMs);
           if (!store.retry(job, { owner, dueAt, error: decision.message, cursor })) return false;
           store.addAttempt(job, { outcome: 'retryable', ...note });
           return true;
@@ -101,7 +101,7 @@ export function createExecutor(deps: ExecutorDeps): {
           return true;
         }
         case 'halt': {
-          const dueAt = now + decision.delayMs;
+          const dueAt = Math.ceil(now + decision.delayMs);
           if (!store.giveBack(job, { owner, dueAt, error: decision.message, cursor })) return false;
           store.addAttempt(job, { outcome: 'halted', ...note });
           deps.halts.set({
@@ -115,7 +115,7 @@ export function createExecutor(deps: ExecutorDeps): {
         }
         case 'snooze': {
           const saved = decision.cursor === undefined ? cursor : JSON.stringify(decision.cursor);
-          return store.giveBack(job, { owner, dueAt: now + decision.delayMs, error: null, cursor: saved });
+          return store.giveBack(job, { owner, dueAt: Math.ceil(now + decision.delayMs), error: null, cursor: saved });
         }
         case 'give_back': {
           if (!store.giveBack(job, { owner, dueAt: now, error: null, cursor })) return false;

@@ -21,6 +21,8 @@ export interface JobRequest {
 export interface RequestOptions {
   priority?: number;
   delayMs?: number;
+  /** For types whose input does not name the cycle they work for. */
+  cycleDate?: string;
 }
 
 /**
@@ -79,7 +81,7 @@ export function defineJob<I, O>(facts: JobTypeFacts<I, O>): JobType<I, O> {
         maxAttempts: facts.maxAttempts ?? 5,
         priority: options.priority ?? priorityOf(input) ?? 100,
         dumpId: subject.dumpId ?? null,
-        cycleDate: subject.cycleDate ?? null,
+        cycleDate: options.cycleDate ?? subject.cycleDate ?? null,
         delayMs: options.delayMs ?? 0,
       };
     },

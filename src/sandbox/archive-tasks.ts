@@ -12,7 +12,7 @@ export interface TaskSummary {
 export class ArchiveTasks {
   readonly #store: ArchiveStore;
   readonly #delayMs: number;
-  readonly #timers = new Set<NodeJS.Timeout>();
+  readonly #waiting = new Map<NodeJS.Timeout, () => Promise<void>>();
   #lastTaskId = 1_000_000;
   #idle: (() => void)[] = [];
 
@@ -44,10 +44,18 @@ export class ArchiveTasks {
     };
     if (this.#delayMs === 0) return run();
     const timer = setTimeout(() => {
-      this.#timers.delete(timer);
+      this.#waiting.delete(timer);
       void run().finally(() => this.#announceIdle());
     }, this.#delayMs);
-    this.#timers.add(timer);
+    this.#waiting.set(timer, run);
+  }
+
+  /** Runs everything that waits without waiting any longer. */
+  async runAll(): Promise<void> {
+    const runs = [...this.#waiting.values()];
+    this.#dropTimers();
+    for (const run of runs) await run();
+    this.#announceIdle();
   }
 
   summary(item: StoredItem | undefined): TaskSummary {
@@ -57,19 +65,23 @@ export class ArchiveTasks {
   }
 
   whenIdle(): Promise<void> {
-    if (this.#timers.size === 0) return this.#store.settled();
+    if (this.#waiting.size === 0) return this.#store.settled();
     return new Promise((resolve) => this.#idle.push(resolve));
   }
 
   /** Stops the clock; what waits stays queued on disk. */
   stop(): void {
-    for (const timer of this.#timers) clearTimeout(timer);
-    this.#timers.clear();
+    this.#dropTimers();
     this.#announceIdle();
   }
 
+  #dropTimers(): void {
+    for (const timer of this.#waiting.keys()) clearTimeout(timer);
+    this.#waiting.clear();
+  }
+
   #announceIdle(): void {
-    if (this.#timers.size > 0) return;
+    if (this.#waiting.size > 0) return;
     for (const resolve of this.#idle) resolve();
     this.#idle = [];
   }

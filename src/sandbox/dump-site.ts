@@ -11,7 +11,7 @@ import { fileValidators, isUnchanged, serveFile } from './serve-file.ts';
 export interface DumpSiteOptions {
   /** Folder with `<dbname>/<YYYYMMDD>/…`; a file `index.json`, `legal.html` … in it wins over the built-in one. */
   root: string;
-  /** Answer of the site matrix API; default the files under `<root>/_api/`. */
+  /** Answer of the site matrix API, or the path of a file with it; default the files under `<root>/_api/`. */
   sitematrix?: unknown;
   faults?: FaultList;
   port?: number;
@@ -180,9 +180,9 @@ class SiteContent {
       };
       return this.#send(req, res, Buffer.from(JSON.stringify(body)), type);
     }
-    if (this.#options.sitematrix !== undefined) {
-      return this.#send(req, res, Buffer.from(JSON.stringify(this.#options.sitematrix)), type);
-    }
+    const { sitematrix } = this.#options;
+    if (typeof sitematrix === 'string') return this.#send(req, res, await readFile(sitematrix), type);
+    if (sitematrix !== undefined) return this.#send(req, res, Buffer.from(JSON.stringify(sitematrix)), type);
     const name =
       url.searchParams.get('formatversion') === '2' ? 'sitematrix.formatversion2.json' : 'sitematrix.json';
     const body = await readFile(join(this.#options.root, '_api', name)).catch(() => null);

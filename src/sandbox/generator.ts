@@ -33,8 +33,6 @@ export interface DumpTree {
 /** Raise it when the generator's output changes, so that older trees are made again. */
 const FORMAT = 1;
 const MARKER = '.sandbox-tree.json';
-/** Below this the shared long texts are not used, and need not be compressed. */
-const LARGE_TEXTS_FROM_BYTES = 100_000_000;
 
 interface Marker {
   format: number;
@@ -70,7 +68,7 @@ export async function generateDumpTree(options: DumpTreeOptions): Promise<DumpTr
 
   const bzip2 = await loadBzip2();
   const sevenZip = await findSevenZip();
-  const pool = await buildTextPool({ seed, bzip2, sevenZip, hasLarge: sizeBytes >= LARGE_TEXTS_FROM_BYTES });
+  const pool = await buildTextPool({ seed, bzip2, sevenZip, sizeBytes });
   const budgets = shareByRank(sizeBytes, wikis.length);
   for (const date of runDates) {
     const hasHistory = Number(date.slice(6)) < 20;

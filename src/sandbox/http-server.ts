@@ -23,12 +23,16 @@ export type RequestHandler = (
  * @param preferredPort tried first; 0 or a taken one means any free port
  */
 export async function startHttpServer(preferredPort: number, handle: RequestHandler): Promise<RunningServer> {
+  // A stop waits for these too: a broken-off upload still has its half file to remove.
+  const active = new Set<Promise<void>>();
   const answer = (expectsContinue: boolean) => (req: IncomingMessage, res: ServerResponse) => {
     res.on('error', () => undefined);
-    handle(req, res, expectsContinue).catch((error: unknown) => {
+    const handled = handle(req, res, expectsContinue).catch((error: unknown) => {
       if (res.headersSent || res.destroyed) res.destroy();
       else res.writeHead(500, { 'Content-Type': 'text/plain' }).end(`sandbox: ${String(error)}\n`);
     });
+    active.add(handled);
+    void handled.finally(() => active.delete(handled));
   };
   // Uploads and slow downloads take their time: Node's limits on a whole request are off.
   const server = createServer({ requestTimeout: 0, keepAliveTimeout: 5_000 }, answer(false));
@@ -43,6 +47,8 @@ export async function startHttpServer(preferredPort: number, handle: RequestHand
       stopped ??= new Promise<void>((resolve) => {
         server.close(() => resolve());
         server.closeAllConnections();
+      }).then(async () => {
+        await Promise.all(active);
       });
       return stopped;
     },

@@ -95,6 +95,8 @@ export interface Sandbox {
   counters(): SandboxCounters;
   /** Resolves when no archive upload is waiting for its task. */
   whenArchiveIdle(): Promise<void>;
+  /** Runs the archive's waiting tasks now. */
+  runArchiveTasks(): Promise<void>;
   /** Idempotent; cuts every connection and resolves when every server is really closed. */
   stop(): Promise<void>;
 }
@@ -157,6 +159,7 @@ export async function startSandbox(options: SandboxOptions): Promise<Sandbox> {
         tracker: tracker.counters(),
       }),
       whenArchiveIdle: () => archive.whenIdle(),
+      runArchiveTasks: () => archive.runTasks(),
       stop: stopAll,
     };
   } catch (error) {

@@ -67,9 +67,10 @@ export function buildPageModel(options: ModelOptions): PageModel {
     if (left < costs.own) return { wiki, date, segments };
     const isContent = segments.length % 4 !== 2;
     let kind: TextKind = 'own';
-    if (left > 35 * costs.large && options.pool.large.length > 0) kind = 'large';
-    else if (left > 20 * costs.medium) kind = 'medium';
-    else if (left > 12 * costs.short) kind = 'short';
+    const { short, medium, large } = options.pool;
+    if (left > 35 * costs.large && large.length > 0) kind = 'large';
+    else if (left > 20 * costs.medium && medium.length > 0) kind = 'medium';
+    else if (left > 12 * costs.short && short.length > 0) kind = 'short';
     // Half of what is left at most, so that the kinds get smaller towards the end and the sum comes close.
     const share = kind === 'own' ? 1 : 0.5;
     add(kind, isContent, clamp((left * share) / costs[kind]));

@@ -48,6 +48,8 @@ export async function receiveToFile(
     await once(file, 'finish');
   } catch {
     file.destroy();
+    // The file may not even be open yet: removing it before that would let it appear afterwards.
+    if (!file.closed) await once(file, 'close');
     await rm(path, { force: true });
     return null;
   }

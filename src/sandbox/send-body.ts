@@ -121,6 +121,8 @@ async function sendPieces(
   answer: Answer,
   hit: FaultHit | null,
 ): Promise<void> {
+  // A client that is gone already sends no further event: waiting for one would never end.
+  if (res.closed || res.destroyed) return;
   const kind = hit?.spec.kind;
   const closing = new AbortController();
   const closed = new Promise<void>((resolve) => {

@@ -20,7 +20,7 @@ export interface PoolUnit {
   readonly lzma2: Lzma2Run | null;
 }
 
-/** Shared revision texts of three lengths: about 5 kB, 40 kB and 600 kB. */
+/** Shared revision texts of three lengths: about 5 kB, 40 kB and 600 kB. A small world has none of the longer ones. */
 export interface TextPool {
   readonly short: readonly RevisionText[];
   readonly medium: readonly RevisionText[];
@@ -50,20 +50,20 @@ interface PoolOptions {
   bzip2: Bzip2;
   /** Path of the 7-Zip program; null leaves out what only archives need. */
   sevenZip: string | null;
-  /** Only worlds above some tens of megabytes use the large texts, which take half a second to compress. */
-  hasLarge: boolean;
+  /** Size of the world: smaller ones do not use the longer texts, and need not wait for their compression. */
+  sizeBytes: number;
 }
 
 /** Generates and compresses the shared texts. */
-export async function buildTextPool({ seed, bzip2, sevenZip, hasLarge }: PoolOptions): Promise<TextPool> {
+export async function buildTextPool({ seed, bzip2, sevenZip, sizeBytes }: PoolOptions): Promise<TextPool> {
   const words = vocabulary(seededRandom(`${seed}/words`), 'latin', 4000);
   const texts = (kind: string, count: number, bytes: number): string[] =>
     Array.from({ length: count }, (_, i) =>
       wikitext(seededRandom(`${seed}/pool/${kind}/${i}`), words, bytes * (0.7 + (0.6 * i) / count)),
     );
-  const short = texts('short', 24, 5_000);
-  const medium = texts('medium', 12, 40_000);
-  const large = hasLarge ? texts('large', 8, 600_000) : [];
+  const short = texts('short', sizeBytes < 200_000 ? 0 : 24, 5_000);
+  const medium = texts('medium', sizeBytes < 2_000_000 ? 0 : 12, 40_000);
+  const large = texts('large', sizeBytes < 100_000_000 ? 0 : 8, 600_000);
   const all = [...short, ...medium, ...large];
   const escaped = all.map((text) => Buffer.from(escapeXml(text)));
   const runs = sevenZip === null ? null : await compressLzma2(sevenZip, escaped);

@@ -37,6 +37,8 @@ export interface SchedulingDeps {
     findDumps: (cycleDate: string) => JobRequest;
     /** Follow-ups of a cycle that was sealed at its deadline. */
     sealedAtDeadline: (cycleDate: string) => readonly JobRequest[];
+    /** Whatever else is due with every look for dumps. */
+    daily: () => readonly JobRequest[];
   };
 }
 
@@ -86,7 +88,7 @@ export function createScheduling(deps: SchedulingDeps): Scheduling {
     sealOverdue();
     if (catalog.wikis().length === 0) return;
     const open = catalog.cycles().filter((cycle) => cycle.status === 'open');
-    queue.enqueue(open.map((cycle) => deps.requests.findDumps(cycle.cycleDate)));
+    queue.enqueue([...open.map((cycle) => deps.requests.findDumps(cycle.cycleDate)), ...deps.requests.daily()]);
   }
 
   const schedules: Schedule[] = [

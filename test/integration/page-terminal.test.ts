@@ -62,7 +62,7 @@ describe('tables', () => {
       ['name                    n', 'a                       1', 'a rather long name  1,000'].join('\n'),
     );
     expect(formatTable(rows, { width: 20, flexible: [0] })).toBe(
-      ['a              1', 'a rather lon…  1,000'].join('\n').replace('a              1', 'a              1'),
+      ['a              1', 'a rather lon…  1,000'].join('\n'),
     );
     expect(formatTable([])).toBe('');
   });
@@ -92,19 +92,18 @@ describe('progress bars', () => {
     expect(written).toEqual(['a line\n']);
   });
 
-  test('show a running job with bytes and rate, and go away', () => {
+  test('show a running job with bytes and rate, and go away', async () => {
     const bus = createBus({ log: silentLog });
     const written: string[] = [];
     const stream = { isTTY: true, columns: 120, write: (text: string) => written.push(text) };
     const bars = showProgressBars({ bus, queries: setup().queries, stream });
     bus.emit('job:progress', progress);
-    bus.emit('job:progress', { ...progress, doneBytes: 600_000 });
+    await expect.poll(() => written.join('')).toContain('500 kB of 1 MB, 2 MB/s');
     bus.emit('job:completed', { ...event, durationMs: 5 });
     bars.stop();
     bars.stop();
     const text = written.join('');
     expect(text).toContain('download dump a file');
-    expect(text).toContain('500 kB of 1 MB, 2 MB/s');
     bus.emit('job:progress', progress);
     expect(written.join('')).toBe(text);
   });

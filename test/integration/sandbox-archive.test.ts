@@ -108,7 +108,7 @@ describe('archive', () => {
   });
 
   test('shows a file only after its task has run', async () => {
-    const archive = await setup({ taskDelayMs: 40 });
+    const archive = await setup({ taskDelayMs: 3_600_000 });
     await put(archive, 'item-two/f', 'data', MAKE);
     const before = await read(archive, '/metadata/item-two');
     expect(before.files.map((f: { name: string }) => f.name)).not.toContain('f');
@@ -116,6 +116,7 @@ describe('archive', () => {
     const tasks = '/services/tasks.php?identifier=item-two&summary=1&history=0&catalog=0';
     expect((await read(archive, tasks)).value.summary.queued).toBe(1);
     expect((await fetch(`${archive.baseUrl}/download/item-two/f`)).status).toBe(404);
+    await archive.runTasks();
     await archive.whenIdle();
     const after = await read(archive, '/metadata/item-two');
     expect(after.tasks).toBeUndefined();

@@ -33,7 +33,7 @@ beforeAll(async () => {
   });
   site = await startDumpSite({ root, faults });
   file = readFileSync(join(root, filePath));
-});
+}, 60_000);
 afterEach(() => faults.clear());
 afterAll(async () => {
   await site.stop();

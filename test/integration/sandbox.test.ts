@@ -1,3 +1,4 @@
+import { execFileSync } from 'node:child_process';
 import { createHash } from 'node:crypto';
 import { existsSync, mkdtempSync, readFileSync, rmSync } from 'node:fs';
 import { createServer } from 'node:net';
@@ -169,7 +170,7 @@ test('tracker answers an announce and tells the second peer of the first', async
   expect(tracker.counters().announces).toBe(2);
 });
 
-describe('sandbox', () => {
+describe('sandbox', { timeout: 60_000 }, () => {
   const options = { wikis: 2, sizeBytes: 100_000, runDates: ['20260101'], taskDelayMs: 0 };
   const start = async (dir: string): Promise<Sandbox> => {
     const sandbox = await startSandbox({ ...options, dir });
@@ -212,6 +213,18 @@ describe('sandbox', () => {
     expect(second.ports.dumps).not.toBe(first.ports.dumps);
     expect(second.ports.archive).toBe(first.ports.archive);
     expect(existsSync(join(dir, 'dumps', 'enwiki'))).toBe(true);
+  });
+
+  test('leaves nothing behind that keeps a process alive', () => {
+    const script = `
+      const { startSandbox } = await import(process.argv[1]);
+      const sandbox = await startSandbox({ ...${JSON.stringify(options)}, dir: process.argv[2] });
+      await fetch(sandbox.iaSiteUrl + '/metadata/x');
+      await sandbox.stop();
+      console.log('stopped');`;
+    const module = new URL('../../src/sandbox/index.ts', import.meta.url).href;
+    const args = ['--input-type=module', '-e', script, module, freshFolder()];
+    expect(execFileSync(process.execPath, args, { timeout: 50_000 }).toString()).toBe('stopped\n');
   });
 
   test('stops at once while responses are held', async () => {

@@ -1,4 +1,4 @@
-import { spawn, spawnSync } from 'node:child_process';
+import { spawn } from 'node:child_process';
 import { createHash, randomBytes } from 'node:crypto';
 import {
   appendFileSync,
@@ -23,6 +23,7 @@ import { createSeeding, type SeedingConfig } from '../../src/seeding/index.ts';
 import { inspectFiles, ReadOnlyStore } from '../../src/seeding/read-only-store.worker.ts';
 import { createLayout } from '../../src/storage/index.ts';
 import { createTorrenting } from '../../src/torrenting/index.ts';
+import { has } from '../helpers/needs.ts';
 
 /*
  * Goal: what we made is what a stranger with an ordinary client receives, and nothing else is ever served.
@@ -246,9 +247,8 @@ function aria2(
   });
 }
 
-const hasAria2 = spawnSync('aria2c', ['--version']).status === 0;
-if (!hasAria2)
-  console.log('skipped: aria2c is not on PATH, the tests with a real BitTorrent client do not run');
+const hasAria2 = has('aria2c');
+console.log('skipped: aria2c is not on PATH, the tests with a real BitTorrent client do not run');
 
 describe('errors of start_seeding', () => {
   it('fails for good when there is no such torrent', async () => {

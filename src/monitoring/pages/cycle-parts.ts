@@ -13,7 +13,7 @@ export function cycleCard(cycle: CycleState, now: number, options: { isLinked?: 
   const at = `/cycles/${cycle.cycleDate}`;
   return section({
     id: 'cycle',
-    title: `Cycle ${cycle.cycleDate}`,
+    title: options.isLinked === false ? 'Progress' : `Cycle ${cycle.cycleDate}`,
     aside: html`${cycle.includesHistory ? 'with full history' : 'without history'}${
       options.isLinked === false ? '' : html` · <a href="${at}">All files</a>`
     }`,

@@ -94,9 +94,7 @@ ${report.halts.map(
 <p class="when">${
     halt.until === null
       ? 'Until an operator resumes it.'
-      : halt.until <= report.at
-        ? 'It is being tried again now.'
-        : html`Tried again ${distance(halt.until, report.at)}, at ${time(halt.until)}.`
+      : html`Tried again ${distance(halt.until, report.at)}, at ${time(halt.until)}.`
   }${halt.since === null ? '' : html` Halted since ${time(halt.since)}.`}</p></div>`,
 )}</section>`;
 }

@@ -111,6 +111,7 @@ export function pager(page: Page<unknown>, noun: string, href: (page: number) =>
   if (total === 0) return html``;
   const from = (page.page - 1) * pageSize + 1;
   const to = Math.min(page.page * pageSize, total);
+  if (pageCount === 1) return html`<p class="pager">${plural(total, noun)}</p>`;
   const isCut = pageCount * pageSize < total;
   return html`<nav class="pager" aria-label="Pages">
 <p>${count(from)}–${count(to)} of ${plural(total, noun)}${isCut ? `; the newest ${count(pageCount * pageSize)} can be paged, use the filter for older ones` : ''}</p>

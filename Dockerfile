@@ -1,0 +1,23 @@
+# One container, one process. Data in /data, configuration in /etc/wikiseed/config.yaml, secrets from the environment
+# or /run/secrets. The status page listens on 8000, BitTorrent on 6881.
+FROM node:24-bookworm-slim
+
+WORKDIR /opt/wikiseed
+COPY package.json package-lock.json .npmrc ./
+RUN npm ci --omit=dev --ignore-scripts && npm cache clean --force
+COPY bin bin
+COPY src src
+COPY drizzle drizzle
+COPY LICENSE config.example.yaml ./
+
+RUN install -d -o node -g node /data
+USER node
+VOLUME /data
+EXPOSE 8000 6881
+ENV NODE_ENV=production
+# SIGTERM stops gracefully; give it time: docker stop -t 60.
+STOPSIGNAL SIGTERM
+HEALTHCHECK --interval=60s --timeout=10s --start-period=60s \
+  CMD ["node", "-e", "fetch('http://127.0.0.1:8000/healthz').then(r => process.exit(r.ok ? 0 : 1), () => process.exit(1))"]
+ENTRYPOINT ["node", "bin/wikiseed.js"]
+CMD ["run"]

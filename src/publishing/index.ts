@@ -1,0 +1,62 @@
+import type { Catalog } from '../catalog/index.ts';
+import type { Db } from '../db/index.ts';
+import type { Clock, Disk, Log, ObjectStore } from '../ports/index.ts';
+import type { AnyJobHandler } from '../queue/index.ts';
+import type { Layout } from '../storage/index.ts';
+import { handlePublishManifest } from './jobs/publish-manifest.ts';
+import { buildManifest, type ManifestAddresses, type Manifest as ManifestType } from './manifest.ts';
+import { createShareStore } from './share-store.ts';
+
+export { publishManifest } from './jobs/publish-manifest.ts';
+export { Manifest, ManifestFile, ManifestTorrent } from './manifest.ts';
+export { createS3ObjectStore, type S3ObjectStoreConfig } from './s3-object-store.ts';
+
+/** What the room needs. */
+export interface PublishingDeps {
+  catalog: Catalog;
+  db: Db;
+  disk: Disk;
+  layout: Layout;
+  clock: Clock;
+  log: Log;
+  /** null: `publish/` on this disk is all there is. */
+  objectStore: ObjectStore | null;
+  config: {
+    /** Where others reach this host; null = nowhere. */
+    publicBaseUrl: string | null;
+    /** Where others read the bucket; null = nowhere. */
+    r2PublicBaseUrl: string | null;
+    /** Of this WikiSeed. */
+    version: string;
+  };
+}
+
+/** Tells the world which torrents there are. */
+export interface PublishingRoom {
+  readonly handlers: readonly AnyJobHandler[];
+  /** The manifest as it would be published now. */
+  buildManifest(): ManifestType;
+}
+
+/** Makes the room; publishes nothing before the first job. */
+export function createPublishing(deps: PublishingDeps): PublishingRoom {
+  const { catalog, disk, layout, objectStore } = deps;
+  const addresses: ManifestAddresses = {
+    publicBaseUrl: deps.config.publicBaseUrl,
+    r2PublicBaseUrl: objectStore === null ? null : deps.config.r2PublicBaseUrl,
+  };
+  return {
+    handlers: [
+      handlePublishManifest({
+        catalog,
+        disk,
+        layout,
+        objectStore,
+        addresses,
+        shares: createShareStore(deps),
+        version: deps.config.version,
+      }),
+    ],
+    buildManifest: () => buildManifest(catalog, catalog.torrents(), addresses),
+  };
+}

@@ -1,0 +1,336 @@
+import { createHash } from 'node:crypto';
+import { existsSync, mkdirSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { expect, onTestFinished, test } from 'vitest';
+import { createCatalog } from '../../src/catalog/index.ts';
+import { JobId, type TorrentId } from '../../src/lib/index.ts';
+import { createNodeDisk, type ObjectStore, silentLog } from '../../src/ports/index.ts';
+import { createPublishing, createS3ObjectStore, Manifest } from '../../src/publishing/index.ts';
+import { type R2Options, startR2 } from '../../src/sandbox/index.ts';
+import { createLayout } from '../../src/storage/index.ts';
+import { FakeClock } from '../helpers/fake-clock.ts';
+import { temporaryFolder, withDb } from '../helpers/with-db.ts';
+
+/**
+ * Goal: readers find a manifest that names only what they can fetch, and publishing the same again writes nothing.
+ * Method: the real catalog, the sandbox's object store over loopback behind the real S3 client, a clock that stands still.
+ */
+
+const CYCLE = '2026-11-20';
+const hash = (algorithm: string, text: string): string => createHash(algorithm).update(text).digest('hex');
+
+async function setup(
+  options: { r2?: Partial<R2Options> | null; secretAccessKey?: string; bucket?: string } = {},
+) {
+  const dataDir = temporaryFolder();
+  const db = withDb(dataDir);
+  const clock = new FakeClock();
+  const catalog = createCatalog({ db, clock });
+  const layout = createLayout(dataDir);
+  const wiki = { project: 'wikipedia', language: 'aa', url: 'https://aa.wikipedia.org', name: 'Afar' };
+  catalog.recordWikis([
+    { wikiDbName: 'aawiki', ...wiki, isClosed: true, isPrivate: false, isFishbowl: false },
+  ]);
+  catalog.openCycle({ cycleDate: CYCLE, includesHistory: false, deadlineAt: clock.now() + 1e9 });
+  const names = ['aawiki-20261120-page.sql.gz', 'aawiki-20261120-all-titles.gz'];
+  catalog.recordRun({
+    wikiDbName: 'aawiki',
+    cycleDate: CYCLE,
+    runDate: '20261120',
+    status: 'finished',
+    notices: [],
+    statusText: null,
+    files: names.map((filename) => ({
+      dumpType: filename.includes('page') ? 'page' : 'all-titles',
+      filename,
+      isHistory: false,
+      sizeBytes: filename.length,
+      upstreamMd5: hash('md5', filename),
+      upstreamSha1: hash('sha1', filename),
+      wikimediaUrl: `https://dumps.wikimedia.org/aawiki/20261120/${filename}`,
+      wikimediaStatus: 'done',
+      wikimediaDate: null,
+    })),
+  });
+  const files = catalog.dumpFiles(CYCLE);
+  for (const { id, filename } of files) {
+    catalog.markDownloading(id);
+    catalog.recordDownloaded(id, {
+      md5: hash('md5', filename),
+      sha1: hash('sha1', filename),
+      sha256: hash('sha256', filename),
+      sizeBytes: filename.length,
+      verification: 'sha1',
+      localPath: `dumps/aawiki/20261120/${filename}`,
+      fetchedFromUrl: `https://dumps.wikimedia.org/aawiki/20261120/${filename}`,
+      pieceHashes: null,
+    });
+  }
+  catalog.markScanned(CYCLE);
+  catalog.sealIfSettled(CYCLE, { force: true });
+  catalog.advanceCycle(CYCLE, 'torrented');
+  mkdirSync(layout.torrents, { recursive: true });
+  function addTorrent(name: string): { id: TorrentId; infoHash: string; path: string } {
+    const infoHash = hash('sha1', name);
+    const path = join(layout.torrents, `${name}.torrent`);
+    writeFileSync(path, `torrent ${name}`);
+    const id = catalog.recordTorrent({
+      name,
+      grouping: 'cycle',
+      cycleDate: CYCLE,
+      isHistory: false,
+      infoHash,
+      magnetLink: `magnet:?xt=urn:btih:${infoHash}`,
+      totalSizeBytes: 100,
+      fileCount: 2,
+      pieceLength: 16384,
+      pieceCount: 1,
+      torrentFilePath: `torrents/${name}.torrent`,
+      contentPath: 'torrents',
+      trackers: [],
+      webseeds: [],
+      files: files.map((file) => ({
+        dumpId: file.id,
+        pathInTorrent: `compressed/aa/wikipedia/${file.filename}`,
+        sizeBytes: file.sizeBytes,
+      })),
+    });
+    catalog.markSeeding(id);
+    return { id, infoHash, path };
+  }
+
+  const r2 =
+    options.r2 === null
+      ? null
+      : await startR2({ dir: join(dataDir, 'r2'), writeIntervalMs: 0, ...options.r2 });
+  if (r2 !== null) onTestFinished(() => r2.stop());
+  const real =
+    r2 === null
+      ? null
+      : createS3ObjectStore({
+          endpoint: r2.endpoint,
+          bucket: options.bucket ?? r2.bucket,
+          region: 'auto',
+          accessKeyId: r2.accessKeyId,
+          secretAccessKey: options.secretAccessKey ?? r2.secretAccessKey,
+          clock,
+        });
+  const calls: string[] = [];
+  const objectStore: ObjectStore | null = real && {
+    ...real,
+    head: (key) => {
+      calls.push(`head ${key}`);
+      return real.head(key);
+    },
+    put: (key, content, facts) => {
+      calls.push(`put ${key} ${facts.cacheControl}`);
+      return real.put(key, content, facts);
+    },
+  };
+  const room = createPublishing({
+    catalog,
+    db,
+    disk: createNodeDisk(),
+    layout,
+    clock,
+    log: silentLog,
+    objectStore,
+    config: {
+      publicBaseUrl: 'https://seed.example.org/',
+      r2PublicBaseUrl: r2?.publicBaseUrl ?? null,
+      version: '0.0.0',
+    },
+  });
+  const handler = room.handlers[0]!;
+  const publish = async (signal = new AbortController().signal) => {
+    const context = {
+      jobId: JobId.parse(1),
+      attempt: 1,
+      signal,
+      clock,
+      log: silentLog,
+      cursor: null,
+      progress: () => {},
+    };
+    const output = await handler.run({}, context);
+    db.transaction(() => handler.record?.({}, output));
+    return handler.jobType.output.parse(output) as { writtenLocal: string[]; writtenRemote: string[] };
+  };
+  const local = (name: string): string => readFileSync(join(layout.publish, name), 'utf8');
+  const shares = () =>
+    db.sqlite.prepare('SELECT * FROM shares ORDER BY subject, platform').all() as Record<string, unknown>[];
+  return { catalog, clock, layout, r2, room, publish, addTorrent, local, calls, shares, files };
+}
+
+test('publishes torrents and manifests, objects before the manifests that name them', async () => {
+  const { catalog, r2, publish, addTorrent, local, calls, shares, clock } = await setup();
+  const torrent = addTorrent('wikimedia-dumps-2026-11-20');
+  catalog.advanceCycle(CYCLE, 'seeding');
+  await publish();
+
+  const puts = calls.filter((call) => call.startsWith('put'));
+  expect(puts).toEqual([
+    `put torrents/${torrent.infoHash}.torrent public, max-age=31536000, immutable`,
+    `put manifests/${CYCLE}.json public, max-age=31536000, immutable`,
+    'put manifest.txt public, max-age=300',
+    'put manifest.json public, max-age=300',
+  ]);
+  // Every object was looked at before and after it was written.
+  expect(calls.filter((call) => call === 'head manifest.json')).toHaveLength(2);
+
+  const url = `${r2?.publicBaseUrl}/torrents/${torrent.infoHash}.torrent`;
+  const manifest = Manifest.parse(JSON.parse(local('manifest.json')));
+  expect(manifest).toMatchObject({
+    version: '1.0',
+    last_updated: '2026-11-21T00:00:00.000Z',
+    torrents: [
+      {
+        name: 'wikimedia-dumps-2026-11-20',
+        infohash: torrent.infoHash,
+        url,
+        cycle_date: CYCLE,
+        size_bytes: 100,
+      },
+    ],
+  });
+  expect(manifest.torrents[0]?.files.map((file) => file.path_in_torrent)).toEqual([
+    'compressed/aa/wikipedia/aawiki-20261120-all-titles.gz',
+    'compressed/aa/wikipedia/aawiki-20261120-page.sql.gz',
+  ]);
+  expect(manifest.torrents[0]?.files[1]).toEqual({
+    project: 'wikipedia',
+    language: 'aa',
+    dump_type: 'page',
+    filename: 'aawiki-20261120-page.sql.gz',
+    path_in_torrent: 'compressed/aa/wikipedia/aawiki-20261120-page.sql.gz',
+    size_bytes: 27,
+    md5: hash('md5', 'aawiki-20261120-page.sql.gz'),
+    sha1: hash('sha1', 'aawiki-20261120-page.sql.gz'),
+    sha256: hash('sha256', 'aawiki-20261120-page.sql.gz'),
+    wikimedia_url: 'https://dumps.wikimedia.org/aawiki/20261120/aawiki-20261120-page.sql.gz',
+    ia_url: null,
+  });
+  expect(local('manifest.txt')).toContain(`magnet:?xt=urn:btih:${torrent.infoHash}`);
+  expect(local(`manifests/${CYCLE}.json`)).toBe(local('manifest.json'));
+  expect(local(`torrents/${torrent.infoHash}.torrent`)).toBe('torrent wikimedia-dumps-2026-11-20');
+
+  const fetched = await fetch(url);
+  expect(await fetched.text()).toBe('torrent wikimedia-dumps-2026-11-20');
+  expect(fetched.headers.get('content-type')).toBe('application/x-bittorrent');
+  expect(await (await fetch(`${r2?.publicBaseUrl}/manifest.json`)).text()).toBe(local('manifest.json'));
+
+  expect(shares()).toMatchObject([
+    { subject: torrent.infoHash, platform: 'local', status: 'active', uploaded_at: clock.now() },
+    { subject: torrent.infoHash, platform: 'r2', status: 'active', platform_url: url },
+    { subject: 'manifest', platform: 'local', platform_url: 'https://seed.example.org/manifest.json' },
+    { subject: 'manifest', platform: 'r2', content_sha256: hash('sha256', local('manifest.json')) },
+  ]);
+  expect(catalog.torrent(torrent.id)).toMatchObject({ publishedAt: clock.now(), torrentUrl: url });
+  expect(catalog.cycle(CYCLE)?.status).toBe('published');
+});
+
+test('publishing the same again writes nothing, whatever the clock says', async () => {
+  const { catalog, publish, addTorrent, calls, clock, r2, shares } = await setup();
+  addTorrent('a');
+  catalog.advanceCycle(CYCLE, 'seeding');
+  await publish();
+  const before = shares();
+  calls.length = 0;
+  await clock.advance(86_400_000);
+  expect(await publish()).toMatchObject({ writtenLocal: [], writtenRemote: [] });
+  expect(calls.filter((call) => call.startsWith('put'))).toEqual([]);
+  expect(r2?.counters().puts).toBe(4);
+  expect(shares().map((row) => row.uploaded_at)).toEqual(before.map((row) => row.uploaded_at));
+});
+
+test('an upload that was verified later changes the manifest but not the frozen one of its cycle', async () => {
+  const { catalog, publish, addTorrent, clock, files, local } = await setup();
+  addTorrent('a');
+  await publish();
+  const frozen = local(`manifests/${CYCLE}.json`);
+  await clock.advance(3_600_000);
+  catalog.markUploading(files[0]!.id);
+  catalog.recordUploaded(files[0]!.id, { iaIdentifier: 'x', iaUrl: 'https://archive.org/download/x/y' });
+  const { writtenLocal, writtenRemote } = await publish();
+  expect(writtenLocal).toEqual(['manifest.txt', 'manifest.json']);
+  expect(writtenRemote).toEqual(writtenLocal);
+  expect(JSON.parse(local('manifest.json'))).toMatchObject({ last_updated: '2026-11-21T01:00:00.000Z' });
+  expect(local('manifest.json')).toContain('https://archive.org/download/x/y');
+  expect(local(`manifests/${CYCLE}.json`)).toBe(frozen);
+});
+
+test('without an object store the local part alone counts', async () => {
+  const { catalog, publish, addTorrent, local, shares } = await setup({ r2: null });
+  const { infoHash } = addTorrent('a');
+  catalog.advanceCycle(CYCLE, 'seeding');
+  await publish();
+  expect(JSON.parse(local('manifest.json'))).toMatchObject({
+    torrents: [{ url: `https://seed.example.org/torrents/${infoHash}.torrent` }],
+  });
+  expect(shares().map((row) => row.platform)).toEqual(['local', 'local']);
+  expect(catalog.cycle(CYCLE)?.status).toBe('published');
+});
+
+test('leaves out a torrent whose file is gone, and does not call its cycle published', async () => {
+  const { catalog, publish, addTorrent, local, clock } = await setup();
+  const kept = addTorrent('a');
+  const lost = addTorrent('b');
+  catalog.advanceCycle(CYCLE, 'seeding');
+  rmSync(lost.path);
+  await publish();
+  expect(JSON.parse(local('manifest.json')).torrents).toMatchObject([{ infohash: kept.infoHash }]);
+  expect(catalog.torrent(lost.id)?.publishedAt).toBeNull();
+  expect(catalog.cycle(CYCLE)?.status).toBe('seeding');
+  writeFileSync(lost.path, 'torrent b');
+  // One write a second for each key is all the store takes.
+  await clock.advance(1_100);
+  await publish();
+  expect(catalog.cycle(CYCLE)?.status).toBe('published');
+});
+
+test.each([
+  ['wrong keys', { secretAccessKey: 'wrong-secret' }, 'bad_credentials'],
+  ['a missing bucket', { bucket: 'nowhere' }, 'no_such_bucket'],
+])('%s halt publishing, tell no secrets, and leave the local part done', async (_name, options, code) => {
+  const { publish, addTorrent, layout, catalog, shares } = await setup(options);
+  addTorrent('a');
+  catalog.advanceCycle(CYCLE, 'seeding');
+  const error = await publish().catch((thrown: unknown) => thrown);
+  expect(error).toMatchObject({ name: 'HaltPipelineError', code, hint: expect.any(String) });
+  expect(String(error)).not.toContain('wrong-secret');
+  expect(existsSync(join(layout.publish, 'manifest.json'))).toBe(true);
+  expect(shares()).toEqual([]);
+  expect(catalog.cycle(CYCLE)?.status).toBe('seeding');
+});
+
+test('too many writes of one key are retried by the queue, not lost', async () => {
+  const { publish, addTorrent, clock, r2 } = await setup({ r2: { writeIntervalMs: 3_600_000 } });
+  addTorrent('a');
+  await publish();
+  addTorrent('b');
+  await clock.advance(10_000);
+  const error = await publish().catch((thrown: unknown) => thrown);
+  expect(error).toMatchObject({ name: 'RetryableError', code: 'http_status' });
+  expect((error as { retryAfterMs: number }).retryAfterMs).toBeGreaterThanOrEqual(1_100);
+  expect(r2?.counters().objects).toBe(5);
+});
+
+test('an object store that lost what it took is noticed', async () => {
+  const { publish, addTorrent, r2 } = await setup();
+  addTorrent('a');
+  r2?.faults.add({ server: 'r2', match: /^HEAD .*torrent$/, kind: 'vanish' });
+  await expect(publish()).rejects.toMatchObject({ name: 'RetryableError', code: 'object_not_verified' });
+});
+
+test('buildManifest tells what would be published; an empty one is valid', async () => {
+  const { room, addTorrent, layout } = await setup({ r2: null });
+  expect(Manifest.parse(room.buildManifest())).toEqual({
+    version: '1.0',
+    last_updated: '1970-01-01T00:00:00.000Z',
+    torrents: [],
+  });
+  addTorrent('b');
+  addTorrent('a');
+  expect(room.buildManifest().torrents.map((torrent) => torrent.name)).toEqual(['a', 'b']);
+  expect(existsSync(layout.publish) ? readdirSync(layout.publish) : []).toEqual([]);
+});
