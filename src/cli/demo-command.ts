@@ -169,7 +169,7 @@ function report(
     io.out.write(`  ${stage.happened ? 'ok    ' : 'FAILED'}  ${stage.name.padEnd(9)} ${stage.detail}\n`);
   io.out.write(`\nWhere to look (${formatDuration(Math.round(facts.durationMs))})\n`);
   io.out.write(`  status page   ${facts.url}\n`);
-  io.out.write(`  manifest      ${facts.url}/manifest.json\n`);
+  io.out.write(`  manifest      ${facts.url}manifest.json\n`);
   io.out.write(`  files         ${join(facts.dataDir, 'dumps')}\n`);
   io.out.write(`  torrents      ${join(facts.dataDir, 'torrents')}\n`);
   io.out.write(`  log           ${facts.logFile}\n`);

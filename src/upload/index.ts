@@ -77,7 +77,12 @@ export function createUpload(deps: UploadDeps): UploadRoom {
         clock,
         reader: createArchiveReader({ http, clock, config }),
         archive: createArchivePut({ clock, userAgent: config.userAgent }),
-        pace: createPace({ clock, newItemsPerHour: config.newItemsPerHour, dailyFiles: config.dailyFiles }),
+        pace: createPace({
+          clock,
+          newItemsPerHour: config.newItemsPerHour,
+          dailyFiles: config.dailyFiles,
+          busyItemWaitMs: config.verifyPollMs[0] ?? seconds(30),
+        }),
         config,
       }),
     ],

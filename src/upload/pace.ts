@@ -1,4 +1,4 @@
-import { days, hours, minutes, seconds } from '../lib/index.ts';
+import { days, hours, minutes } from '../lib/index.ts';
 import type { Clock } from '../ports/index.ts';
 import { OVERLOAD_WAIT_MS } from './ia-answers.ts';
 
@@ -22,13 +22,14 @@ export interface Pace {
 }
 
 const SLOWEST_MS = minutes(10);
-const BUSY_ITEM_WAIT_MS = seconds(30);
 
 /** Counts live in memory: after a restart the archive's own `check_limit` still speaks. */
 export function createPace(deps: {
   clock: Pick<Clock, 'monotonicMs'>;
   newItemsPerHour: number;
   dailyFiles: number;
+  /** When to look again whether an item takes the next file. */
+  busyItemWaitMs: number;
 }): Pace {
   const now = (): number => deps.clock.monotonicMs();
   const busy = new Set<string>();
@@ -47,7 +48,7 @@ export function createPace(deps: {
       return Math.max(
         0,
         closedUntil - now(),
-        busy.has(identifier) ? BUSY_ITEM_WAIT_MS : 0,
+        busy.has(identifier) ? deps.busyItemWaitMs : 0,
         untilRoom(files, deps.dailyFiles, days(1)),
         createsItem ? newItemsClosedUntil - now() : 0,
         createsItem ? untilRoom(creations, deps.newItemsPerHour, hours(1)) : 0,
