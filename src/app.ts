@@ -16,13 +16,13 @@ import {
   createSystemRandom,
   type Disk,
   type Http,
-  limitConnectionsPerHost,
   type Log,
+  limitConnectionsPerHost,
   type Random,
 } from './ports/index.ts';
 import { createPublishing, createS3ObjectStore } from './publishing/index.ts';
 import { createQueue, type IdleReport, type Queue } from './queue/index.ts';
-import { createScheduling, type CycleCalendar } from './scheduling/index.ts';
+import { type CycleCalendar, createScheduling } from './scheduling/index.ts';
 import { createSeeding, type SeedingFacts } from './seeding/index.ts';
 import { createLayout, createSpaceGuard, type DiskUsage, type Layout, measureDisk } from './storage/index.ts';
 import { createTorrenting } from './torrenting/index.ts';
@@ -87,10 +87,15 @@ async function checkDataDirectory(disk: Disk, dataDir: string): Promise<void> {
   try {
     await disk.makeDirectory(join(dataDir, 'db'));
   } catch (error) {
-    throw new WikiSeedError('data_dir_not_writable', `the data directory ${dataDir} cannot be created`, { hint, cause: error });
+    throw new WikiSeedError('data_dir_not_writable', `the data directory ${dataDir} cannot be created`, {
+      hint,
+      cause: error,
+    });
   }
   if (!(await disk.isWritable(dataDir)) || !(await disk.isWritable(join(dataDir, 'db'))))
-    throw new WikiSeedError('data_dir_not_writable', `the data directory ${dataDir} is not writable`, { hint });
+    throw new WikiSeedError('data_dir_not_writable', `the data directory ${dataDir} is not writable`, {
+      hint,
+    });
 }
 
 /**
@@ -104,7 +109,10 @@ export async function createApp(options: AppOptions): Promise<App> {
   const disk = options.disk ?? createNodeDisk();
   const layout = createLayout(config.wikiseed.dataDir);
   await checkDataDirectory(disk, layout.dataDir);
-  const lock = lockDataDirectory(layout.dataDir, { pid: process.pid, startedAt: new Date(clock.now()).toISOString() });
+  const lock = lockDataDirectory(layout.dataDir, {
+    pid: process.pid,
+    startedAt: new Date(clock.now()).toISOString(),
+  });
   let db: Db;
   try {
     db = openDb(layout.database);
@@ -114,7 +122,18 @@ export async function createApp(options: AppOptions): Promise<App> {
     lock.release();
     throw error;
   }
-  return wire({ ...options, clock, random, disk, layout, db, release: () => lock.release(), config, secrets, log });
+  return wire({
+    ...options,
+    clock,
+    random,
+    disk,
+    layout,
+    db,
+    release: () => lock.release(),
+    config,
+    secrets,
+    log,
+  });
 }
 
 function wire(deps: Required<AppOptions> & { layout: Layout; db: Db; release: () => void }): App {
@@ -143,7 +162,8 @@ function wire(deps: Required<AppOptions> & { layout: Layout; db: Db; release: ()
     dataDir: layout.dataDir,
     safetyMarginBytes: config.storage.safetyMarginBytes,
     maxSizeBytes: config.storage.maxSizeBytes,
-    heldBytes: () => catalog.cycles().reduce((sum, cycle) => sum + catalog.progress(cycle.cycleDate).bytesHeld, 0),
+    heldBytes: () =>
+      catalog.cycles().reduce((sum, cycle) => sum + catalog.progress(cycle.cycleDate).bytesHeld, 0),
   });
   const discovery = createDiscovery({
     catalog,
@@ -288,7 +308,9 @@ function wire(deps: Required<AppOptions> & { layout: Layout; db: Db; release: ()
     scheduling.stop();
     await queue.stop(config.wikiseed.shutdownTimeoutMs);
     for (const room of [monitoring, seeding, torrenting, upload, download])
-      await room.stop().catch((error: unknown) => log.error({ err: describeError(error) }, 'a room did not stop cleanly'));
+      await room
+        .stop()
+        .catch((error: unknown) => log.error({ err: describeError(error) }, 'a room did not stop cleanly'));
     db.close();
     deps.release();
   }

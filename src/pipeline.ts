@@ -3,8 +3,8 @@ import { discoverWikis, type FoundDumps, findDumps } from './discovery/index.ts'
 import { downloadDump } from './download/index.ts';
 import type { Bus } from './events/index.ts';
 import { DumpFileId, type TorrentId } from './lib/index.ts';
-import type { JobRequest, Queue } from './queue/index.ts';
 import { publishManifest } from './publishing/index.ts';
+import type { JobRequest, Queue } from './queue/index.ts';
 import { startSeeding } from './seeding/index.ts';
 import { createTorrent } from './torrenting/index.ts';
 import { uploadIa } from './upload/index.ts';
@@ -81,7 +81,10 @@ export function wirePipeline(deps: PipelineDeps): Pipeline {
 
   queue.follow(findDumps, ({ cycleDate }, { askSingly }, found: FoundDumps) => {
     const looks = askSingly.map((wikiDbName) => findDumps.request({ cycleDate, wikiDbName }));
-    const downloads = catalog.cycle(cycleDate)?.status === 'open' ? found.map((file) => downloadRequest(file, cycleDate)) : [];
+    const downloads =
+      catalog.cycle(cycleDate)?.status === 'open'
+        ? found.map((file) => downloadRequest(file, cycleDate))
+        : [];
     if (looks.length > 0) return [...looks, ...downloads];
     return [...downloads, ...afterLook(cycleDate)];
   });

@@ -119,7 +119,9 @@ describe('arrows', () => {
   });
 
   test('every room is on the map', () => {
-    const unknown = [...new Set(files.map((f) => f.room))].filter((room) => !(room in ALLOWED) && !(room in TOP));
+    const unknown = [...new Set(files.map((f) => f.room))].filter(
+      (room) => !(room in ALLOWED) && !(room in TOP),
+    );
     expect(unknown).toEqual([]);
   });
 });
@@ -136,9 +138,9 @@ describe('banned calls', () => {
 
   test('the scan sees a banned call', () => {
     const sample = code(`const now = Date.now(); // Math.random() in a comment is fine\n/* fetch('x') */`);
-    expect(BANNED.filter(([, pattern]) => pattern.test(sample.split('//')[0] as string)).map(([name]) => name)).toEqual([
-      'Date.now',
-    ]);
+    expect(
+      BANNED.filter(([, pattern]) => pattern.test(sample.split('//')[0] as string)).map(([name]) => name),
+    ).toEqual(['Date.now']);
   });
 });
 
@@ -148,7 +150,10 @@ describe('names', () => {
       .map((file) => file.path)
       .filter((path) => {
         const name = path.split('/').at(-1) as string;
-        return !/^[a-z0-9]+(-[a-z0-9]+)*(\.worker)?\.ts$/.test(name) || /^(utils?|helpers?|common|misc)\.ts$/.test(name);
+        return (
+          !/^[a-z0-9]+(-[a-z0-9]+)*(\.worker)?\.ts$/.test(name) ||
+          /^(utils?|helpers?|common|misc)\.ts$/.test(name)
+        );
       });
     expect(wrong).toEqual([]);
   });

@@ -30,7 +30,10 @@ export function createCycleStore({
     `SELECT count(*) AS runsTotal, coalesce(sum(status = 'in_progress'), 0) AS runsUnfinished
        FROM dump_runs WHERE cycle_date = ?`,
   );
-  const fileCounts = db.sqlite.prepare<[string], Omit<CycleProgress, 'isScanned' | 'runsTotal' | 'runsUnfinished'>>(
+  const fileCounts = db.sqlite.prepare<
+    [string],
+    Omit<CycleProgress, 'isScanned' | 'runsTotal' | 'runsUnfinished'>
+  >(
     `SELECT count(*) AS filesExpected,
             coalesce(sum(our_status NOT IN ('pending', 'downloading')), 0) AS filesSettled,
             coalesce(sum(our_status IN ('failed', 'quarantined')), 0) AS filesFailed,
@@ -72,7 +75,11 @@ export function createCycleStore({
         unfinishedRun.get(cycleDate) === undefined &&
         unsettledFile.get(cycleDate) === undefined;
       if (!isSettled && options.force !== true) return false;
-      db.orm.update(cycles).set({ status: 'sealed', sealedAt: clock.now() }).where(eq(cycles.cycleDate, cycleDate)).run();
+      db.orm
+        .update(cycles)
+        .set({ status: 'sealed', sealedAt: clock.now() })
+        .where(eq(cycles.cycleDate, cycleDate))
+        .run();
       return true;
     },
     advanceCycle(cycleDate, to) {
@@ -83,7 +90,11 @@ export function createCycleStore({
       if (have >= want) return;
       assert(have === want - 1, `cycle ${cycleDate} cannot go from ${row.status} to ${to}`);
       const now = clock.now();
-      const at = { torrented: { torrentedAt: now }, seeding: { seedingAt: now }, published: { publishedAt: now } }[to];
+      const at = {
+        torrented: { torrentedAt: now },
+        seeding: { seedingAt: now },
+        published: { publishedAt: now },
+      }[to];
       db.orm
         .update(cycles)
         .set({ status: to, ...at })

@@ -32,12 +32,24 @@ export function createDumpStore({ db, clock }: { db: Db; clock: Clock }): DumpSt
   function move(id: DumpFileId, from: readonly DumpStatus[], set: Partial<typeof dumps.$inferInsert>): void {
     const row = find(id);
     assert(row !== null, `dump file ${id} is not known`);
-    assert(from.includes(row.ourStatus), `dump file ${id} cannot go from ${row.ourStatus} to ${set.ourStatus}`);
+    assert(
+      from.includes(row.ourStatus),
+      `dump file ${id} cannot go from ${row.ourStatus} to ${set.ourStatus}`,
+    );
     db.orm.update(dumps).set(set).where(eq(dumps.id, id)).run();
   }
 
-  function recordFile(facts: RunFacts, wiki: { project: string; language: string }, file: ExpectedFile): DumpFileId | null {
-    const identity = { wikiDbName: facts.wikiDbName, source: 'classic', runDate: facts.runDate, filename: file.filename };
+  function recordFile(
+    facts: RunFacts,
+    wiki: { project: string; language: string },
+    file: ExpectedFile,
+  ): DumpFileId | null {
+    const identity = {
+      wikiDbName: facts.wikiDbName,
+      source: 'classic',
+      runDate: facts.runDate,
+      filename: file.filename,
+    };
     const existing = db.orm
       .select()
       .from(dumps)
@@ -68,7 +80,11 @@ export function createDumpStore({ db, clock }: { db: Db; clock: Clock }): DumpSt
       (isChanged && (existing.ourStatus === 'failed' || existing.ourStatus === 'quarantined'));
     // A file that is held, or on its way, keeps the facts it was proved against.
     if (!isOpen) return null;
-    db.orm.update(dumps).set({ ...file, ourStatus: 'pending', errorMessage: null }).where(eq(dumps.id, existing.id)).run();
+    db.orm
+      .update(dumps)
+      .set({ ...file, ourStatus: 'pending', errorMessage: null })
+      .where(eq(dumps.id, existing.id))
+      .run();
     return hasHash ? DumpFileId.parse(existing.id) : null;
   }
 
@@ -83,7 +99,12 @@ export function createDumpStore({ db, clock }: { db: Db; clock: Clock }): DumpSt
           .get();
         assert(wiki !== undefined, `wiki ${facts.wikiDbName} is not known`);
         const finishedAt = facts.status === 'finished' ? now : null;
-        const seen = { status: facts.status, notices: JSON.stringify(facts.notices), checkedAt: now, finishedAt };
+        const seen = {
+          status: facts.status,
+          notices: JSON.stringify(facts.notices),
+          checkedAt: now,
+          finishedAt,
+        };
         db.orm
           .insert(dumpRuns)
           .values({
@@ -122,7 +143,12 @@ export function createDumpStore({ db, clock }: { db: Db; clock: Clock }): DumpSt
         return wanted;
       }),
     runs: (cycleDate) =>
-      db.orm.select().from(dumpRuns).where(eq(dumpRuns.cycleDate, cycleDate)).orderBy(asc(dumpRuns.wikiDbName)).all(),
+      db.orm
+        .select()
+        .from(dumpRuns)
+        .where(eq(dumpRuns.cycleDate, cycleDate))
+        .orderBy(asc(dumpRuns.wikiDbName))
+        .all(),
     run: (wikiDbName, runDate) =>
       db.orm
         .select()
@@ -149,14 +175,22 @@ export function createDumpStore({ db, clock }: { db: Db; clock: Clock }): DumpSt
       return row === undefined ? null : { pieceLength: row.pieceLength, sha1s: row.sha1s };
     },
     markDownloading: (id) =>
-      move(id, ['pending', 'downloading', 'failed', 'quarantined'], { ourStatus: 'downloading', errorMessage: null }),
+      move(id, ['pending', 'downloading', 'failed', 'quarantined'], {
+        ourStatus: 'downloading',
+        errorMessage: null,
+      }),
     recordDownloaded: (id, { pieceHashes, ...facts }) =>
       db.transaction(() => {
         const row = find(id);
         assert(row !== null, `dump file ${id} is not known`);
         // A download that is recorded twice, after a crash or an operator's retry, changes nothing.
         if (row.ourStatus !== 'downloading') return;
-        move(id, ['downloading'], { ...facts, ourStatus: 'downloaded', downloadedAt: clock.now(), errorMessage: null });
+        move(id, ['downloading'], {
+          ...facts,
+          ourStatus: 'downloaded',
+          downloadedAt: clock.now(),
+          errorMessage: null,
+        });
         if (pieceHashes === null) return;
         db.orm
           .insert(dumpPieceHashes)
@@ -166,7 +200,10 @@ export function createDumpStore({ db, clock }: { db: Db; clock: Clock }): DumpSt
       }),
     recordNotDownloaded: (id, state, message) => {
       if (find(id) === null) return;
-      move(id, ['pending', 'downloading', 'failed', 'quarantined'], { ourStatus: state, errorMessage: message });
+      move(id, ['pending', 'downloading', 'failed', 'quarantined'], {
+        ourStatus: state,
+        errorMessage: message,
+      });
     },
     markUploading: (id) => {
       // A file that is in a torrent already stays `included` while its upload catches up.

@@ -6,19 +6,34 @@ import type { Catalog } from './types.ts';
 const { wikis } = schema;
 
 /** Everything on the `wikis` table. */
-export function createWikiStore({ db, clock }: { db: Db; clock: Clock }): Pick<Catalog, 'recordWikis' | 'wikis'> {
+export function createWikiStore({
+  db,
+  clock,
+}: {
+  db: Db;
+  clock: Clock;
+}): Pick<Catalog, 'recordWikis' | 'wikis'> {
   return {
     recordWikis(list) {
       return db.transaction(() => {
         const now = clock.now();
-        const known = new Set(db.orm.select({ name: wikis.wikiDbName }).from(wikis).all().map((w) => w.name));
+        const known = new Set(
+          db.orm
+            .select({ name: wikis.wikiDbName })
+            .from(wikis)
+            .all()
+            .map((w) => w.name),
+        );
         let added = 0;
         for (const facts of list) {
           if (!known.has(facts.wikiDbName)) added += 1;
           db.orm
             .insert(wikis)
             .values({ ...facts, discoveredAt: now, lastSeenAt: now })
-            .onConflictDoUpdate({ target: wikis.wikiDbName, set: { ...facts, lastSeenAt: now, vanishedAt: null } })
+            .onConflictDoUpdate({
+              target: wikis.wikiDbName,
+              set: { ...facts, lastSeenAt: now, vanishedAt: null },
+            })
             .run();
         }
         const listed = new Set(list.map((w) => w.wikiDbName));

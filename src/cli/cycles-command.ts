@@ -24,7 +24,8 @@ export async function cyclesCommand(
     if (date !== undefined) return showCycle(io, queries, date, options.json === true);
     const cycles = queries.cycles(1000);
     if (options.json === true) printJson(io, cycles);
-    else if (cycles.length === 0) io.out.write('No cycle yet: the first one opens when its embargo has passed.\n');
+    else if (cycles.length === 0)
+      io.out.write('No cycle yet: the first one opens when its embargo has passed.\n');
     else {
       const rows = cycles.map((cycle) => [
         cycle.cycleDate,
@@ -62,7 +63,9 @@ function showCycle(
     printJson(io, { ...cycle, fileList: files });
     return EXIT.ok;
   }
-  io.out.write(`Cycle ${cycle.cycleDate}: ${cycle.status}, ${cycle.files.held} of ${cycle.files.expected} files held\n\n`);
+  io.out.write(
+    `Cycle ${cycle.cycleDate}: ${cycle.status}, ${cycle.files.held} of ${cycle.files.expected} files held\n\n`,
+  );
   const rows = files.map((file) => [
     file.filename,
     file.status,
@@ -70,6 +73,8 @@ function showCycle(
     file.verification ?? '-',
     file.errorMessage ?? '',
   ]);
-  io.out.write(formatTable(rows, { heads: ['file', 'status', 'size', 'verified by', 'error'], numbers: [2] }));
+  io.out.write(
+    formatTable(rows, { heads: ['file', 'status', 'size', 'verified by', 'error'], numbers: [2] }),
+  );
   return EXIT.ok;
 }

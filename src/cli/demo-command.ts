@@ -24,7 +24,10 @@ export interface DemoOptions {
 /** A sandbox needs no gigabytes of safety margin. */
 const DEMO_MARGIN_BYTES = 50_000_000;
 
-function parseOptions(io: CliIo, options: DemoOptions): { dataDir: string; wikis: number; sizeBytes: number; port: number } {
+function parseOptions(
+  io: CliIo,
+  options: DemoOptions,
+): { dataDir: string; wikis: number; sizeBytes: number; port: number } {
   const wikis = Number(options.wikis);
   if (!Number.isInteger(wikis) || wikis < 1 || wikis > wikiCountMax)
     throw new UsageError(`--wikis ${options.wikis} is not a number from 1 to ${wikiCountMax}`);
@@ -41,12 +44,19 @@ function parseOptions(io: CliIo, options: DemoOptions): { dataDir: string; wikis
 }
 
 /** The defaults of a real installation, pointed at the sandbox. */
-function demoConfig(sandbox: Sandbox, facts: { dataDir: string; port: number }): { config: Config; secrets: Secrets } {
+function demoConfig(
+  sandbox: Sandbox,
+  facts: { dataDir: string; port: number },
+): { config: Config; secrets: Secrets } {
   const base = defaultConfig();
   const config: Config = {
     ...base,
     wikiseed: { ...base.wikiseed, dataDir: facts.dataDir, contact: 'demo@localhost' },
-    discovery: { ...base.discovery, sitematrixUrl: sandbox.sitematrixUrl, dumpsBaseUrl: sandbox.dumpsBaseUrl },
+    discovery: {
+      ...base.discovery,
+      sitematrixUrl: sandbox.sitematrixUrl,
+      dumpsBaseUrl: sandbox.dumpsBaseUrl,
+    },
     download: { ...base.download, mirrors: [] },
     storage: { ...base.storage, safetyMarginBytes: DEMO_MARGIN_BYTES },
     torrents: { ...base.torrents, trackers: [sandbox.trackerUrl] },
@@ -108,7 +118,9 @@ export async function demoCommand(io: CliIo, options: DemoOptions): Promise<numb
   const startedMs = clock.monotonicMs();
   const due = dueCycles(calendarOf(defaultConfig()), clock.now(), null)[0];
   if (due === undefined) throw new UsageError('the clock of this machine is wrong: no cycle is due');
-  io.out.write(`WikiSeed demo: ${wikis} wikis, ${formatBytes(sizeBytes)} of dumps, all on this machine, in ${dataDir}\n`);
+  io.out.write(
+    `WikiSeed demo: ${wikis} wikis, ${formatBytes(sizeBytes)} of dumps, all on this machine, in ${dataDir}\n`,
+  );
   io.out.write('Starting a small Wikimedia, Internet Archive, S3 store and BitTorrent tracker …\n');
   const keepAlive = setInterval(() => {}, 2 ** 30);
   const logFile = join(dataDir, 'logs', 'demo.log');

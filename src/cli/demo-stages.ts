@@ -56,8 +56,16 @@ export async function inspectDemo(facts: DemoFacts): Promise<DemoStage[]> {
   const languages = new Set(wikis.map((w) => w.language)).size;
   const stage = (name: string, happened: boolean, detail: string): DemoStage => ({ name, happened, detail });
   return [
-    stage('discover', wikis.length > 0, `${wikis.length} wikis in the site matrix: ${projects} projects, ${languages} languages`),
-    stage('find', runs.length > 0 && files.length > 0, `${runs.length} runs of ${cycleDate}, ${files.length} files wanted, ${formatBytes(bytes)}`),
+    stage(
+      'discover',
+      wikis.length > 0,
+      `${wikis.length} wikis in the site matrix: ${projects} projects, ${languages} languages`,
+    ),
+    stage(
+      'find',
+      runs.length > 0 && files.length > 0,
+      `${runs.length} runs of ${cycleDate}, ${files.length} files wanted, ${formatBytes(bytes)}`,
+    ),
     stage(
       'download',
       files.length > 0 && onDisk === files.length,
@@ -71,7 +79,12 @@ export async function inspectDemo(facts: DemoFacts): Promise<DemoStage[]> {
     stage(
       'torrent',
       torrents.length > 0 && torrentFiles.every((f) => f !== null),
-      torrents.map((t) => `${t.name}: ${t.fileCount} files, ${t.pieceCount} pieces of ${formatBytes(t.pieceLength)}, infohash ${t.infoHash}`).join('; '),
+      torrents
+        .map(
+          (t) =>
+            `${t.name}: ${t.fileCount} files, ${t.pieceCount} pieces of ${formatBytes(t.pieceLength)}, infohash ${t.infoHash}`,
+        )
+        .join('; '),
     ),
     stage(
       'seed',

@@ -16,7 +16,14 @@ export interface RunPlan {
   cycles: {
     cycleDate: string;
     status: string;
-    files: { wiki: string; dumpType: string; file: string; sizeBytes: number; url: string; action: 'download' | 'held' }[];
+    files: {
+      wiki: string;
+      dumpType: string;
+      file: string;
+      sizeBytes: number;
+      url: string;
+      action: 'download' | 'held';
+    }[];
     notices: { wiki: string; dumpType: string; reason: string }[];
   }[];
 }
@@ -30,8 +37,15 @@ export async function planRun(deps: { config: Config; signal: AbortSignal }): Pr
     migrateDb(db, { dataDir: null, now: new Date(clock.now()) });
     const catalog = createCatalog({ db, clock });
     const http = createAppHttp(config, clock);
-    const room = createDiscovery({ catalog, http, clock, log: silentLog, config: { ...config.dumps, ...config.discovery } });
-    const perform = (type: string, input: unknown): Promise<unknown> => performJob(room.handlers, type, input, signal);
+    const room = createDiscovery({
+      catalog,
+      http,
+      clock,
+      log: silentLog,
+      config: { ...config.dumps, ...config.discovery },
+    });
+    const perform = (type: string, input: unknown): Promise<unknown> =>
+      performJob(room.handlers, type, input, signal);
     await perform('discover_wikis', {});
     const newest = catalog.cycles()[0]?.cycleDate ?? null;
     for (const cycle of dueCycles(calendarOf(config), clock.now(), newest)) catalog.openCycle(cycle);
@@ -40,7 +54,9 @@ export async function planRun(deps: { config: Config; signal: AbortSignal }): Pr
       const scan = (await perform('find_dumps', { cycleDate, wikiDbName: null })) as { askSingly: string[] };
       for (const wikiDbName of scan.askSingly) await perform('find_dumps', { cycleDate, wikiDbName });
     }
-    return { cycles: open.map(({ cycleDate, status }) => ({ cycleDate, status, ...describe(catalog, cycleDate) })) };
+    return {
+      cycles: open.map(({ cycleDate, status }) => ({ cycleDate, status, ...describe(catalog, cycleDate) })),
+    };
   } finally {
     db.close();
   }
@@ -83,11 +99,12 @@ function describe(
         url: file.wikimediaUrl,
         action: file.verification === null ? 'download' : 'held',
       })),
-    notices: catalog
-      .runs(cycleDate)
-      .flatMap((run) =>
-        (JSON.parse(run.notices) as { dumpType: string; reason: string }[]).map((n) => ({ wiki: run.wikiDbName, ...n })),
-      ),
+    notices: catalog.runs(cycleDate).flatMap((run) =>
+      (JSON.parse(run.notices) as { dumpType: string; reason: string }[]).map((n) => ({
+        wiki: run.wikiDbName,
+        ...n,
+      })),
+    ),
   };
 }
 

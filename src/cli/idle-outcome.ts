@@ -25,6 +25,12 @@ export function outcomeOf(app: Pick<App, 'catalog' | 'queries'>, idle: IdleRepor
     return { exitCode: EXIT.gaps, sentence: `Nothing left to do for now; not published yet: ${names}.` };
   }
   if (gaps > 0)
-    return { exitCode: EXIT.gaps, sentence: `Finished with gaps: ${gaps} expected files could not be taken, see "wikiseed jobs --status failed".` };
-  return { exitCode: EXIT.ok, sentence: `Finished: ${cycles.length} ${cycles.length === 1 ? 'cycle' : 'cycles'} published and whole.` };
+    return {
+      exitCode: EXIT.gaps,
+      sentence: `Finished with gaps: ${gaps} expected files could not be taken, see "wikiseed jobs --status failed".`,
+    };
+  return {
+    exitCode: EXIT.ok,
+    sentence: `Finished: ${cycles.length} ${cycles.length === 1 ? 'cycle' : 'cycles'} published and whole.`,
+  };
 }

@@ -35,7 +35,8 @@ export async function runCli(args: readonly string[], io: CliIo = createProcessI
     if (isAbort(error)) return EXIT.interrupted;
     io.err.write(`wikiseed: ${describeError(error)}\n`);
     if (error instanceof WikiSeedError && error.hint !== undefined) io.err.write(`  ${error.hint}\n`);
-    else if (!(error instanceof WikiSeedError) && error instanceof Error) io.err.write(`${error.stack ?? ''}\n`);
+    else if (!(error instanceof WikiSeedError) && error instanceof Error)
+      io.err.write(`${error.stack ?? ''}\n`);
     return exitCodeOf(error);
   }
 }
@@ -43,11 +44,16 @@ export async function runCli(args: readonly string[], io: CliIo = createProcessI
 function buildProgram(io: CliIo, setExitCode: (code: number) => void): Command {
   const program = new Command('wikiseed');
   program
-    .description('Preserves every Wikimedia dump: finds, downloads, proves, uploads, torrents, seeds and publishes them.')
+    .description(
+      'Preserves every Wikimedia dump: finds, downloads, proves, uploads, torrents, seeds and publishes them.',
+    )
     .version(VERSION)
     .addHelpText('after', EXIT_HELP)
     .showHelpAfterError('(wikiseed --help lists commands and options)')
-    .configureOutput({ writeOut: (text) => void io.out.write(text), writeErr: (text) => void io.err.write(text) })
+    .configureOutput({
+      writeOut: (text) => void io.out.write(text),
+      writeErr: (text) => void io.err.write(text),
+    })
     .exitOverride();
   const command = (name: string, description: string): Command => {
     const sub = program.command(name).description(description);
@@ -62,7 +68,9 @@ function buildProgram(io: CliIo, setExitCode: (code: number) => void): Command {
     .action(async (options) => setExitCode(await runCommand(io, options)));
   program
     .command('demo')
-    .description('one whole cycle against a sandbox on this machine: no network, no credentials, no configuration')
+    .description(
+      'one whole cycle against a sandbox on this machine: no network, no credentials, no configuration',
+    )
     .option('--exit', 'stop once the cycle is published, instead of staying up to be looked at')
     .option('--data-dir <folder>', 'where everything is kept', './demo-data')
     .option('--wikis <count>', 'how many wikis the sandbox has', '12')

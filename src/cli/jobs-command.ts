@@ -21,9 +21,13 @@ export async function jobsCommand(
   options: { config?: string; json?: boolean; status?: string; type?: string; page: string },
 ): Promise<number> {
   if (options.status !== undefined && !JOB_STATUSES.includes(options.status as JobStatus))
-    throw new UsageError(`--status ${options.status} is not a job status`, `Use one of ${JOB_STATUSES.join(', ')}.`);
+    throw new UsageError(
+      `--status ${options.status} is not a job status`,
+      `Use one of ${JOB_STATUSES.join(', ')}.`,
+    );
   const page = Number(options.page);
-  if (!Number.isInteger(page) || page < 1) throw new UsageError(`--page ${options.page} is not a page number`);
+  if (!Number.isInteger(page) || page < 1)
+    throw new UsageError(`--page ${options.page} is not a page number`);
   if (id !== undefined && !/^[1-9]\d{0,14}$/.test(id)) throw new UsageError(`${id} is not a job id`);
   const { config } = loadForCommand(io, options.config);
   const db = openForReading(config.wikiseed.dataDir);
@@ -50,7 +54,14 @@ export async function jobsCommand(
       ]);
       const heads = ['id', 'type', 'status', 'subject', 'attempt', 'last change (UTC)', 'last error'];
       const width = io.out.isTTY === true ? io.out.columns : undefined;
-      io.out.write(formatTable(rows, { heads, numbers: [0], flexible: [3, 6], ...(width === undefined ? {} : { width }) }));
+      io.out.write(
+        formatTable(rows, {
+          heads,
+          numbers: [0],
+          flexible: [3, 6],
+          ...(width === undefined ? {} : { width }),
+        }),
+      );
       io.out.write(`\npage ${list.page} of ${Math.max(1, list.pageCount)}, ${list.total} jobs\n`);
     }
     return EXIT.ok;
@@ -87,7 +98,9 @@ function showJob(io: CliIo, job: JobDetail | null, id: string, asJson: boolean):
       formatDuration(a.endedAt - a.startedAt),
       a.message ?? '',
     ]);
-    io.out.write(formatTable(rows, { heads: ['attempt', 'outcome', 'ended (UTC)', 'took', 'message'], numbers: [0] }));
+    io.out.write(
+      formatTable(rows, { heads: ['attempt', 'outcome', 'ended (UTC)', 'took', 'message'], numbers: [0] }),
+    );
   }
   return EXIT.ok;
 }

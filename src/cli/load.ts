@@ -22,7 +22,9 @@ export function loadForCommand(io: CliIo, path: string | undefined): LoadedConfi
   if (!result.ok) {
     const lines = result.problems.map((problem) => formatProblem(problem, result.sourcePath));
     const errors = result.problems.filter((problem) => problem.severity === 'error').length;
-    throw new UsageError(`${lines.join('\n')}\n${errors} ${errors === 1 ? 'problem' : 'problems'} in the configuration`);
+    throw new UsageError(
+      `${lines.join('\n')}\n${errors} ${errors === 1 ? 'problem' : 'problems'} in the configuration`,
+    );
   }
   for (const warning of result.warnings) io.err.write(`${formatProblem(warning, result.sourcePath)}\n`);
   const dataDir = resolve(io.cwd, result.config.wikiseed.dataDir);
@@ -51,7 +53,10 @@ export function openForReading(dataDir: string): Db {
   }
   if (!isCurrent(db)) {
     db.close();
-    throw new UsageError(`the database ${database} has the schema of another version`, 'Start "wikiseed run" once: it migrates.');
+    throw new UsageError(
+      `the database ${database} has the schema of another version`,
+      'Start "wikiseed run" once: it migrates.',
+    );
   }
   return db;
 }

@@ -32,7 +32,10 @@ export async function runCommand(
   const keepAlive = setInterval(() => {}, 2 ** 30);
   try {
     const { url } = await app.start();
-    log.info({ version: VERSION, dataDir: config.wikiseed.dataDir, page: url, config: loaded.sourcePath }, 'WikiSeed is up');
+    log.info(
+      { version: VERSION, dataDir: config.wikiseed.dataDir, page: url, config: loaded.sourcePath },
+      'WikiSeed is up',
+    );
     const stopped = new Promise<'signal'>((resolve) => {
       if (io.signal.aborted) resolve('signal');
       io.signal.addEventListener('abort', () => resolve('signal'), { once: true });

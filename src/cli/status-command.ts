@@ -1,4 +1,4 @@
-import { readStatus, createStatusQueries } from '../monitoring/index.ts';
+import { createStatusQueries, readStatus } from '../monitoring/index.ts';
 import { createNodeDisk, createSystemClock } from '../ports/index.ts';
 import { measureDisk } from '../storage/index.ts';
 import { VERSION } from '../version.ts';
@@ -8,7 +8,10 @@ import { type CliIo, printJson } from './io.ts';
 import { loadForCommand, openForReading } from './load.ts';
 
 /** `status`: one screen, from the database; works beside a running daemon and without one. */
-export async function statusCommand(io: CliIo, options: { config?: string; json?: boolean }): Promise<number> {
+export async function statusCommand(
+  io: CliIo,
+  options: { config?: string; json?: boolean },
+): Promise<number> {
   const { config } = loadForCommand(io, options.config);
   const db = openForReading(config.wikiseed.dataDir);
   try {
@@ -17,7 +20,8 @@ export async function statusCommand(io: CliIo, options: { config?: string; json?
       queries: createStatusQueries({ db, clock }),
       clock,
       version: VERSION,
-      storage: () => measureDisk({ disk: createNodeDisk(), dataDir: config.wikiseed.dataDir }, config.storage),
+      storage: () =>
+        measureDisk({ disk: createNodeDisk(), dataDir: config.wikiseed.dataDir }, config.storage),
       startedAt: null,
     });
     if (options.json === true) printJson(io, report);

@@ -23,10 +23,15 @@ export function lockDataDirectory(dataDir: string, facts: { pid: number; started
     database.exec('BEGIN EXCLUSIVE');
   } catch (error) {
     database.close();
-    if (!(error instanceof Error && 'code' in error && String(error.code).startsWith('SQLITE_BUSY'))) throw error;
-    throw new AlreadyRunningError('already_running', `another WikiSeed ${describeHolder(holderPath)} uses ${dataDir}`, {
-      hint: 'Stop it first, or point this one at another wikiseed.data_dir.',
-    });
+    if (!(error instanceof Error && 'code' in error && String(error.code).startsWith('SQLITE_BUSY')))
+      throw error;
+    throw new AlreadyRunningError(
+      'already_running',
+      `another WikiSeed ${describeHolder(holderPath)} uses ${dataDir}`,
+      {
+        hint: 'Stop it first, or point this one at another wikiseed.data_dir.',
+      },
+    );
   }
   writeFileSync(holderPath, JSON.stringify(facts));
   return {

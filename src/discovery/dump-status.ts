@@ -32,7 +32,9 @@ export function parseDumpStatus(text: string, name: string): DumpStatus {
   try {
     return DumpStatus.parse(JSON.parse(text));
   } catch (error) {
-    throw new RetryableError('torn_status', `${name} is not a complete dump status`, { cause: firstIssue(error) });
+    throw new RetryableError('torn_status', `${name} is not a complete dump status`, {
+      cause: firstIssue(error),
+    });
   }
 }
 

@@ -69,13 +69,19 @@ test('an incomplete set of parts is not taken while its job runs', () => {
   const jobs = { articlesdump: done('pages-articles1.xml-p1p9.bz2'), articlesdump2: { status: 'waiting' } };
   (jobs.articlesdump.files as Record<string, object>)['enwiki-20261120-pages-articles2.xml-p10p20.bz2'] = {};
   const result = pick(jobs);
-  expect(result.notices).toEqual([{ dumpType: 'pages-articles', reason: 'upstream lacks some of its files' }]);
+  expect(result.notices).toEqual([
+    { dumpType: 'pages-articles', reason: 'upstream lacks some of its files' },
+  ]);
 });
 
 test('what will never come is named with its reason', () => {
   expect(pick({ articlesdump: { status: 'failed' } }).notices[0]?.reason).toBe('failed upstream');
-  expect(pick({ articlesdump: { status: 'skipped' } }).notices[0]?.reason).toBe('skipped by upstream in this run');
-  expect(pick({ articlesdump: { status: 'done', files: { 'enwiki-20261120-pages-articles.xml.bz2': {} } } })).toMatchObject({
+  expect(pick({ articlesdump: { status: 'skipped' } }).notices[0]?.reason).toBe(
+    'skipped by upstream in this run',
+  );
+  expect(
+    pick({ articlesdump: { status: 'done', files: { 'enwiki-20261120-pages-articles.xml.bz2': {} } } }),
+  ).toMatchObject({
     names: [],
     notices: [{ reason: 'upstream lists it as done, but gives no file' }],
   });
@@ -87,10 +93,17 @@ test('history waits for its format and takes the other one only when the wanted 
   const bz2 = done('pages-meta-history.xml.bz2');
   const sevenZip = done('pages-meta-history.xml.7z');
   const types = { regularTypes: [], includesHistory: true };
-  expect(pick({ metahistorybz2dump: bz2, metahistory7zdump: { status: 'waiting' } }, types).names).toEqual([]);
-  expect(pick({ metahistorybz2dump: bz2, metahistory7zdump: sevenZip }, types).names).toEqual(['pages-meta-history.xml.7z']);
+  expect(pick({ metahistorybz2dump: bz2, metahistory7zdump: { status: 'waiting' } }, types).names).toEqual(
+    [],
+  );
+  expect(pick({ metahistorybz2dump: bz2, metahistory7zdump: sevenZip }, types).names).toEqual([
+    'pages-meta-history.xml.7z',
+  ]);
   expect(pick({ metahistorybz2dump: bz2 }, types).names).toEqual(['pages-meta-history.xml.bz2']);
-  const both = pick({ metahistorybz2dump: bz2, metahistory7zdump: sevenZip }, { ...types, historyFormat: 'both' });
+  const both = pick(
+    { metahistorybz2dump: bz2, metahistory7zdump: sevenZip },
+    { ...types, historyFormat: 'both' },
+  );
   expect(both.names).toHaveLength(2);
   expect(both.files.every((file) => file.isHistory)).toBe(true);
 });
@@ -111,13 +124,17 @@ test.each([
   expect(result.refused).toMatchObject([{ filename: name }]);
 });
 
-test.each(['../../x-pages-articles.xml.bz2', 'a/b.bz2', '.hidden', 'a\u0000b', 'a\nb', '-rf'])(
-  'the file name %j is refused, the rest goes on',
-  (name) => {
-    const jobs = { articlesdump: done('pages-articles.xml.bz2') };
-    (jobs.articlesdump.files as Record<string, object>)[name] = { size: 1, url: `/enwiki/20261120/${name}` };
-    const result = pick(jobs);
-    expect(result.names).toEqual(['pages-articles.xml.bz2']);
-    expect(result.refused).toMatchObject([{ filename: name }]);
-  },
-);
+test.each([
+  '../../x-pages-articles.xml.bz2',
+  'a/b.bz2',
+  '.hidden',
+  'a\u0000b',
+  'a\nb',
+  '-rf',
+])('the file name %j is refused, the rest goes on', (name) => {
+  const jobs = { articlesdump: done('pages-articles.xml.bz2') };
+  (jobs.articlesdump.files as Record<string, object>)[name] = { size: 1, url: `/enwiki/20261120/${name}` };
+  const result = pick(jobs);
+  expect(result.names).toEqual(['pages-articles.xml.bz2']);
+  expect(result.refused).toMatchObject([{ filename: name }]);
+});

@@ -1,6 +1,12 @@
 import type { ExpectedFile, RunNotice } from '../catalog/index.ts';
 import { isSafeName } from '../storage/index.ts';
-import { type DumpStatus, isJobUnsettled, isRunFinished, parseUpdated, type StatusJob } from './dump-status.ts';
+import {
+  type DumpStatus,
+  isJobUnsettled,
+  isRunFinished,
+  parseUpdated,
+  type StatusJob,
+} from './dump-status.ts';
 
 /** What the operator wants of a run. */
 export interface Selection {
@@ -51,7 +57,10 @@ export function selectFiles(
   selection: Selection,
 ): SelectedFiles {
   const isFinished = isRunFinished(status);
-  const types = new Set([...selection.regularTypes, ...(selection.includesHistory ? selection.historyTypes : [])]);
+  const types = new Set([
+    ...selection.regularTypes,
+    ...(selection.includesHistory ? selection.historyTypes : []),
+  ]);
   const refused: SelectedFiles['refused'] = [];
   const files: ExpectedFile[] = [];
   const notices: RunNotice[] = [];
@@ -116,12 +125,18 @@ export function matchType(rest: string, dumpType: string): 'whole' | 'part' | nu
   if (!rest.startsWith(dumpType)) return null;
   const tail = rest.slice(dumpType.length);
   const match =
-    /^(?:-index)?(?<part>[1-9]\d*)?(?:\.(?:xml|sql|txt|json))?(?<range>-p\d+p\d+)?\.(?:bz2|gz|7z)$/.exec(tail);
+    /^(?:-index)?(?<part>[1-9]\d*)?(?:\.(?:xml|sql|txt|json))?(?<range>-p\d+p\d+)?\.(?:bz2|gz|7z)$/.exec(
+      tail,
+    );
   if (match === null) return null;
   return match.groups?.part === undefined && match.groups?.range === undefined ? 'whole' : 'part';
 }
 
-function jobsOf(status: DumpStatus, dumpType: string, candidates: readonly Candidate[]): [string, StatusJob][] {
+function jobsOf(
+  status: DumpStatus,
+  dumpType: string,
+  candidates: readonly Candidate[],
+): [string, StatusJob][] {
   const names = new Set([
     ...(JOBS_OF_TYPE[dumpType] ?? [`${dumpType.replaceAll('_', '')}table`]),
     ...candidates.map((c) => c.jobName),
@@ -138,13 +153,15 @@ function choose(
   const inFormat = byFormat(all, jobs, selection.historyFormat);
   const wholes = inFormat.filter((c) => c.isWhole);
   const parts = inFormat.filter((c) => !c.isWhole);
-  const isWholeComing = jobs.some(([name, job]) => name.includes('recombine') && isJobUnsettled(job)) && !isFinished;
+  const isWholeComing =
+    jobs.some(([name, job]) => name.includes('recombine') && isJobUnsettled(job)) && !isFinished;
   const orders = selection.splitFiles === 'prefer_whole' ? [wholes, parts] : [parts, wholes];
   for (const form of orders) {
     const ready = form.filter((c) => c.isReady);
     // A set of parts counts only when it is complete: every job that lists one is done, and every part is there.
     if (ready.length > 0 && ready.length === form.length) {
-      if (form === parts && isWholeComing && selection.splitFiles === 'prefer_whole') return { files: [], notice: null };
+      if (form === parts && isWholeComing && selection.splitFiles === 'prefer_whole')
+        return { files: [], notice: null };
       return { files: ready, notice: null };
     }
   }
@@ -152,7 +169,8 @@ function choose(
   const open = jobs.filter(([, job]) => isJobUnsettled(job));
   if (open.length > 0) return { files: partial?.filter((c) => c.isReady) ?? [], notice: null };
   const states = new Set(jobs.map(([, job]) => job.status));
-  if (partial !== undefined) return { files: partial.filter((c) => c.isReady), notice: 'upstream lacks some of its files' };
+  if (partial !== undefined)
+    return { files: partial.filter((c) => c.isReady), notice: 'upstream lacks some of its files' };
   if (states.has('failed')) return { files: [], notice: 'failed upstream' };
   if (states.has('skipped')) return { files: [], notice: 'skipped by upstream in this run' };
   if (states.has('done')) return { files: [], notice: 'upstream lists it as done, but gives no file' };

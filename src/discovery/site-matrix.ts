@@ -67,8 +67,7 @@ export function parseSiteMatrix(text: string): SiteMatrix {
       for (const raw of group.data.site)
         add(raw, (site) => ({ project: projectOf(site.code), language: group.data.code }));
     } else if (key === 'specials' && Array.isArray(value)) {
-      for (const raw of value)
-        add(raw, (site) => ({ project: site.code, language: site.lang ?? site.code }));
+      for (const raw of value) add(raw, (site) => ({ project: site.code, language: site.lang ?? site.code }));
     }
   }
   return { wikis: [...wikis.values()], refused };

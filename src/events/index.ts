@@ -18,10 +18,20 @@ export interface EventMap {
   'job:enqueued': { jobType: string; count: number; dueAt: number };
   'job:started': JobEvent;
   /** At most a few times a second for each job. Null = unknown. */
-  'job:progress': JobEvent & { doneBytes: number; totalBytes: number | null; bytesPerSecond: number | null; label: string | null };
+  'job:progress': JobEvent & {
+    doneBytes: number;
+    totalBytes: number | null;
+    bytesPerSecond: number | null;
+    label: string | null;
+  };
   'job:completed': JobEvent & { durationMs: number };
   /** One attempt went wrong; the job is pending again unless `isFinal`. */
-  'job:attemptFailed': JobEvent & { code: string; message: string; isFinal: boolean; nextAttemptAt: number | null };
+  'job:attemptFailed': JobEvent & {
+    code: string;
+    message: string;
+    isFinal: boolean;
+    nextAttemptAt: number | null;
+  };
   /** A target stopped; its job types are not claimed until `until`. */
   'target:halted': { target: string; code: string; message: string; hint: string | null; until: number };
   'target:resumed': { target: string };

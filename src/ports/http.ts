@@ -1,6 +1,6 @@
 import type { IncomingHttpHeaders } from 'node:http';
-import { Readable } from 'node:stream';
-import got, { HTTPError, type Headers as GotHeaders, RequestError } from 'got';
+import type { Readable } from 'node:stream';
+import got, { type Headers as GotHeaders, HTTPError, RequestError } from 'got';
 import PQueue from 'p-queue';
 import { HaltPipelineError, Interrupted, PermanentError, RetryableError } from '../lib/errors.ts';
 import { parseRetryAfter } from '../lib/retry.ts';
@@ -44,7 +44,11 @@ export function createHttp(options: { userAgent: string; clock: Clock }): Http {
         if (signal?.aborted) return reject(new Interrupted());
         const stream = got.stream(url, {
           method,
-          headers: { 'user-agent': options.userAgent, 'accept-encoding': 'identity', ...headers } as GotHeaders,
+          headers: {
+            'user-agent': options.userAgent,
+            'accept-encoding': 'identity',
+            ...headers,
+          } as GotHeaders,
           decompress: false,
           throwHttpErrors: false,
           retry: { limit: 0 },
@@ -55,18 +59,21 @@ export function createHttp(options: { userAgent: string; clock: Clock }): Http {
         });
         const onError = (error: Error): void => reject(networkError(error, url, signal));
         stream.once('error', onError);
-        stream.once('response', (response: { statusCode: number; headers: IncomingHttpHeaders; url: string }) => {
-          stream.off('error', onError);
-          // A late error belongs to whoever reads the body; without a listener it would end the process.
-          stream.on('error', () => {});
-          resolve({
-            status: response.statusCode,
-            headers: response.headers,
-            url: response.url,
-            body: stream as unknown as Readable,
-            discard: () => stream.destroy(),
-          });
-        });
+        stream.once(
+          'response',
+          (response: { statusCode: number; headers: IncomingHttpHeaders; url: string }) => {
+            stream.off('error', onError);
+            // A late error belongs to whoever reads the body; without a listener it would end the process.
+            stream.on('error', () => {});
+            resolve({
+              status: response.statusCode,
+              headers: response.headers,
+              url: response.url,
+              body: stream as unknown as Readable,
+              discard: () => stream.destroy(),
+            });
+          },
+        );
         if (method === 'GET' || method === 'HEAD') stream.resume().pause();
       }),
   };
@@ -75,7 +82,8 @@ export function createHttp(options: { userAgent: string; clock: Clock }): Http {
 /** Turns what got or a socket threw into the queue's words. */
 export function networkError(error: unknown, url: string, signal?: AbortSignal): Error {
   if (signal?.aborted) return new Interrupted();
-  if (error instanceof HTTPError) return statusError(error.response.statusCode, error.response.headers, url, 0);
+  if (error instanceof HTTPError)
+    return statusError(error.response.statusCode, error.response.headers, url, 0);
   const host = new URL(url).host;
   const code = error instanceof RequestError ? error.code : error instanceof Error ? error.name : 'unknown';
   return new RetryableError('network', `no complete answer from ${host} (${code})`, { cause: error });
@@ -93,7 +101,8 @@ export function statusError(
 ): RetryableError | PermanentError | HaltPipelineError {
   const { host, pathname } = new URL(url);
   const subject = { host, status };
-  if (status === 404 || status === 410) return new PermanentError('not_found', `${host} has no ${pathname}`, { subject });
+  if (status === 404 || status === 410)
+    return new PermanentError('not_found', `${host} has no ${pathname}`, { subject });
   if (status === 403 || status === 401)
     return new HaltPipelineError('forbidden', `${host} refused ${pathname} with ${status}`, {
       subject,
@@ -156,7 +165,10 @@ export function limitConnectionsPerHost(inner: Http, perHost: number): Http {
             resolve(response);
             await new Promise<void>((ended) => {
               if (response.body.closed || response.body.destroyed) return ended();
-              response.body.once('close', ended).once('end', ended).once('error', () => ended());
+              response.body
+                .once('close', ended)
+                .once('end', ended)
+                .once('error', () => ended());
             });
           })
           .catch(reject);

@@ -37,7 +37,12 @@ export function beginAttempt(deps: {
   const { job, clock, leaseMs } = deps;
   const controller = new AbortController();
   const startedMonotonicMs = clock.monotonicMs();
-  const state: ProgressState = { cursor: job.cursor, doneBytes: null, totalBytes: null, bytesPerSecond: null };
+  const state: ProgressState = {
+    cursor: job.cursor,
+    doneBytes: null,
+    totalBytes: null,
+    bytesPerSecond: null,
+  };
   let label: string | null = null;
   let isLost = false;
   let timeout: RetryableError | null = null;
@@ -50,7 +55,10 @@ export function beginAttempt(deps: {
     const nowMs = clock.monotonicMs();
     if (nowMs - lastRenewalMs > leaseMs * 0.9 || !deps.renew(clock.now() + leaseMs, state)) {
       isLost = true;
-      deps.log.warn({ jobId: job.id, jobType: job.jobType }, 'the lease of a running job was lost, its result will be dropped');
+      deps.log.warn(
+        { jobId: job.id, jobType: job.jobType },
+        'the lease of a running job was lost, its result will be dropped',
+      );
       controller.abort();
       return;
     }

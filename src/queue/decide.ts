@@ -39,7 +39,8 @@ export function decide(facts: {
     return { action: 'snooze', delayMs: error.delayMs, code, message, cursor: error.cursor };
   if (error instanceof HaltPipelineError)
     return { action: 'halt', delayMs: error.pauseMs, code, message, hint: error.hint ?? null };
-  if (error instanceof PermanentError || error instanceof AssertionError) return { action: 'fail', code, message };
+  if (error instanceof PermanentError || error instanceof AssertionError)
+    return { action: 'fail', code, message };
   // Unknown is not the same as permanent: anything else may heal.
   if (attempt >= maxAttempts) return { action: 'fail', code, message };
   const asked = error instanceof RetryableError ? error.retryAfterMs : undefined;

@@ -1,4 +1,4 @@
-import PQueue from 'p-queue';
+import type PQueue from 'p-queue';
 import type { Db } from '../db/index.ts';
 import type { Bus, JobEvent } from '../events/index.ts';
 import { assert, assertNever, PermanentError } from '../lib/index.ts';
@@ -61,7 +61,8 @@ export function createExecutor(deps: ExecutorDeps): {
     return deps.db.transaction(() => {
       const kept = pool.handler.summarize === undefined ? output : pool.handler.summarize(output);
       const now = deps.clock.now();
-      if (!deps.store.complete(job, { owner: deps.owner, now, result: JSON.stringify(kept ?? null) })) return false;
+      if (!deps.store.complete(job, { owner: deps.owner, now, result: JSON.stringify(kept ?? null) }))
+        return false;
       const recorded = pool.handler.record?.(input, output);
       for (const follow of pool.follows) deps.enqueue(follow(input, output, recorded), job.id);
       return true;
@@ -93,7 +94,10 @@ export function createExecutor(deps: ExecutorDeps): {
         }
         case 'fail': {
           if (!store.fail(job, { owner, now, error: decision.message })) return false;
-          store.addAttempt(job, { outcome: error instanceof PermanentError ? 'permanent' : 'retryable', ...note });
+          store.addAttempt(job, {
+            outcome: error instanceof PermanentError ? 'permanent' : 'retryable',
+            ...note,
+          });
           if (input !== undefined) {
             pool.handler.recordFailure?.(input, error);
             for (const follow of pool.failureFollows) deps.enqueue(follow(input), job.id);
@@ -115,7 +119,12 @@ export function createExecutor(deps: ExecutorDeps): {
         }
         case 'snooze': {
           const saved = decision.cursor === undefined ? cursor : JSON.stringify(decision.cursor);
-          return store.giveBack(job, { owner, dueAt: Math.ceil(now + decision.delayMs), error: null, cursor: saved });
+          return store.giveBack(job, {
+            owner,
+            dueAt: Math.ceil(now + decision.delayMs),
+            error: null,
+            cursor: saved,
+          });
         }
         case 'give_back': {
           if (!store.giveBack(job, { owner, dueAt: now, error: null, cursor })) return false;
@@ -131,7 +140,11 @@ export function createExecutor(deps: ExecutorDeps): {
     switch (decision.action) {
       case 'retry':
         log.warn({ ...facts, retryInMs: decision.delayMs }, 'attempt failed, will be retried');
-        deps.bus.emit('job:attemptFailed', { ...event, isFinal: false, nextAttemptAt: now + decision.delayMs });
+        deps.bus.emit('job:attemptFailed', {
+          ...event,
+          isFinal: false,
+          nextAttemptAt: now + decision.delayMs,
+        });
         break;
       case 'fail':
         log.error({ ...facts, stack: error instanceof Error ? error.stack : undefined }, 'job failed');
@@ -184,7 +197,10 @@ export function createExecutor(deps: ExecutorDeps): {
       input = parseInput(pool, job);
       const output = await pool.handler.run(input, attempt.context);
       if (attempt.isLeaseLost()) return;
-      assert(jobType.output.safeParse(output).success, `${job.jobType} returned something its contract does not allow`);
+      assert(
+        jobType.output.safeParse(output).success,
+        `${job.jobType} returned something its contract does not allow`,
+      );
       if (!commitSuccess(pool, job, input, output)) {
         log.warn({}, 'the lease was lost before the result could be recorded');
         return;

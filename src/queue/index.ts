@@ -159,7 +159,8 @@ export function createQueue(deps: QueueDeps): Queue {
 
   function settleIdle(): void {
     if (waiting.size === 0 || nudged.size > 0) return;
-    if (executor.running().length > 0 || [...pools.values()].some((p) => p.lane.pending + p.lane.size > 0)) return;
+    if (executor.running().length > 0 || [...pools.values()].some((p) => p.lane.pending + p.lane.size > 0))
+      return;
     const pending = store.countUnfinished();
     const blocked = new Map<string, Halt>();
     for (const { jobType, n } of pending) {
@@ -218,7 +219,11 @@ export function createQueue(deps: QueueDeps): Queue {
       await Promise.race([ended, deadline]);
       cancel();
       const left = executor.running().length;
-      if (left > 0) log.warn({ count: left }, 'handlers did not stop in time; their leases will be taken back at the next start');
+      if (left > 0)
+        log.warn(
+          { count: left },
+          'handlers did not stop in time; their leases will be taken back at the next start',
+        );
     },
     whenIdle: () =>
       new Promise((resolve) => {

@@ -63,7 +63,8 @@ const MINUTE_MS = 60_000;
 
 /** Declares a job type. Defaults: 5 attempts, a lease of 2 minutes, 12 hours for one attempt, priority 100. */
 export function defineJob<I, O>(facts: JobTypeFacts<I, O>): JobType<I, O> {
-  const priorityOf = typeof facts.priority === 'function' ? facts.priority : () => facts.priority as number | undefined;
+  const priorityOf =
+    typeof facts.priority === 'function' ? facts.priority : () => facts.priority as number | undefined;
   return {
     type: facts.type,
     input: facts.input,
@@ -118,7 +119,10 @@ export interface JobHandler<I, O> {
 }
 
 /** Checks the pairing of contract and behaviour; the identity otherwise. */
-export function handleJob<I, O>(jobType: JobType<I, O>, handler: Omit<JobHandler<I, O>, 'jobType'>): JobHandler<I, O> {
+export function handleJob<I, O>(
+  jobType: JobType<I, O>,
+  handler: Omit<JobHandler<I, O>, 'jobType'>,
+): JobHandler<I, O> {
   return { jobType, ...handler };
 }
 

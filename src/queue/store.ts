@@ -37,9 +37,15 @@ export interface JobStore {
   /** The next four move an in-progress job on; false = the lease was lost and nothing was written. */
   complete(job: ClaimedJob, facts: { owner: string; now: number; result: string }): boolean;
   fail(job: ClaimedJob, facts: { owner: string; now: number; error: string }): boolean;
-  retry(job: ClaimedJob, facts: { owner: string; dueAt: number; error: string; cursor: string | null }): boolean;
+  retry(
+    job: ClaimedJob,
+    facts: { owner: string; dueAt: number; error: string; cursor: string | null },
+  ): boolean;
   /** Back to pending without counting the attempt. */
-  giveBack(job: ClaimedJob, facts: { owner: string; dueAt: number; error: string | null; cursor: string | null }): boolean;
+  giveBack(
+    job: ClaimedJob,
+    facts: { owner: string; dueAt: number; error: string | null; cursor: string | null },
+  ): boolean;
   addAttempt(
     job: ClaimedJob,
     facts: { outcome: AttemptOutcome; errorCode: string | null; message: string | null; now: number },
@@ -129,14 +135,27 @@ export function createJobStore(db: Db): JobStore {
         now,
       }).changes === 1,
     claim: ({ jobType, limit, owner, now, leaseMs }) =>
-      (claim.all({ jobType, limit, owner, now, expiresAt: now + leaseMs }) as (ClaimedJob & { priority: number })[]).sort(
+      (
+        claim.all({ jobType, limit, owner, now, expiresAt: now + leaseMs }) as (ClaimedJob & {
+          priority: number;
+        })[]
+      ).sort(
         // RETURNING gives rows in no promised order.
         (a, b) => a.priority - b.priority || a.id - b.id,
       ),
     renew: (job, { owner, expiresAt, state }) =>
-      renew.run(expiresAt, state.cursor, state.doneBytes, state.totalBytes, state.bytesPerSecond, job.id, owner, job.leaseSeq)
-        .changes === 1,
-    complete: (job, { owner, now, result }) => complete.run(result, now, job.id, owner, job.leaseSeq).changes === 1,
+      renew.run(
+        expiresAt,
+        state.cursor,
+        state.doneBytes,
+        state.totalBytes,
+        state.bytesPerSecond,
+        job.id,
+        owner,
+        job.leaseSeq,
+      ).changes === 1,
+    complete: (job, { owner, now, result }) =>
+      complete.run(result, now, job.id, owner, job.leaseSeq).changes === 1,
     fail: (job, { owner, now, error }) => fail.run(error, now, job.id, owner, job.leaseSeq).changes === 1,
     retry: (job, { owner, dueAt, error, cursor }) =>
       retry.run(dueAt, error, cursor, job.id, owner, job.leaseSeq).changes === 1,

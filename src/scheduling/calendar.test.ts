@@ -20,7 +20,12 @@ test('a first start takes only the newest cycle whose embargo has passed', () =>
 });
 
 test('after downtime every missed cycle is due, oldest first, across a new year', () => {
-  expect(dates('2027-01-02T00:00', '2026-11-01')).toEqual(['2026-11-20', '2026-12-01', '2026-12-20', '2027-01-01']);
+  expect(dates('2027-01-02T00:00', '2026-11-01')).toEqual([
+    '2026-11-20',
+    '2026-12-01',
+    '2026-12-20',
+    '2027-01-01',
+  ]);
   expect(dates('2026-11-23T00:00', '2026-11-20')).toEqual([]);
 });
 
@@ -33,5 +38,7 @@ test('a cycle ends when its last allowed day is over', () => {
 
 test('history comes with the first cycle of the configured months only', () => {
   const found = dueCycles(calendar, at('2026-08-02T00:00'), '2026-06-20');
-  expect(found.filter((cycle) => cycle.includesHistory).map((cycle) => cycle.cycleDate)).toEqual(['2026-07-01']);
+  expect(found.filter((cycle) => cycle.includesHistory).map((cycle) => cycle.cycleDate)).toEqual([
+    '2026-07-01',
+  ]);
 });

@@ -76,7 +76,10 @@ export function createScheduling(deps: SchedulingDeps): Scheduling {
       if (cycle.status !== 'open' || cycle.deadlineAt > clock.now()) continue;
       deps.db.transaction(() => {
         if (!catalog.sealIfSettled(cycle.cycleDate, { force: true })) return;
-        log.warn({ cycle: cycle.cycleDate }, 'sealed a cycle at its deadline, although not everything is settled');
+        log.warn(
+          { cycle: cycle.cycleDate },
+          'sealed a cycle at its deadline, although not everything is settled',
+        );
         queue.enqueue(deps.requests.sealedAtDeadline(cycle.cycleDate));
       });
       deps.bus.emit('cycle:sealed', { cycleDate: cycle.cycleDate });
@@ -88,7 +91,10 @@ export function createScheduling(deps: SchedulingDeps): Scheduling {
     sealOverdue();
     if (catalog.wikis().length === 0) return;
     const open = catalog.cycles().filter((cycle) => cycle.status === 'open');
-    queue.enqueue([...open.map((cycle) => deps.requests.findDumps(cycle.cycleDate)), ...deps.requests.daily()]);
+    queue.enqueue([
+      ...open.map((cycle) => deps.requests.findDumps(cycle.cycleDate)),
+      ...deps.requests.daily(),
+    ]);
   }
 
   const schedules: Schedule[] = [

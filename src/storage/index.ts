@@ -1,4 +1,4 @@
-export * from './layout.ts';
-export * from './space.ts';
 export * from './facts.ts';
+export * from './layout.ts';
 export * from './mode.ts';
+export * from './space.ts';

@@ -72,7 +72,12 @@ test.each([
 
 test('keeps the pace: new items an hour, one file at a time for each item, doubling rests', () => {
   let nowMs = 0;
-  const pace = createPace({ clock: { monotonicMs: () => nowMs }, newItemsPerHour: 2, dailyFiles: 100, busyItemWaitMs: 30_000 });
+  const pace = createPace({
+    clock: { monotonicMs: () => nowMs },
+    newItemsPerHour: 2,
+    dailyFiles: 100,
+    busyItemWaitMs: 30_000,
+  });
   const first = pace.begin('a', true);
   expect(pace.waitMs('a', false)).toBe(30_000);
   first.done();

@@ -1,5 +1,5 @@
-import { createHash } from 'node:crypto';
 import { spawn } from 'node:child_process';
+import { createHash } from 'node:crypto';
 import { once } from 'node:events';
 import { readdirSync, readFileSync, statSync } from 'node:fs';
 import { join } from 'node:path';
@@ -36,7 +36,8 @@ function infoBytes(torrent: Buffer): Buffer {
   throw new Error('no info dictionary');
 }
 
-const digest = (algorithm: string, path: string): string => createHash(algorithm).update(readFileSync(path)).digest('hex');
+const digest = (algorithm: string, path: string): string =>
+  createHash(algorithm).update(readFileSync(path)).digest('hex');
 
 function filesBelow(root: string): string[] {
   return readdirSync(root, { recursive: true, encoding: 'utf8' })
@@ -59,7 +60,11 @@ describe('one cycle from discovery to a published torrent', () => {
       expect(file).toMatchObject({ ourStatus: 'included', verification: 'sha1' });
       expect(file.iaVerifiedAt, file.filename).not.toBeNull();
       const path = join(dataDir, file.localPath ?? '');
-      expect([digest('md5', path), digest('sha1', path), digest('sha256', path)]).toEqual([file.md5, file.sha1, file.sha256]);
+      expect([digest('md5', path), digest('sha1', path), digest('sha256', path)]).toEqual([
+        file.md5,
+        file.sha1,
+        file.sha256,
+      ]);
       expect(statSync(path).nlink, 'one copy, two names').toBe(2);
     }
     expect(sandbox.counters().dumps.maxConcurrent).toBeLessThanOrEqual(2);
@@ -74,10 +79,26 @@ describe('one cycle from discovery to a published torrent', () => {
     expect(torrent?.files.map((f) => f.filename)).toHaveLength(files.length);
     for (const entry of torrent?.files ?? [])
       expect(Object.keys(entry).sort()).toEqual(
-        ['project', 'language', 'dump_type', 'filename', 'path_in_torrent', 'size_bytes', 'md5', 'sha1', 'sha256', 'wikimedia_url', 'ia_url'].sort(),
+        [
+          'project',
+          'language',
+          'dump_type',
+          'filename',
+          'path_in_torrent',
+          'size_bytes',
+          'md5',
+          'sha1',
+          'sha256',
+          'wikimedia_url',
+          'ia_url',
+        ].sort(),
       );
     const ia = await fetch(String(torrent?.files[0]?.ia_url));
-    expect(createHash('sha1').update(Buffer.from(await ia.arrayBuffer())).digest('hex')).toBe(torrent?.files[0]?.sha1);
+    expect(
+      createHash('sha1')
+        .update(Buffer.from(await ia.arrayBuffer()))
+        .digest('hex'),
+    ).toBe(torrent?.files[0]?.sha1);
 
     const published = Buffer.from(await (await fetch(String(torrent?.url))).arrayBuffer());
     expect(createHash('sha1').update(infoBytes(published)).digest('hex')).toBe(torrent?.infohash);
@@ -109,7 +130,9 @@ describe('one cycle from discovery to a published torrent', () => {
     for (const seedPorts of [1, 2]) {
       const sandbox = await withSandbox({ runDates: ['20261101'] });
       const options = sandboxConfig(sandbox);
-      const { app } = await withApp(options, { clock: shiftedClock(`2026-11-0${seedPorts + 3}T0${seedPorts}:00:00Z`) });
+      const { app } = await withApp(options, {
+        clock: shiftedClock(`2026-11-0${seedPorts + 3}T0${seedPorts}:00:00Z`),
+      });
       await app.whenIdle();
       made.push(app.catalog.torrents().map((t) => `${t.name} ${t.infoHash}`));
     }
@@ -125,13 +148,29 @@ describe('one cycle from discovery to a published torrent', () => {
     await app.whenIdle();
     const [torrent] = app.catalog.torrents();
     const torrentPath = join(options.config.wikiseed.dataDir, torrent?.torrentFilePath ?? '');
-    expect(createHash('sha1').update(infoBytes(readFileSync(torrentPath))).digest('hex')).toBe(torrent?.infoHash);
+    expect(
+      createHash('sha1')
+        .update(infoBytes(readFileSync(torrentPath)))
+        .digest('hex'),
+    ).toBe(torrent?.infoHash);
 
     const target = temporaryFolder();
-    const settings = ['--seed-time=0', '--enable-dht=false', '--bt-enable-lpd=false', '--enable-peer-exchange=false'];
+    const settings = [
+      '--seed-time=0',
+      '--enable-dht=false',
+      '--bt-enable-lpd=false',
+      '--enable-peer-exchange=false',
+    ];
     const child = spawn(
       'aria2c',
-      [...settings, '--no-conf', '--console-log-level=warn', '--bt-stop-timeout=40', `--dir=${target}`, torrentPath],
+      [
+        ...settings,
+        '--no-conf',
+        '--console-log-level=warn',
+        '--bt-stop-timeout=40',
+        `--dir=${target}`,
+        torrentPath,
+      ],
       { stdio: ['ignore', 'pipe', 'pipe'] },
     );
     let output = '';
@@ -150,7 +189,11 @@ describe('one cycle from discovery to a published torrent', () => {
     expect(hashes.files.map((file) => file.path).sort()).toEqual(payload);
     for (const file of hashes.files) {
       const path = join(fetched, file.path);
-      expect([digest('md5', path), digest('sha1', path), digest('sha256', path)], file.path).toEqual([file.md5, file.sha1, file.sha256]);
+      expect([digest('md5', path), digest('sha1', path), digest('sha256', path)], file.path).toEqual([
+        file.md5,
+        file.sha1,
+        file.sha256,
+      ]);
     }
     expect((await app.seeding()).torrents[0]?.uploadedBytes).toBeGreaterThan(0);
   });

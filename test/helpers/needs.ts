@@ -8,7 +8,10 @@ import { join } from 'node:path';
  */
 export function has(program: string): boolean {
   const found = spawnSync('sh', ['-c', `command -v ${program}`]).status === 0;
-  if (!found) console.log(`skipped: the program ${program} is not installed (scripts/install-test-peers.sh installs it)`);
+  if (!found)
+    console.log(
+      `skipped: the program ${program} is not installed (scripts/install-test-peers.sh installs it)`,
+    );
   return found;
 }
 

@@ -21,13 +21,20 @@ export async function withSandbox(options: Partial<SandboxOptions> = {}): Promis
 }
 
 /** A configuration pointed at a sandbox. */
-export function sandboxConfig(sandbox: Sandbox, dataDir: string = temporaryFolder()): { config: Config; secrets: Secrets } {
+export function sandboxConfig(
+  sandbox: Sandbox,
+  dataDir: string = temporaryFolder(),
+): { config: Config; secrets: Secrets } {
   const base = defaultConfig();
   return {
     config: {
       ...base,
       wikiseed: { ...base.wikiseed, dataDir, contact: 'test@localhost' },
-      discovery: { ...base.discovery, sitematrixUrl: sandbox.sitematrixUrl, dumpsBaseUrl: sandbox.dumpsBaseUrl },
+      discovery: {
+        ...base.discovery,
+        sitematrixUrl: sandbox.sitematrixUrl,
+        dumpsBaseUrl: sandbox.dumpsBaseUrl,
+      },
       download: { ...base.download, mirrors: [] },
       storage: { ...base.storage, safetyMarginBytes: 1_000_000 },
       torrents: { ...base.torrents, trackers: [sandbox.trackerUrl] },

@@ -1,11 +1,16 @@
 import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { describe, expect, test } from 'vitest';
-import { isRunFinished, parseDumpStatus, parseIndex, runDateOfStatus } from '../../src/discovery/dump-status.ts';
+import { defaultConfig } from '../../src/config/index.ts';
+import {
+  isRunFinished,
+  parseDumpStatus,
+  parseIndex,
+  runDateOfStatus,
+} from '../../src/discovery/dump-status.ts';
 import { type Selection, selectFiles } from '../../src/discovery/select-files.ts';
 import { parseSiteMatrix } from '../../src/discovery/site-matrix.ts';
 import { parseRunDates } from '../../src/discovery/upstream.ts';
-import { defaultConfig } from '../../src/config/index.ts';
 import { fixtures } from '../helpers/needs.ts';
 
 const folder = fixtures();
@@ -22,7 +27,10 @@ describe.skipIf(folder === null)('real documents', () => {
     expect(one.wikis).toHaveLength(996);
     expect(one.wikis.filter((w) => w.isPrivate)).toHaveLength(38);
     expect(one.wikis.filter((w) => w.isClosed)).toHaveLength(133);
-    expect(one.wikis.find((w) => w.wikiDbName === 'be_x_oldwiki')).toMatchObject({ project: 'wikipedia', language: 'be-x-old' });
+    expect(one.wikis.find((w) => w.wikiDbName === 'be_x_oldwiki')).toMatchObject({
+      project: 'wikipedia',
+      language: 'be-x-old',
+    });
     expect(one.wikis.find((w) => w.wikiDbName === 'commonswiki')).toMatchObject({ project: 'commons' });
   });
 
@@ -66,7 +74,9 @@ describe.skipIf(folder === null)('real documents', () => {
 
   test('dates are read from real listings, anything else in them is not', () => {
     for (const listing of ['enwiki', 'wikidatawiki'])
-      expect(parseRunDates(read(`_listings/${listing}.autoindex.html`)).every((d) => /^\d{8}$/.test(d))).toBe(true);
+      expect(parseRunDates(read(`_listings/${listing}.autoindex.html`)).every((d) => /^\d{8}$/.test(d))).toBe(
+        true,
+      );
     expect(parseRunDates(read('_listings/enwiki.autoindex.html')).length).toBeGreaterThan(0);
     expect(parseRunDates(read('_listings/enwiki-empty.autoindex.html'))).toEqual([]);
   });
@@ -75,7 +85,9 @@ describe.skipIf(folder === null)('real documents', () => {
     const text = read('aawiki/20260101/dumpstatus.json');
     const whole = JSON.parse(text);
     for (let cut = 0; cut < text.trimEnd().length; cut += 97)
-      expect(() => parseDumpStatus(text.slice(0, cut), 'cut'), String(cut)).toThrow(/not a complete dump status/);
+      expect(() => parseDumpStatus(text.slice(0, cut), 'cut'), String(cut)).toThrow(
+        /not a complete dump status/,
+      );
     expect(parseDumpStatus(text, 'whole').jobs).toEqual(whole.jobs);
   });
 });

@@ -2,7 +2,13 @@ import { expect, onTestFinished, test } from 'vitest';
 import { z } from 'zod';
 import { createSystemState } from '../../src/db/index.ts';
 import { createBus } from '../../src/events/index.ts';
-import { HaltPipelineError, Interrupted, PermanentError, RetryableError, Snooze } from '../../src/lib/index.ts';
+import {
+  HaltPipelineError,
+  Interrupted,
+  PermanentError,
+  RetryableError,
+  Snooze,
+} from '../../src/lib/index.ts';
 import { silentLog } from '../../src/ports/index.ts';
 import { createQueue, defineJob, handleJob, type JobContext, type Queue } from '../../src/queue/index.ts';
 import { FakeClock } from '../helpers/fake-clock.ts';
@@ -34,7 +40,11 @@ function setup(run: Run, options: { concurrency?: number; record?: () => void } 
   const bus = createBus({ log: silentLog });
   const deps = { db, clock, bus, log: silentLog, state: createSystemState(db) };
   const make = (seed: number): Queue =>
-    createQueue({ ...deps, random: seededRandom(seed), concurrency: { fetch_page: options.concurrency ?? 1 } });
+    createQueue({
+      ...deps,
+      random: seededRandom(seed),
+      concurrency: { fetch_page: options.concurrency ?? 1 },
+    });
   const filed: string[] = [];
   const start = (queue: Queue): Queue => {
     queue.register([
@@ -52,10 +62,9 @@ function setup(run: Run, options: { concurrency?: number; record?: () => void } 
     return queue;
   };
   const row = (page: string) =>
-    db.sqlite.prepare('SELECT * FROM jobs WHERE unique_key = ? ORDER BY id DESC').get(`fetch_page:${page}`) as Record<
-      string,
-      unknown
-    >;
+    db.sqlite
+      .prepare('SELECT * FROM jobs WHERE unique_key = ? ORDER BY id DESC')
+      .get(`fetch_page:${page}`) as Record<string, unknown>;
   return { db, clock, bus, make, start, filed, row };
 }
 
@@ -64,7 +73,12 @@ test('a completed job commits its result and its follow-up together, and both ru
   const queue = t.start(t.make(1));
   queue.enqueue([fetchPage.request({ page: 'a' })]);
   await queue.whenIdle();
-  expect(t.row('a')).toMatchObject({ status: 'completed', attempt: 1, result: '{"bytes":7}', lease_owner: null });
+  expect(t.row('a')).toMatchObject({
+    status: 'completed',
+    attempt: 1,
+    result: '{"bytes":7}',
+    lease_owner: null,
+  });
   expect(t.filed).toEqual(['a']);
 });
 
@@ -79,7 +93,12 @@ test('a record that throws rolls back completion and follow-up', async () => {
   const queue = t.start(t.make(1));
   queue.enqueue([fetchPage.request({ page: 'a' })]);
   await t.clock.advance(0);
-  expect(t.row('a')).toMatchObject({ status: 'pending', attempt: 1, last_error: 'disk trouble', result: null });
+  expect(t.row('a')).toMatchObject({
+    status: 'pending',
+    attempt: 1,
+    last_error: 'disk trouble',
+    result: null,
+  });
   expect(t.filed).toEqual([]);
   await t.clock.advance(6 * MINUTE_MS);
   expect(t.row('a').status).toBe('completed');
@@ -162,7 +181,11 @@ test('a halt stops every job of its target, costs no attempt, and lets one try a
   let runs = 0;
   const t = setup(async () => {
     runs += 1;
-    if (runs === 1) throw new HaltPipelineError('forbidden', 'go away', { pauseMs: 60 * MINUTE_MS, hint: 'write a contact' });
+    if (runs === 1)
+      throw new HaltPipelineError('forbidden', 'go away', {
+        pauseMs: 60 * MINUTE_MS,
+        hint: 'write a contact',
+      });
     return { bytes: 1 };
   });
   const queue = t.start(t.make(1));
@@ -174,7 +197,11 @@ test('a halt stops every job of its target, costs no attempt, and lets one try a
   await t.clock.advance(2 * MINUTE_MS);
   await queue.whenIdle();
   expect(runs).toBe(4);
-  expect(['a', 'b', 'c'].map((page) => t.row(page))).toMatchObject([{ attempt: 1 }, { attempt: 1 }, { attempt: 1 }]);
+  expect(['a', 'b', 'c'].map((page) => t.row(page))).toMatchObject([
+    { attempt: 1 },
+    { attempt: 1 },
+    { attempt: 1 },
+  ]);
 });
 
 test('leases of a process that died are taken back at once, without counting the attempt', async () => {
@@ -211,7 +238,9 @@ test('a renewed lease outlives its first expiry, and a job that asks for the sig
   let seen: AbortSignal | undefined;
   const t = setup((_input, { signal }) => {
     seen = signal;
-    return new Promise((_resolve, reject) => signal.addEventListener('abort', () => reject(new Interrupted())));
+    return new Promise((_resolve, reject) =>
+      signal.addEventListener('abort', () => reject(new Interrupted())),
+    );
   });
   const queue = t.start(t.make(1));
   queue.enqueue([fetchPage.request({ page: 'a' })]);
@@ -226,13 +255,20 @@ test('a renewed lease outlives its first expiry, and a job that asks for the sig
 test('stop gives interrupted jobs back with their cursor', async () => {
   const t = setup((_input, { signal, progress }) => {
     progress({ doneBytes: 10, totalBytes: 100, cursor: { at: 10 } });
-    return new Promise((_resolve, reject) => signal.addEventListener('abort', () => reject(new Interrupted())));
+    return new Promise((_resolve, reject) =>
+      signal.addEventListener('abort', () => reject(new Interrupted())),
+    );
   });
   const queue = t.start(t.make(1));
   queue.enqueue([fetchPage.request({ page: 'a' })]);
   await t.clock.advance(0);
   await queue.stop();
-  expect(t.row('a')).toMatchObject({ status: 'pending', attempt: 0, cursor: '{"at":10}', progress_bytes: 10 });
+  expect(t.row('a')).toMatchObject({
+    status: 'pending',
+    attempt: 0,
+    cursor: '{"at":10}',
+    progress_bytes: 10,
+  });
 });
 
 test('no more jobs of a type run at once than its pool allows', async () => {

@@ -1,5 +1,13 @@
 import { sql } from 'drizzle-orm';
-import { type AnySQLiteColumn, check, index, integer, sqliteTable, text, uniqueIndex } from 'drizzle-orm/sqlite-core';
+import {
+  type AnySQLiteColumn,
+  check,
+  index,
+  integer,
+  sqliteTable,
+  text,
+  uniqueIndex,
+} from 'drizzle-orm/sqlite-core';
 
 /** The durable queue. State words and moves: docs/state-machine.md. Owner: queue. */
 export const jobs = sqliteTable(
@@ -8,7 +16,9 @@ export const jobs = sqliteTable(
     id: integer().primaryKey({ autoIncrement: true }),
     jobType: text('job_type').notNull(),
     status: text().notNull().default('pending'),
-    parentJobId: integer('parent_job_id').references((): AnySQLiteColumn => jobs.id, { onDelete: 'set null' }),
+    parentJobId: integer('parent_job_id').references((): AnySQLiteColumn => jobs.id, {
+      onDelete: 'set null',
+    }),
     dumpId: integer('dump_id'),
     cycleDate: text('cycle_date'),
     /** Input of the handler, JSON. */

@@ -3,11 +3,11 @@ import type { Catalog, ExpectedFile, RunFacts, Wiki } from '../../catalog/index.
 import { CycleDate, type DumpFileId, RetryableError, runDateOf } from '../../lib/index.ts';
 import type { Log } from '../../ports/index.ts';
 import { type AnyJobHandler, defineJob, handleJob } from '../../queue/index.ts';
-import { createWikiFilter, type WikiFilter } from '../wiki-filter.ts';
 import { type DumpStatus, parseDumpStatus, parseIndex, runDateOfStatus } from '../dump-status.ts';
 import { type Selection, selectFiles } from '../select-files.ts';
 import { addHashes, needsHashes } from '../sums.ts';
 import { parseRunDates, type Upstream } from '../upstream.ts';
+import { createWikiFilter, type WikiFilter } from '../wiki-filter.ts';
 
 /**
  * Looks at the runs of a cycle. Without a wiki it reads `index.json` once for all of them and names those it could not
@@ -43,7 +43,8 @@ export function handleFindDumps(deps: {
   const { catalog, upstream, log, config } = deps;
   const base = config.dumpsBaseUrl.replace(/\/$/, '');
   const isWanted = createWikiFilter(config.wikis);
-  const wantedWikis = (): Wiki[] => catalog.wikis().filter((wiki) => !wiki.isPrivate && isWanted(wiki.wikiDbName));
+  const wantedWikis = (): Wiki[] =>
+    catalog.wikis().filter((wiki) => !wiki.isPrivate && isWanted(wiki.wikiDbName));
 
   async function judge(
     wikiDbName: string,
@@ -53,7 +54,11 @@ export function handleFindDumps(deps: {
   ): Promise<RunFacts> {
     const runDate = runDateOf(cycleDate);
     const includesHistory = catalog.cycle(cycleDate)?.includesHistory ?? false;
-    const selected = selectFiles(found.status, { wikiDbName, runDate, baseUrl: base }, { ...config, includesHistory });
+    const selected = selectFiles(
+      found.status,
+      { wikiDbName, runDate, baseUrl: base },
+      { ...config, includesHistory },
+    );
     for (const refused of selected.refused)
       log.warn({ wiki: wikiDbName, runDate, ...refused }, 'refused a file of a run, the rest goes on');
     let files: ExpectedFile[] = selected.files;
@@ -74,7 +79,10 @@ export function handleFindDumps(deps: {
   }
 
   /** Reads all wikis' newest runs in one request; whatever is not certain from it is asked for singly. */
-  async function scan(cycleDate: string, signal: AbortSignal): Promise<{ runs: RunFacts[]; askSingly: string[] }> {
+  async function scan(
+    cycleDate: string,
+    signal: AbortSignal,
+  ): Promise<{ runs: RunFacts[]; askSingly: string[] }> {
     const text = await upstream.text(`${base}/index.json`, signal);
     const statuses = text === null ? new Map<string, DumpStatus>() : parseIndex(text);
     const runs: RunFacts[] = [];
