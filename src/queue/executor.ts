@@ -135,7 +135,10 @@ export function createExecutor(deps: ExecutorDeps): {
           return assertNever(decision);
       }
     });
-    if (!isWritten) return log.warn(facts, 'the lease was lost before the failure could be recorded');
+    if (!isWritten) {
+      log.warn(facts, 'the lease was lost before the failure could be recorded');
+      return;
+    }
     const event = { ...eventOf(job), code: decision.code, message: decision.message };
     switch (decision.action) {
       case 'retry':

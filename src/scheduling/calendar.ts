@@ -24,6 +24,10 @@ function utc(year: number, month: number, day: number): number {
   return Date.UTC(year, month - 1, day);
 }
 
+function monthNumber(date: Date): number {
+  return date.getUTCFullYear() * 12 + date.getUTCMonth();
+}
+
 function describe(calendar: CycleCalendar, year: number, month: number, index: number): PlannedCycle {
   const day = calendar.cycleDays[index] as number;
   const isFirst = index === 0;
@@ -45,15 +49,12 @@ function describe(calendar: CycleCalendar, year: number, month: number, index: n
  */
 export function dueCycles(calendar: CycleCalendar, nowMs: number, after: string | null): PlannedCycle[] {
   const due: PlannedCycle[] = [];
-  const now = new Date(nowMs);
-  const first = after === null ? new Date(nowMs - 62 * DAY_MS) : new Date(`${after}T00:00:00Z`);
-  for (
-    let year = first.getUTCFullYear(), month = first.getUTCMonth() + 1;
-    year < now.getUTCFullYear() || (year === now.getUTCFullYear() && month <= now.getUTCMonth() + 1);
-    month === 12 ? ((month = 1), (year += 1)) : (month += 1)
-  ) {
+  const from = new Date(after === null ? nowMs - 62 * DAY_MS : Date.parse(`${after}T00:00:00Z`));
+  // Months are counted through from year 0, so that a new year needs no case of its own.
+  const lastMonth = monthNumber(new Date(nowMs));
+  for (let number = monthNumber(from); number <= lastMonth; number += 1) {
     for (let index = 0; index < calendar.cycleDays.length; index += 1) {
-      const cycle = describe(calendar, year, month, index);
+      const cycle = describe(calendar, Math.floor(number / 12), (number % 12) + 1, index);
       const opensAt = Date.parse(`${cycle.cycleDate}T00:00:00Z`) + calendar.embargoDays * DAY_MS;
       if (opensAt <= nowMs && (after === null || cycle.cycleDate > after)) due.push(cycle);
     }
