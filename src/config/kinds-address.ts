@@ -8,15 +8,18 @@ const asIs = (value: string): string => value;
 
 /**
  * An https address; plain http only for loopback, or anywhere if `plainHttp` is `warn` (the warning comes later).
- * A trailing slash is dropped, so that paths can be appended with one.
+ * A trailing slash is dropped, so that paths can be appended with one. A query is refused where paths are appended.
  */
-export function address(options: { plainHttp?: 'loopback' | 'warn' } = {}): Kind<string> {
-  const { plainHttp = 'loopback' } = options;
+export function address(
+  options: { plainHttp?: 'loopback' | 'warn'; mayHaveQuery?: boolean } = {},
+): Kind<string> {
+  const { plainHttp = 'loopback', mayHaveQuery = false } = options;
   return kind((raw) => {
     const wanted = 'an address such as https://example.org';
     if (typeof raw !== 'string') return refuse(`must be ${wanted}, found ${shown(raw)}.`);
     const url = checkedUrl(raw, ['https:', 'http:'], wanted);
-    if (url.search !== '' || url.hash !== '') return refuse('must be an address without ? or # part.');
+    if ((url.search !== '' && !mayHaveQuery) || url.hash !== '')
+      return refuse('must be an address without ? or # part.');
     if (plainHttp === 'loopback') refusePlain(raw);
     return raw.trim().replace(/\/+$/, '');
   }, asIs);

@@ -22,7 +22,11 @@ export const schedulingSection = section({
 
 /** Where wikis and dump runs are found, and which of them are ours to keep. */
 export const discoverySection = section({
-  sitematrix_url: field('sitematrixUrl', address(), 'https://commons.wikimedia.org/w/api.php'),
+  sitematrix_url: field(
+    'sitematrixUrl',
+    address({ mayHaveQuery: true }),
+    'https://commons.wikimedia.org/w/api.php',
+  ),
   dumps_base_url: field('dumpsBaseUrl', address(), 'https://dumps.wikimedia.org'),
   sources: field('sources', listOf(choice(['classic', 'content_current', 'content_history']), { min: 1 }), [
     'classic',

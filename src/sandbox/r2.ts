@@ -1,3 +1,4 @@
+import { once } from 'node:events';
 import { rm } from 'node:fs/promises';
 import type { IncomingMessage, ServerResponse } from 'node:http';
 import { join } from 'node:path';
@@ -82,6 +83,8 @@ export async function startR2(options: R2Options): Promise<R2> {
     if (now - (lastWriteMs.get(key) ?? Number.NEGATIVE_INFINITY) < writeIntervalMs)
       return fail(req, res, 'TooManyRequests');
     lastWriteMs.set(key, now);
+    const stall = faults.take('r2', requestLine(req), ['stall']);
+    if (stall !== null) await Promise.race([stall.released, once(res, 'close')]);
     const cut = faults.take('r2', requestLine(req), ['reset']);
     if (expectsContinue) res.writeContinue();
     const incoming = store.incomingPath();

@@ -1,0 +1,194 @@
+import { existsSync, writeFileSync } from 'node:fs';
+import type { AddressInfo } from 'node:net';
+import { createServer } from 'node:net';
+import { join } from 'node:path';
+import { describe, expect, onTestFinished, test } from 'vitest';
+import { runCli } from '../../src/cli/index.ts';
+import type { CliIo } from '../../src/cli/io.ts';
+import { lockDataDirectory } from '../../src/db/index.ts';
+import { sandboxConfig, withSandbox } from '../helpers/with-app.ts';
+import { temporaryFolder } from '../helpers/with-db.ts';
+import { startWikiseed, writeConfig } from '../helpers/with-process.ts';
+
+/** Runs a command in this process. */
+async function cli(args: string[], env: Record<string, string> = {}) {
+  const cwd = temporaryFolder();
+  let out = '';
+  let err = '';
+  const { readFileSync } = await import('node:fs');
+  const io: CliIo = {
+    out: { write: (text) => (out += text) },
+    err: { write: (text) => (err += text) },
+    env,
+    cwd,
+    signal: new AbortController().signal,
+    readTextFile: (path) => (existsSync(path) ? readFileSync(path, 'utf8') : null),
+  };
+  const code = await runCli(args, io);
+  return { code, out, err };
+}
+
+function configFile(text: string): string {
+  const path = join(temporaryFolder(), 'config.yaml');
+  writeFileSync(path, text);
+  return path;
+}
+
+describe('configuration', () => {
+  test('every mistake is listed with key and line, and the exit code is 2', async () => {
+    const path = configFile(
+      [
+        'wikiseed:',
+        '  contact: me@example.org',
+        'downlod:',
+        '  concurrency: 3',
+        'download:',
+        '  concurrency: many',
+        'storage:',
+        '  safety_margin: 5 bananas',
+      ].join('\n'),
+    );
+    const { code, err } = await cli(['run', '--config', path]);
+    expect(code).toBe(2);
+    expect(err).toMatch(/config\.yaml:3:1: error: downlod: .*download/s);
+    expect(err).toMatch(/config\.yaml:6:\d+: error: download\.concurrency: /);
+    expect(err).toMatch(/config\.yaml:8:\d+: error: storage\.safety_margin: /);
+    expect(err).toContain('3 problems in the configuration');
+  });
+
+  test('a missing contact is refused with the reason', async () => {
+    const { code, err } = await cli(['run', '--config', configFile('wikiseed: {data_dir: /tmp}')]);
+    expect(code).toBe(2);
+    expect(err).toMatch(/wikiseed\.contact/);
+    expect(err).toMatch(/403/);
+  });
+
+  test('check and show agree with what is in force, and never print a secret', async () => {
+    const path = configFile('wikiseed: {contact: me@example.org}\ndownload: {concurrency: 2}');
+    expect(await cli(['config', 'check', '--config', path])).toMatchObject({ code: 0 });
+    const shown = await cli(['config', 'show', '--config', path], {
+      IA_ACCESS_KEY: 'AKEY',
+      IA_SECRET_KEY: 'TOPSECRET',
+    });
+    expect(shown.code).toBe(0);
+    expect(shown.out).toMatch(/concurrency: 2/);
+    expect(shown.out).not.toMatch(/TOPSECRET|AKEY/);
+  });
+
+  test.each([
+    [['runn']],
+    [['run', '--nonsense']],
+    [['jobs', 'x']],
+    [['jobs', '--status', 'sleeping']],
+    [['demo', '--wikis', '0']],
+    [['demo', '--size', 'huge']],
+    [['cycles', 'yesterday']],
+  ])('wikiseed %j is a usage error', async (args) => {
+    const { code, err } = await cli(args);
+    expect(code).toBe(2);
+    expect(err).not.toMatch(/\n\s+at /);
+  });
+});
+
+describe('the house it runs in', () => {
+  test('a second instance on the same data directory exits with 11 and names the process', async () => {
+    const dataDir = temporaryFolder();
+    const lock = lockDataDirectory(dataDir, { pid: 4242, startedAt: '2026-11-23T00:00:00Z' });
+    onTestFinished(() => lock.release());
+    const path = configFile(
+      `wikiseed: {contact: me@example.org, data_dir: ${dataDir}}\nmonitoring: {port: 0}`,
+    );
+    const { ended } = startWikiseed(['run', '--until-idle', '--config', path]);
+    const { code, stderr } = await ended;
+    expect(code).toBe(11);
+    expect(stderr).toMatch(/process 4242, started 2026-11-23T00:00:00Z/);
+  });
+
+  test('a data directory that cannot be used is one clear sentence and what to do', async () => {
+    const file = join(temporaryFolder(), 'a-file');
+    writeFileSync(file, '');
+    const path = configFile(
+      `wikiseed: {contact: me@example.org, data_dir: ${file}/data}\nmonitoring: {port: 0}`,
+    );
+    const { code, err } = await cli(['run', '--until-idle', '--config', path]);
+    expect(code).toBe(1);
+    expect(err).toMatch(/^wikiseed: the data directory .*a-file\/data cannot be created/);
+    expect(err).toMatch(/mkdir -p|data_dir/);
+    expect(err).not.toMatch(/\n\s+at /);
+  });
+
+  test('a taken port is one clear sentence, and nothing has begun', async () => {
+    const blocker = createServer().listen(0, '127.0.0.1');
+    await new Promise((resolve) => blocker.once('listening', resolve));
+    onTestFinished(() => void blocker.close());
+    const { port } = blocker.address() as AddressInfo;
+    const dataDir = temporaryFolder();
+    const path = configFile(
+      `wikiseed: {contact: me@example.org, data_dir: ${dataDir}}\nmonitoring: {port: ${port}}\nlogging: {level: silent}`,
+    );
+    const { code, err } = await cli(['run', '--until-idle', '--config', path]);
+    expect(code).toBe(1);
+    expect(err).toMatch(new RegExp(`${port}`));
+    expect(err).toMatch(/monitoring\.port/);
+    expect(err).not.toMatch(/\n\s+at /);
+  });
+
+  test('a full disk halts downloads with a clear sentence and what to do', async () => {
+    const sandbox = await withSandbox({ wikis: 1, sizeBytes: 200_000 });
+    const options = sandboxConfig(sandbox);
+    const { path, env } = writeConfig({
+      ...options,
+      config: { ...options.config, storage: { ...options.config.storage, safetyMarginBytes: 10 ** 15 } },
+    });
+    const { code, stderr } = await startWikiseed(['run', '--until-idle', '--config', path], { env }).ended;
+    expect(code).toBe(1);
+    expect(stderr).toMatch(/do not fit in .*: .* are free/);
+    expect(stderr).toMatch(/Free some space/);
+    expect(sandbox.counters().dumps.fileRequests).toBe(0);
+  });
+
+  test('SIGTERM ends the daemon with 130, in time, and a later start finishes the work', async () => {
+    const sandbox = await withSandbox({ wikis: 2, sizeBytes: 500_000 });
+    const { path, env } = writeConfig(sandboxConfig(sandbox));
+    const stall = sandbox.faults.add({ server: 'dumps', match: /\.gz$/, kind: 'stall', atByte: 10 });
+    const daemon = startWikiseed(['run', '--config', path], { env });
+    await stall.whenFired();
+    daemon.child.kill('SIGTERM');
+    const { code, stdout } = await daemon.ended;
+    expect(code).toBe(130);
+    expect(stdout).not.toMatch(/"level":"error"/);
+    stall.release();
+    stall.remove();
+    expect((await startWikiseed(['run', '--until-idle', '--config', path], { env }).ended).code).toBe(0);
+  });
+
+  test('dry-run says what would be fetched and writes nothing', async () => {
+    const sandbox = await withSandbox({ wikis: 2, sizeBytes: 500_000 });
+    const options = sandboxConfig(sandbox, join(temporaryFolder(), 'not-there'));
+    const { path, env } = writeConfig(options);
+    const { code, out } = await cli(['run', '--dry-run', '--json', '--config', path], env);
+    expect(code).toBe(0);
+    const plan = JSON.parse(out) as { cycles: { files: { action: string }[] }[] };
+    expect(plan.cycles[0]?.files.every((file) => file.action === 'download')).toBe(true);
+    expect(plan.cycles[0]?.files.length).toBeGreaterThan(5);
+    expect(existsSync(options.config.wikiseed.dataDir)).toBe(false);
+    expect(sandbox.counters().dumps.fileRequests).toBe(0);
+  });
+
+  test('status, jobs and cycles read what a run left, as text and as JSON', async () => {
+    const sandbox = await withSandbox({ wikis: 2, sizeBytes: 500_000 });
+    const { path, env } = writeConfig(sandboxConfig(sandbox));
+    expect((await cli(['status', '--config', path], env)).err).toMatch(/no readable database/);
+    await startWikiseed(['run', '--until-idle', '--config', path], { env }).ended;
+    expect((await cli(['status', '--config', path], env)).out).toMatch(/2026|cycle/i);
+    const jobs = JSON.parse((await cli(['jobs', '--json', '--config', path], env)).out) as { total: number };
+    expect(jobs.total).toBeGreaterThan(10);
+    expect((await cli(['jobs', '1', '--config', path], env)).out).toMatch(/discover_wikis/);
+    const cycles = JSON.parse((await cli(['cycles', '--json', '--config', path], env)).out) as {
+      cycleDate: string;
+    }[];
+    expect((await cli(['cycles', cycles[0]?.cycleDate ?? '', '--config', path], env)).out).toMatch(
+      /pages-articles/,
+    );
+  });
+});
