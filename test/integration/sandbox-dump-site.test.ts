@@ -1,5 +1,5 @@
 import { createHash } from 'node:crypto';
-import { existsSync, mkdtempSync, readFileSync, rmSync } from 'node:fs';
+import { mkdtempSync, readFileSync, rmSync } from 'node:fs';
 import { Agent, get, type IncomingMessage } from 'node:http';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -11,6 +11,7 @@ import {
   generateDumpTree,
   startDumpSite,
 } from '../../src/sandbox/index.ts';
+import { fixtures } from '../helpers/needs.ts';
 
 // biome-ignore lint/suspicious/noExplicitAny: answers are checked field by field, which is what the tests are for.
 type Json = any;
@@ -268,19 +269,18 @@ describe('faults of the dump site', () => {
   });
 });
 
-// WIKISEED_FIXTURES names the folder when it is not in the repository.
-const fixtures = process.env.WIKISEED_FIXTURES ?? join(import.meta.dirname, '../fixtures/wikimedia');
-const hasFixtures = existsSync(join(fixtures, 'aawiki'));
-if (!hasFixtures) console.log('skipped: no folder of recorded Wikimedia files (WIKISEED_FIXTURES)');
+const recordedFolder = fixtures();
 
-test.skipIf(!hasFixtures)('serves a folder of recorded files as it is', async () => {
-  const recorded = await startDumpSite({ root: fixtures });
+test.skipIf(recordedFolder === null)('serves a folder of recorded files as it is', async () => {
+  const recorded = await startDumpSite({ root: recordedFolder ?? '' });
   const read = (path: string) => fetch(`${recorded.baseUrl}${path}`, { headers: { 'User-Agent': AGENT } });
   const status: Json = await (await read('/aawiki/20260101/dumpstatus.json')).json();
   const [name, facts] = Object.entries(status.jobs.articlesdump.files)[0] as [string, { md5: string }];
   const data = await bytes(await read(`/aawiki/20260101/${name}`));
   expect(createHash('md5').update(data).digest('hex')).toBe(facts.md5);
-  expect(await (await read('/index.json')).text()).toBe(readFileSync(join(fixtures, 'index.json'), 'utf8'));
+  expect(await (await read('/index.json')).text()).toBe(
+    readFileSync(join(recordedFolder ?? '', 'index.json'), 'utf8'),
+  );
   const matrix: Json = await (
     await fetch(recorded.sitematrixUrl, { headers: { 'User-Agent': AGENT } })
   ).json();

@@ -7,18 +7,9 @@ import { gunzipSync } from 'node:zlib';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { type DumpTree, generateDumpTree } from '../../src/sandbox/index.ts';
 import { findSevenZip } from '../../src/sandbox/seven-zip.ts';
+import { has } from '../helpers/needs.ts';
 
-function findProgram(name: string): boolean {
-  try {
-    execFileSync(name, ['--help'], { stdio: 'ignore' });
-    return true;
-  } catch {
-    console.log(`skipped: the program ${name} is missing`);
-    return false;
-  }
-}
-
-const hasBzip2 = findProgram('bzip2');
+const hasBzip2 = has('bzip2');
 const sevenZip = await findSevenZip();
 if (sevenZip === null) console.log('skipped: no 7-Zip (7zz, 7z, 7za, 7zr) on the PATH');
 

@@ -248,7 +248,6 @@ function aria2(
 }
 
 const hasAria2 = has('aria2c');
-console.log('skipped: aria2c is not on PATH, the tests with a real BitTorrent client do not run');
 
 describe('errors of start_seeding', () => {
   it('fails for good when there is no such torrent', async () => {
