@@ -1,5 +1,5 @@
 import { statfsSync } from 'node:fs';
-import { availableParallelism, cpus, tmpdir, totalmem } from 'node:os';
+import { availableParallelism, cpus, loadavg, tmpdir, totalmem } from 'node:os';
 import Database from 'better-sqlite3';
 import { VERSION } from '../src/version.ts';
 
@@ -12,18 +12,20 @@ export interface Machine {
   memoryGib: number;
   /** Of the folder for temporary files, where every benchmark works. */
   fileSystem: string;
+  /** Processes that wanted a core in the minute before; well above 0 means that the figures had company. */
+  loadBefore: number;
 }
 
 /** Magic numbers of statfs(2). */
 const FILE_SYSTEMS: Readonly<Record<number, string>> = {
-  61_267: 'ext4',
-  16_914_836: 'tmpfs (memory)',
-  1_481_003_842: 'xfs',
-  2_435_016_766: 'btrfs',
-  2_035_054_128: 'overlay',
+  61267: 'ext4',
+  16914836: 'tmpfs (memory)',
+  1481003842: 'xfs',
+  2435016766: 'btrfs',
+  2035054128: 'overlay',
 };
 
-/** This machine. */
+/** This machine, as it is before a benchmark begins. */
 export function readMachine(): Machine {
   const { type } = statfsSync(tmpdir());
   return {
@@ -33,6 +35,7 @@ export function readMachine(): Machine {
     cores: availableParallelism(),
     memoryGib: Math.round(totalmem() / 2 ** 30),
     fileSystem: FILE_SYSTEMS[type] ?? `type 0x${type.toString(16)}`,
+    loadBefore: Math.round((loadavg()[0] ?? 0) * 100) / 100,
   };
 }
 

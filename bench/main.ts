@@ -34,14 +34,16 @@ async function main(args: readonly string[]): Promise<number> {
 
   const folder = temporaryFolder();
   try {
+    const machine = readMachine();
     const module = await entry.load();
     const note = (text: string): void => {
       process.stderr.write(`${name}: ${text}\n`);
     };
     const result = await module.run({ folder, note });
-    const machine = readMachine();
     const versions = { ...readVersions(), ...result.versions };
-    process.stdout.write(`${entry.question}\n\n${tableOf(result.figures)}\n\n${context(machine, versions)}\n`);
+    process.stdout.write(
+      `${entry.question}\n\n${tableOf(result.figures)}\n\n${context(machine, versions)}\n`,
+    );
     if (parsed.json) {
       const figures = result.figures.map(plainFigure);
       process.stdout.write(`${JSON.stringify({ bench: name, machine, versions, figures })}\n`);
@@ -107,7 +109,7 @@ function tableOf(figures: readonly MeasuredFigure[]): string {
 function context(machine: Machine, versions: Readonly<Record<string, string>>): string {
   const software = Object.entries(versions).map(([name, version]) => `${name} ${version}`);
   return [
-    `machine: ${machine.platform} ${machine.architecture}, ${machine.processor}, ${machine.cores} cores, ${machine.memoryGib} GiB, ${machine.fileSystem}`,
+    `machine: ${machine.platform} ${machine.architecture}, ${machine.processor}, ${machine.cores} cores, ${machine.memoryGib} GiB, ${machine.fileSystem}, load ${machine.loadBefore} before`,
     `versions: ${software.join(', ')}`,
   ].join('\n');
 }

@@ -23,8 +23,8 @@ const THROUGHPUT_ROUNDS = 5;
 
 const FEW = 10_000;
 const MANY = 1_000_000;
-const PAIRS = 2_000;
-const DEPTH_ROUNDS = 7;
+const PAIRS = 1_000;
+const DEPTH_ROUNDS = 15;
 /** Due in the order of their ids, as one big enqueue leaves them. */
 const IN_ORDER = 'wait_in_order';
 /** The ugly case: due times in no order, as after many retries, so that every claim lands on another page of the file. */
@@ -56,7 +56,10 @@ export async function run({ folder, note }: BenchTools): Promise<BenchResult> {
       few.measure(jobType);
       many.measure(jobType);
       // In turns, so that a slow moment of the machine hits both.
-      const rounds = Array.from({ length: DEPTH_ROUNDS }, () => [few.measure(jobType), many.measure(jobType)]);
+      const rounds = Array.from({ length: DEPTH_ROUNDS }, () => [
+        few.measure(jobType),
+        many.measure(jobType),
+      ]);
       return [jobType, { few: rounds.map((r) => r[0] ?? 0), many: rounds.map((r) => r[1] ?? 0) }];
     }),
   );
@@ -117,7 +120,10 @@ async function throughput(dataDir: string, jobs: number): Promise<number> {
   await queue.whenIdle();
   const seconds = (performance.now() - startedMs) / 1000;
   await queue.stop();
-  const done = db.sqlite.prepare<[], number>(`SELECT count(*) FROM jobs WHERE status = 'completed'`).pluck().get();
+  const done = db.sqlite
+    .prepare<[], number>(`SELECT count(*) FROM jobs WHERE status = 'completed'`)
+    .pluck()
+    .get();
   if (done !== jobs) throw new Error(`${done} of ${jobs} jobs were completed`);
   db.close();
   return jobs / seconds;

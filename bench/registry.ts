@@ -42,10 +42,10 @@ export const BENCHMARKS: Readonly<Record<string, BenchEntry>> = {
   backup: { question: 'Does an online backup of 100 MB delay jobs?', load: null },
   discovery: {
     question: 'What do the status files of 1,000 wikis cost in time, memory and blocked loop?',
-    load: null,
+    load: () => import('./discovery.bench.ts'),
   },
   page: {
     question: 'How fast is the overview page over a large database?',
-    load: null,
+    load: () => import('./page.bench.ts'),
   },
 };

@@ -68,7 +68,9 @@ export async function run({ folder, note }: BenchTools): Promise<BenchResult> {
   const target = { of: 'ratio', bound: '>= 0.9' } as const;
   return {
     figures: [
-      ...(cold === null ? [] : [figureOf({ name: 'piece hashes of 1 GiB, cold file', ...facts, ...cold, target })]),
+      ...(cold === null
+        ? []
+        : [figureOf({ name: 'piece hashes of 1 GiB, cold file', ...facts, ...cold, target })]),
       figureOf({ name: 'piece hashes of 1 GiB, file in the page cache', ...facts, ...warm, target }),
     ],
     versions: version === null ? {} : { mktorrent: version },

@@ -82,7 +82,7 @@ export async function inspectDemo(facts: DemoFacts): Promise<DemoStage[]> {
       torrents
         .map(
           (t) =>
-            `${t.name}: ${t.fileCount} files, ${t.pieceCount} pieces of ${formatBytes(t.pieceLength)}, infohash ${t.infoHash}`,
+            `${t.name}: ${t.fileCount} files, ${t.pieceCount} pieces of ${pieceText(t.pieceLength)}, infohash ${t.infoHash}`,
         )
         .join('; '),
     ),
@@ -109,4 +109,9 @@ async function countSeeders(announceUrl: string, infoHash: string): Promise<numb
   } catch {
     return 0;
   }
+}
+
+/** Piece lengths are powers of two: `256 KiB`, `16 MiB`. */
+function pieceText(bytes: number): string {
+  return bytes >= 2 ** 20 ? `${bytes / 2 ** 20} MiB` : `${bytes / 2 ** 10} KiB`;
 }
