@@ -38,20 +38,24 @@ export function parseDumpStatus(text: string, name: string): DumpStatus {
   }
 }
 
-/** Reads `index.json`: the newest run's status of every wiki; unreadable entries are left out and must be asked for singly. */
-export function parseIndex(text: string): Map<string, DumpStatus> {
-  let document: { wikis: Record<string, unknown> };
+/**
+ * Reads `index.json`: the newest run's status of every wiki, by name. The entries are not looked into yet, so that a
+ * caller can check a thousand of them one at a time: see `readEntry`.
+ * @throws RetryableError `torn_index`
+ */
+export function parseIndex(text: string): Map<string, unknown> {
   try {
-    document = z.object({ wikis: z.record(z.string(), z.unknown()) }).parse(JSON.parse(text));
+    const document = z.object({ wikis: z.record(z.string(), z.unknown()) }).parse(JSON.parse(text));
+    return new Map(Object.entries(document.wikis));
   } catch (error) {
     throw new RetryableError('torn_index', 'index.json is not complete', { cause: firstIssue(error) });
   }
-  const statuses = new Map<string, DumpStatus>();
-  for (const [wiki, value] of Object.entries(document.wikis)) {
-    const parsed = DumpStatus.safeParse(value);
-    if (parsed.success) statuses.set(wiki, parsed.data);
-  }
-  return statuses;
+}
+
+/** One wiki's entry of `index.json`; null when it is absent, empty or of another shape, and must be asked for singly. */
+export function readEntry(entry: unknown): DumpStatus | null {
+  const parsed = DumpStatus.safeParse(entry);
+  return parsed.success ? parsed.data : null;
 }
 
 /** zod's full report of a torn document can be megabytes; its first issue says enough. */

@@ -1,9 +1,10 @@
+import { setImmediate as nextTurn } from 'node:timers/promises';
 import { z } from 'zod';
 import type { Catalog, ExpectedFile, RunFacts, Wiki } from '../../catalog/index.ts';
 import { CycleDate, type DumpFileId, RetryableError, runDateOf } from '../../lib/index.ts';
 import type { Log } from '../../ports/index.ts';
 import { type AnyJobHandler, defineJob, handleJob } from '../../queue/index.ts';
-import { type DumpStatus, parseDumpStatus, parseIndex, runDateOfStatus } from '../dump-status.ts';
+import { type DumpStatus, parseDumpStatus, parseIndex, readEntry, runDateOfStatus } from '../dump-status.ts';
 import { type Selection, selectFiles } from '../select-files.ts';
 import { addHashes, needsHashes } from '../sums.ts';
 import { parseRunDates, type Upstream } from '../upstream.ts';
@@ -84,12 +85,14 @@ export function handleFindDumps(deps: {
     signal: AbortSignal,
   ): Promise<{ runs: RunFacts[]; askSingly: string[] }> {
     const text = await upstream.text(`${base}/index.json`, signal);
-    const statuses = text === null ? new Map<string, DumpStatus>() : parseIndex(text);
+    const entries = text === null ? new Map<string, unknown>() : parseIndex(text);
     const runs: RunFacts[] = [];
     const askSingly: string[] = [];
     for (const wiki of wantedWikis()) {
-      const status = statuses.get(wiki.wikiDbName);
-      if (status !== undefined && runDateOfStatus(status, wiki.wikiDbName) === runDateOf(cycleDate))
+      // A thousand status documents take seconds to judge; pages and leases must not wait for all of them.
+      await nextTurn();
+      const status = readEntry(entries.get(wiki.wikiDbName));
+      if (status !== null && runDateOfStatus(status, wiki.wikiDbName) === runDateOf(cycleDate))
         runs.push(await judge(wiki.wikiDbName, cycleDate, { status, text: JSON.stringify(status) }, signal));
       else askSingly.push(wiki.wikiDbName);
     }
