@@ -6,6 +6,7 @@ import {
   isRunFinished,
   parseDumpStatus,
   parseIndex,
+  readEntry,
   runDateOfStatus,
 } from '../../src/discovery/dump-status.ts';
 import { type Selection, selectFiles } from '../../src/discovery/select-files.ts';
