@@ -72,6 +72,27 @@ async function openFile(path: string, mode: 'read' | 'write' | 'create'): Promis
   };
 }
 
+/**
+ * Folder by folder: Node's recursive form never returns where a parent exists and still refuses with ENOENT, as in
+ * /proc (seen with Node 24.21).
+ */
+async function makeDirectory(path: string): Promise<void> {
+  const make = async (): Promise<'made' | 'no parent'> => {
+    try {
+      await fs.mkdir(path);
+      return 'made';
+    } catch (error) {
+      const code = error instanceof Error && 'code' in error ? error.code : undefined;
+      if (code === 'EEXIST' && (await fs.stat(path)).isDirectory()) return 'made';
+      if (code !== 'ENOENT' || dirname(path) === path) throw error;
+      return 'no parent';
+    }
+  };
+  if ((await make()) === 'made') return;
+  await makeDirectory(dirname(path));
+  if ((await make()) === 'no parent') throw new Error(`ENOENT: ${path} cannot be created`);
+}
+
 /** The real file system. */
 export function createNodeDisk(): Disk {
   return {
@@ -98,7 +119,7 @@ export function createNodeDisk(): Disk {
         throw error;
       }
     },
-    makeDirectory: async (path) => void (await fs.mkdir(path, { recursive: true })),
+    makeDirectory,
     open: openFile,
     async readText(path) {
       try {

@@ -1,7 +1,7 @@
 import { existsSync, writeFileSync } from 'node:fs';
 import type { AddressInfo } from 'node:net';
 import { createServer } from 'node:net';
-import { join } from 'node:path';
+import { dirname, join } from 'node:path';
 import { describe, expect, onTestFinished, test } from 'vitest';
 import { runCli } from '../../src/cli/index.ts';
 import type { CliIo } from '../../src/cli/io.ts';
@@ -104,15 +104,18 @@ describe('the house it runs in', () => {
     expect(stderr).toMatch(/process 4242, started 2026-11-23T00:00:00Z/);
   });
 
-  test('a data directory that cannot be used is one clear sentence and what to do', async () => {
-    const file = join(temporaryFolder(), 'a-file');
-    writeFileSync(file, '');
+  test.each([
+    ['below a file', () => join(temporaryFolder(), 'a-file', 'data')],
+    ['where the kernel lets nobody create folders', () => '/proc/wikiseed'],
+  ])('a data directory %s is one clear sentence and what to do', async (_where, folder) => {
+    const dataDir = folder();
+    if (!dataDir.startsWith('/proc')) writeFileSync(dirname(dataDir), '');
     const path = configFile(
-      `wikiseed: {contact: me@example.org, data_dir: ${file}/data}\nmonitoring: {port: 0}`,
+      `wikiseed: {contact: me@example.org, data_dir: ${dataDir}}\nmonitoring: {port: 0}`,
     );
     const { code, err } = await cli(['run', '--until-idle', '--config', path]);
     expect(code).toBe(1);
-    expect(err).toMatch(/^wikiseed: the data directory .*a-file\/data cannot be created/);
+    expect(err).toMatch(/^wikiseed: the data directory .* cannot be created/);
     expect(err).toMatch(/mkdir -p|data_dir/);
     expect(err).not.toMatch(/\n\s+at /);
   });
