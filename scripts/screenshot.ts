@@ -40,6 +40,8 @@ const browser = await chromium.launch({
 });
 try {
   const context = await browser.newContext({
+    // Bars that still glide to their value would contradict the numbers beside them.
+    reducedMotion: 'reduce',
     viewport: { width: Number(values.width), height: 800 },
     colorScheme: values.dark ? 'dark' : 'light',
     deviceScaleFactor: 1,

@@ -42,6 +42,7 @@ ${
     : cycleCard(newest, report.at)
 }
 ${running(report)}
+${torrents(report)}
 ${report.failures.length === 0 ? '' : failures(report)}
 ${older.length === 0 ? '' : section({ id: 'older', title: 'Earlier cycles', aside: html`<a href="/cycles">All cycles</a>`, body: cycleTable(older, { isShort: true }) })}
 </div>
@@ -50,16 +51,19 @@ ${section({ id: 'storage', title: 'Storage', body: storageBody(report.storage) }
 ${wakeUps(report)}
 ${queue(report)}
 </div>
-</div>
-${section({
-  id: 'torrents',
-  title: 'Torrents',
-  aside: html`${seedingWords(report)} ${report.torrentCount > report.torrents.length ? html`<a href="/torrents">All ${count(report.torrentCount)} torrents</a>` : ''}`,
-  body:
-    report.torrents.length === 0
-      ? empty('None yet. They are made as soon as every file of the cycle is settled.')
-      : torrentList(report.torrents, report.seeding),
-})}`;
+</div>`;
+}
+
+function torrents(report: StatusReport): Html {
+  return section({
+    id: 'torrents',
+    title: 'Torrents',
+    aside: html`${seedingWords(report)} ${report.torrentCount > report.torrents.length ? html`<a href="/torrents">All ${count(report.torrentCount)} torrents</a>` : ''}`,
+    body:
+      report.torrents.length === 0
+        ? empty('None yet. They are made as soon as every file of the cycle is settled.')
+        : torrentList(report.torrents, report.seeding),
+  });
 }
 
 function verdict(report: StatusReport): Html {
