@@ -62,6 +62,7 @@ CREATE TABLE `dumps` (
 	`ia_identifier` text,
 	`ia_url` text,
 	`ia_verified_at` integer,
+	`ia_refused_at` integer,
 	`archive_today_url` text,
 	`wikimedia_status` text,
 	`our_status` text DEFAULT 'pending' NOT NULL,

@@ -46,6 +46,8 @@ export interface App {
   readonly queries: StatusQueries;
   readonly queue: Queue;
   readonly layout: Layout;
+  /** True when held files go to the Internet Archive. */
+  readonly uploadsEnabled: boolean;
   /** Opens everything and begins to work. @returns the address of the status page */
   start(): Promise<{ url: string }>;
   whenIdle(): Promise<IdleReport>;
@@ -87,10 +89,19 @@ async function checkDataDirectory(disk: Disk, dataDir: string): Promise<void> {
   try {
     await disk.makeDirectory(join(dataDir, 'db'));
   } catch (error) {
-    throw new WikiSeedError('data_dir_not_writable', `the data directory ${dataDir} cannot be created`, {
-      hint,
-      cause: error,
-    });
+    const reason = describeError(error);
+    // mkdir cannot help where a file stands in the way.
+    const isBlocked = /ENOTDIR|EEXIST/.test(reason);
+    throw new WikiSeedError(
+      'data_dir_not_writable',
+      `the data directory ${dataDir} cannot be created: ${reason}`,
+      {
+        hint: isBlocked
+          ? 'Something in this path is a file, not a folder: move it away, or set wikiseed.data_dir to another folder.'
+          : hint,
+        cause: error,
+      },
+    );
   }
   if (!(await disk.isWritable(dataDir)) || !(await disk.isWritable(join(dataDir, 'db'))))
     throw new WikiSeedError('data_dir_not_writable', `the data directory ${dataDir} is not writable`, {
@@ -162,8 +173,7 @@ function wire(deps: Required<AppOptions> & { layout: Layout; db: Db; release: ()
     dataDir: layout.dataDir,
     safetyMarginBytes: config.storage.safetyMarginBytes,
     maxSizeBytes: config.storage.maxSizeBytes,
-    heldBytes: () =>
-      catalog.cycles().reduce((sum, cycle) => sum + catalog.progress(cycle.cycleDate).bytesHeld, 0),
+    heldBytes: () => catalog.heldBytes(),
   });
   const discovery = createDiscovery({
     catalog,
@@ -282,7 +292,7 @@ function wire(deps: Required<AppOptions> & { layout: Layout; db: Db; release: ()
     },
     requests: {
       discoverWikis: () => discoverWikis.request({}),
-      findDumps: (cycleDate) => findDumps.request({ cycleDate, wikiDbName: null }),
+      findDumps: (cycleDate) => findDumps.request({ cycleDate, wikiDbName: null, isInIndex: null }),
       sealedAtDeadline: (cycleDate) => pipeline.sealed(cycleDate),
       daily: () => pipeline.daily(),
     },
@@ -303,6 +313,20 @@ function wire(deps: Required<AppOptions> & { layout: Layout; db: Db; release: ()
     version: VERSION,
   });
 
+  /** Torrents whose folder or file is gone are made again from the dump files, which are other names of the same bytes. */
+  async function restoreTorrents(): Promise<void> {
+    for (const torrent of catalog.torrents()) {
+      const folder = await disk.stat(join(layout.absolute(torrent.contentPath), torrent.name));
+      const file = await disk.stat(layout.absolute(torrent.torrentFilePath));
+      if (folder !== null && file !== null) continue;
+      log.warn(
+        { infohash: torrent.infoHash, name: torrent.name },
+        'a torrent is missing on disk and will be made again',
+      );
+      pipeline.rebuild(torrent);
+    }
+  }
+
   let stopping: Promise<void> | null = null;
   async function stop(): Promise<void> {
     scheduling.stop();
@@ -320,10 +344,12 @@ function wire(deps: Required<AppOptions> & { layout: Layout; db: Db; release: ()
     queries,
     queue,
     layout,
+    uploadsEnabled,
     async start() {
       // The page first: when its port is taken nothing has begun yet.
       const page = await monitoring.start();
       await seeding.start();
+      await restoreTorrents();
       pipeline.reconcile();
       queue.start();
       scheduling.start();

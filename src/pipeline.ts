@@ -1,8 +1,8 @@
-import type { Catalog } from './catalog/index.ts';
+import type { Catalog, Torrent } from './catalog/index.ts';
 import { discoverWikis, type FoundDumps, findDumps } from './discovery/index.ts';
 import { downloadDump } from './download/index.ts';
 import type { Bus } from './events/index.ts';
-import { DumpFileId, type TorrentId } from './lib/index.ts';
+import type { DumpFileId, TorrentId } from './lib/index.ts';
 import { publishManifest } from './publishing/index.ts';
 import type { JobRequest, Queue } from './queue/index.ts';
 import { startSeeding } from './seeding/index.ts';
@@ -22,10 +22,12 @@ export interface PipelineDeps {
 export interface Pipeline {
   /** Jobs that a sealed cycle needs. */
   sealed(cycleDate: string): JobRequest[];
-  /** What a day may have made necessary: a manifest that names what was uploaded since. */
+  /** Everything that a day, or an earlier failure, may have left to do. */
   daily(): JobRequest[];
-  /** Derives from the catalog what should be under way and asks for it again; asking twice is a no-op. */
+  /** Asks for all of it at once, at start: a lost event or a dead process never loses work. */
   reconcile(): void;
+  /** Makes a recorded torrent's folder and file again, from the same dump files; the infohash stays. */
+  rebuild(torrent: Torrent): void;
 }
 
 /** Small before large: one step of priority for each doubling of the size, so that most wikis are safe early. */
@@ -61,10 +63,6 @@ export function wirePipeline(deps: PipelineDeps): Pipeline {
     return sealed(cycleDate);
   }
 
-  function cycleOf(dumpFileId: number): string | null {
-    return catalog.dumpFile(DumpFileId.parse(dumpFileId))?.cycleDate ?? null;
-  }
-
   /** Every wiki was looked at once when the last of a cycle's looks is over, however it ended. */
   function afterLook(cycleDate: string): JobRequest[] {
     if (queue.hasUnfinished(cycleDate, ['find_dumps'])) return [];
@@ -76,11 +74,11 @@ export function wirePipeline(deps: PipelineDeps): Pipeline {
     catalog
       .cycles()
       .filter((cycle) => cycle.status === 'open')
-      .map(({ cycleDate }) => findDumps.request({ cycleDate, wikiDbName: null })),
+      .map(({ cycleDate }) => findDumps.request({ cycleDate, wikiDbName: null, isInIndex: null })),
   );
 
   queue.follow(findDumps, ({ cycleDate }, { askSingly }, found: FoundDumps) => {
-    const looks = askSingly.map((wikiDbName) => findDumps.request({ cycleDate, wikiDbName }));
+    const looks = askSingly.map((wiki) => findDumps.request({ cycleDate, ...wiki }));
     const downloads =
       catalog.cycle(cycleDate)?.status === 'open'
         ? found.map((file) => downloadRequest(file, cycleDate))
@@ -91,28 +89,31 @@ export function wirePipeline(deps: PipelineDeps): Pipeline {
   queue.followFailure(findDumps, ({ cycleDate }) => afterLook(cycleDate));
 
   // A cycle does not wait for its uploads: the archive takes a few new items an hour, and nothing else depends on it.
-  queue.follow(downloadDump, ({ dumpFileId }) => {
-    const cycleDate = cycleOf(dumpFileId);
-    if (cycleDate === null) return [];
-    const upload = deps.uploadsEnabled ? [uploadIa.request({ dumpFileId }, { cycleDate })] : [];
+  queue.follow(downloadDump, ({ dumpFileId }, _output, _recorded, { cycleDate }) => {
+    const upload =
+      deps.uploadsEnabled && cycleDate !== null ? [uploadIa.request({ dumpFileId }, { cycleDate })] : [];
     return [...upload, ...trySeal(cycleDate)];
   });
-  queue.followFailure(downloadDump, ({ dumpFileId }) => trySeal(cycleOf(dumpFileId)));
+  queue.followFailure(downloadDump, (_input, { cycleDate }) => trySeal(cycleDate));
 
-  /** The last upload of a published cycle brings the archive's addresses into the manifest. */
-  function afterUpload(dumpFileId: number): JobRequest[] {
-    const cycleDate = cycleOf(dumpFileId);
-    if (cycleDate === null || catalog.cycle(cycleDate)?.status !== 'published') return [];
+  /** The last upload of a batch brings the archive's addresses into the manifest. */
+  function afterUpload(cycleDate: string | null): JobRequest[] {
+    if (cycleDate === null || catalog.torrentsOfCycle(cycleDate).length === 0) return [];
     return queue.hasUnfinished(cycleDate, ['upload_ia']) ? [] : [publishManifest.request({})];
   }
-  queue.follow(uploadIa, ({ dumpFileId }) => afterUpload(dumpFileId));
-  queue.followFailure(uploadIa, ({ dumpFileId }) => afterUpload(dumpFileId));
+  queue.follow(uploadIa, (_input, _output, _recorded, { cycleDate }) => afterUpload(cycleDate));
+  queue.followFailure(uploadIa, (_input, { cycleDate }) => afterUpload(cycleDate));
 
-  queue.follow(createTorrent, ({ cycleDate }) => {
+  /** Whatever torrents exist are served, also when another one of the cycle could not be made. */
+  function afterTorrent(cycleDate: string): JobRequest[] {
     if (queue.hasUnfinished(cycleDate, ['create_torrent'])) return [];
+    const made = catalog.torrentsOfCycle(cycleDate);
+    if (made.length === 0) return [];
     catalog.advanceCycle(cycleDate, 'torrented');
-    return catalog.torrentsOfCycle(cycleDate).map((torrent) => seedingRequest(torrent.id, cycleDate));
-  });
+    return made.map((torrent) => seedingRequest(torrent.id, cycleDate));
+  }
+  queue.follow(createTorrent, ({ cycleDate }) => afterTorrent(cycleDate));
+  queue.followFailure(createTorrent, ({ cycleDate }) => afterTorrent(cycleDate));
 
   queue.follow(startSeeding, ({ torrentId }, { isSeeding }) => {
     const cycleDate = catalog.torrent(torrentId)?.cycleDate;
@@ -122,31 +123,51 @@ export function wirePipeline(deps: PipelineDeps): Pipeline {
     if (isServed || !isSeeding) catalog.advanceCycle(cycleDate, 'seeding');
     return [publishManifest.request({})];
   });
-  // A torrent that cannot be seeded here can still be published: mirrors and other operators may hold its files.
+  // What cannot be seeded here is published all the same, since others may hold its files; its cycle stays `torrented`
+  // and is tried again at the next start and every day.
   queue.followFailure(startSeeding, () => [publishManifest.request({})]);
+
+  // Facts that arrived while the manifest was on its way. While uploads run, the last of them asks again.
+  queue.follow(publishManifest, (_input, _output, recorded: { isCurrent: boolean }) => {
+    const isUploading = catalog
+      .cycles()
+      .some(({ cycleDate }) => queue.hasUnfinished(cycleDate, ['upload_ia']));
+    return recorded.isCurrent || isUploading ? [] : [publishManifest.request({})];
+  });
+
+  /** What the tables say should be under way; asking twice is a no-op. */
+  function missing(): JobRequest[] {
+    const requests = catalog.filesToDownload().map((file) => downloadRequest(file, file.cycleDate));
+    if (deps.uploadsEnabled)
+      for (const { id, cycleDate } of catalog.filesToUpload())
+        requests.push(uploadIa.request({ dumpFileId: id }, { cycleDate }));
+    for (const { cycleDate, status } of catalog.cycles()) {
+      if (status === 'open') requests.push(...trySeal(cycleDate));
+      if (status === 'sealed') requests.push(...sealed(cycleDate));
+      if (status === 'torrented')
+        for (const torrent of catalog.torrentsOfCycle(cycleDate))
+          requests.push(seedingRequest(torrent.id, cycleDate));
+    }
+    if (catalog.torrents().length > 0) requests.push(publishManifest.request({}));
+    return requests;
+  }
+
+  // A torrent whose files were found missing or damaged waits for them; ask for their download.
+  deps.bus.on('job:snoozed', ({ jobType }) => {
+    if (jobType === createTorrent.type)
+      queue.enqueue(catalog.filesToDownload().map((file) => downloadRequest(file, file.cycleDate)));
+  });
 
   return {
     sealed,
-    daily: () => (catalog.torrents().length > 0 ? [publishManifest.request({})] : []),
-    reconcile() {
-      const requests: JobRequest[] = [];
-      for (const { cycleDate, status } of catalog.cycles()) {
-        if (status === 'published') continue;
-        if (status === 'open') {
-          for (const file of catalog.dumpFiles(cycleDate)) {
-            const hasHash = file.upstreamMd5 !== null || file.upstreamSha1 !== null;
-            if ((file.ourStatus === 'pending' && hasHash) || file.ourStatus === 'downloading')
-              requests.push(downloadRequest(file, cycleDate));
-            if (deps.uploadsEnabled && file.ourStatus === 'uploading')
-              requests.push(uploadIa.request({ dumpFileId: file.id }, { cycleDate }));
-          }
-        } else if (status === 'sealed') requests.push(...sealed(cycleDate));
-        else if (status === 'seeding') requests.push(publishManifest.request({}));
-        else
-          for (const torrent of catalog.torrentsOfCycle(cycleDate))
-            requests.push(seedingRequest(torrent.id, cycleDate));
-      }
-      queue.enqueue(requests);
-    },
+    daily: missing,
+    reconcile: () => void queue.enqueue(missing()),
+    rebuild: (torrent) =>
+      void queue.enqueue([
+        createTorrent.request({
+          cycleDate: torrent.cycleDate,
+          variant: torrent.isHistory ? 'history' : 'regular',
+        }),
+      ]),
   };
 }

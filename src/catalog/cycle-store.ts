@@ -26,6 +26,9 @@ export function createCycleStore({
   const unfinishedRun = db.sqlite.prepare<[string]>(
     `SELECT 1 FROM dump_runs WHERE cycle_date = ? AND status = 'in_progress' LIMIT 1`,
   );
+  const heldFile = db.sqlite.prepare<[string]>(
+    `SELECT 1 FROM dumps WHERE cycle_date = ? AND our_status IN ('downloaded', 'uploading', 'uploaded', 'included') LIMIT 1`,
+  );
   const runCounts = db.sqlite.prepare<[string], { runsTotal: number; runsUnfinished: number }>(
     `SELECT count(*) AS runsTotal, coalesce(sum(status = 'in_progress'), 0) AS runsUnfinished
        FROM dump_runs WHERE cycle_date = ?`,
@@ -70,8 +73,10 @@ export function createCycleStore({
     sealIfSettled(cycleDate, options = {}) {
       const row = cycle(cycleDate);
       if (row === null || row.status !== 'open') return false;
+      // Nobody looked yet, or nothing answered: that is not the end of a cycle, whatever the calendar says.
+      if (row.scannedAt === null) return false;
       const isSettled =
-        row.scannedAt !== null &&
+        heldFile.get(cycleDate) !== undefined &&
         unfinishedRun.get(cycleDate) === undefined &&
         unsettledFile.get(cycleDate) === undefined;
       if (!isSettled && options.force !== true) return false;

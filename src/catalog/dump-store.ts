@@ -1,8 +1,15 @@
-import { and, asc, eq, inArray } from 'drizzle-orm';
+import { and, asc, eq } from 'drizzle-orm';
 import { type Db, schema } from '../db/index.ts';
 import { assert, DumpFileId } from '../lib/index.ts';
 import type { Clock } from '../ports/index.ts';
-import type { Catalog, DumpFile, DumpStatus, ExpectedFile, RunFacts } from './types.ts';
+import {
+  type Catalog,
+  type DumpFile,
+  type DumpStatus,
+  type ExpectedFile,
+  HELD_STATUSES,
+  type RunFacts,
+} from './types.ts';
 
 const { dumps, dumpRuns, dumpPieceHashes } = schema;
 
@@ -13,7 +20,6 @@ type DumpStore = Pick<
   | 'run'
   | 'dumpFile'
   | 'dumpFiles'
-  | 'dumpFilesByStatus'
   | 'pieceHashes'
   | 'markDownloading'
   | 'recordDownloaded'
@@ -21,10 +27,29 @@ type DumpStore = Pick<
   | 'markUploading'
   | 'recordUploaded'
   | 'recordNotUploaded'
+  | 'reopenDumpFile'
+  | 'filesToDownload'
+  | 'filesToUpload'
+  | 'heldBytes'
 >;
+
+/** For SQL; the words are ours, so nothing needs escaping. */
+const HELD_LIST = HELD_STATUSES.map((status) => `'${status}'`).join(', ');
 
 /** Everything on `dump_runs`, `dumps` and `dump_piece_hashes`. */
 export function createDumpStore({ db, clock }: { db: Db; clock: Clock }): DumpStore {
+  const toDownload = db.sqlite.prepare<[], { id: number; sizeBytes: number; cycleDate: string }>(
+    `SELECT id, size_bytes AS sizeBytes, cycle_date AS cycleDate FROM dumps
+      WHERE our_status = 'downloading'
+         OR (our_status = 'pending' AND (upstream_sha1 IS NOT NULL OR upstream_md5 IS NOT NULL))`,
+  );
+  const toUpload = db.sqlite.prepare<[], { id: number; cycleDate: string }>(
+    `SELECT id, cycle_date AS cycleDate FROM dumps
+      WHERE our_status IN (${HELD_LIST}) AND ia_verified_at IS NULL AND ia_refused_at IS NULL`,
+  );
+  const heldBytes = db.sqlite
+    .prepare<[], number>(`SELECT coalesce(sum(size_bytes), 0) FROM dumps WHERE our_status IN (${HELD_LIST})`)
+    .pluck();
   const find: Catalog['dumpFile'] = (id) =>
     (db.orm.select().from(dumps).where(eq(dumps.id, id)).get() as DumpFile | undefined) ?? null;
 
@@ -71,13 +96,8 @@ export function createDumpStore({ db, clock }: { db: Db; clock: Clock }): DumpSt
         .get();
       return hasHash ? DumpFileId.parse(row.id) : null;
     }
-    const isChanged =
-      existing.sizeBytes !== file.sizeBytes ||
-      existing.upstreamSha1 !== file.upstreamSha1 ||
-      existing.upstreamMd5 !== file.upstreamMd5;
-    const isOpen =
-      existing.ourStatus === 'pending' ||
-      (isChanged && (existing.ourStatus === 'failed' || existing.ourStatus === 'quarantined'));
+    // What could not be had at an earlier look is asked for again for as long as upstream lists it.
+    const isOpen = ['pending', 'failed', 'quarantined'].includes(existing.ourStatus);
     // A file that is held, or on its way, keeps the facts it was proved against.
     if (!isOpen) return null;
     db.orm
@@ -163,13 +183,6 @@ export function createDumpStore({ db, clock }: { db: Db; clock: Clock }): DumpSt
         .where(eq(dumps.cycleDate, cycleDate))
         .orderBy(asc(dumps.wikiDbName), asc(dumps.filename))
         .all() as DumpFile[],
-    dumpFilesByStatus: (statuses) =>
-      db.orm
-        .select()
-        .from(dumps)
-        .where(inArray(dumps.ourStatus, [...statuses]))
-        .orderBy(asc(dumps.wikiDbName), asc(dumps.filename))
-        .all() as DumpFile[],
     pieceHashes: (id) => {
       const row = db.orm.select().from(dumpPieceHashes).where(eq(dumpPieceHashes.dumpId, id)).get();
       return row === undefined ? null : { pieceLength: row.pieceLength, sha1s: row.sha1s };
@@ -220,13 +233,31 @@ export function createDumpStore({ db, clock }: { db: Db; clock: Clock }): DumpSt
         iaVerifiedAt: now,
       });
     },
-    recordNotUploaded: (id, message) => {
+    recordNotUploaded: (id, message, isFinal) => {
       const row = find(id);
       if (row === null) return;
-      move(id, ['downloaded', 'uploading', 'uploaded', 'included'], {
+      move(id, HELD_STATUSES, {
         ourStatus: row.ourStatus === 'included' ? 'included' : 'downloaded',
         errorMessage: message,
+        iaRefusedAt: isFinal ? clock.now() : null,
       });
     },
+    reopenDumpFile: (id, reason) =>
+      db.transaction(() => {
+        move(id, HELD_STATUSES, {
+          ourStatus: 'pending',
+          errorMessage: reason,
+          localPath: null,
+          verification: null,
+          md5: null,
+          sha1: null,
+          sha256: null,
+          downloadedAt: null,
+        });
+        db.orm.delete(dumpPieceHashes).where(eq(dumpPieceHashes.dumpId, id)).run();
+      }),
+    filesToDownload: () => toDownload.all().map((row) => ({ ...row, id: DumpFileId.parse(row.id) })),
+    filesToUpload: () => toUpload.all().map((row) => ({ ...row, id: DumpFileId.parse(row.id) })),
+    heldBytes: () => heldBytes.get() ?? 0,
   };
 }

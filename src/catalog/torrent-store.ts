@@ -10,7 +10,6 @@ type TorrentStore = Pick<
   Catalog,
   | 'recordTorrent'
   | 'torrent'
-  | 'torrentByInfoHash'
   | 'torrentsOfCycle'
   | 'torrents'
   | 'torrentFiles'
@@ -60,8 +59,6 @@ export function createTorrentStore({ db, clock }: { db: Db; clock: Clock }): Tor
         return TorrentId.parse(id);
       }),
     torrent: (id) => fromRow(db.orm.select().from(torrents).where(eq(torrents.id, id)).get()),
-    torrentByInfoHash: (infoHash) =>
-      fromRow(db.orm.select().from(torrents).where(eq(torrents.infoHash, infoHash)).get()),
     torrentsOfCycle: (cycleDate) =>
       db.orm
         .select()

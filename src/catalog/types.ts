@@ -1,10 +1,19 @@
 import type { schema } from '../db/index.ts';
 import type { DumpFileId, TorrentId } from '../lib/index.ts';
 
+/** One row of `wikis`. */
 export type Wiki = typeof schema.wikis.$inferSelect;
+/** One row of `dump_runs`. */
 export type DumpRun = typeof schema.dumpRuns.$inferSelect;
+/** One row of `cycles`. */
 export type Cycle = typeof schema.cycles.$inferSelect;
+/** How far a cycle is; the moves are drawn in docs/state-machine.md. */
 export type CycleStatus = 'open' | 'sealed' | 'torrented' | 'seeding' | 'published';
+/**
+ * pending: to be fetched; downloading: a job is at it; downloaded: proved and held; uploading, uploaded: on its way to, and
+ * verified at, the Internet Archive; included: in a torrent of its cycle; failed: upstream has it no more; quarantined: its
+ * bytes never matched the published hashes; deleted: pruned, with a tombstone.
+ */
 export type DumpStatus =
   | 'pending'
   | 'downloading'
@@ -15,7 +24,11 @@ export type DumpStatus =
   | 'failed'
   | 'quarantined'
   | 'deleted';
+/** Which hash of upstream's proved the bytes, or that only their container was checked. */
 export type Verification = 'sha1' | 'md5' | 'sha256-upstream' | 'structure-only';
+
+/** Verified and on our disk, whatever came later. */
+export const HELD_STATUSES: readonly DumpStatus[] = ['downloaded', 'uploading', 'uploaded', 'included'];
 
 /** One row of `dumps`, times in epoch ms. */
 export type DumpFile = Omit<typeof schema.dumps.$inferSelect, 'id' | 'ourStatus' | 'verification'> & {
@@ -138,7 +151,10 @@ export interface Catalog {
   /** Marks that every wiki was looked at once. */
   markScanned(cycleDate: string): void;
   progress(cycleDate: string): CycleProgress;
-  /** Moves an open cycle to sealed when it is settled, or when `force` (deadline). True when it moved. */
+  /**
+   * Moves an open cycle to sealed when it is settled and something of it is held, or when `force` (deadline) and every wiki
+   * was looked at once. True when it moved.
+   */
   sealIfSettled(cycleDate: string, options?: { force?: boolean }): boolean;
   /** torrented, seeding and published follow in that order; repeating one is a no-op. */
   advanceCycle(cycleDate: string, to: 'torrented' | 'seeding' | 'published'): void;
@@ -151,20 +167,29 @@ export interface Catalog {
   dumpFile(id: DumpFileId): DumpFile | null;
   /** Sorted by wiki, then file name. */
   dumpFiles(cycleDate: string): DumpFile[];
-  /** Sorted by wiki, then file name. */
-  dumpFilesByStatus(statuses: readonly DumpStatus[]): DumpFile[];
   pieceHashes(id: DumpFileId): { pieceLength: number; sha1s: Buffer } | null;
   markDownloading(id: DumpFileId): void;
   recordDownloaded(id: DumpFileId, facts: DownloadFacts): void;
-  /** `failed`: no attempt can succeed; `quarantined`: it kept failing. */
-  recordNotDownloaded(id: DumpFileId, state: 'failed' | 'quarantined', message: string): void;
+  /**
+   * `failed`: upstream has it no more; `quarantined`: its bytes never matched; `pending`: it could not be fetched now, and
+   * the next look asks again.
+   */
+  recordNotDownloaded(id: DumpFileId, state: 'pending' | 'failed' | 'quarantined', message: string): void;
+  /** A held file turned out missing or damaged on disk: forgets our copy, so that it is fetched again. */
+  reopenDumpFile(id: DumpFileId, reason: string): void;
+  /** Files that should be fetched now, of every cycle: pending with a published hash, or left by a dead process. */
+  filesToDownload(): { id: DumpFileId; sizeBytes: number; cycleDate: string }[];
+  /** Held files the Internet Archive is not known to have and has not refused, of every cycle. */
+  filesToUpload(): { id: DumpFileId; cycleDate: string }[];
+  /** Bytes of all held files. */
+  heldBytes(): number;
   markUploading(id: DumpFileId): void;
   recordUploaded(id: DumpFileId, facts: { iaIdentifier: string; iaUrl: string }): void;
-  recordNotUploaded(id: DumpFileId, message: string): void;
+  /** `isFinal`: the archive will never take it; it is not asked again. */
+  recordNotUploaded(id: DumpFileId, message: string, isFinal: boolean): void;
 
   recordTorrent(facts: TorrentFacts): TorrentId;
   torrent(id: TorrentId): Torrent | null;
-  torrentByInfoHash(infoHash: string): Torrent | null;
   torrentsOfCycle(cycleDate: string): Torrent[];
   /** Newest cycle first, then by name. */
   torrents(): Torrent[];

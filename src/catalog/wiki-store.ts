@@ -1,9 +1,14 @@
 import { asc, eq, isNull } from 'drizzle-orm';
 import { type Db, schema } from '../db/index.ts';
+import { RetryableError } from '../lib/index.ts';
 import type { Clock } from '../ports/index.ts';
 import type { Catalog } from './types.ts';
 
 const { wikis } = schema;
+
+/** Wikis close a few a year: a matrix that lacks more than this many and more than this share of them is cut off. */
+const VANISHED_MAX = 3;
+const VANISHED_SHARE_MAX = 0.05;
 
 /** Everything on the `wikis` table. */
 export function createWikiStore({
@@ -37,6 +42,12 @@ export function createWikiStore({
             .run();
         }
         const listed = new Set(list.map((w) => w.wikiDbName));
+        const gone = [...known].filter((name) => !listed.has(name)).length;
+        if (gone > VANISHED_MAX && gone > known.size * VANISHED_SHARE_MAX)
+          throw new RetryableError(
+            'suspicious_site_matrix',
+            `the site matrix lacks ${gone} of ${known.size} known wikis, so it is not believed`,
+          );
         let vanished = 0;
         for (const wiki of db.orm.select().from(wikis).where(isNull(wikis.vanishedAt)).all()) {
           if (listed.has(wiki.wikiDbName)) continue;

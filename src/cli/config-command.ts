@@ -2,6 +2,7 @@ import { describeConfig, formatProblem, loadConfig, showConfig } from '../config
 import { EXIT } from './exit-codes.ts';
 import { type CliIo, printJson } from './io.ts';
 import { loadForCommand } from './load.ts';
+import { counted } from './words.ts';
 
 /** `config check`: 0 when it can be used, 2 with all problems when not. */
 export function configCheck(io: CliIo, options: { config?: string; json?: boolean }): number {
@@ -13,7 +14,7 @@ export function configCheck(io: CliIo, options: { config?: string; json?: boolea
     const errors = problems.filter((p) => p.severity === 'error').length;
     const warnings = problems.length - errors;
     const name = result.sourcePath ?? 'no configuration file, only defaults';
-    const counts = `${errors} ${errors === 1 ? 'error' : 'errors'}, ${warnings} ${warnings === 1 ? 'warning' : 'warnings'}`;
+    const counts = `${counted(errors, 'error')}, ${counted(warnings, 'warning')}`;
     io.out.write(`${name}: ${result.ok && problems.length === 0 ? 'ok' : counts}\n`);
   }
   return result.ok ? EXIT.ok : EXIT.usage;

@@ -5,6 +5,7 @@ import { EXIT } from './exit-codes.ts';
 import { type CliIo, printJson } from './io.ts';
 import { loadForCommand, openForReading } from './load.ts';
 import { formatTable } from './table.ts';
+import { counted } from './words.ts';
 
 /** Files asked of the database at once; a cycle can have hundreds of thousands. */
 const PAGE_SIZE = 500;
@@ -34,10 +35,11 @@ export async function cyclesCommand(
         `${cycle.files.held}/${cycle.files.expected}`,
         String(cycle.files.failed + cycle.files.quarantined),
         `${formatBytes(cycle.bytes.held)} of ${formatBytes(cycle.bytes.expected)}`,
-        new Date(cycle.deadlineAt).toISOString().slice(0, 10),
+        // The deadline is the first moment after it; people want the last day.
+        new Date(cycle.deadlineAt - 1).toISOString().slice(0, 10),
       ]);
       const heads = ['cycle', 'status', 'history', 'files held', 'failed', 'bytes held', 'deadline'];
-      io.out.write(formatTable(rows, { heads, numbers: [3, 4] }));
+      io.out.write(`${formatTable(rows, { heads, numbers: [3, 4] })}\n`);
     }
     return EXIT.ok;
   } finally {
@@ -64,8 +66,9 @@ function showCycle(
     return EXIT.ok;
   }
   io.out.write(
-    `Cycle ${cycle.cycleDate}: ${cycle.status}, ${cycle.files.held} of ${cycle.files.expected} files held\n\n`,
+    `Cycle ${cycle.cycleDate}: ${cycle.status}, ${cycle.files.held} of ${counted(cycle.files.expected, 'file')} held\n`,
   );
+  if (files.length === 0) return EXIT.ok;
   const rows = files.map((file) => [
     file.filename,
     file.status,
@@ -73,8 +76,7 @@ function showCycle(
     file.verification ?? '-',
     file.errorMessage ?? '',
   ]);
-  io.out.write(
-    formatTable(rows, { heads: ['file', 'status', 'size', 'verified by', 'error'], numbers: [2] }),
-  );
+  const heads = ['file', 'status', 'size', 'verified by', 'error'];
+  io.out.write(`\n${formatTable(rows, { heads, numbers: [2] })}\n`);
   return EXIT.ok;
 }

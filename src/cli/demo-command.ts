@@ -5,21 +5,27 @@ import { formatBytes, formatDuration, parseSize, UsageError, WikiSeedError } fro
 import { createSystemClock } from '../ports/index.ts';
 import { type Sandbox, startSandbox, wikiCountMax } from '../sandbox/index.ts';
 import { dueCycles } from '../scheduling/index.ts';
+import { prepareDemoFolder } from './demo-folder.ts';
 import { type DemoStage, inspectDemo } from './demo-stages.ts';
 import { EXIT } from './exit-codes.ts';
 import { outcomeOf } from './idle-outcome.ts';
 import type { CliIo } from './io.ts';
 import { createLogger } from './logger.ts';
 import { showProgressBars } from './progress-bars.ts';
+import { counted } from './words.ts';
 
 /** Options as commander gives them. */
 export interface DemoOptions {
   exit?: boolean;
   dataDir: string;
-  wikis: string;
-  size: string;
+  /** Left out: as in the demo the folder holds, else the default. */
+  wikis?: string;
+  size?: string;
   port: string;
 }
+
+/** Below this not even the smallest tables of a few wikis fit. */
+const MIN_SIZE_BYTES = 100_000;
 
 /** A sandbox needs no gigabytes of safety margin. */
 const DEMO_MARGIN_BYTES = 50_000_000;
@@ -27,19 +33,24 @@ const DEMO_MARGIN_BYTES = 50_000_000;
 function parseOptions(
   io: CliIo,
   options: DemoOptions,
-): { dataDir: string; wikis: number; sizeBytes: number; port: number } {
-  const wikis = Number(options.wikis);
-  if (!Number.isInteger(wikis) || wikis < 1 || wikis > wikiCountMax)
+): { dataDir: string; wikis: number | null; sizeBytes: number | null; port: number } {
+  const wikis = options.wikis === undefined ? null : Number(options.wikis);
+  if (wikis !== null && (!Number.isInteger(wikis) || wikis < 1 || wikis > wikiCountMax))
     throw new UsageError(`--wikis ${options.wikis} is not a number from 1 to ${wikiCountMax}`);
   const port = Number(options.port);
   if (!Number.isInteger(port) || port < 0 || port > 65_535)
     throw new UsageError(`--port ${options.port} is not a port`, 'Use 0 to 65535; 0 takes any free one.');
-  let sizeBytes: number;
+  let sizeBytes: number | null = null;
   try {
-    sizeBytes = parseSize(options.size);
+    if (options.size !== undefined) sizeBytes = parseSize(options.size);
   } catch (error) {
     throw new UsageError(`--size ${options.size}: ${(error as Error).message}`);
   }
+  if (sizeBytes !== null && sizeBytes < MIN_SIZE_BYTES)
+    throw new UsageError(
+      `--size ${options.size} is too small: use at least ${formatBytes(MIN_SIZE_BYTES)}`,
+      'Write a unit, such as 5MB.',
+    );
   return { dataDir: resolve(io.cwd, options.dataDir), wikis, sizeBytes, port };
 }
 
@@ -113,13 +124,14 @@ async function startApp(
 
 /** `demo`: one cycle from discovery to a seeded, published torrent. 0 only when every stage really happened. */
 export async function demoCommand(io: CliIo, options: DemoOptions): Promise<number> {
-  const { dataDir, wikis, sizeBytes, port } = parseOptions(io, options);
+  const { dataDir, port, ...asked } = parseOptions(io, options);
   const clock = createSystemClock();
   const startedMs = clock.monotonicMs();
   const due = dueCycles(calendarOf(defaultConfig()), clock.now(), null)[0];
   if (due === undefined) throw new UsageError('the clock of this machine is wrong: no cycle is due');
+  const { wikis, sizeBytes } = prepareDemoFolder(dataDir, asked);
   io.out.write(
-    `WikiSeed demo: ${wikis} wikis, ${formatBytes(sizeBytes)} of dumps, all on this machine, in ${dataDir}\n`,
+    `WikiSeed demo: ${counted(wikis, 'wiki')}, ${formatBytes(sizeBytes)} of dumps, all on this machine, in ${dataDir}\n`,
   );
   io.out.write('Starting a small Wikimedia, Internet Archive, S3 store and BitTorrent tracker …\n');
   const keepAlive = setInterval(() => {}, 2 ** 30);
@@ -151,15 +163,25 @@ export async function demoCommand(io: CliIo, options: DemoOptions): Promise<numb
     const idle = await Promise.race([app.whenIdle(), interrupted]);
     bars.stop();
     if (idle === null) return EXIT.interrupted;
-    const stages = await inspectDemo({ app, sandbox: world, before, cycleDate: due.cycleDate, dataDir });
-    const outcome = outcomeOf(app, idle);
-    report(io, stages, { url, dataDir, logFile, durationMs: clock.monotonicMs() - startedMs });
+    const stages = await inspectDemo({
+      app,
+      sandbox: world,
+      before,
+      cycleDate: due.cycleDate,
+      dataDir,
+      sizeBytes,
+    });
+    const outcome = await outcomeOf(app, idle);
+    const durationMs = clock.monotonicMs() - startedMs;
+    const manifest = join(app.layout.publish, 'manifest.json');
+    const endsNow = options.exit === true;
+    report(io, stages, { url: endsNow ? null : url, manifest, dataDir, logFile, durationMs });
     const failed = stages.filter((stage) => !stage.happened);
     if (failed.length > 0 || outcome.exitCode !== EXIT.ok) {
       io.err.write(`\nThe demo did not succeed. ${outcome.sentence} The log ${logFile} says more.\n`);
       return failed.length > 0 ? EXIT.failed : outcome.exitCode;
     }
-    if (options.exit === true) return EXIT.ok;
+    if (endsNow) return EXIT.ok;
     io.out.write('\nEverything stays up and seeds until you press Ctrl+C.\n');
     await interrupted;
     return EXIT.ok;
@@ -174,14 +196,16 @@ export async function demoCommand(io: CliIo, options: DemoOptions): Promise<numb
 function report(
   io: CliIo,
   stages: readonly DemoStage[],
-  facts: { url: string; dataDir: string; logFile: string; durationMs: number },
+  /** `url`: null when the page is gone as soon as this is read. */
+  facts: { url: string | null; manifest: string; dataDir: string; logFile: string; durationMs: number },
 ): void {
   io.out.write('\nWhat happened\n');
   for (const stage of stages)
     io.out.write(`  ${stage.happened ? 'ok    ' : 'FAILED'}  ${stage.name.padEnd(9)} ${stage.detail}\n`);
-  io.out.write(`\nWhere to look (${formatDuration(Math.round(facts.durationMs))})\n`);
-  io.out.write(`  status page   ${facts.url}\n`);
-  io.out.write(`  manifest      ${facts.url}manifest.json\n`);
+  io.out.write(`\nIt took ${formatDuration(Math.round(facts.durationMs))}.\n`);
+  io.out.write('\nWhere to look\n');
+  io.out.write(`  status page   ${facts.url ?? 'run without --exit to look at the status page'}\n`);
+  io.out.write(`  manifest      ${facts.url === null ? facts.manifest : `${facts.url}manifest.json`}\n`);
   io.out.write(`  files         ${join(facts.dataDir, 'dumps')}\n`);
   io.out.write(`  torrents      ${join(facts.dataDir, 'torrents')}\n`);
   io.out.write(`  log           ${facts.logFile}\n`);

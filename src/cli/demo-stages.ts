@@ -3,6 +3,7 @@ import type { App } from '../app.ts';
 import { formatBytes } from '../lib/index.ts';
 import { createNodeDisk } from '../ports/index.ts';
 import type { Sandbox, SandboxCounters } from '../sandbox/index.ts';
+import { counted } from './words.ts';
 
 /** One stage of the pipeline, judged from the world and not from what the pipeline says of itself. */
 export interface DemoStage {
@@ -19,11 +20,13 @@ export interface DemoFacts {
   before: SandboxCounters;
   cycleDate: string;
   dataDir: string;
+  /** What the sandbox offers for a date. */
+  sizeBytes: number;
 }
 
 /** Goes through the stages in order; every judgement needs evidence outside the database. */
 export async function inspectDemo(facts: DemoFacts): Promise<DemoStage[]> {
-  const { app, sandbox, before, cycleDate, dataDir } = facts;
+  const { app, sandbox, before, cycleDate, dataDir, sizeBytes } = facts;
   const disk = createNodeDisk();
   const after = sandbox.counters();
   const { catalog } = app;
@@ -47,7 +50,10 @@ export async function inspectDemo(facts: DemoFacts): Promise<DemoStage[]> {
   const seeding = await app.seeding();
   const seeded = torrents.filter((t) => seeding.torrents.some((s) => s.infoHash === t.infoHash));
   const seeders = await Promise.all(torrents.map((t) => countSeeders(sandbox.trackerUrl, t.infoHash)));
-  const manifest = (await disk.readText(join(app.layout.publish, 'manifest.json'))) ?? '';
+  const manifest = readManifest((await disk.readText(join(app.layout.publish, 'manifest.json'))) ?? '');
+  const listed = torrents.filter((t) => manifest.infoHashes.has(t.infoHash));
+  const archived = files.filter((f) => f.iaVerifiedAt !== null);
+  const linked = archived.filter((f) => f.iaUrl !== null && manifest.archiveUrls.has(f.iaUrl));
   const published = await Promise.all(
     torrents.map(async (t) => (await fetch(`${sandbox.r2.publicBaseUrl}/torrents/${t.infoHash}.torrent`)).ok),
   );
@@ -59,22 +65,22 @@ export async function inspectDemo(facts: DemoFacts): Promise<DemoStage[]> {
     stage(
       'discover',
       wikis.length > 0,
-      `${wikis.length} wikis in the site matrix: ${projects} projects, ${languages} languages`,
+      `${counted(wikis.length, 'wiki')} in the site matrix: ${counted(projects, 'project')}, ${counted(languages, 'language')}`,
     ),
     stage(
       'find',
       runs.length > 0 && files.length > 0,
-      `${runs.length} runs of ${cycleDate}, ${files.length} files wanted, ${formatBytes(bytes)}`,
+      `${counted(runs.length, 'run')} of ${cycleDate}; ${formatBytes(bytes)} of the ${formatBytes(sizeBytes)} offered are of the wanted types, in ${counted(files.length, 'file')}`,
     ),
     stage(
       'download',
       files.length > 0 && onDisk === files.length,
-      `${onDisk} of ${files.length} files held and verified, ${formatBytes(bytes)}; ${fetched} requests for files in this run, never more than ${after.dumps.maxConcurrent} at once`,
+      `${onDisk} of ${counted(files.length, 'file')} held and verified, ${formatBytes(bytes)}; ${fetchedText(fetched, after.dumps.maxConcurrent)}`,
     ),
     stage(
       'upload',
       files.length > 0 && filed === files.length && after.archive.files >= files.length,
-      `${filed} of ${files.length} files verified in ${after.archive.items} Internet Archive items; ${sent} sent in this run`,
+      `${filed} of ${counted(files.length, 'file')} verified in ${counted(after.archive.items, 'Internet Archive item')}; ${sent} sent in this run`,
     ),
     stage(
       'torrent',
@@ -82,21 +88,44 @@ export async function inspectDemo(facts: DemoFacts): Promise<DemoStage[]> {
       torrents
         .map(
           (t) =>
-            `${t.name}: ${t.fileCount} files, ${t.pieceCount} pieces of ${pieceText(t.pieceLength)}, infohash ${t.infoHash}`,
+            `${t.name}: ${counted(t.fileCount, 'file')}, ${counted(t.pieceCount, 'piece')} of ${pieceText(t.pieceLength)}, infohash ${t.infoHash}`,
         )
         .join('; '),
     ),
     stage(
       'seed',
       torrents.length > 0 && seeded.length === torrents.length && seeders.every((n) => n > 0),
-      `${seeded.length} of ${torrents.length} torrents seeding on port ${seeding.port ?? '?'}; the tracker counts ${seeders.join(', ')} seeder(s)`,
+      `${seeded.length} of ${counted(torrents.length, 'torrent')} seeding on port ${seeding.port ?? '?'}; the tracker counts ${seeders.map((n) => counted(n, 'seeder')).join(', ')}`,
     ),
     stage(
       'publish',
-      torrents.length > 0 && torrents.every((t) => manifest.includes(t.infoHash)) && published.every(Boolean),
-      `manifest with ${torrents.length} torrent(s); ${after.r2.objects} objects in the S3 store, ${after.r2.puts - before.r2.puts} written in this run`,
+      torrents.length > 0 &&
+        listed.length === torrents.length &&
+        linked.length === archived.length &&
+        published.every(Boolean),
+      `manifest with ${listed.length} of ${counted(torrents.length, 'torrent')} and ${linked.length} of ${counted(archived.length, 'Internet Archive address', 'Internet Archive addresses')}; ${counted(after.r2.objects, 'object')} in the S3 store, ${after.r2.puts - before.r2.puts} written in this run`,
     ),
   ];
+}
+
+/** The infohashes and Internet Archive addresses a published manifest names; none when it cannot be read. */
+function readManifest(text: string): { infoHashes: Set<string>; archiveUrls: Set<string> } {
+  type Shape = { torrents: { infohash: string; files: { ia_url: string | null }[] }[] };
+  try {
+    const { torrents } = JSON.parse(text) as Shape;
+    const urls = torrents.flatMap(({ files }) => files.map((file) => file.ia_url));
+    return {
+      infoHashes: new Set(torrents.map(({ infohash }) => infohash)),
+      archiveUrls: new Set(urls.filter((url) => url !== null)),
+    };
+  } catch {
+    return { infoHashes: new Set(), archiveUrls: new Set() };
+  }
+}
+
+function fetchedText(fetched: number, maxConcurrent: number): string {
+  if (fetched === 0) return 'nothing had to be fetched in this run';
+  return `${counted(fetched, 'request')} for files in this run, never more than ${maxConcurrent} at once`;
 }
 
 /** Asks the tracker (BEP 48) how many seeders it knows; 0 when it knows none or does not answer. */

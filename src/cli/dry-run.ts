@@ -10,6 +10,7 @@ import { dueCycles } from '../scheduling/index.ts';
 import { createLayout } from '../storage/index.ts';
 import type { CliIo } from './io.ts';
 import { formatTable } from './table.ts';
+import { counted } from './words.ts';
 
 /** What `run` would fetch now. */
 export interface RunPlan {
@@ -51,8 +52,10 @@ export async function planRun(deps: { config: Config; signal: AbortSignal }): Pr
     for (const cycle of dueCycles(calendarOf(config), clock.now(), newest)) catalog.openCycle(cycle);
     const open = catalog.cycles().filter((cycle) => cycle.status === 'open');
     for (const { cycleDate } of open) {
-      const scan = (await perform('find_dumps', { cycleDate, wikiDbName: null })) as { askSingly: string[] };
-      for (const wikiDbName of scan.askSingly) await perform('find_dumps', { cycleDate, wikiDbName });
+      const scan = (await perform('find_dumps', { cycleDate, wikiDbName: null, isInIndex: null })) as {
+        askSingly: { wikiDbName: string; isInIndex: boolean | null }[];
+      };
+      for (const wiki of scan.askSingly) await perform('find_dumps', { cycleDate, ...wiki });
     }
     return {
       cycles: open.map(({ cycleDate, status }) => ({ cycleDate, status, ...describe(catalog, cycleDate) })),
@@ -114,18 +117,20 @@ export function printPlan(io: CliIo, plan: RunPlan): void {
   for (const cycle of plan.cycles) {
     const wanted = cycle.files.filter((file) => file.action === 'download');
     const bytes = wanted.reduce((sum, file) => sum + file.sizeBytes, 0);
-    io.out.write(`Cycle ${cycle.cycleDate}: ${wanted.length} files to download, ${formatBytes(bytes)}; `);
-    io.out.write(`${cycle.files.length - wanted.length} already held\n\n`);
+    if (cycle !== plan.cycles[0]) io.out.write('\n');
     io.out.write(
-      formatTable(
-        cycle.files.map((f) => [f.wiki, f.file, formatBytes(f.sizeBytes), f.action]),
-        { heads: ['wiki', 'file', 'size', 'action'], numbers: [2] },
-      ),
+      `Cycle ${cycle.cycleDate}: ${counted(wanted.length, 'file')} to download, ${formatBytes(bytes)}; `,
     );
+    io.out.write(`${cycle.files.length - wanted.length} already held\n`);
+    if (cycle.files.length > 0) {
+      const rows = cycle.files.map((f) => [f.wiki, f.file, formatBytes(f.sizeBytes), f.action]);
+      const heads = ['wiki', 'file', 'size', 'action'];
+      io.out.write(`\n${formatTable(rows, { heads, numbers: [2] })}\n`);
+    }
     if (cycle.notices.length > 0) {
       io.out.write('\nNot taken:\n');
       const rows = cycle.notices.map((n) => [n.wiki, n.dumpType, n.reason]);
-      io.out.write(formatTable(rows, { heads: ['wiki', 'dump type', 'reason'] }));
+      io.out.write(`${formatTable(rows, { heads: ['wiki', 'dump type', 'reason'] })}\n`);
     }
   }
 }

@@ -1,6 +1,7 @@
 import { formatBytes, formatDuration, formatRate } from '../lib/index.ts';
 import type { CycleState, StatusReport } from '../monitoring/index.ts';
 import { formatTable, plainText, shorten } from './table.ts';
+import { wordsOf } from './words.ts';
 
 /** How the screen looks. */
 export interface StatusFormat {
@@ -98,7 +99,7 @@ function runningLines(report: StatusReport, width: number): string {
     const { doneBytes, totalBytes, bytesPerSecond } = job;
     return [
       String(job.id),
-      words(job.jobType),
+      wordsOf(job.jobType),
       job.subject ?? '',
       doneBytes !== null && totalBytes !== null ? meter(doneBytes, totalBytes) : '',
       doneBytes === null ? '' : formatBytes(doneBytes),
@@ -115,7 +116,7 @@ function haltLines(report: StatusReport): string {
       const until =
         halt.until === null ? 'until you resume it' : `tried again in ${rough(halt.until - report.at)}`;
       return [
-        `  ${words(halt.target)}: ${plainText(halt.message)} (${plainText(halt.code)}), ${until}`,
+        `  ${wordsOf(halt.target)}: ${plainText(halt.message)} (${plainText(halt.code)}), ${until}`,
         ...(halt.hint === null ? [] : [`    ${plainText(halt.hint)}`]),
       ];
     })
@@ -128,7 +129,7 @@ function failureLines(report: StatusReport, width: number): string {
       .slice(0, 5)
       .map((failure) => [
         String(failure.id),
-        words(failure.jobType),
+        wordsOf(failure.jobType),
         failure.subject ?? '',
         failure.nextAttemptAt === null
           ? failure.status
@@ -143,7 +144,7 @@ function queueLines(report: StatusReport, width: number): string {
   if (report.jobs.length === 0) return '  Empty.';
   return formatTable(
     report.jobs.map(({ jobType, byStatus }) => [
-      words(jobType),
+      wordsOf(jobType),
       String(byStatus.pending),
       String(byStatus.in_progress),
       String(byStatus.completed),
@@ -162,7 +163,7 @@ function queueLines(report: StatusReport, width: number): string {
 function storageLine(report: StatusReport): string {
   if (report.storage === null) return '  Unknown.';
   const { usedBytes, freeBytes, totalBytes, mode } = report.storage;
-  const marked = mode === undefined || mode === 'normal' ? '' : `, ${words(mode)}`;
+  const marked = mode === undefined || mode === 'normal' ? '' : `, ${wordsOf(mode)}`;
   return `  ${meter(totalBytes - freeBytes, totalBytes)} full${marked}: ${formatBytes(usedBytes)} ours, ${formatBytes(freeBytes)} free of ${formatBytes(totalBytes)}`;
 }
 
@@ -188,13 +189,12 @@ function wakeUpLines(report: StatusReport, width: number): string {
       .slice(0, 5)
       .map((wakeUp) => [
         `in ${rough(Math.max(0, wakeUp.at - report.at))}`,
-        words(wakeUp.name),
+        wordsOf(wakeUp.name),
         wakeUp.subject ?? '',
       ]),
     { width, indent: '  ', flexible: [2] },
   );
 }
 
-const words = (name: string): string => plainText(name.replaceAll('_', ' '));
 const rough = (durationMs: number): string =>
   formatDuration(Math.max(1000, Math.round(durationMs / 1000) * 1000));

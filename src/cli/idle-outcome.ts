@@ -8,29 +8,53 @@ export interface IdleOutcome {
   sentence: string;
 }
 
-/** Judges a run that has nothing left to do: 0 all whole, 1 something is halted or failed, 3 finished with gaps. */
-export function outcomeOf(app: Pick<App, 'catalog' | 'queries'>, idle: IdleReport): IdleOutcome {
+/** What the judgement rests on. */
+type OutcomeFacts = Pick<App, 'queries' | 'catalog' | 'seeding' | 'uploadsEnabled'>;
+
+/**
+ * Judges a run that has nothing left to do: 0 all whole, 1 something is halted, 3 finished with gaps.
+ * Whole means: every expected file is in a torrent, every run is known, every torrent is served, every upload is verified.
+ */
+export async function outcomeOf(app: OutcomeFacts, idle: IdleReport): Promise<IdleOutcome> {
   const halt = idle.halted[0];
-  if (halt !== undefined)
-    return {
-      exitCode: EXIT.failed,
-      sentence: `Stopped with work left: ${halt.target} is halted, ${halt.message}.${halt.hint === null ? '' : ` ${halt.hint}`}`,
-    };
-  const cycles = app.queries.cycles(100);
-  if (cycles.length === 0) return { exitCode: EXIT.gaps, sentence: 'No cycle is due yet.' };
-  const gaps = cycles.reduce((sum, cycle) => sum + cycle.files.failed + cycle.files.quarantined, 0);
-  const open = cycles.filter((cycle) => cycle.status !== 'published');
-  if (open.length > 0) {
-    const names = open.map((cycle) => `${cycle.cycleDate} (${cycle.status})`).join(', ');
-    return { exitCode: EXIT.gaps, sentence: `Nothing left to do for now; not published yet: ${names}.` };
+  if (halt !== undefined) {
+    const hint = halt.hint === null ? '' : ` ${halt.hint}`;
+    return { exitCode: EXIT.failed, sentence: `Stopped with work left. ${endSentence(halt.message)}${hint}` };
   }
-  if (gaps > 0)
-    return {
-      exitCode: EXIT.gaps,
-      sentence: `Finished with gaps: ${gaps} expected files could not be taken, see "wikiseed jobs --status failed".`,
-    };
+  const gaps = await findGaps(app);
+  if (gaps.length > 0) return { exitCode: EXIT.gaps, sentence: `Finished with gaps: ${gaps.join('; ')}.` };
+  const count = app.queries.cycles(1000).length;
+  if (count === 0) return { exitCode: EXIT.gaps, sentence: 'No cycle is due yet.' };
   return {
     exitCode: EXIT.ok,
-    sentence: `Finished: ${cycles.length} ${cycles.length === 1 ? 'cycle' : 'cycles'} published and whole.`,
+    sentence: `Finished: ${count === 1 ? '1 cycle' : `${count} cycles`} published and whole.`,
   };
+}
+
+async function findGaps(app: OutcomeFacts): Promise<string[]> {
+  const gaps: string[] = [];
+  for (const { cycleDate, status, files, runs } of app.queries.cycles(1000)) {
+    if (app.uploadsEnabled && files.held > files.uploaded)
+      gaps.push(`${files.held - files.uploaded} files of cycle ${cycleDate} are not at the Internet Archive`);
+    const missing = files.expected - files.deleted - files.included;
+    if (status === 'open') gaps.push(`cycle ${cycleDate} waits for upstream or for a later attempt`);
+    else if (files.held === 0 && files.deleted === 0)
+      gaps.push(`nothing of cycle ${cycleDate} could be taken`);
+    else if (status !== 'published') gaps.push(`cycle ${cycleDate} is ${status} and not published`);
+    if (status !== 'open' && missing > 0)
+      gaps.push(`${missing} files of cycle ${cycleDate} are in no torrent`);
+    if (status !== 'open' && runs.unfinished > 0)
+      gaps.push(`${runs.unfinished} wikis of cycle ${cycleDate} were not finished by upstream`);
+  }
+  const seeding = await app.seeding();
+  if (seeding.isEnabled) {
+    const served = new Set(seeding.torrents.filter((t) => t.isReady).map((t) => t.infoHash));
+    const idle = app.catalog.torrents().filter((torrent) => !served.has(torrent.infoHash));
+    for (const torrent of idle) gaps.push(`the torrent ${torrent.name} is not served`);
+  }
+  return gaps;
+}
+
+function endSentence(text: string): string {
+  return /[.!?]$/.test(text) ? text : `${text}.`;
 }

@@ -1,14 +1,17 @@
 import { Command, CommanderError } from 'commander';
-import { describeError, isAbort, WikiSeedError } from '../lib/index.ts';
+import { describeError, formatBytes, isAbort, UsageError, WikiSeedError } from '../lib/index.ts';
 import { VERSION } from '../version.ts';
 import { configCheck, configShow } from './config-command.ts';
 import { cyclesCommand } from './cycles-command.ts';
 import { demoCommand } from './demo-command.ts';
+import { DEMO_DEFAULTS } from './demo-folder.ts';
 import { EXIT, exitCodeOf } from './exit-codes.ts';
 import { type CliIo, createProcessIo } from './io.ts';
 import { jobsCommand } from './jobs-command.ts';
 import { runCommand } from './run-command.ts';
 import { statusCommand } from './status-command.ts';
+
+export { createProcessIo } from './io.ts';
 
 /** Options every command takes. */
 export interface GlobalOptions {
@@ -33,12 +36,19 @@ export async function runCli(args: readonly string[], io: CliIo = createProcessI
   } catch (error) {
     if (error instanceof CommanderError) return error.exitCode === 0 ? EXIT.ok : EXIT.usage;
     if (isAbort(error)) return EXIT.interrupted;
-    io.err.write(`wikiseed: ${describeError(error)}\n`);
-    if (error instanceof WikiSeedError && error.hint !== undefined) io.err.write(`  ${error.hint}\n`);
-    else if (!(error instanceof WikiSeedError) && error instanceof Error)
-      io.err.write(`${error.stack ?? ''}\n`);
+    io.err.write(`wikiseed: ${textOf(error)}\n`);
     return exitCodeOf(error);
   }
+}
+
+/** An error for the operator. */
+function textOf(error: unknown): string {
+  // Where somebody thought about what to do, the chain of causes would only repeat it in the words of the system.
+  if (error instanceof WikiSeedError && error.hint !== undefined) return `${error.message}\n  ${error.hint}`;
+  // A list of problems with the configuration is as long as it is.
+  if (error instanceof UsageError) return error.message;
+  if (error instanceof WikiSeedError || !(error instanceof Error)) return describeError(error);
+  return `${describeError(error)}\n${error.stack ?? ''}`;
 }
 
 function buildProgram(io: CliIo, setExitCode: (code: number) => void): Command {
@@ -73,8 +83,11 @@ function buildProgram(io: CliIo, setExitCode: (code: number) => void): Command {
     )
     .option('--exit', 'stop once the cycle is published, instead of staying up to be looked at')
     .option('--data-dir <folder>', 'where everything is kept', './demo-data')
-    .option('--wikis <count>', 'how many wikis the sandbox has', '12')
-    .option('--size <size>', 'how large all their dump files are together', '40MB')
+    .option('--wikis <count>', `how many wikis the sandbox has (default: ${DEMO_DEFAULTS.wikis})`)
+    .option(
+      '--size <size>',
+      `how large all their dump files are together (default: ${formatBytes(DEMO_DEFAULTS.sizeBytes)})`,
+    )
     .option('--port <port>', 'port of the status page; 0 = any free one', '8000')
     .action(async (options) => setExitCode(await demoCommand(io, options)));
   command('status', 'one screen: cycles, queue, storage, seeding, halts, next wake-ups')

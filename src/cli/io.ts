@@ -12,23 +12,24 @@ export interface CliIo {
   signal: AbortSignal;
 }
 
-/** The process's own streams. A second signal ends the process at once. */
-export function createProcessIo(): CliIo {
-  const controller = new AbortController();
-  let count = 0;
-  const onSignal = (): void => {
-    count += 1;
-    if (count > 1) process.exit(130);
-    controller.abort();
-  };
-  process.on('SIGINT', onSignal);
-  process.on('SIGTERM', onSignal);
+/**
+ * The process's own streams.
+ * @param stop aborted by the signals of the process
+ */
+export function createProcessIo(stop: AbortController = new AbortController()): CliIo {
+  // `wikiseed jobs | head` closes the pipe early: what is left goes nowhere and that is fine. Long work ends in order.
+  process.stdout.on('error', (error: NodeJS.ErrnoException) => {
+    if (error.code !== 'EPIPE') throw error;
+    stop.abort();
+  });
+  // Whoever closed standard error does not want to hear of it either; a daemon goes on.
+  process.stderr.on('error', () => {});
   return {
     out: process.stdout,
     err: process.stderr,
     env: process.env,
     cwd: process.cwd(),
-    signal: controller.signal,
+    signal: stop.signal,
     readTextFile(path) {
       try {
         return readFileSync(path, 'utf8');

@@ -5,6 +5,7 @@ import { EXIT } from './exit-codes.ts';
 import { type CliIo, printJson } from './io.ts';
 import { loadForCommand, openForReading } from './load.ts';
 import { formatTable } from './table.ts';
+import { counted, wordsOf } from './words.ts';
 
 /** Rows of one page of the list. */
 const PAGE_SIZE = 50;
@@ -34,18 +35,20 @@ export async function jobsCommand(
   try {
     const queries = createStatusQueries({ db, clock: createSystemClock() });
     if (id !== undefined) return showJob(io, queries.job(Number(id)), id, options.json === true);
+    const type = options.type?.trim().replaceAll(' ', '_');
     const list = queries.jobs({
       page,
       pageSize: PAGE_SIZE,
       ...(options.status === undefined ? {} : { status: options.status as JobStatus }),
-      ...(options.type === undefined ? {} : { type: options.type }),
+      // The list shows types in words, so words are understood too.
+      ...(type === undefined ? {} : { type }),
     });
     if (options.json === true) printJson(io, list);
     else if (list.items.length === 0) io.out.write('No jobs.\n');
     else {
       const rows = list.items.map((job) => [
         String(job.id),
-        job.jobType,
+        wordsOf(job.jobType),
         job.status,
         job.subject ?? '',
         `${job.attempt}/${job.maxAttempts}`,
@@ -62,7 +65,9 @@ export async function jobsCommand(
           ...(width === undefined ? {} : { width }),
         }),
       );
-      io.out.write(`\npage ${list.page} of ${Math.max(1, list.pageCount)}, ${list.total} jobs\n`);
+      io.out.write(
+        `\n\npage ${list.page} of ${Math.max(1, list.pageCount)}, ${counted(list.total, 'job')}\n`,
+      );
     }
     return EXIT.ok;
   } finally {
@@ -77,7 +82,7 @@ function showJob(io: CliIo, job: JobDetail | null, id: string, asJson: boolean):
     return EXIT.ok;
   }
   const facts: [string, string][] = [
-    ['job', `${job.id} ${job.jobType}`],
+    ['job', `${job.id} ${wordsOf(job.jobType)} (${job.jobType})`],
     ['about', job.subject ?? '-'],
     ['status', `${job.status}, attempt ${job.attempt} of ${job.maxAttempts}`],
     ['created', time(job.createdAt)],
@@ -98,9 +103,8 @@ function showJob(io: CliIo, job: JobDetail | null, id: string, asJson: boolean):
       formatDuration(a.endedAt - a.startedAt),
       a.message ?? '',
     ]);
-    io.out.write(
-      formatTable(rows, { heads: ['attempt', 'outcome', 'ended (UTC)', 'took', 'message'], numbers: [0] }),
-    );
+    const heads = ['attempt', 'outcome', 'ended (UTC)', 'took', 'message'];
+    io.out.write(`${formatTable(rows, { heads, numbers: [0] })}\n`);
   }
   return EXIT.ok;
 }

@@ -1,9 +1,17 @@
 import { resolve } from 'node:path';
-import { type Config, formatProblem, loadConfig, type SecretOrigins, type Secrets } from '../config/index.ts';
+import {
+  type Config,
+  DEFAULT_PATHS,
+  formatProblem,
+  loadConfig,
+  type SecretOrigins,
+  type Secrets,
+} from '../config/index.ts';
 import { type Db, isCurrent, openDb } from '../db/index.ts';
 import { UsageError } from '../lib/index.ts';
 import { createLayout } from '../storage/index.ts';
 import type { CliIo } from './io.ts';
+import { counted } from './words.ts';
 
 /** A usable configuration. */
 export interface LoadedConfig {
@@ -20,11 +28,15 @@ export interface LoadedConfig {
 export function loadForCommand(io: CliIo, path: string | undefined): LoadedConfig {
   const result = loadConfig({ path: path ?? null, env: io.env, readTextFile: io.readTextFile });
   if (!result.ok) {
+    // Nothing is named and nothing lies about: one thing to do, not a list of what follows from it.
+    if (result.sourcePath === null)
+      throw new UsageError(
+        `No configuration file was found (looked for ${DEFAULT_PATHS.join(' and ')})`,
+        'Copy config.example.yaml to one of them and write wikiseed.contact: a mail address or page where you can be reached.',
+      );
     const lines = result.problems.map((problem) => formatProblem(problem, result.sourcePath));
     const errors = result.problems.filter((problem) => problem.severity === 'error').length;
-    throw new UsageError(
-      `${lines.join('\n')}\n${errors} ${errors === 1 ? 'problem' : 'problems'} in the configuration`,
-    );
+    throw new UsageError(`${counted(errors, 'problem')} in the configuration\n${lines.join('\n')}`);
   }
   for (const warning of result.warnings) io.err.write(`${formatProblem(warning, result.sourcePath)}\n`);
   const dataDir = resolve(io.cwd, result.config.wikiseed.dataDir);

@@ -23,6 +23,9 @@ export function createLogger(options: { level: string; pretty?: boolean; file?: 
     base: undefined,
     timestamp: pino.stdTimeFunctions.isoTime,
     redact: REDACT,
+    serializers: {
+      err: (error: unknown) => (error instanceof Error ? pino.stdSerializers.err(error) : error),
+    },
     formatters: { level: (label) => ({ level: label }) },
   };
   if (options.pretty === true)

@@ -1,4 +1,5 @@
 import { createApp } from '../app.ts';
+import { describeConfig } from '../config/index.ts';
 import { formatDuration } from '../lib/index.ts';
 import { createSystemClock } from '../ports/index.ts';
 import { VERSION } from '../version.ts';
@@ -24,12 +25,15 @@ export async function runCommand(
     return EXIT.ok;
   }
   const log = createLogger({ level: config.logging.level, pretty: options.pretty === true });
+  log.info(describeConfig(config, loaded.secretOrigins), 'effective configuration');
   const clock = createSystemClock();
   const startedMs = clock.monotonicMs();
   const app = await createApp({ config, secrets, log, clock });
   const bars = showProgressBars({ bus: app.bus, queries: app.queries, stream: io.err });
   // Timers of the house never hold the process; this one does, until stop.
   const keepAlive = setInterval(() => {}, 2 ** 30);
+  const sinceStart = (): number => Math.round(clock.monotonicMs() - startedMs);
+  let exitCode: number = EXIT.interrupted;
   try {
     const { url } = await app.start();
     log.info(
@@ -43,16 +47,18 @@ export async function runCommand(
     const ended = await Promise.race(options.untilIdle === true ? [stopped, app.whenIdle()] : [stopped]);
     if (ended === 'signal') {
       log.info({}, 'stopping');
-      return EXIT.interrupted;
+    } else {
+      const outcome = await outcomeOf(app, ended);
+      const durationMs = sinceStart();
+      log.info({ ...outcome, durationMs }, 'nothing left to do');
+      io.err.write(`${outcome.sentence} (${formatDuration(durationMs)})\n`);
+      exitCode = outcome.exitCode;
     }
-    const outcome = outcomeOf(app, ended);
-    const durationMs = Math.round(clock.monotonicMs() - startedMs);
-    log.info({ ...outcome, durationMs }, 'nothing left to do');
-    io.err.write(`${outcome.sentence} (${formatDuration(durationMs)})\n`);
-    return outcome.exitCode;
   } finally {
     bars.stop();
     await app.stop();
     clearInterval(keepAlive);
   }
+  log.info({ durationMs: sinceStart() }, 'stopped');
+  return exitCode;
 }

@@ -1,3 +1,4 @@
+import { isDataDirectoryInUse } from '../db/index.ts';
 import { createStatusQueries, readStatus } from '../monitoring/index.ts';
 import { createNodeDisk, createSystemClock } from '../ports/index.ts';
 import { measureDisk } from '../storage/index.ts';
@@ -16,6 +17,7 @@ export async function statusCommand(
   const db = openForReading(config.wikiseed.dataDir);
   try {
     const clock = createSystemClock();
+    const daemonRunning = isDataDirectoryInUse(config.wikiseed.dataDir);
     const report = await readStatus({
       queries: createStatusQueries({ db, clock }),
       clock,
@@ -24,8 +26,12 @@ export async function statusCommand(
         measureDisk({ disk: createNodeDisk(), dataDir: config.wikiseed.dataDir }, config.storage),
       startedAt: null,
     });
-    if (options.json === true) printJson(io, report);
-    else io.out.write(formatStatus(report, { color: wantsColor(io.out, io.env), width: io.out.columns }));
+    // `running` in the report is the list of running jobs.
+    if (options.json === true) printJson(io, { daemonRunning, ...report });
+    else {
+      if (!daemonRunning) io.out.write('WikiSeed is not running; this is what the database says.\n\n');
+      io.out.write(formatStatus(report, { color: wantsColor(io.out, io.env), width: io.out.columns }));
+    }
     return EXIT.ok;
   } finally {
     db.close();

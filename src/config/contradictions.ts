@@ -1,5 +1,6 @@
 import { isLoopbackHost, isLoopbackUrl } from './addresses.ts';
 import { adviceOn } from './advice.ts';
+import { findNotYet } from './not-yet.ts';
 import type { Config } from './schema.ts';
 import { type SecretName, type Secrets, variableOf } from './secrets.ts';
 
@@ -25,6 +26,7 @@ export function findContradictions(config: Config, secrets: Secrets): readonly F
     ...doors(config, secrets),
     ...database(config),
     ...adviceOn(config, secrets),
+    ...findNotYet(config),
   ];
 }
 
@@ -39,12 +41,12 @@ const error = (path: string, message: string, hint?: string, because: string[] =
 function identity({ wikiseed, discovery }: Config): Finding[] {
   const isSandbox = isLoopbackUrl(discovery.dumpsBaseUrl) && isLoopbackUrl(discovery.sitematrixUrl);
   if (wikiseed.contact !== '' || isSandbox) return [];
+  // Reported even when an address beside it is wrong: whoever mends that one should not learn of this one only then.
   return [
     error(
       'wikiseed.contact',
       'is missing: it goes into the User-Agent, and Wikimedia refuses anonymous agents with 403.',
       'Write a mail address or a page where you can be reached, such as contact: ops@example.org.',
-      ['discovery.dumps_base_url', 'discovery.sitematrix_url'],
     ),
   ];
 }

@@ -3,7 +3,7 @@
 export { isLoopbackHost, isLoopbackUrl } from './addresses.ts';
 export { type BandwidthLimit, type BandwidthWindow, bandwidthAt } from './bandwidth.ts';
 export type { HourRange } from './kinds-time.ts';
-export { type LoadOptions, type LoadResult, loadConfig } from './load.ts';
+export { DEFAULT_PATHS, type LoadOptions, type LoadResult, loadConfig } from './load.ts';
 export { formatProblem, type Problem } from './problem.ts';
 export {
   type AlertsConfig,

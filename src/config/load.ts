@@ -34,7 +34,8 @@ export type LoadResult =
     }
   | { readonly ok: false; readonly problems: readonly Problem[]; readonly sourcePath: string | null };
 
-const DEFAULT_PATHS = ['./config.yaml', '/etc/wikiseed/config.yaml'] as const;
+/** Where a configuration is looked for when none is named. */
+export const DEFAULT_PATHS = ['./config.yaml', '/etc/wikiseed/config.yaml'] as const;
 
 type Path = readonly PropertyKey[];
 
@@ -77,7 +78,9 @@ function findFile({ path, env, readTextFile }: LoadOptions): FoundFile {
       const text = readTextFile(candidate);
       if (text !== null) return { text, sourcePath: candidate, problem: null };
     } catch (error) {
-      return failed(`The configuration file ${candidate} cannot be read: ${reasonOf(error)}.`);
+      const reason = reasonOf(error);
+      if (reason === 'EISDIR') return failed(`The configuration file ${candidate} is a folder, not a file.`);
+      return failed(`The configuration file ${candidate} cannot be read: ${reason}.`);
     }
     if (named === null) continue;
     const namer = path === null ? 'WIKISEED_CONFIG' : '--config';
@@ -96,9 +99,9 @@ function checkText(
 ): { config: Config | null; problems: readonly Problem[] } {
   const source = readYaml(text ?? '');
   const raw = source.value ?? {};
-  const isTrusted = source.trustedUntilLine === null;
+  // After a slip in the YAML itself the structure is a guess; whatever is said of keys and values would only mislead.
+  if (!source.isTrusted) return { config: null, problems: source.problems };
   if (typeof raw !== 'object' || Array.isArray(raw)) {
-    if (!isTrusted) return { config: null, problems: source.problems };
     const found = Array.isArray(raw) ? 'a list' : 'a single value';
     const message = `The file must be a group of sections such as "download:", but is ${found}.`;
     return {
@@ -107,15 +110,14 @@ function checkText(
     };
   }
   const values = structuredClone(raw) as Record<string, unknown>;
-  const emptied = emptySections(values, source);
-  const problems: Problem[] = isTrusted ? emptied : [];
-  if (text !== null && source.value === null && isTrusted) {
+  const problems = emptySections(values, source);
+  if (text !== null && source.value === null) {
     const message = 'The file has no settings, so all defaults apply.';
     problems.push({ path: '', line: null, column: null, message, severity: 'warning' });
   }
   const { config, wrong, problems: schemaProblems } = checkValues(values, source);
   problems.push(...schemaProblems);
-  if (isTrusted && config !== null) {
+  if (config !== null) {
     for (const finding of findContradictions(config, secrets)) {
       const grounds = [finding.path, ...(finding.because ?? [])];
       if (grounds.some((ground) => wrong.some((path) => overlaps(path, ground)))) continue;
@@ -123,10 +125,7 @@ function checkText(
       problems.push(at(source, path, 'value', { message, hint, severity }));
     }
   }
-  // After a slip in the YAML itself the structure is a guess; what it makes of later lines would only mislead.
-  const limit = source.trustedUntilLine ?? Number.POSITIVE_INFINITY;
-  const believable = problems.filter(({ line }) => isTrusted || (line !== null && line < limit));
-  return { config, problems: [...source.problems, ...believable] };
+  return { config, problems: [...source.problems, ...problems] };
 }
 
 type Details = Pick<Problem, 'message' | 'hint' | 'severity'>;

@@ -18,8 +18,8 @@ export type YamlSource = {
   readonly value: unknown;
   /** Mistakes of the YAML itself. */
   readonly problems: readonly Problem[];
-  /** The line of the first mistake after which the structure is a guess; null if all of it can be trusted. */
-  readonly trustedUntilLine: number | null;
+  /** False when a mistake of the YAML makes the structure a guess. */
+  readonly isTrusted: boolean;
   /** Where a key or value stands; of a key that is not in the text, its nearest group; null if that is the whole file. */
   locate(path: readonly PropertyKey[], part: 'key' | 'value'): { line: number; column: number } | null;
 };
@@ -44,14 +44,14 @@ export function readYaml(text: string): YamlSource {
     return { line: Math.max(1, line), column: Math.max(1, col) };
   };
   const problems: Problem[] = [];
-  let trustedUntilLine: number | null = null;
+  let isTrusted = true;
   for (const error of document.errors) {
     const { line, column } = place(error.pos[0]);
     if (error.code === 'DUPLICATE_KEY') {
       problems.push(duplicateKey(document, error, place));
       continue;
     }
-    trustedUntilLine = Math.min(trustedUntilLine ?? line, line);
+    isTrusted = false;
     // One slip makes the parser stumble over several things; a line is reported once.
     if (problems.some((problem) => problem.line === line)) continue;
     // An open bracket shows as an indentation that ends too early.
@@ -62,14 +62,14 @@ export function readYaml(text: string): YamlSource {
   problems.push(...looseAliases(document, place));
   const { value, failure } = plainValue(document);
   if (failure !== null) {
-    trustedUntilLine ??= 1;
+    isTrusted = false;
     const message = `The file cannot be read: ${failure}.`;
     problems.push({ path: '', line: null, column: null, message, severity: 'error' });
   }
   return {
     value,
     problems,
-    trustedUntilLine,
+    isTrusted,
     locate: (path, part) => {
       const offset = offsetOf(document, path, part);
       return offset === null ? null : place(offset);

@@ -1,4 +1,4 @@
-import { mkdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { existsSync, mkdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { dirname, join } from 'node:path';
 import Database from 'better-sqlite3';
 import { AlreadyRunningError } from '../lib/errors.ts';
@@ -17,7 +17,8 @@ export function lockDataDirectory(dataDir: string, facts: { pid: number; started
   const path = join(dataDir, 'db', 'lock.db');
   const holderPath = join(dataDir, 'db', 'process.json');
   mkdirSync(dirname(path), { recursive: true, mode: 0o700 });
-  const database = new Database(path, { timeout: 0 });
+  // A reader such as `isDataDirectoryInUse` may hold the file for a moment; another daemon holds it for longer than we wait.
+  const database = new Database(path, { timeout: 1000 });
   try {
     database.pragma('journal_mode = DELETE');
     database.exec('BEGIN EXCLUSIVE');
@@ -42,6 +43,24 @@ export function lockDataDirectory(dataDir: string, facts: { pid: number; started
       database.close();
     },
   };
+}
+
+/** Whether a process works on the data directory now. Looks only: takes nothing that would keep a daemon from starting. */
+export function isDataDirectoryInUse(dataDir: string): boolean {
+  const path = join(dataDir, 'db', 'lock.db');
+  if (!existsSync(path)) return false;
+  const database = new Database(path, { readonly: true, timeout: 0 });
+  try {
+    // Any read needs a shared lock, which the exclusive transaction of a running process refuses.
+    database.prepare('SELECT 1 FROM sqlite_master').get();
+    return false;
+  } catch (error) {
+    if (error instanceof Error && 'code' in error && String(error.code).startsWith('SQLITE_BUSY'))
+      return true;
+    throw error;
+  } finally {
+    database.close();
+  }
 }
 
 function describeHolder(path: string): string {

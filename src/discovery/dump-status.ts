@@ -5,19 +5,23 @@ const Hex = (digits: number): z.ZodType<string> => z.string().regex(new RegExp(`
 
 /** One file; everything may be missing, even in a finished job (wikimedia-formats.md section 2). */
 export const StatusFile = z.object({
-  size: z.number().int().nonnegative().safe().optional(),
-  url: z.string().optional(),
+  // A value that cannot be is as good as none: the file is then not ready, and the rest of the run is not its fault.
+  size: z.number().int().nonnegative().safe().optional().catch(undefined),
+  url: z.string().optional().catch(undefined),
   md5: Hex(32).optional().catch(undefined),
   sha1: Hex(40).optional().catch(undefined),
 });
+/** See the schema of the same name. */
 export type StatusFile = z.infer<typeof StatusFile>;
 
+/** One job of a run. */
 export const StatusJob = z.object({
   /** waiting, in-progress, done, failed, skipped; anything else counts as not ready. */
   status: z.string(),
   updated: z.string().optional(),
-  files: z.record(z.string(), StatusFile).optional(),
+  files: z.record(z.string(), StatusFile.catch({})).optional().catch(undefined),
 });
+/** See the schema of the same name. */
 export type StatusJob = z.infer<typeof StatusJob>;
 
 /** A run's machine-readable status. */

@@ -42,14 +42,15 @@ export function parseSiteMatrix(text: string): SiteMatrix {
   const refused: string[] = [];
   const add = (raw: unknown, describe: (site: Site) => { project: string; language: string }): void => {
     const parsed = Site.safeParse(raw);
-    if (!parsed.success || !isSafeName(parsed.data.dbname)) {
+    const site = parsed.data;
+    const place = site === undefined ? null : describe(site);
+    if (site === undefined || place === null || !isUsable(site.dbname, place, wikis)) {
       refused.push(JSON.stringify(raw).slice(0, 120));
       return;
     }
-    const site = parsed.data;
-    wikis.set(site.dbname, {
+    wikis.set(site.dbname.toLowerCase(), {
       wikiDbName: site.dbname,
-      ...describe(site),
+      ...place,
       url: site.url,
       name: site.sitename ?? site.dbname,
       isClosed: site.closed ?? false,
@@ -70,7 +71,21 @@ export function parseSiteMatrix(text: string): SiteMatrix {
       for (const raw of value) add(raw, (site) => ({ project: site.code, language: site.lang ?? site.code }));
     }
   }
+  if (wikis.size === 0) throw new RetryableError('torn_site_matrix', 'the site matrix names no wiki at all');
   return { wikis: [...wikis.values()], refused };
+}
+
+/**
+ * Database name, project and language all become folders, here and in torrents; two names that differ only in case would
+ * share one on some systems.
+ */
+function isUsable(
+  dbname: string,
+  place: { project: string; language: string },
+  known: ReadonlyMap<string, WikiFacts>,
+): boolean {
+  const twin = known.get(dbname.toLowerCase());
+  return [dbname, place.project, place.language].every(isSafeName) && (twin?.wikiDbName ?? dbname) === dbname;
 }
 
 function parseMatrixObject(text: string): Record<string, unknown> {

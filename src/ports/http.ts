@@ -15,6 +15,8 @@ export interface HttpRequest {
   /** Longest silence before the connection counts as stalled. Default 60 s. */
   inactivityMs?: number;
   body?: string;
+  /** Redirects to another origin are refused unless this is set: whoever sets it proves the bytes by their hashes. */
+  followOtherHosts?: boolean;
 }
 
 /** An answer whose body is still on the way; either read it to its end or call `discard`. */
@@ -31,7 +33,7 @@ export interface HttpResponse {
 export interface Http {
   /**
    * Sends the request and resolves when the header is there, whatever the status.
-   * @throws RetryableError `network` when no answer came, Interrupted when `signal` aborted
+   * @throws RetryableError `network` when no answer came, `foreign_redirect`; Interrupted when `signal` aborted
    */
   request(request: HttpRequest): Promise<HttpResponse>;
 }
@@ -39,9 +41,18 @@ export interface Http {
 /** got for the wire: redirects, timeouts, keep-alive. Content encodings are never decoded: dump files are stored as served. */
 export function createHttp(options: { userAgent: string; clock: Clock }): Http {
   return {
-    request: ({ url, method = 'GET', headers = {}, signal, inactivityMs = 60_000, body }) =>
+    request: ({
+      url,
+      method = 'GET',
+      headers = {},
+      signal,
+      inactivityMs = 60_000,
+      body,
+      followOtherHosts = false,
+    }) =>
       new Promise((resolve, reject) => {
         if (signal?.aborted) return reject(new Interrupted());
+        let refused: URL | null = null;
         const stream = got.stream(url, {
           method,
           headers: {
@@ -53,6 +64,13 @@ export function createHttp(options: { userAgent: string; clock: Clock }): Http {
           throwHttpErrors: false,
           retry: { limit: 0 },
           maxRedirects: 5,
+          followRedirect: ({ url: from, headers: { location } }) => {
+            if (location === undefined || followOtherHosts) return true;
+            const target = redirectTarget(location, from);
+            if (target?.origin === new URL(from).origin) return true;
+            refused = target;
+            return target === null;
+          },
           timeout: { connect: 30_000, secureConnect: 30_000, socket: inactivityMs, response: inactivityMs },
           signal,
           ...(body === undefined ? {} : { body }),
@@ -65,6 +83,10 @@ export function createHttp(options: { userAgent: string; clock: Clock }): Http {
             stream.off('error', onError);
             // A late error belongs to whoever reads the body; without a listener it would end the process.
             stream.on('error', () => {});
+            if (refused !== null) {
+              stream.destroy();
+              return reject(foreignRedirect(response.url, refused));
+            }
             resolve({
               status: response.statusCode,
               headers: response.headers,
@@ -77,6 +99,24 @@ export function createHttp(options: { userAgent: string; clock: Clock }): Http {
         if (method === 'GET' || method === 'HEAD') stream.resume().pause();
       }),
   };
+}
+
+/** null when it is no address; got then says so. */
+function redirectTarget(location: string, base: string): URL | null {
+  return URL.canParse(location, base) ? new URL(location, base) : null;
+}
+
+/** A captive portal or a moved mirror: its answer would be taken for that of the host we asked. */
+function foreignRedirect(from: string, target: URL): RetryableError {
+  const { host, origin } = new URL(from);
+  return new RetryableError(
+    'foreign_redirect',
+    `${origin} redirects to ${target.origin}, which was not asked`,
+    {
+      subject: { host, otherHost: target.host },
+      hint: 'If the host has moved, change its address in the configuration.',
+    },
+  );
 }
 
 /** Turns what got or a socket threw into the queue's words. */

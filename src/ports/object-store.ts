@@ -5,14 +5,15 @@ export interface ObjectFacts {
   sha256: string | null;
 }
 
-/** A bucket. Reads and writes may be repeated; errors arrive classified. */
+/** A bucket. Reads and writes may be repeated; errors arrive classified, an aborted signal as Interrupted. */
 export interface ObjectStore {
   /** null when there is no object of that key. */
-  head(key: string): Promise<ObjectFacts | null>;
+  head(key: string, signal?: AbortSignal): Promise<ObjectFacts | null>;
   put(
     key: string,
     content: Uint8Array,
     facts: { contentType: string; cacheControl: string; sha256: string },
+    signal?: AbortSignal,
   ): Promise<void>;
-  get(key: string): Promise<Uint8Array | null>;
+  get(key: string, signal?: AbortSignal): Promise<Uint8Array | null>;
 }

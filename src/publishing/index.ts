@@ -4,10 +4,10 @@ import type { Clock, Disk, Log, ObjectStore } from '../ports/index.ts';
 import type { AnyJobHandler } from '../queue/index.ts';
 import type { Layout } from '../storage/index.ts';
 import { handlePublishManifest } from './jobs/publish-manifest.ts';
-import { buildManifest, type ManifestAddresses, type Manifest as ManifestType } from './manifest.ts';
+import type { ManifestAddresses } from './manifest.ts';
 import { createShareStore } from './share-store.ts';
 
-export { publishManifest } from './jobs/publish-manifest.ts';
+export { type PublishedManifest, publishManifest } from './jobs/publish-manifest.ts';
 export { Manifest, ManifestFile, ManifestTorrent } from './manifest.ts';
 export { createS3ObjectStore, type S3ObjectStoreConfig } from './s3-object-store.ts';
 
@@ -34,8 +34,6 @@ export interface PublishingDeps {
 /** Tells the world which torrents there are. */
 export interface PublishingRoom {
   readonly handlers: readonly AnyJobHandler[];
-  /** The manifest as it would be published now. */
-  buildManifest(): ManifestType;
 }
 
 /** Makes the room; publishes nothing before the first job. */
@@ -57,6 +55,5 @@ export function createPublishing(deps: PublishingDeps): PublishingRoom {
         version: deps.config.version,
       }),
     ],
-    buildManifest: () => buildManifest(catalog, catalog.torrents(), addresses),
   };
 }

@@ -2,9 +2,9 @@ import { Interrupted, RetryableError } from '../lib/index.ts';
 import type { ObjectStore } from '../ports/index.ts';
 import { sha256Of } from './local-files.ts';
 
-/** Named by its content or frozen: never changes, so anybody may keep it for a year. */
+/** Named by its content, as .torrent files are: never changes, so anybody may keep it for a year. */
 const IMMUTABLE = 'public, max-age=31536000, immutable';
-/** Replaced at every publication: 5 minutes. */
+/** Replaced whenever a fact in it changes: 5 minutes. */
 const CHANGING = 'public, max-age=300';
 
 const CONTENT_TYPES: Readonly<Record<string, string>> = {
@@ -33,16 +33,17 @@ export async function publishObject(
   const sha256 = sha256Of(file.content);
   const isThere = async (): Promise<boolean> => {
     if (signal.aborted) throw new Interrupted();
-    const facts = await store.head(file.key);
+    const facts = await store.head(file.key, signal);
     return facts !== null && facts.sha256 === sha256 && facts.sizeBytes === file.content.length;
   };
   if (await isThere()) return false;
   const extension = file.key.slice(file.key.lastIndexOf('.') + 1);
-  await store.put(file.key, file.content, {
+  const facts = {
     contentType: CONTENT_TYPES[extension] ?? 'application/octet-stream',
     cacheControl: file.isImmutable ? IMMUTABLE : CHANGING,
     sha256,
-  });
+  };
+  await store.put(file.key, file.content, facts, signal);
   if (await isThere()) return true;
   throw new RetryableError(
     'object_not_verified',

@@ -1,6 +1,14 @@
 import { createHash } from 'node:crypto';
 import type { S3Client } from '@aws-sdk/client-s3';
-import { HaltPipelineError, minutes, PermanentError, parseRetryAfter, RetryableError } from '../lib/index.ts';
+import {
+  HaltPipelineError,
+  Interrupted,
+  minutes,
+  PermanentError,
+  parseRetryAfter,
+  RetryableError,
+  seconds,
+} from '../lib/index.ts';
 import type { Clock, ObjectStore } from '../ports/index.ts';
 
 /** Where the bucket is and who we are there. */
@@ -13,14 +21,18 @@ export interface S3ObjectStoreConfig {
   accessKeyId: string;
   secretAccessKey: string;
   clock: Clock;
+  /** How long a connection may take, and how long it may say nothing. Default 30 s and 60 s; tests make it small. */
+  timeouts?: { connectMs: number; inactivityMs: number };
 }
+
+const TIMEOUTS = { connectMs: seconds(30), inactivityMs: seconds(60) };
 
 /** R2 takes one write a second for each key. */
 const WRITE_INTERVAL_MS = 1_100;
 
 /** A bucket on Cloudflare R2 or any S3 server. Opens no connection before the first call. */
 export function createS3ObjectStore(config: S3ObjectStoreConfig): ObjectStore {
-  const { bucket: Bucket, clock } = config;
+  const { bucket: Bucket, clock, timeouts = TIMEOUTS } = config;
   const lastWriteMs = new Map<string, number>();
   let loading: Promise<{ client: S3Client; sdk: typeof import('@aws-sdk/client-s3') }> | null = null;
   /** The SDK takes 100 ms to load, which a host without a bucket need not pay. */
@@ -37,26 +49,32 @@ export function createS3ObjectStore(config: S3ObjectStoreConfig): ObjectStore {
         responseChecksumValidation: 'WHEN_REQUIRED',
         // The queue retries; the SDK only bridges one lost packet.
         maxAttempts: 2,
+        // Without these the SDK waits for ever for a server that took the connection and says nothing.
+        requestHandler: { connectionTimeout: timeouts.connectMs, socketTimeout: timeouts.inactivityMs },
       }),
     }));
     return loading;
   };
+  const failure = (error: unknown, key: string, signal: AbortSignal | undefined): Error =>
+    signal?.aborted ? new Interrupted() : classifyS3Error(error, key, clock.now());
+  const optionsOf = (signal: AbortSignal | undefined) =>
+    signal === undefined ? {} : { abortSignal: signal };
   return {
-    async head(key) {
+    async head(key, signal) {
       const { client, sdk } = await load();
       try {
-        const answer = await client.send(new sdk.HeadObjectCommand({ Bucket, Key: key }));
+        const answer = await client.send(new sdk.HeadObjectCommand({ Bucket, Key: key }), optionsOf(signal));
         return { sizeBytes: answer.ContentLength ?? 0, sha256: answer.Metadata?.sha256 ?? null };
       } catch (error) {
         if (statusOf(error) === 404) return null;
-        throw classifyS3Error(error, key, clock.now());
+        throw failure(error, key, signal);
       }
     },
-    async put(key, content, facts) {
+    async put(key, content, facts, signal) {
       const { client, sdk } = await load();
       const waitMs =
         (lastWriteMs.get(key) ?? Number.NEGATIVE_INFINITY) + WRITE_INTERVAL_MS - clock.monotonicMs();
-      if (waitMs > 0) await clock.sleep(waitMs);
+      if (waitMs > 0) await clock.sleep(waitMs, signal);
       lastWriteMs.set(key, clock.monotonicMs());
       try {
         await client.send(
@@ -70,19 +88,20 @@ export function createS3ObjectStore(config: S3ObjectStoreConfig): ObjectStore {
             CacheControl: facts.cacheControl,
             Metadata: { sha256: facts.sha256 },
           }),
+          optionsOf(signal),
         );
       } catch (error) {
-        throw classifyS3Error(error, key, clock.now());
+        throw failure(error, key, signal);
       }
     },
-    async get(key) {
+    async get(key, signal) {
       const { client, sdk } = await load();
       try {
-        const answer = await client.send(new sdk.GetObjectCommand({ Bucket, Key: key }));
+        const answer = await client.send(new sdk.GetObjectCommand({ Bucket, Key: key }), optionsOf(signal));
         return (await answer.Body?.transformToByteArray()) ?? new Uint8Array();
       } catch (error) {
         if (statusOf(error) === 404 && nameOf(error) !== 'NoSuchBucket') return null;
-        throw classifyS3Error(error, key, clock.now());
+        throw failure(error, key, signal);
       }
     },
   };

@@ -10,6 +10,9 @@ import {
   Snooze,
 } from '../lib/index.ts';
 
+/** A job that stopped its target this often is given up. */
+export const HALTS_MAX = 3;
+
 /** What to do with an attempt that did not complete. */
 export type Decision =
   | { action: 'retry'; delayMs: number; code: string; message: string }
@@ -30,6 +33,8 @@ export function decide(facts: {
   maxAttempts: number;
   random: number;
   stopping: boolean;
+  /** How often this job has stopped its target before. */
+  halts: number;
 }): Decision {
   const { error, attempt, maxAttempts, random } = facts;
   const code = errorCode(error);
@@ -37,6 +42,9 @@ export function decide(facts: {
   if (facts.stopping && isAbort(error)) return { action: 'give_back', code: 'interrupted', message };
   if (error instanceof Snooze)
     return { action: 'snooze', delayMs: error.delayMs, code, message, cursor: error.cursor };
+  // When the target let others through between its halts, the trouble is this job's own.
+  if (error instanceof HaltPipelineError && facts.halts >= HALTS_MAX)
+    return { action: 'fail', code, message };
   if (error instanceof HaltPipelineError)
     return { action: 'halt', delayMs: error.pauseMs, code, message, hint: error.hint ?? null };
   if (error instanceof PermanentError || error instanceof AssertionError)

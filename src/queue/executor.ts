@@ -1,7 +1,14 @@
 import type PQueue from 'p-queue';
 import type { Db } from '../db/index.ts';
 import type { Bus, JobEvent } from '../events/index.ts';
-import { assert, assertNever, PermanentError } from '../lib/index.ts';
+import {
+  assert,
+  assertNever,
+  describeError,
+  errorCode,
+  HaltPipelineError,
+  PermanentError,
+} from '../lib/index.ts';
 import type { Clock, Log, Random } from '../ports/index.ts';
 import { type Attempt, beginAttempt } from './attempt.ts';
 import { decide } from './decide.ts';
@@ -10,9 +17,14 @@ import type { AnyJobHandler, JobRequest } from './job-type.ts';
 import type { ClaimedJob, JobStore } from './store.ts';
 
 /** Asks for follow-up jobs, inside the transaction that completes the job. */
-export type Follow = (input: unknown, output: unknown, recorded: unknown) => readonly JobRequest[];
+export type Follow = (
+  input: unknown,
+  output: unknown,
+  recorded: unknown,
+  job: ClaimedJob,
+) => readonly JobRequest[];
 /** The same when a job failed for good. */
-export type FollowFailure = (input: unknown) => readonly JobRequest[];
+export type FollowFailure = (input: unknown, job: ClaimedJob) => readonly JobRequest[];
 
 /** One pool: a job type with its handler, its listeners and its bound. */
 export interface Pool {
@@ -35,6 +47,10 @@ export interface ExecutorDeps {
   /** Enqueues inside the running transaction. */
   enqueue: (requests: readonly JobRequest[], parentJobId: number) => void;
 }
+
+/** What to do when SQLite refuses a write. */
+export const DATABASE_HINT =
+  'Free some space on the disk that holds the database; the work goes on by itself.';
 
 /** Bars and pages get at most five updates a second for each job. */
 const PROGRESS_EVENT_MS = 200;
@@ -64,7 +80,7 @@ export function createExecutor(deps: ExecutorDeps): {
       if (!deps.store.complete(job, { owner: deps.owner, now, result: JSON.stringify(kept ?? null) }))
         return false;
       const recorded = pool.handler.record?.(input, output);
-      for (const follow of pool.follows) deps.enqueue(follow(input, output, recorded), job.id);
+      for (const follow of pool.follows) deps.enqueue(follow(input, output, recorded, job), job.id);
       return true;
     });
   }
@@ -75,6 +91,7 @@ export function createExecutor(deps: ExecutorDeps): {
     const now = deps.clock.now();
     const decision = decide({
       error,
+      halts: error instanceof HaltPipelineError ? store.countHalts(job.id) : 0,
       attempt: job.attempt,
       maxAttempts: job.maxAttempts,
       random: deps.random.next(),
@@ -100,13 +117,15 @@ export function createExecutor(deps: ExecutorDeps): {
           });
           if (input !== undefined) {
             pool.handler.recordFailure?.(input, error);
-            for (const follow of pool.failureFollows) deps.enqueue(follow(input), job.id);
+            for (const follow of pool.failureFollows) deps.enqueue(follow(input, job), job.id);
           }
           return true;
         }
         case 'halt': {
           const dueAt = Math.ceil(now + decision.delayMs);
-          if (!store.giveBack(job, { owner, dueAt, error: decision.message, cursor })) return false;
+          // Whoever stops its target goes to the end of the line: else the same file would stop it again, for ever.
+          if (!store.giveBack(job, { owner, dueAt, error: decision.message, cursor, behind: true }))
+            return false;
           store.addAttempt(job, { outcome: 'halted', ...note });
           deps.halts.set({
             target: pool.handler.jobType.target,
@@ -163,6 +182,10 @@ export function createExecutor(deps: ExecutorDeps): {
           until: now + decision.delayMs,
         });
         break;
+      case 'snooze':
+        log.debug(facts, 'job snoozed');
+        deps.bus.emit('job:snoozed', { ...event, nextAttemptAt: now + decision.delayMs });
+        break;
       default:
         log.debug(facts, 'attempt given back');
     }
@@ -213,7 +236,15 @@ export function createExecutor(deps: ExecutorDeps): {
       deps.bus.emit('job:completed', { ...eventOf(job), durationMs });
     } catch (error) {
       if (attempt.isLeaseLost()) return;
-      commitFailure(pool, attempt, input, attempt.timeoutError() ?? error);
+      try {
+        commitFailure(pool, attempt, input, attempt.timeoutError() ?? error);
+      } catch (trouble) {
+        // The database cannot be written: the lease runs out and the job is taken back, nothing is lost.
+        log.error(
+          { err: { code: errorCode(trouble), message: describeError(trouble) }, hint: DATABASE_HINT },
+          'the database could not be written',
+        );
+      }
     } finally {
       attempt.end();
       running.delete(attempt);

@@ -1,9 +1,9 @@
 import PQueue from 'p-queue';
 import type { Db, SystemState } from '../db/index.ts';
 import type { Bus } from '../events/index.ts';
-import { assert } from '../lib/index.ts';
+import { assert, describeError, errorCode } from '../lib/index.ts';
 import type { Clock, Log, Random } from '../ports/index.ts';
-import { createExecutor, type Follow, type FollowFailure, type Pool } from './executor.ts';
+import { createExecutor, DATABASE_HINT, type Follow, type FollowFailure, type Pool } from './executor.ts';
 import { createHalts, type Halt } from './halts.ts';
 import type { AnyJobHandler, JobRequest, JobType } from './job-type.ts';
 import { createJobStore } from './store.ts';
@@ -17,6 +17,12 @@ export interface IdleReport {
   halted: Halt[];
 }
 
+/** What follow-ups may know of the job itself. */
+export interface FinishedJob {
+  /** The cycle it worked for, as asked for; null when for none. */
+  cycleDate: string | null;
+}
+
 /** The durable queue with its pools. */
 export interface Queue {
   /** Adds handlers; before `start`. A type with two handlers is a programmer error. */
@@ -24,15 +30,17 @@ export interface Queue {
   /** Says which jobs follow a completed one; runs inside the completing transaction, so it may only read and write rows. */
   follow<I, O, R = unknown>(
     jobType: JobType<I, O>,
-    follow: (input: I, output: O, recorded: R) => readonly JobRequest[],
+    follow: (input: I, output: O, recorded: R, job: FinishedJob) => readonly JobRequest[],
   ): void;
   /** The same for a job that failed for good. */
-  followFailure<I, O>(jobType: JobType<I, O>, follow: (input: I) => readonly JobRequest[]): void;
+  followFailure<I, O>(
+    jobType: JobType<I, O>,
+    follow: (input: I, job: FinishedJob) => readonly JobRequest[],
+  ): void;
   /** Stores requests and wakes the pools; joins a running transaction. Returns how many are new. */
   enqueue(requests: readonly JobRequest[]): number;
   /** True while a job of one of these types is pending or running for the cycle. */
   hasUnfinished(cycleDate: string, jobTypes: readonly string[]): boolean;
-  counts(): { jobType: string; status: string; n: number }[];
   halts(): Halt[];
   /** Takes back the leases of an earlier process, then works until `stop`. */
   start(): void;
@@ -68,6 +76,7 @@ export function createQueue(deps: QueueDeps): Queue {
   const nudged = new Set<string>();
   let isWorking = false;
   let isWakeArmed = false;
+  let isTroubled = false;
   let cancelWake = (): void => {};
 
   function insert(requests: readonly JobRequest[], parentJobId: number | null): number {
@@ -91,7 +100,6 @@ export function createQueue(deps: QueueDeps): Queue {
     ...deps,
     store,
     halts,
-    log,
     owner,
     enqueue: (requests, parentJobId) => insert(requests, parentJobId),
   });
@@ -106,7 +114,9 @@ export function createQueue(deps: QueueDeps): Queue {
   function pumpNudged(): void {
     const types = [...nudged];
     nudged.clear();
-    for (const jobType of types) pump(jobType);
+    guarded(() => {
+      for (const jobType of types) pump(jobType);
+    });
     armWake();
     settleIdle();
   }
@@ -141,20 +151,46 @@ export function createQueue(deps: QueueDeps): Queue {
     if (!isWorking) return;
     const now = clock.now();
     let wakeAt = now + FALLBACK_POLL_MS;
+    if (isTroubled) {
+      // No look at due times: they would wake us at once, into the same trouble.
+      isTroubled = false;
+      wakeAtLatest(wakeAt);
+      return;
+    }
     for (const [jobType, pool] of pools) {
       if (pool.lane.pending >= pool.lane.concurrency) continue;
       const until = halts.active(pool.handler.jobType.target)?.until ?? 0;
       const dueAt = store.nextDueAt(jobType);
       if (dueAt !== null) wakeAt = Math.min(wakeAt, Math.max(dueAt, until));
     }
+    wakeAtLatest(wakeAt);
+  }
+
+  function wakeAtLatest(wakeAt: number): void {
     isWakeArmed = true;
-    cancelWake = clock.after(Math.max(0, wakeAt - now), () => {
+    cancelWake = clock.after(Math.max(0, wakeAt - clock.now()), () => {
       isWakeArmed = false;
-      store.rescue({ owner, now: clock.now() });
-      for (const jobType of pools.keys()) pump(jobType);
+      guarded(() => {
+        const running = executor.running().map(({ job }) => job.id);
+        store.rescue({ owner, now: clock.now(), running });
+        for (const jobType of pools.keys()) pump(jobType);
+      });
       armWake();
       settleIdle();
     });
+  }
+
+  /** A database that cannot be written now must not end the process: the next wake-up tries again. */
+  function guarded(work: () => void): void {
+    try {
+      work();
+    } catch (error) {
+      isTroubled = true;
+      log.error(
+        { err: { code: errorCode(error), message: describeError(error) }, hint: DATABASE_HINT },
+        'the database could not be used',
+      );
+    }
   }
 
   function settleIdle(): void {
@@ -194,13 +230,12 @@ export function createQueue(deps: QueueDeps): Queue {
     },
     enqueue: (requests) => db.transaction(() => insert(requests, null)),
     hasUnfinished: (cycleDate, jobTypes) => store.hasUnfinished(cycleDate, jobTypes),
-    counts: () => store.countUnfinished(),
     halts: () => halts.list(),
     start() {
       if (isWorking) return;
       isWorking = true;
       halts.clear();
-      const rescued = store.rescue({ owner, now: clock.now() });
+      const rescued = store.rescue({ owner, now: clock.now(), running: [] });
       if (rescued > 0) log.info({ count: rescued }, 'jobs of an earlier process were taken back');
       for (const jobType of pools.keys()) pump(jobType);
       armWake();

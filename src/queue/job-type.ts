@@ -39,7 +39,7 @@ export interface JobType<I, O> {
   readonly leaseMs: number;
   /** Longest time one attempt may take. */
   readonly timeoutMs: number;
-  /** What halts together: `dumps`, `internet_archive`, `r2`, or `local`. */
+  /** What halts together: `wikimedia`, `dumps`, `internet_archive`, `r2`, or `local`. */
   readonly target: string;
   request(input: I, options?: RequestOptions): JobRequest;
 }

@@ -41,17 +41,22 @@ export interface JobStore {
     job: ClaimedJob,
     facts: { owner: string; dueAt: number; error: string; cursor: string | null },
   ): boolean;
-  /** Back to pending without counting the attempt. */
+  /** Back to pending without counting the attempt; `behind` puts it after the jobs that did no harm. */
   giveBack(
     job: ClaimedJob,
-    facts: { owner: string; dueAt: number; error: string | null; cursor: string | null },
+    facts: { owner: string; dueAt: number; error: string | null; cursor: string | null; behind?: boolean },
   ): boolean;
   addAttempt(
     job: ClaimedJob,
     facts: { outcome: AttemptOutcome; errorCode: string | null; message: string | null; now: number },
   ): void;
-  /** Leases of other owners, or expired ones, go back to pending without counting. Returns how many. */
-  rescue(facts: { owner: string; now: number }): number;
+  /**
+   * Leases of other owners, or expired ones, go back to pending without counting. `running` are the jobs this process is
+   * at: their leases are its own business, whatever the wall clock says. Returns how many.
+   */
+  rescue(facts: { owner: string; now: number; running: readonly number[] }): number;
+  /** How often a job stopped its whole target. */
+  countHalts(jobId: number): number;
   /** Earliest due time of a pending job of that type; null when none is pending. */
   nextDueAt(jobType: string): number | null;
   countUnfinished(): { jobType: string; status: string; n: number }[];
@@ -64,6 +69,13 @@ const CLAIMED = `id, job_type AS jobType, attempt, max_attempts AS maxAttempts, 
 
 /** Every write of a result names the lease it was earned under. */
 const FENCE = `WHERE id = ? AND status = 'in_progress' AND lease_owner = ? AND lease_seq = ?`;
+
+/** More than the priorities of one job type ever differ. */
+const BEHIND = 1000;
+
+/** A lease nobody works under any more. */
+const ABANDONED = `status = 'in_progress' AND (lease_owner <> @owner OR lease_expires_at < @now)
+  AND id NOT IN (SELECT value FROM json_each(@running))`;
 
 /** Prepared once: these statements run thousands of times a second. */
 export function createJobStore(db: Db): JobStore {
@@ -94,7 +106,7 @@ export function createJobStore(db: Db): JobStore {
     `UPDATE jobs SET status = 'pending', next_retry_at = ?, last_error = ?, cursor = ?, lease_owner = NULL, lease_expires_at = NULL ${FENCE}`,
   );
   const giveBack = sqlite.prepare(
-    `UPDATE jobs SET status = 'pending', attempt = attempt - 1, next_retry_at = ?, last_error = ?, cursor = ?, lease_owner = NULL, lease_expires_at = NULL ${FENCE}`,
+    `UPDATE jobs SET status = 'pending', attempt = attempt - 1, next_retry_at = ?, last_error = ?, cursor = ?, priority = priority + ?, lease_owner = NULL, lease_expires_at = NULL ${FENCE}`,
   );
   const addAttempt = sqlite.prepare(
     `INSERT INTO job_attempts (job_id, attempt, outcome, error_code, message, started_at, ended_at) VALUES (?, ?, ?, ?, ?, ?, ?)`,
@@ -102,12 +114,15 @@ export function createJobStore(db: Db): JobStore {
   const noteRescue = sqlite.prepare(
     `INSERT INTO job_attempts (job_id, attempt, outcome, error_code, message, started_at, ended_at)
      SELECT id, attempt, 'lease_lost', 'lease_lost', 'the process that ran it ended', coalesce(started_at, @now), @now
-       FROM jobs WHERE status = 'in_progress' AND (lease_owner <> @owner OR lease_expires_at < @now)`,
+       FROM jobs WHERE ${ABANDONED}`,
   );
   const rescue = sqlite.prepare(
     `UPDATE jobs SET status = 'pending', attempt = attempt - 1, next_retry_at = @now, lease_owner = NULL, lease_expires_at = NULL
-      WHERE status = 'in_progress' AND (lease_owner <> @owner OR lease_expires_at < @now)`,
+      WHERE ${ABANDONED}`,
   );
+  const countHalts = sqlite
+    .prepare<[number], number>(`SELECT count(*) FROM job_attempts WHERE job_id = ? AND outcome = 'halted'`)
+    .pluck();
   const nextDueAt = sqlite
     .prepare<[string], number | null>(
       `SELECT min(next_retry_at) FROM jobs WHERE status = 'pending' AND job_type = ?`,
@@ -159,16 +174,18 @@ export function createJobStore(db: Db): JobStore {
     fail: (job, { owner, now, error }) => fail.run(error, now, job.id, owner, job.leaseSeq).changes === 1,
     retry: (job, { owner, dueAt, error, cursor }) =>
       retry.run(dueAt, error, cursor, job.id, owner, job.leaseSeq).changes === 1,
-    giveBack: (job, { owner, dueAt, error, cursor }) =>
-      giveBack.run(dueAt, error, cursor, job.id, owner, job.leaseSeq).changes === 1,
+    giveBack: (job, { owner, dueAt, error, cursor, behind = false }) =>
+      giveBack.run(dueAt, error, cursor, behind ? BEHIND : 0, job.id, owner, job.leaseSeq).changes === 1,
     addAttempt: (job, { outcome, errorCode, message, now }) => {
       addAttempt.run(job.id, job.attempt, outcome, errorCode, message, job.startedAt, now);
     },
     rescue: (facts) =>
       db.transaction(() => {
-        noteRescue.run(facts);
-        return rescue.run(facts).changes;
+        const values = { owner: facts.owner, now: facts.now, running: JSON.stringify(facts.running) };
+        noteRescue.run(values);
+        return rescue.run(values).changes;
       }),
+    countHalts: (jobId) => countHalts.get(jobId) ?? 0,
     nextDueAt: (jobType) => nextDueAt.get(jobType) ?? null,
     countUnfinished: () => countUnfinished.all(),
     hasUnfinished: (cycleDate, jobTypes) =>

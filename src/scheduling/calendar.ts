@@ -19,7 +19,7 @@ export interface PlannedCycle {
 
 const DAY_MS = 24 * 60 * 60_000;
 
-/** Whole days from 1970 for a year, month (1-12) and day. */
+/** Epoch ms of midnight UTC for a year, month (1-12) and day. */
 function utc(year: number, month: number, day: number): number {
   return Date.UTC(year, month - 1, day);
 }

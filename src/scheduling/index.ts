@@ -50,6 +50,13 @@ const WORDS: Readonly<Record<string, string>> = {
   monthly: '17 4 2 * *',
 };
 
+/** A cycle that is opened late may take this long: 14 days. */
+const LATE_CYCLE_MS = 14 * 24 * 60 * 60_000;
+/** Upstream keeps runs for three to five months; 6 months back is all that can still be served. */
+const CATCH_UP_MS = 183 * 24 * 60 * 60_000;
+/** Cycles later than this are not of this world: 31 days. */
+const FUTURE_MS = 31 * 24 * 60 * 60_000;
+
 /** Next time after `fromMs`, epoch ms. */
 function nextRun(cron: string, fromMs: number): number {
   const next = new Cron(WORDS[cron] ?? cron, { timezone: 'UTC', paused: true }).nextRun(new Date(fromMs));
@@ -63,9 +70,15 @@ export function createScheduling(deps: SchedulingDeps): Scheduling {
   const cancels = new Map<string, () => void>();
 
   function openCycles(): void {
-    const newest = catalog.cycles()[0]?.cycleDate ?? null;
-    for (const cycle of dueCycles(config, clock.now(), newest)) {
-      if (!catalog.openCycle(cycle)) continue;
+    const now = clock.now();
+    // A clock that was wrong once may have left a cycle in the far future; it must not end all others.
+    const believable = catalog.cycles().filter((cycle) => Date.parse(cycle.cycleDate) < now + FUTURE_MS);
+    const newest = believable[0]?.cycleDate ?? null;
+    const oldest = new Date(now - CATCH_UP_MS).toISOString().slice(0, 10);
+    for (const cycle of dueCycles(config, now, newest !== null && newest < oldest ? oldest : newest)) {
+      // One that is opened late gets its time all the same: upstream still has it.
+      const deadlineAt = Math.max(cycle.deadlineAt, now + LATE_CYCLE_MS);
+      if (!catalog.openCycle({ ...cycle, deadlineAt })) continue;
       log.info({ cycle: cycle.cycleDate, includesHistory: cycle.includesHistory }, 'opened a cycle');
       deps.bus.emit('cycle:opened', { cycleDate: cycle.cycleDate });
     }
@@ -74,22 +87,26 @@ export function createScheduling(deps: SchedulingDeps): Scheduling {
   function sealOverdue(): void {
     for (const cycle of catalog.cycles()) {
       if (cycle.status !== 'open' || cycle.deadlineAt > clock.now()) continue;
-      deps.db.transaction(() => {
-        if (!catalog.sealIfSettled(cycle.cycleDate, { force: true })) return;
+      const isSealed = deps.db.transaction(() => {
+        if (!catalog.sealIfSettled(cycle.cycleDate, { force: true })) return false;
         log.warn(
           { cycle: cycle.cycleDate },
           'sealed a cycle at its deadline, although not everything is settled',
         );
         queue.enqueue(deps.requests.sealedAtDeadline(cycle.cycleDate));
+        return true;
       });
-      deps.bus.emit('cycle:sealed', { cycleDate: cycle.cycleDate });
+      if (isSealed) deps.bus.emit('cycle:sealed', { cycleDate: cycle.cycleDate });
     }
   }
 
   function lookForDumps(): void {
     openCycles();
     sealOverdue();
-    if (catalog.wikis().length === 0) return;
+    if (catalog.wikis().length === 0) {
+      queue.enqueue([deps.requests.discoverWikis()]);
+      return;
+    }
     const open = catalog.cycles().filter((cycle) => cycle.status === 'open');
     queue.enqueue([
       ...open.map((cycle) => deps.requests.findDumps(cycle.cycleDate)),
@@ -108,7 +125,9 @@ export function createScheduling(deps: SchedulingDeps): Scheduling {
 
   function lastRun(name: string): number | null {
     const text = state.get(`schedule:${name}`);
-    return text === null ? null : ((JSON.parse(text) as { lastAt: number | null }).lastAt ?? null);
+    const lastAt = text === null ? null : (JSON.parse(text) as { lastAt: number | null }).lastAt;
+    // Later than now can only be a clock that was wrong.
+    return lastAt === null || lastAt > clock.now() ? null : lastAt;
   }
 
   function tick(schedule: Schedule): void {

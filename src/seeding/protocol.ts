@@ -57,5 +57,5 @@ export type SeederMessage =
   | { kind: 'fileRefused'; infoHash: string; path: string; message: string }
   /** The client dropped a torrent. */
   | { kind: 'torrentLost'; infoHash: string; message: string }
-  /** The client cannot go on; the thread ends. */
-  | { kind: 'fatal'; message: string };
+  /** The client cannot go on; the thread ends. `code` as Node gives it: `EADDRINUSE`. */
+  | { kind: 'fatal'; code: string | null; message: string };

@@ -18,6 +18,8 @@ const HEALTHY_AFTER_MS = minutes(1);
 const RETRY_MISSING_MS = minutes(5);
 const STOP_DEADLINE_MS = seconds(5);
 const SNAPSHOT_DEADLINE_MS = seconds(2);
+/** A start of the program waits no longer than this; the rest goes on beside it. */
+const START_DEADLINE_MS = seconds(10);
 /** The same complaint of the same torrent is logged once in this time, with a count. */
 const REPEAT_MS = minutes(60);
 
@@ -25,14 +27,15 @@ const REPEAT_MS = minutes(60);
 export interface Seeder {
   /**
    * Starts the thread, and from then on keeps one running and every wanted torrent in it. Resolves when it listens and
-   * has tried all torrents, or when its first start failed (it goes on trying). Idempotent.
+   * has tried all torrents, when its first start failed (it goes on trying), or after 10 s (it goes on beside). Idempotent.
    */
   start(wanted: readonly SeedSpec[]): Promise<void>;
   /** Says goodbye to the swarm for at most 5 s, then ends the thread. Idempotent; safe before `start`. */
   stop(): Promise<void>;
   /**
    * Serves a torrent; resolves when it is ready and the port listens. Serving it twice is a no-op.
-   * @throws RetryableError `seed_file_missing`, `seed_file_changed`, `seeder_down`, …; Interrupted
+   * @throws RetryableError `seed_file_missing`, `seed_file_changed`, `seeding_port_taken`, `seeder_down`, …;
+   * Interrupted
    */
   add(spec: SeedSpec, signal: AbortSignal): Promise<void>;
   /** What is known now, or was last known if the thread is too busy to answer within 2 s. */
@@ -71,6 +74,8 @@ export function createSeeder(deps: { settings: SeederSettings; clock: Clock; log
   let nextId = 1;
   let cancelTimer = (): void => {};
   let lastSnapshot: TorrentActivity[] = [];
+  /** Why we cannot listen, in one sentence; null once we could. */
+  let portProblem: string | null = null;
 
   function ask<K extends SeederRequest['kind']>(
     target: Life,
@@ -81,6 +86,12 @@ export function createSeeder(deps: { settings: SeederSettings; clock: Clock; log
       target.pending.set(id, { resolve, reject });
       target.worker.postMessage({ ...request, id });
     });
+  }
+
+  function down(message: string): RetryableError {
+    return portProblem === null
+      ? new RetryableError('seeder_down', message)
+      : new RetryableError('seeding_port_taken', portProblem);
   }
 
   function launch(): Life {
@@ -104,10 +115,16 @@ export function createSeeder(deps: { settings: SeederSettings; clock: Clock; log
     worker.on('message', (message: SeederMessage) => {
       if (message.kind === 'listening') {
         born.port = message.port;
+        portProblem = null;
         log.info({ room: 'seeding', port: message.port }, 'listening for peers');
         onListening();
       } else if (message.kind === 'fatal') {
         cause = message.message;
+        const problem = portTrouble(deps.settings, message.code);
+        // Told once: it is asked again every minute, and only the operator can change it.
+        if (problem !== null && portProblem === null)
+          log.error({ room: 'seeding', port: deps.settings.port, reason: cause }, problem);
+        portProblem = problem;
         void worker.terminate();
       } else {
         hear(born, message);
@@ -117,7 +134,7 @@ export function createSeeder(deps: { settings: SeederSettings; clock: Clock; log
       cause = error instanceof Error ? error.message : String(error);
     });
     worker.on('exit', () => {
-      const error = new RetryableError('seeder_down', `the seeding thread ended: ${cause}`);
+      const error = down(`the seeding thread ended: ${cause}`);
       for (const pending of born.pending.values()) pending.reject(error);
       onEnded(error);
       if (life === born) ended(born, cause);
@@ -163,7 +180,7 @@ export function createSeeder(deps: { settings: SeederSettings; clock: Clock; log
     if (isStopped) return;
     restarts += 1;
     if (clock.monotonicMs() - dead.startedMs >= HEALTHY_AFTER_MS) backoffMs = BACKOFF_MIN_MS;
-    log.error(
+    log[portProblem === null ? 'error' : 'debug'](
       { room: 'seeding', reason: cause, delayMs: backoffMs },
       'the seeding thread ended; starting another',
     );
@@ -214,7 +231,14 @@ export function createSeeder(deps: { settings: SeederSettings; clock: Clock; log
       for (const spec of specs) wanted.set(spec.infoHash, spec);
       if (!isStopped) return;
       isStopped = false;
-      await begin();
+      const deadline = new AbortController();
+      const late = clock.sleep(START_DEADLINE_MS, deadline.signal).then(
+        () => 'late',
+        () => 'stopped',
+      );
+      if ((await Promise.race([begin(), late])) === 'late')
+        log.warn({ room: 'seeding' }, 'the seeding thread is slow to start; going on without waiting for it');
+      deadline.abort();
     },
 
     async stop() {
@@ -234,7 +258,7 @@ export function createSeeder(deps: { settings: SeederSettings; clock: Clock; log
 
     async add(spec, signal) {
       const target = life;
-      if (target === null) throw new RetryableError('seeder_down', 'the seeding thread is not running');
+      if (target === null) throw down('the seeding thread is not running');
       await orAbort(target.listening, signal);
       await orAbort(ask<'add'>(target, { kind: 'add', spec }), signal);
       wanted.set(spec.infoHash, spec);
@@ -262,10 +286,20 @@ export function createSeeder(deps: { settings: SeederSettings; clock: Clock; log
   };
 }
 
+/** What the operator must know when the thread could not listen; null for other errors. */
+function portTrouble({ port, host }: SeederSettings, code: string | null): string | null {
+  const where = `port ${port}${host === null ? '' : ` on ${host}`}`;
+  if (code === 'EADDRINUSE')
+    return `Nothing is seeded: ${where} is taken by another program; stop that program, or set seeding.port to a free port (WikiSeed goes on trying).`;
+  if (code === 'EACCES')
+    return `Nothing is seeded: this user may not listen on ${where}; set seeding.port to a port above 1023 (WikiSeed goes on trying).`;
+  return null;
+}
+
 function refusal(message: { code: string; message: string }): Error {
   return new RetryableError(message.code.toLowerCase(), message.message, {
     hint: message.code.startsWith('seed_file')
-      ? 'The file was moved, changed or is on a disk that is not mounted; wikiseed verify --repair brings it back.'
+      ? 'The file was moved, changed or is on a disk that is not mounted; once it is back as it was, it is seeded again by itself.'
       : undefined,
   });
 }

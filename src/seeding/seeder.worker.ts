@@ -36,8 +36,8 @@ const client = new WebTorrent({
 });
 
 client.on('listening', () => say({ kind: 'listening', port: client.address()?.port ?? 0 }));
-client.on('error', (error: Error) => {
-  say({ kind: 'fatal', message: error.message });
+client.on('error', (error: NodeJS.ErrnoException) => {
+  say({ kind: 'fatal', code: error.code ?? null, message: error.message });
   port.close();
 });
 

@@ -54,8 +54,8 @@ export function createSpaceGuard(deps: SpaceGuardDeps): SpaceGuard {
           'Free some space, add a disk, or lower storage.safety_margin; downloads go on by themselves.',
         );
       // What a running download has written is not held yet, so its whole promise counts here.
-      const heldBytes = deps.heldBytes?.() ?? 0;
       const runningBytes = wholeBytes();
+      const heldBytes = deps.maxSizeBytes === null ? 0 : (deps.heldBytes?.() ?? 0);
       if (deps.maxSizeBytes !== null && heldBytes + runningBytes + sizeBytes > deps.maxSizeBytes)
         throw diskFull(
           `${formatBytes(sizeBytes)} exceed storage.max_size of ${formatBytes(deps.maxSizeBytes)}: ` +

@@ -1,5 +1,5 @@
 import { z } from 'zod';
-import type { Catalog, DumpFile, DumpRun, DumpStatus } from '../catalog/index.ts';
+import { type Catalog, type DumpFile, type DumpRun, HELD_STATUSES } from '../catalog/index.ts';
 import { byBytes } from './byte-order.ts';
 
 /** Which torrent of a cycle: everything current, or everything with full history. */
@@ -29,8 +29,6 @@ export interface Selection {
   runs: Pick<DumpRun, 'wikiDbName' | 'source' | 'runDate' | 'status'>[];
 }
 
-const HELD: readonly DumpStatus[] = ['downloaded', 'uploading', 'uploaded', 'included'];
-
 const Notices = z.array(z.object({ dumpType: z.string(), reason: z.string() }));
 
 /** `wikimedia-dumps-2026-11-20`, or `wikimedia-dumps-history-2026-11-20`. */
@@ -40,7 +38,12 @@ export function torrentName(cycleDate: string, variant: Variant): string {
 
 /** True for a file whose bytes are on our disk and were proved. */
 export function isHeld(file: DumpFile): boolean {
-  return HELD.includes(file.ourStatus) && file.verification !== null && file.localPath !== null;
+  return (
+    HELD_STATUSES.includes(file.ourStatus) &&
+    file.verification !== null &&
+    file.localPath !== null &&
+    file.sha1 !== null
+  );
 }
 
 /**

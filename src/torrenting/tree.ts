@@ -1,8 +1,9 @@
 import { dirname, join } from 'node:path';
-import { PermanentError, RetryableError } from '../lib/index.ts';
+import { PermanentError } from '../lib/index.ts';
 import { type Disk, type FileFacts, writeAtomically } from '../ports/index.ts';
 import type { Layout } from '../storage/index.ts';
 import type { PayloadFile } from './payload/payload.ts';
+import { sourcePath } from './sources.ts';
 
 /** Tools for building, shared by the steps below. */
 interface TreeDeps {
@@ -18,9 +19,9 @@ const READ_ONLY = 0o444;
  * Makes `torrents/<name>` hold exactly the payload: hard links for dumps, small text files for the rest. Built under
  * `torrents/.building-<name>/` and renamed when complete, so a folder of the final name is always whole. A folder that
  * is already exactly right is kept.
- * @param deps.isFinal the torrent was recorded before: a folder that differs from the payload is left alone
+ * @param deps.files dump files must have been proved, see `proveSources`
+ * @param deps.isFinal the torrent was recorded before: only dump files may be linked anew, any other difference is left alone
  * @returns the absolute path of the folder
- * @throws RetryableError `dump_file_missing`, `dump_file_changed` when a held file is not on the disk as the catalog says
  * @throws PermanentError `torrent_is_final`, `torrent_folder_in_the_way`
  */
 export async function buildTree(
@@ -29,7 +30,6 @@ export async function buildTree(
   const { disk, layout, name, files } = deps;
   const target = join(layout.torrents, name);
   const building = join(layout.torrents, `.building-${name}`);
-  await assertSources(deps, files);
   const present = await treeState(deps, target, files);
   if (present === 'exact') {
     await removeDerived(deps, building);
@@ -65,7 +65,7 @@ async function fill(deps: TreeDeps, root: string, files: readonly PayloadFile[])
     for (let folder = dirname(path); folder.length > root.length; folder = dirname(folder))
       folders.add(folder);
     if (file.kind === 'dump') {
-      await disk.link(sourcePath(layout, file), path);
+      await disk.link(sourcePath(layout, file.content.dump), path);
     } else {
       await writeAtomically(disk, path, file.bytes);
       await disk.chmod(path, READ_ONLY);
@@ -74,64 +74,33 @@ async function fill(deps: TreeDeps, root: string, files: readonly PayloadFile[])
   for (const folder of folders) await disk.syncDirectory(folder);
 }
 
-/** Where the one stored copy of a dump file lies. */
-function sourcePath(layout: Layout, file: PayloadFile & { kind: 'dump' }): string {
-  const { localPath } = file.content.dump;
-  if (localPath === null)
-    throw new RetryableError('dump_file_missing', `${file.path} has no place on this disk`);
-  return layout.absolute(localPath);
-}
-
-/** Asks the disk, not only the catalog: a torrent with a short file would be broken for ever. */
-async function assertSources(deps: TreeDeps, files: readonly PayloadFile[]): Promise<void> {
-  for (const file of files) {
-    if (file.kind !== 'dump') continue;
-    deps.signal.throwIfAborted();
-    const { dump } = file.content;
-    const facts = await deps.disk.stat(sourcePath(deps.layout, file));
-    const subject = { dumpId: dump.id, wiki: dump.wikiDbName };
-    if (facts === null) {
-      throw new RetryableError(
-        'dump_file_missing',
-        `${dump.localPath} is recorded as held, but is not there`,
-        {
-          subject,
-          hint: 'Is the disk mounted? wikiseed verify --repair finds and replaces damaged files.',
-        },
-      );
-    }
-    if (facts.sizeBytes !== dump.sizeBytes) {
-      throw new RetryableError(
-        'dump_file_changed',
-        `${dump.localPath} has ${facts.sizeBytes} bytes, recorded are ${dump.sizeBytes}`,
-        { subject, hint: 'wikiseed verify --repair replaces damaged files.' },
-      );
-    }
-  }
-}
-
-/** Same paths, dumps by inode, texts by their bytes. */
+/**
+ * Compares paths, dumps by inode, texts by their bytes. `unlinked`: the same torrent, only dump files are absent or are
+ * other copies, as after a damaged file was fetched again.
+ */
 async function treeState(
   deps: TreeDeps,
   root: string,
   files: readonly PayloadFile[],
-): Promise<'absent' | 'exact' | 'different'> {
+): Promise<'absent' | 'exact' | 'unlinked' | 'different'> {
   const { disk } = deps;
   if ((await disk.stat(root)) === null) return 'absent';
   const present = await walk(disk, root);
-  if (present.size !== files.length) return 'different';
+  let isExact = true;
   for (const file of files) {
     const facts = present.get(file.path);
-    if (facts === undefined || facts.sizeBytes !== file.sizeBytes) return 'different';
+    present.delete(file.path);
     if (file.kind === 'dump') {
-      const source = await disk.stat(sourcePath(deps.layout, file));
-      if (source === null || source.inode !== facts.inode) return 'different';
+      const source = await disk.stat(sourcePath(deps.layout, file.content.dump));
+      if (facts !== undefined && facts.sizeBytes !== file.sizeBytes) return 'different';
+      if (facts === undefined || source?.inode !== facts.inode) isExact = false;
     } else {
-      const text = await disk.readText(join(root, file.path));
+      const text = facts === undefined ? null : await disk.readText(join(root, file.path));
       if (text === null || Buffer.compare(Buffer.from(text), file.bytes) !== 0) return 'different';
     }
   }
-  return 'exact';
+  if (present.size > 0) return 'different';
+  return isExact ? 'exact' : 'unlinked';
 }
 
 /** Every file below a folder, by its path with `/`. */
@@ -161,7 +130,7 @@ async function removeDerived(deps: TreeDeps, root: string): Promise<void> {
         'torrent_folder_in_the_way',
         `${join(root, path)} has no other copy; refusing to remove it`,
         {
-          hint: 'Move the folder away, or bring its files back with wikiseed rebuild.',
+          hint: 'Move the folder away; WikiSeed builds another.',
         },
       );
     }

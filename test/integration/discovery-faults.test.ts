@@ -79,7 +79,8 @@ async function setup() {
     includesHistory: false,
     deadlineAt: Date.parse('2026-12-01T00:00:00Z'),
   });
-  const look = (wikiDbName: string) => queue.enqueue([findDumps.request({ cycleDate: CYCLE, wikiDbName })]);
+  const look = (wikiDbName: string, isInIndex: boolean | null = true) =>
+    queue.enqueue([findDumps.request({ cycleDate: CYCLE, wikiDbName, isInIndex })]);
   const statusPath = (wiki: string) => join(tree.dir, wiki, RUN, 'dumpstatus.json');
   return { site, faults, catalog, clock, queue, next, look, statusPath, tree };
 }
@@ -133,9 +134,15 @@ test('hostile names and addresses are refused and named, the rest of the run goe
 test('a wiki without any dumps does not hold the cycle, a run that has not begun does', async () => {
   const t = await setup();
   t.faults.add({ server: 'dumps', match: /GET \/enwiki\//, kind: 'status', status: 404, times: 2 });
-  t.look('enwiki');
+  t.look('enwiki', false);
   await t.next('job:completed');
   expect(t.catalog.run('enwiki', RUN)).toMatchObject({ status: 'absent' });
+
+  // The same answers, but index.json knows the wiki: the site has a bad day.
+  t.faults.add({ server: 'dumps', match: /GET \/aawiki\//, kind: 'status', status: 404, times: 2 });
+  t.look('aawiki', true);
+  await t.next('job:completed');
+  expect(t.catalog.run('aawiki', RUN)).toMatchObject({ status: 'in_progress' });
 
   t.faults.add({ server: 'dumps', match: /commonswiki.*dumpstatus\.json/, kind: 'status', status: 404 });
   t.look('commonswiki');

@@ -1,11 +1,19 @@
 import { createHash } from 'node:crypto';
-import { existsSync, mkdirSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { existsSync, mkdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { type AddressInfo, createServer, type Socket } from 'node:net';
 import { join } from 'node:path';
 import { expect, onTestFinished, test } from 'vitest';
 import { createCatalog } from '../../src/catalog/index.ts';
 import { JobId, type TorrentId } from '../../src/lib/index.ts';
 import { createNodeDisk, type ObjectStore, silentLog } from '../../src/ports/index.ts';
-import { createPublishing, createS3ObjectStore, Manifest } from '../../src/publishing/index.ts';
+import {
+  createPublishing,
+  createS3ObjectStore,
+  Manifest,
+  type PublishedManifest,
+  publishManifest,
+} from '../../src/publishing/index.ts';
+import { buildManifest } from '../../src/publishing/manifest.ts';
 import { type R2Options, startR2 } from '../../src/sandbox/index.ts';
 import { createLayout } from '../../src/storage/index.ts';
 import { FakeClock } from '../helpers/fake-clock.ts';
@@ -118,13 +126,13 @@ async function setup(
   const calls: string[] = [];
   const objectStore: ObjectStore | null = real && {
     ...real,
-    head: (key) => {
+    head: (key, signal) => {
       calls.push(`head ${key}`);
-      return real.head(key);
+      return real.head(key, signal);
     },
-    put: (key, content, facts) => {
+    put: (key, content, facts, signal) => {
       calls.push(`put ${key} ${facts.cacheControl}`);
-      return real.put(key, content, facts);
+      return real.put(key, content, facts, signal);
     },
   };
   const room = createPublishing({
@@ -142,7 +150,8 @@ async function setup(
     },
   });
   const handler = room.handlers[0]!;
-  const publish = async (signal = new AbortController().signal) => {
+  const publish = async (meanwhile = (): void => {}) => {
+    const { signal } = new AbortController();
     const context = {
       jobId: JobId.parse(1),
       attempt: 1,
@@ -153,13 +162,15 @@ async function setup(
       progress: () => {},
     };
     const output = await handler.run({}, context);
-    db.transaction(() => handler.record?.({}, output));
-    return handler.jobType.output.parse(output) as { writtenLocal: string[]; writtenRemote: string[] };
+    meanwhile();
+    const { isCurrent } = db.transaction(() => handler.record?.({}, output)) as PublishedManifest;
+    const { writtenLocal, writtenRemote } = handler.jobType.output.parse(output) as Record<string, string[]>;
+    return { writtenLocal, writtenRemote, isCurrent, summary: handler.summarize?.(output) };
   };
   const local = (name: string): string => readFileSync(join(layout.publish, name), 'utf8');
   const shares = () =>
     db.sqlite.prepare('SELECT * FROM shares ORDER BY subject, platform').all() as Record<string, unknown>[];
-  return { catalog, clock, layout, r2, room, publish, addTorrent, local, calls, shares, files };
+  return { catalog, clock, layout, r2, publish, addTorrent, local, calls, shares, files };
 }
 
 test('publishes torrents and manifests, objects before the manifests that name them', async () => {
@@ -171,7 +182,7 @@ test('publishes torrents and manifests, objects before the manifests that name t
   const puts = calls.filter((call) => call.startsWith('put'));
   expect(puts).toEqual([
     `put torrents/${torrent.infoHash}.torrent public, max-age=31536000, immutable`,
-    `put manifests/${CYCLE}.json public, max-age=31536000, immutable`,
+    `put manifests/${CYCLE}.json public, max-age=300`,
     'put manifest.txt public, max-age=300',
     'put manifest.json public, max-age=300',
   ]);
@@ -243,20 +254,45 @@ test('publishing the same again writes nothing, whatever the clock says', async 
   expect(shares().map((row) => row.uploaded_at)).toEqual(before.map((row) => row.uploaded_at));
 });
 
-test('an upload that was verified later changes the manifest but not the frozen one of its cycle', async () => {
+test('an upload that was verified later changes every manifest that names the file', async () => {
   const { catalog, publish, addTorrent, clock, files, local } = await setup();
   addTorrent('a');
   await publish();
-  const frozen = local(`manifests/${CYCLE}.json`);
   await clock.advance(3_600_000);
   catalog.markUploading(files[0]!.id);
   catalog.recordUploaded(files[0]!.id, { iaIdentifier: 'x', iaUrl: 'https://archive.org/download/x/y' });
   const { writtenLocal, writtenRemote } = await publish();
-  expect(writtenLocal).toEqual(['manifest.txt', 'manifest.json']);
+  expect(writtenLocal).toEqual([`manifests/${CYCLE}.json`, 'manifest.txt', 'manifest.json']);
   expect(writtenRemote).toEqual(writtenLocal);
   expect(JSON.parse(local('manifest.json'))).toMatchObject({ last_updated: '2026-11-21T01:00:00.000Z' });
   expect(local('manifest.json')).toContain('https://archive.org/download/x/y');
-  expect(local(`manifests/${CYCLE}.json`)).toBe(frozen);
+  expect(local(`manifests/${CYCLE}.json`)).toBe(local('manifest.json'));
+});
+
+test('says so when the catalog learnt something while it published', async () => {
+  const { publish, addTorrent, catalog, files } = await setup({ r2: null });
+  addTorrent('a');
+  expect((await publish(() => void addTorrent('b'))).isCurrent).toBe(false);
+  expect((await publish()).isCurrent).toBe(true);
+  const isUploaded = (): void => {
+    catalog.markUploading(files[0]!.id);
+    catalog.recordUploaded(files[0]!.id, { iaIdentifier: 'x', iaUrl: 'https://archive.org/download/x/y' });
+  };
+  expect((await publish(isUploaded)).isCurrent).toBe(false);
+  expect((await publish()).isCurrent).toBe(true);
+});
+
+test('is one job, whoever asks, and keeps counts only', async () => {
+  const { publish, addTorrent } = await setup({ r2: null });
+  expect(publishManifest.request({})).toMatchObject({ uniqueKey: 'publish_manifest:all', cycleDate: null });
+  addTorrent('a');
+  expect((await publish()).summary).toEqual({
+    manifestSha256: expect.any(String),
+    torrentCount: 1,
+    leftOutCount: 0,
+    writtenLocalCount: 4,
+    writtenRemoteCount: 0,
+  });
 });
 
 test('without an object store the local part alone counts', async () => {
@@ -277,7 +313,8 @@ test('leaves out a torrent whose file is gone, and does not call its cycle publi
   const lost = addTorrent('b');
   catalog.advanceCycle(CYCLE, 'seeding');
   rmSync(lost.path);
-  await publish();
+  // Asking again would find the same: what is left out does not make it outdated.
+  expect((await publish()).isCurrent).toBe(true);
   expect(JSON.parse(local('manifest.json')).torrents).toMatchObject([{ infohash: kept.infoHash }]);
   expect(catalog.torrent(lost.id)?.publishedAt).toBeNull();
   expect(catalog.cycle(CYCLE)?.status).toBe('seeding');
@@ -322,15 +359,54 @@ test('an object store that lost what it took is noticed', async () => {
   await expect(publish()).rejects.toMatchObject({ name: 'RetryableError', code: 'object_not_verified' });
 });
 
-test('buildManifest tells what would be published; an empty one is valid', async () => {
-  const { room, addTorrent, layout } = await setup({ r2: null });
-  expect(Manifest.parse(room.buildManifest())).toEqual({
+test('buildManifest is valid when empty, and sorted by name', async () => {
+  const { catalog, addTorrent } = await setup({ r2: null });
+  const addresses = { publicBaseUrl: null, r2PublicBaseUrl: null };
+  expect(Manifest.parse(buildManifest(catalog, [], addresses))).toEqual({
     version: '1.0',
     last_updated: '1970-01-01T00:00:00.000Z',
     torrents: [],
   });
   addTorrent('b');
   addTorrent('a');
-  expect(room.buildManifest().torrents.map((torrent) => torrent.name)).toEqual(['a', 'b']);
-  expect(existsSync(layout.publish) ? readdirSync(layout.publish) : []).toEqual([]);
+  const { torrents } = buildManifest(catalog, catalog.torrents(), addresses);
+  expect(torrents.map((torrent) => torrent.name)).toEqual(['a', 'b']);
+});
+
+async function silentStore(timeouts?: { connectMs: number; inactivityMs: number }) {
+  const sockets = new Set<Socket>();
+  const server = createServer((socket) => void sockets.add(socket.on('error', () => {})));
+  await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve));
+  onTestFinished(() => {
+    for (const socket of sockets) socket.destroy();
+    server.close();
+  });
+  return createS3ObjectStore({
+    endpoint: `http://127.0.0.1:${(server.address() as AddressInfo).port}`,
+    bucket: 'b',
+    region: 'auto',
+    accessKeyId: 'k',
+    secretAccessKey: 's',
+    clock: new FakeClock(),
+    ...(timeouts === undefined ? {} : { timeouts }),
+  });
+}
+const FACTS = { contentType: 'text/plain', cacheControl: 'no-store', sha256: '' };
+
+test('gives up on a store that takes the connection and never answers', async () => {
+  const store = await silentStore({ connectMs: 1000, inactivityMs: 100 });
+  const expected = { name: 'RetryableError', code: 'network' };
+  await expect(store.head('a')).rejects.toMatchObject(expected);
+  await expect(store.put('a', new Uint8Array(3), FACTS)).rejects.toMatchObject(expected);
+}, 10_000);
+
+test.each(['head', 'get', 'put'] as const)('ends %s at once when the signal aborts', async (method) => {
+  const store = await silentStore();
+  const stop = new AbortController();
+  setTimeout(() => stop.abort(), 50);
+  const work =
+    method === 'put'
+      ? store.put('a', new Uint8Array(3), FACTS, stop.signal)
+      : store[method]('a', stop.signal);
+  await expect(work).rejects.toMatchObject({ name: 'Interrupted' });
 });

@@ -70,7 +70,7 @@ test('random histories keep every job exactly where the model says it is', () =>
         } else if (s.do === 'crash') {
           // A new process takes back what the dead one held, and whatever has expired.
           const owner = OWNERS[s.owner] as string;
-          store.rescue({ owner, now });
+          store.rescue({ owner, now, running: [] });
           for (const b of believed) if (b.owner !== owner || b.expiresAt < now) b.isLive = false;
         } else {
           const b = believed[s.pick % Math.max(1, believed.length)];

@@ -1,9 +1,11 @@
-import { spawn } from 'node:child_process';
+import { execFileSync, spawn } from 'node:child_process';
 import { createHash, randomBytes } from 'node:crypto';
 import {
   appendFileSync,
+  closeSync,
   mkdirSync,
   mkdtempSync,
+  openSync,
   readdirSync,
   readFileSync,
   renameSync,
@@ -17,7 +19,7 @@ import { dirname, join } from 'node:path';
 import { afterEach, describe, expect, it } from 'vitest';
 import type { DumpFile, Torrent, TorrentFacts } from '../../src/catalog/index.ts';
 import { DumpFileId, JobId, TorrentId } from '../../src/lib/index.ts';
-import { createNodeDisk, createSystemClock, type Log, silentLog } from '../../src/ports/index.ts';
+import { type Clock, createNodeDisk, createSystemClock, type Log, silentLog } from '../../src/ports/index.ts';
 import type { JobContext } from '../../src/queue/index.ts';
 import { createSeeding, type SeedingConfig } from '../../src/seeding/index.ts';
 import { inspectFiles, ReadOnlyStore } from '../../src/seeding/read-only-store.worker.ts';
@@ -98,6 +100,7 @@ interface Options {
   trackers?: string[];
   config?: Partial<SeedingConfig>;
   log?: Log;
+  clock?: Clock;
   dataDir?: string;
 }
 
@@ -140,6 +143,8 @@ async function setup(options: Options = {}) {
   });
   const torrents: Torrent[] = [];
   const catalog = {
+    dumpFile: () => null,
+    reopenDumpFile: () => {},
     dumpFiles: () => rows,
     runs: () => [],
     wikis: () => [],
@@ -174,7 +179,7 @@ async function setup(options: Options = {}) {
     const room = createSeeding({
       catalog,
       layout,
-      clock: createSystemClock(),
+      clock: options.clock ?? createSystemClock(),
       log: options.log ?? silentLog,
       config: {
         enabled: true,
@@ -368,18 +373,25 @@ describe('seeding', () => {
     await new Promise<void>((resolve) => blocker.listen(0, '127.0.0.1', resolve));
     const { port } = blocker.address() as { port: number };
     const recorded = recordingLog();
-    const { seeding, torrents } = await setup({ config: { port }, log: recorded.log });
+    const { seeding, torrents, start } = await setup({ config: { port }, log: recorded.log });
     torrents[0]!.seedingSince = 1;
     await seeding.start();
     expect(seeding.port()).toBeNull();
-    expect(recorded.entries).toContainEqual(
-      expect.objectContaining({ level: 'error', message: 'the seeding thread ended; starting another' }),
-    );
+    await expect(start()).rejects.toMatchObject({
+      name: 'RetryableError',
+      code: 'seeding_port_taken',
+      message: expect.stringContaining('seeding.port'),
+    });
+    // Told once in a sentence that names the setting, however often it is tried.
+    await expect.poll(async () => (await seeding.snapshot()).restarts, { timeout: 5000 }).toBe(2);
+    expect(recorded.entries.filter(({ level }) => level === 'error').map(({ message }) => message)).toEqual([
+      `Nothing is seeded: port ${port} on 127.0.0.1 is taken by another program; stop that program, or set seeding.port to a free port (WikiSeed goes on trying).`,
+    ]);
     const listening = recorded.next('listening for peers');
     await new Promise<void>((resolve) => blocker.close(() => resolve()));
     await listening;
     await expect.poll(async () => (await seeding.snapshot()).torrents).toMatchObject([{ isReady: true }]);
-    expect(await seeding.snapshot()).toMatchObject({ port, restarts: 1 });
+    expect(await seeding.snapshot()).toMatchObject({ port, restarts: 2 });
   });
 
   it('starts without a torrent whose files are gone, and says so', async () => {
@@ -392,6 +404,26 @@ describe('seeding', () => {
     expect((await seeding.snapshot()).torrents).toEqual([]);
     expect(recorded.entries).toContainEqual(
       expect.objectContaining({ level: 'error', message: 'a torrent cannot be seeded' }),
+    );
+  });
+
+  it('does not hold up the start of the program when a torrent hangs', async () => {
+    const clock = createSystemClock();
+    const recorded = recordingLog();
+    const { seeding, torrents, layout, made } = await setup({
+      log: recorded.log,
+      // A hundred times faster.
+      clock: { ...clock, sleep: (ms, signal) => clock.sleep(ms / 100, signal) },
+    });
+    torrents[0]!.seedingSince = 1;
+    // Nobody writes into the pipe, so reading it never ends, as with a network disk that is gone.
+    const pipe = join(layout.torrents, `${made.name}.torrent`);
+    rmSync(pipe);
+    execFileSync('mkfifo', [pipe]);
+    cleanups.push(() => closeSync(openSync(pipe, 'r+')));
+    await seeding.start();
+    expect(recorded.entries.map(({ message }) => message)).toContain(
+      'the seeding thread is slow to start; going on without waiting for it',
     );
   });
 

@@ -177,6 +177,7 @@ function setup(options: Options = {}) {
       iaIdentifier: null,
       iaUrl: null,
       iaVerifiedAt: null,
+      iaRefusedAt: null,
       archiveTodayUrl: null,
       wikimediaStatus: spec.wikimediaStatus ?? 'done',
       ourStatus,
@@ -214,8 +215,15 @@ function setup(options: Options = {}) {
   ];
   const torrents: Torrent[] = [];
   const recorded: TorrentFacts[] = [];
+  const reopened: [string, string][] = [];
   const catalog = {
+    dumpFile: (id: DumpFileId) => rows.find((row) => row.id === id) ?? null,
     dumpFiles: () => [...rows],
+    reopenDumpFile: (id: DumpFileId, reason: string) => {
+      const row = rows.find((candidate) => candidate.id === id)!;
+      reopened.push([row.filename, reason]);
+      Object.assign(row, { ourStatus: 'pending', localPath: null, verification: null, sha1: null });
+    },
     runs: () => [...runs],
     wikis: () => [],
     torrents: () => torrents,
@@ -226,26 +234,30 @@ function setup(options: Options = {}) {
     },
   };
   const disk = options.disk?.(createNodeDisk()) ?? createNodeDisk();
-  const room = createTorrenting({
-    catalog,
-    disk,
-    layout,
-    clock: createSystemClock(),
-    log: silentLog,
-    config: {
-      pieceLengthBytes: options.pieceLengthBytes ?? 2 ** 24,
-      historyTypes: ['pages-meta-history', 'stub-meta-history'],
-      trackers: ['udp://tracker.example.org:1337/announce', 'http://second.example.org/announce?a=1&b=2'],
-      publicBaseUrl: options.publicBaseUrl ?? null,
-      version: options.version ?? '0.1.0',
-    },
-  });
+  const createRoom = () =>
+    createTorrenting({
+      catalog,
+      disk,
+      layout,
+      clock: createSystemClock(),
+      log: silentLog,
+      config: {
+        pieceLengthBytes: options.pieceLengthBytes ?? 2 ** 24,
+        historyTypes: ['pages-meta-history', 'stub-meta-history'],
+        trackers: ['udp://tracker.example.org:1337/announce', 'http://second.example.org/announce?a=1&b=2'],
+        publicBaseUrl: options.publicBaseUrl ?? null,
+        version: options.version ?? '0.1.0',
+      },
+    });
+  const room = createRoom();
   const handler = room.handlers[0]!;
-  const make = (
+  const makeIn = (
+    chosen: typeof handler,
     input: Partial<CreateTorrentInput> = {},
     signal = new AbortController().signal,
+    cursor: unknown = null,
   ): Promise<CreateTorrentOutput> =>
-    handler.run(
+    chosen.run(
       { cycleDate: CYCLE, variant: 'regular', ...input },
       {
         jobId: JobId.parse(1),
@@ -253,16 +265,55 @@ function setup(options: Options = {}) {
         signal,
         clock: createSystemClock(),
         log: silentLog,
-        cursor: null,
+        cursor,
         progress: (state) => void progress.push(state),
       },
     );
+  type Given = [input?: Partial<CreateTorrentInput>, signal?: AbortSignal, cursor?: unknown];
+  const make = (...given: Given) => makeIn(handler, ...given);
+  /** The same data directory after a restart. */
+  const another = () => {
+    const other = createRoom().handlers[0]!;
+    return { make: (...given: Given) => makeIn(other, ...given) };
+  };
+  /** What a download does. */
+  const fetchAgain = (spec: FileSpec): void => {
+    const row = rows.find(({ filename }) => filename === spec.name)!;
+    const place = layout.dumpFile(row);
+    writeFileSync(place, bytesOf(spec));
+    Object.assign(row, {
+      ourStatus: 'downloaded',
+      localPath: layout.relative(place),
+      verification: 'sha1',
+      sha1: createHash('sha1').update(bytesOf(spec)).digest('hex'),
+    });
+  };
   const progress: { doneBytes?: number; totalBytes?: number | null }[] = [];
   const root = join(layout.torrents, `wikimedia-dumps-${CYCLE}`);
-  return { dataDir, layout, rows, runs, room, handler, make, recorded, progress, root };
+  return {
+    dataDir,
+    layout,
+    rows,
+    runs,
+    room,
+    handler,
+    make,
+    another,
+    fetchAgain,
+    reopened,
+    recorded,
+    progress,
+    root,
+  };
 }
 
 type Operator = ReturnType<typeof setup>;
+
+function flipByte(path: string, at: number): void {
+  const bytes = readFileSync(path);
+  bytes[at] = bytes[at]! ^ 1;
+  writeFileSync(path, bytes);
+}
 
 /** Every file below a folder, relative, with `/`. */
 function tree(folder: string, prefix = ''): string[] {
@@ -338,36 +389,130 @@ describe('errors of create_torrent', () => {
     expect(existsSync(operator.layout.torrents)).toBe(false);
   });
 
-  it('names the file that is recorded as held but is not on the disk', async () => {
+  it.each([
+    ['was changed', (path: string) => flipByte(path, 70_000), 'is damaged'],
+    ['is shorter', (path: string) => truncateSync(path, 5), 'is damaged'],
+    ['is missing', (path: string) => unlinkSync(path), 'is not there'],
+  ])('sends a file that %s on the disk back to be fetched, and waits for it', async (_what, harm, reason) => {
     const operator = setup();
-    unlinkSync(operator.layout.absolute(operator.rows[1]!.localPath!));
+    const expected = (await makeWith({})).output.infoHash;
+    const place = operator.layout.absolute(operator.rows[0]!.localPath!);
+    harm(place);
     await expect(operator.make()).rejects.toMatchObject({
-      name: 'RetryableError',
-      code: 'dump_file_missing',
-      message: expect.stringContaining(NEWS.name),
-    });
-    expect(existsSync(operator.root)).toBe(false);
-  });
-
-  it('names the file whose size on the disk is not the recorded one', async () => {
-    const operator = setup();
-    truncateSync(operator.layout.absolute(operator.rows[0]!.localPath!), 5);
-    await expect(operator.make()).rejects.toMatchObject({
-      name: 'RetryableError',
-      code: 'dump_file_changed',
+      name: 'Snooze',
+      delayMs: 60_000,
       message: expect.stringContaining(AA.name),
     });
+    expect(operator.reopened).toEqual([[AA.name, expect.stringContaining(reason)]]);
+    expect(existsSync(operator.layout.torrents)).toBe(false);
+    expect(existsSync(place)).toBe(false);
+    // Still on its way: neither torrent goes on without it, and nothing is asked for twice.
+    await expect(operator.make()).rejects.toMatchObject({ name: 'Snooze' });
+    operator.rows[0]!.ourStatus = 'downloading';
+    await expect(operator.make()).rejects.toMatchObject({ name: 'Snooze' });
+    expect(operator.reopened).toHaveLength(1);
+    operator.fetchAgain(AA);
+    expect((await operator.make()).infoHash).toBe(expected);
   });
 
-  it('refuses names that fall together where case is ignored', async () => {
-    const operator = setup({ specs: [AA, { ...AA, language: 'AA', name: 'other.gz' }] });
-    await expect(operator.make()).rejects.toMatchObject({ name: 'PermanentError', code: 'name_collision' });
-  });
-
-  it('refuses a language that would leave the folder', async () => {
+  it('waits for a file on its way also after a restart, but goes on without one that was given up', async () => {
     const operator = setup();
-    operator.rows[0]!.language = '..';
-    await expect(operator.make()).rejects.toMatchObject({ name: 'PermanentError', code: 'unsafe_name' });
+    unlinkSync(operator.layout.absolute(operator.rows[0]!.localPath!));
+    const snooze = (await operator.make().catch((error: unknown) => error)) as { cursor: unknown };
+    const cursor = JSON.parse(JSON.stringify(snooze.cursor));
+    const restarted = operator.another();
+    await expect(restarted.make({}, undefined, cursor)).rejects.toMatchObject({ name: 'Snooze' });
+    operator.rows[0]!.ourStatus = 'failed';
+    const output = await restarted.make({}, undefined, cursor);
+    expect(output.files.map((file) => file.pathInTorrent)).not.toContain(
+      `compressed/aa/wikipedia/${AA.name}`,
+    );
+  });
+
+  it('removes every name of damaged bytes, and builds the same torrent again over the new ones', async () => {
+    const operator = setup();
+    const first = await operator.make();
+    operator.handler.record?.({ cycleDate: CYCLE, variant: 'regular' }, first);
+    flipByte(join(operator.root, 'compressed/aa/wikipedia', AA.name), 3);
+    await expect(operator.make()).rejects.toMatchObject({ name: 'Snooze' });
+    expect(tree(operator.root)).not.toContain(`compressed/aa/wikipedia/${AA.name}`);
+    operator.fetchAgain(AA);
+    expect((await operator.make()).infoHash).toBe(first.infoHash);
+    expect(readFileSync(join(operator.root, 'compressed/aa/wikipedia', AA.name))).toEqual(bytesOf(AA));
+  });
+
+  it('gives the last copy of a file, in the folder of a torrent, its name back', async () => {
+    const operator = setup();
+    const first = await operator.make();
+    const place = operator.layout.absolute(operator.rows[0]!.localPath!);
+    unlinkSync(place);
+    expect((await operator.make()).infoHash).toBe(first.infoHash);
+    expect(readFileSync(place)).toEqual(bytesOf(AA));
+    expect(operator.reopened).toEqual([]);
+  });
+
+  it('sends nothing back when the disk is not mounted or cannot be read', async () => {
+    const operator = setup();
+    rmSync(operator.layout.dumps, { recursive: true });
+    mkdirSync(operator.layout.dumps);
+    await expect(operator.make()).rejects.toMatchObject({
+      name: 'RetryableError',
+      code: 'dumps_folder_empty',
+    });
+    const other = setup();
+    const place = other.layout.absolute(other.rows[0]!.localPath!);
+    unlinkSync(place);
+    mkdirSync(place);
+    await expect(other.make()).rejects.toMatchObject({
+      name: 'RetryableError',
+      code: 'torrent_read_failed',
+      message: expect.stringContaining(AA.name),
+    });
+    expect([...operator.reopened, ...other.reopened]).toEqual([]);
+  });
+
+  it('leaves out only the file whose name would fall together with others where case is ignored', async () => {
+    const operator = setup({ specs: [AA, NEWS, { ...EMPTY, language: 'AA', name: 'other.gz' }] });
+    const output = await operator.make();
+    expect(output.files.map((file) => file.pathInTorrent)).toEqual([
+      `compressed/aa/wikipedia/${AA.name}`,
+      `compressed/en/wikinews/${NEWS.name}`,
+    ]);
+    expect(text(operator, 'STATUS.txt')).toContain(
+      'aawiki other.gz: not included: its name and that of another file would be one where case is ignored',
+    );
+  });
+
+  it.each(['..', '', 'a/b'])('leaves out only the file of the unsafe language %j', async (language) => {
+    const operator = setup();
+    operator.rows[0]!.language = language;
+    const output = await operator.make();
+    expect(output.files).toHaveLength(3);
+    const status = JSON.parse(text(operator, 'STATUS.json'));
+    expect(status.summary).toMatchObject({ included: 3, not_included: 1 });
+    expect(text(operator, 'STATUS.txt')).toContain(
+      `${AA.name}: not included: its language or project is not a safe folder name`,
+    );
+  });
+
+  it('claims wrong bytes only of a file whose bytes were wrong', async () => {
+    const operator = setup({
+      specs: [
+        AA,
+        GONE,
+        { ...GONE, name: 'aawiki-20261120-a.gz', ourStatus: 'pending' },
+        { ...GONE, name: 'aawiki-20261120-b.gz', ourStatus: 'quarantined' },
+      ],
+    });
+    await operator.make();
+    const missing = 'not settled, or could not be fetched, before the cycle ended';
+    expect(text(operator, 'STATUS.txt')).toContain(`missing          aawiki ${GONE.name}: ${missing}`);
+    expect(text(operator, 'STATUS.txt')).toContain(
+      `missing          aawiki aawiki-20261120-a.gz: ${missing}`,
+    );
+    expect(text(operator, 'STATUS.txt')).toContain(
+      'quarantined      aawiki aawiki-20261120-b.gz: it was fetched, but its bytes never matched what Wikimedia published',
+    );
   });
 
   it('stops hashing when its signal aborts', async () => {
@@ -551,10 +696,9 @@ describe('create_torrent', () => {
   });
 });
 
-async function makeWith(options: Options): Promise<Operator> {
+async function makeWith(options: Options): Promise<Operator & { output: CreateTorrentOutput }> {
   const operator = setup(options);
-  await operator.make();
-  return operator;
+  return { ...operator, output: await operator.make() };
 }
 
 describe('after a crash at any point', () => {
@@ -672,6 +816,7 @@ Archived Status JSON: none recorded
     const status = JSON.parse(text(operator, 'STATUS.json'));
     expect(status.summary).toEqual({
       included: 4,
+      not_included: 0,
       failed_upstream: 1,
       missing: 1,
       quarantined: 0,

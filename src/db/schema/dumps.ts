@@ -34,6 +34,8 @@ export const dumps = sqliteTable(
     iaUrl: text('ia_url'),
     /** Epoch ms of the last time the Internet Archive's metadata matched md5, sha1 and size. */
     iaVerifiedAt: integer('ia_verified_at'),
+    /** Epoch ms at which the archive refused the file for good; null = it may be tried. */
+    iaRefusedAt: integer('ia_refused_at'),
     archiveTodayUrl: text('archive_today_url'),
     wikimediaStatus: text('wikimedia_status'),
     ourStatus: text('our_status').notNull().default('pending'),

@@ -16,14 +16,31 @@ import { createWikiFilter, type WikiFilter } from '../wiki-filter.ts';
  */
 export const findDumps = defineJob({
   type: 'find_dumps',
-  input: z.object({ cycleDate: CycleDate, wikiDbName: z.string().nullable() }),
-  output: z.object({ runs: z.array(z.custom<RunFacts>()), askSingly: z.array(z.string()) }),
+  input: z.object({
+    cycleDate: CycleDate,
+    wikiDbName: z.string().nullable(),
+    /** Whether the wiki stands in `index.json`; null when that could not be read, or nobody looked. */
+    isInIndex: z.boolean().nullable(),
+  }),
+  output: z.object({
+    runs: z.array(z.custom<RunFacts>()),
+    askSingly: z.array(z.object({ wikiDbName: z.string(), isInIndex: z.boolean().nullable() })),
+  }),
   uniqueKey: (input) => `${input.cycleDate}:${input.wikiDbName ?? '*'}`,
   subject: (input) => ({ cycleDate: input.cycleDate }),
   target: 'dumps',
   priority: 20,
   timeoutMs: 60 * 60_000,
 });
+
+/** What a look at all wikis gives. */
+interface Scan {
+  runs: RunFacts[];
+  askSingly: { wikiDbName: string; isInIndex: boolean | null }[];
+}
+
+/** A torn index is read this often before it is done without. */
+const INDEX_ATTEMPTS = 3;
 
 /** What `record` hands to the follow-ups: files to fetch now. */
 export type FoundDumps = readonly { id: DumpFileId; sizeBytes: number }[];
@@ -79,27 +96,47 @@ export function handleFindDumps(deps: {
     };
   }
 
-  /** Reads all wikis' newest runs in one request; whatever is not certain from it is asked for singly. */
-  async function scan(
-    cycleDate: string,
-    signal: AbortSignal,
-  ): Promise<{ runs: RunFacts[]; askSingly: string[] }> {
+  /** `index.json`; null when it is not there, or stays torn: then every wiki is asked singly. */
+  async function readIndex(attempt: number, signal: AbortSignal): Promise<Map<string, unknown> | null> {
     const text = await upstream.text(`${base}/index.json`, signal);
-    const entries = text === null ? new Map<string, unknown>() : parseIndex(text);
+    if (text === null) return null;
+    try {
+      return parseIndex(text);
+    } catch (error) {
+      if (attempt < INDEX_ATTEMPTS) throw error;
+      log.warn({ attempt }, 'index.json stays torn, so every wiki is asked singly');
+      return null;
+    }
+  }
+
+  /** Reads all wikis' newest runs in one request; whatever is not certain from it is asked for singly. */
+  async function scan(cycleDate: string, attempt: number, signal: AbortSignal): Promise<Scan> {
+    const entries = await readIndex(attempt, signal);
     const runs: RunFacts[] = [];
-    const askSingly: string[] = [];
+    const askSingly: Scan['askSingly'] = [];
     for (const wiki of wantedWikis()) {
       // A thousand status documents take seconds to judge; pages and leases must not wait for all of them.
       await nextTurn();
-      const status = readEntry(entries.get(wiki.wikiDbName));
+      const status = readEntry(entries?.get(wiki.wikiDbName));
       if (status !== null && runDateOfStatus(status, wiki.wikiDbName) === runDateOf(cycleDate))
         runs.push(await judge(wiki.wikiDbName, cycleDate, { status, text: JSON.stringify(status) }, signal));
-      else askSingly.push(wiki.wikiDbName);
+      else
+        askSingly.push({
+          wikiDbName: wiki.wikiDbName,
+          isInIndex: entries === null ? null : entries.has(wiki.wikiDbName),
+        });
     }
     return { runs, askSingly };
   }
 
-  async function askOne(wikiDbName: string, cycleDate: string, signal: AbortSignal): Promise<RunFacts> {
+  async function askOne(
+    {
+      wikiDbName,
+      cycleDate,
+      isInIndex,
+    }: { wikiDbName: string; cycleDate: string; isInIndex: boolean | null },
+    signal: AbortSignal,
+  ): Promise<RunFacts> {
     const runDate = runDateOf(cycleDate);
     const folder = `${base}/${wikiDbName}`;
     const text = await upstream.text(`${folder}/${runDate}/dumpstatus.json`, signal);
@@ -119,16 +156,17 @@ export function handleFindDumps(deps: {
       files: [],
       statusText: null,
     });
-    if (dates.length === 0) return absent('upstream has no dumps of this wiki');
+    // A 404 alone proves nothing: sites have bad days. Absent is only what another document says too.
+    if (dates.length === 0 && isInIndex === false) return absent('upstream has no dumps of this wiki');
     if (dates.some((date) => date > runDate) && !dates.includes(runDate))
       return absent('upstream has no run of this date');
     return { ...absent('the run has not begun yet'), status: 'in_progress' };
   }
 
   return handleJob(findDumps, {
-    async run({ cycleDate, wikiDbName }, { signal }) {
-      if (wikiDbName === null) return scan(cycleDate, signal);
-      return { runs: [await askOne(wikiDbName, cycleDate, signal)], askSingly: [] };
+    async run({ cycleDate, wikiDbName, isInIndex }, { signal, attempt }) {
+      if (wikiDbName === null) return scan(cycleDate, attempt, signal);
+      return { runs: [await askOne({ wikiDbName, cycleDate, isInIndex }, signal)], askSingly: [] };
     },
     record(_input, { runs }): FoundDumps {
       return runs.flatMap((facts) =>

@@ -1,6 +1,6 @@
 import { dirname } from 'node:path';
 import { z } from 'zod';
-import type { Catalog, DownloadFacts, DumpFile } from '../../catalog/index.ts';
+import { type Catalog, type DownloadFacts, type DumpFile, HELD_STATUSES } from '../../catalog/index.ts';
 import {
   DumpFileId,
   errorCode,
@@ -56,7 +56,8 @@ export interface DownloadDumpDeps extends FetchDeps {
 /** How long a finished file without any published hash is left alone before we look again. */
 const HASH_WAIT_MS = hours(1);
 
-const HELD: readonly DumpFile['ourStatus'][] = ['downloaded', 'uploading', 'uploaded', 'included'];
+/** Errors that say something about the bytes themselves. */
+const WRONG_BYTES: readonly string[] = ['checksum_mismatch', 'size_mismatch', 'too_long'];
 
 /** Safe to repeat from any point: looks at the row, then at the stored file, then at the part file, and only then asks the network. */
 export function handleDownloadDump(deps: DownloadDumpDeps): JobHandler<Input, Output> {
@@ -64,7 +65,7 @@ export function handleDownloadDump(deps: DownloadDumpDeps): JobHandler<Input, Ou
     async run({ dumpFileId }, context) {
       const row = deps.catalog.dumpFile(dumpFileId);
       if (row === null) throw new PermanentError('no_such_dump_file', `there is no dump file ${dumpFileId}`);
-      if (HELD.includes(row.ourStatus)) return recordedFacts(deps.catalog, row);
+      if (HELD_STATUSES.includes(row.ourStatus)) return recordedFacts(deps.catalog, row);
       if (!hasUpstreamHash(row)) throw new Snooze('no upstream hash yet', HASH_WAIT_MS);
       if (row.ourStatus !== 'downloading') deps.catalog.markDownloading(dumpFileId);
       try {
@@ -83,13 +84,15 @@ export function handleDownloadDump(deps: DownloadDumpDeps): JobHandler<Input, Ou
     record({ dumpFileId }, output) {
       // The work was long: the row may be gone, or settled by another hand.
       const row = deps.catalog.dumpFile(dumpFileId);
-      if (row === null || HELD.includes(row.ourStatus)) return;
+      if (row === null || HELD_STATUSES.includes(row.ourStatus)) return;
       deps.catalog.recordDownloaded(dumpFileId, output);
     },
     recordFailure({ dumpFileId }, error) {
       const row = deps.catalog.dumpFile(dumpFileId);
-      if (row === null || HELD.includes(row.ourStatus)) return;
-      const state = error instanceof PermanentError ? 'failed' : 'quarantined';
+      if (row === null || HELD_STATUSES.includes(row.ourStatus)) return;
+      // Only bytes that were there and were wrong are a reason to distrust a file; trouble on the way is not its fault.
+      const isWrong = WRONG_BYTES.includes(errorCode(error));
+      const state = isWrong ? 'quarantined' : error instanceof PermanentError ? 'failed' : 'pending';
       const message = error instanceof Error ? error.message : String(error);
       deps.catalog.recordNotDownloaded(dumpFileId, state, message);
     },

@@ -1,13 +1,13 @@
 import { z } from 'zod';
 import type { Catalog, Torrent } from '../../catalog/index.ts';
-import { CycleDate, hours, Interrupted, TorrentId } from '../../lib/index.ts';
+import { hours, Interrupted, TorrentId } from '../../lib/index.ts';
 import type { Disk, ObjectStore } from '../../ports/index.ts';
 import { defineJob, handleJob, type JobContext, type JobHandler } from '../../queue/index.ts';
 import type { Layout } from '../../storage/index.ts';
 import { createLocalFiles, type LocalFiles, readWhole, sha256Of } from '../local-files.ts';
 import {
   buildManifest,
-  Manifest,
+  type Manifest,
   type ManifestAddresses,
   manifestJson,
   manifestText,
@@ -17,7 +17,7 @@ import {
 import { publishObject } from '../remote-files.ts';
 import type { SharePlatform, ShareStore } from '../share-store.ts';
 
-const Input = z.object({ cycleDate: CycleDate.optional() });
+const Input = z.object({});
 const PublishedTorrent = z.object({
   torrentId: TorrentId,
   infoHash: z.string(),
@@ -28,6 +28,8 @@ const PublishedTorrent = z.object({
 const Output = z.object({
   manifestSha256: z.string(),
   torrents: z.array(PublishedTorrent),
+  /** Infohashes of recorded torrents that were left out, because their .torrent file is nowhere. */
+  leftOut: z.array(z.string()),
   /** Keys written below `publish/` and in the object store; empty when nothing had changed. */
   writtenLocal: z.array(z.string()),
   writtenRemote: z.array(z.string()),
@@ -35,19 +37,24 @@ const Output = z.object({
 type Input = z.infer<typeof Input>;
 type Output = z.infer<typeof Output>;
 
+/** What recording a publication tells the follow-ups. */
+export interface PublishedManifest {
+  /** False when the catalog learnt something while we published: then it must be published again. */
+  isCurrent: boolean;
+}
+
 /**
- * Publishes the manifest of all torrents with their .torrent files. `cycleDate` only tells requests apart: the content is
- * always the whole manifest. Target `r2`: bad keys there halt publishing and nothing else.
+ * Publishes the manifest of all torrents with their .torrent files. There is one such job at a time. Target `r2`: bad keys
+ * there halt publishing and nothing else.
  */
 export const publishManifest = defineJob<Input, Output>({
   type: 'publish_manifest',
   input: Input,
   output: Output,
-  uniqueKey: ({ cycleDate }) => cycleDate ?? 'all',
+  uniqueKey: () => 'all',
   target: 'r2',
   timeoutMs: hours(6),
   priority: 50,
-  subject: ({ cycleDate }) => (cycleDate === undefined ? {} : { cycleDate }),
 });
 
 /** What the handler needs. */
@@ -62,22 +69,13 @@ export interface PublishManifestDeps {
   version: string;
 }
 
-/** A torrent may be recorded while we publish; then we publish again, but not for ever. */
-const ROUNDS_MAX = 3;
-
 /** Repeating it with the same catalog writes nothing. */
 export function handlePublishManifest(deps: PublishManifestDeps): JobHandler<Input, Output> {
   const { catalog, shares } = deps;
   const local = createLocalFiles(deps.disk, deps.layout.publish);
-  // Two jobs of different cycles must not write the same files at the same time.
-  let last: Promise<unknown> = Promise.resolve();
   return handleJob(publishManifest, {
-    run(_input, context) {
-      const run = last.then(() => publishUntilCurrent(deps, local, context));
-      last = run.catch(() => {});
-      return run;
-    },
-    record(_input, output) {
+    run: (_input, context) => publishOnce(deps, local, context),
+    record(_input, output): PublishedManifest {
       const platforms: [SharePlatform, readonly string[]][] = [['local', output.writtenLocal]];
       if (deps.objectStore !== null) platforms.push(['r2', output.writtenRemote]);
       for (const [platform, written] of platforms) {
@@ -108,54 +106,53 @@ export function handlePublishManifest(deps: PublishManifestDeps): JobHandler<Inp
         if (torrents.length > 0 && torrents.every(({ infoHash }) => published.has(infoHash)))
           catalog.advanceCycle(cycleDate, 'published');
       }
+      const expected = catalog.torrents().filter(({ infoHash }) => !output.leftOut.includes(infoHash));
+      const json = manifestJson(buildManifest(catalog, expected, deps.addresses));
+      return { isCurrent: sha256Of(json) === output.manifestSha256 };
     },
-    summarize: ({ torrents, ...facts }) => ({ ...facts, torrentCount: torrents.length }),
+    // Counts, not keys: the row is kept for ever, and there are two keys for each torrent.
+    summarize: ({ manifestSha256, torrents, leftOut, writtenLocal, writtenRemote }) => ({
+      manifestSha256,
+      torrentCount: torrents.length,
+      leftOutCount: leftOut.length,
+      writtenLocalCount: writtenLocal.length,
+      writtenRemoteCount: writtenRemote.length,
+    }),
   });
 }
 
-async function publishUntilCurrent(
+async function publishOnce(
   deps: PublishManifestDeps,
   local: LocalFiles,
   context: JobContext,
 ): Promise<Output> {
   const writtenLocal = new Set<string>();
   const writtenRemote = new Set<string>();
-  for (let round = 1; ; round += 1) {
-    const listed = deps.catalog.torrents();
-    const torrentFiles = await localTorrentFiles(deps, local, listed, context, writtenLocal);
-    const torrents = listed.filter(({ infoHash }) => torrentFiles.has(infoHash));
-    const manifest = buildManifest(deps.catalog, torrents, deps.addresses);
-    const json = manifestJson(manifest);
-    const cycleKeys = await writeManifests(deps, local, manifest, json, writtenLocal);
-    if (deps.objectStore !== null)
-      await publishRemotely(
-        deps.objectStore,
-        local,
-        [...torrentFiles.keys()],
-        cycleKeys,
-        context,
-        writtenRemote,
-      );
-    const isCurrent =
-      manifestJson(buildManifest(deps.catalog, deps.catalog.torrents(), deps.addresses)) === json;
-    const isWhole = torrents.length === listed.length;
-    if (!isCurrent && isWhole && round < ROUNDS_MAX) continue;
-    context.log.info(
-      { room: 'publishing', torrents: torrents.length, local: writtenLocal.size, remote: writtenRemote.size },
-      'manifest published',
-    );
-    return {
-      manifestSha256: sha256Of(json),
-      torrents: torrents.map(({ id, infoHash }) => ({
-        torrentId: id,
-        infoHash,
-        url: publicAddress(deps.addresses, torrentKey(infoHash)),
-        contentSha256: torrentFiles.get(infoHash) ?? '',
-      })),
-      writtenLocal: [...writtenLocal],
-      writtenRemote: [...writtenRemote],
-    };
-  }
+  const listed = deps.catalog.torrents();
+  const torrentFiles = await localTorrentFiles(deps, local, listed, context, writtenLocal);
+  const torrents = listed.filter(({ infoHash }) => torrentFiles.has(infoHash));
+  const manifest = buildManifest(deps.catalog, torrents, deps.addresses);
+  const json = manifestJson(manifest);
+  const changingKeys = await writeManifests(deps, local, { torrents, manifest, json }, writtenLocal);
+  const torrentKeys = [...torrentFiles.keys()].map(torrentKey);
+  if (deps.objectStore !== null)
+    await publishRemotely(deps.objectStore, local, torrentKeys, changingKeys, context, writtenRemote);
+  context.log.info(
+    { room: 'publishing', torrents: torrents.length, local: writtenLocal.size, remote: writtenRemote.size },
+    'manifest published',
+  );
+  return {
+    manifestSha256: sha256Of(json),
+    torrents: torrents.map(({ id, infoHash }) => ({
+      torrentId: id,
+      infoHash,
+      url: publicAddress(deps.addresses, torrentKey(infoHash)),
+      contentSha256: torrentFiles.get(infoHash) ?? '',
+    })),
+    leftOut: listed.map(({ infoHash }) => infoHash).filter((infoHash) => !torrentFiles.has(infoHash)),
+    writtenLocal: [...writtenLocal],
+    writtenRemote: [...writtenRemote],
+  };
 }
 
 /** Copies every .torrent file to `publish/torrents/`. @returns SHA-256 by infohash, without those that are nowhere on disk */
@@ -188,63 +185,49 @@ async function localTorrentFiles(
 }
 
 /**
- * Writes `manifests/<cycle>.json` and then the two manifests that name everything.
- * A cycle's own manifest is frozen: it changes only when its torrents do (a supplement), not when later facts such as
- * Internet Archive addresses arrive, because readers may keep it for ever.
+ * Writes `manifests/<cycle>.json`, the same facts for one cycle alone, and then the two manifests that name everything.
+ * All of them change: Internet Archive addresses arrive weeks after the torrent.
+ * @returns the keys, what names others last
  */
 async function writeManifests(
   deps: PublishManifestDeps,
   local: LocalFiles,
-  manifest: Manifest,
-  json: string,
+  content: { torrents: readonly Torrent[]; manifest: Manifest; json: string },
   written: Set<string>,
 ): Promise<string[]> {
+  const { torrents, manifest, json } = content;
+  const keys: string[] = [];
   const write = async (key: string, content: string): Promise<void> => {
     if (await local.write(key, content)) written.add(key);
-  };
-  const keys: string[] = [];
-  for (const cycleDate of [...new Set(manifest.torrents.map((torrent) => torrent.cycle_date))].sort()) {
-    const torrents = deps.catalog.torrentsOfCycle(cycleDate);
-    const own = manifest.torrents.filter((torrent) => torrent.cycle_date === cycleDate);
-    const key = `manifests/${cycleDate}.json`;
     keys.push(key);
-    const frozen = parseManifest(await local.read(key));
-    const hashes = (of: Manifest['torrents']): string => of.map(({ infohash }) => infohash).join();
-    if (frozen !== null && hashes(frozen.torrents) === hashes(own)) continue;
-    const ids = new Set(own.map(({ infohash }) => infohash));
-    const rows = torrents.filter(({ infoHash }) => ids.has(infoHash));
-    await write(key, manifestJson(buildManifest(deps.catalog, rows, deps.addresses)));
+  };
+  for (const cycleDate of [...new Set(torrents.map((torrent) => torrent.cycleDate))].sort()) {
+    const own = torrents.filter((torrent) => torrent.cycleDate === cycleDate);
+    await write(
+      `manifests/${cycleDate}.json`,
+      manifestJson(buildManifest(deps.catalog, own, deps.addresses)),
+    );
   }
   await write('manifest.txt', manifestText(manifest, deps));
   await write('manifest.json', json);
   return keys;
 }
 
-function parseManifest(content: Uint8Array | null): Manifest | null {
-  if (content === null) return null;
-  try {
-    return Manifest.parse(JSON.parse(new TextDecoder().decode(content)));
-  } catch {
-    // Not ours, or from another version: it is written anew.
-    return null;
-  }
-}
-
 /** What others name goes first, what names others last: no reader ever sees a manifest that names a missing object. */
 async function publishRemotely(
   store: ObjectStore,
   local: LocalFiles,
-  infoHashes: readonly string[],
-  cycleKeys: readonly string[],
+  torrentKeys: readonly string[],
+  changingKeys: readonly string[],
   context: JobContext,
   written: Set<string>,
 ): Promise<void> {
-  const immutable = [...infoHashes.map(torrentKey), ...cycleKeys];
-  for (const [index, key] of [...immutable, 'manifest.txt', 'manifest.json'].entries()) {
+  const publish = async (key: string, isImmutable: boolean): Promise<void> => {
     const content = await local.read(key);
-    if (content === null) continue;
-    const isImmutable = index < immutable.length;
+    if (content === null) return;
     if (await publishObject(store, { key, content, isImmutable }, context.signal)) written.add(key);
     context.progress({ label: key });
-  }
+  };
+  for (const key of torrentKeys) await publish(key, true);
+  for (const key of changingKeys) await publish(key, false);
 }

@@ -1,7 +1,7 @@
 import { join } from 'node:path';
 import { z } from 'zod';
-import type { Catalog } from '../../catalog/index.ts';
-import { CycleDate, DumpFileId, PermanentError } from '../../lib/index.ts';
+import type { Catalog, DumpFile } from '../../catalog/index.ts';
+import { CycleDate, DumpFileId, hours, PermanentError, Snooze } from '../../lib/index.ts';
 import { type Clock, type Disk, type Log, writeAtomically } from '../../ports/index.ts';
 import { defineJob, handleJob, type JobContext, type JobHandler } from '../../queue/index.ts';
 import type { Layout } from '../../storage/index.ts';
@@ -9,7 +9,8 @@ import { encodeTorrent, magnetLink } from '../metainfo.ts';
 import { planPayload } from '../payload/payload.ts';
 import { hashPieces } from '../piece-hasher.ts';
 import { choosePieceLength } from '../piece-length.ts';
-import { selectFiles, torrentName } from '../selection.ts';
+import { isHeld, type Selection, selectFiles, torrentName } from '../selection.ts';
+import { type DamagedFile, proveSources } from '../sources.ts';
 import { buildTree } from '../tree.ts';
 
 const Input = z.object({ cycleDate: CycleDate, variant: z.enum(['regular', 'history']) });
@@ -64,7 +65,10 @@ export interface TorrentConfig {
 }
 
 export interface CreateTorrentDeps {
-  catalog: Pick<Catalog, 'dumpFiles' | 'runs' | 'wikis' | 'torrents' | 'recordTorrent'>;
+  catalog: Pick<
+    Catalog,
+    'dumpFile' | 'dumpFiles' | 'reopenDumpFile' | 'runs' | 'wikis' | 'torrents' | 'recordTorrent'
+  >;
   disk: Disk;
   layout: Layout;
   clock: Clock;
@@ -74,26 +78,101 @@ export interface CreateTorrentDeps {
   stopping: AbortSignal;
 }
 
-/** The behaviour of `create_torrent`; repeating it from any point gives the same files and the same infohash. */
+/** A minute: what is fetched again may be small, and looking costs one query. */
+const LOOK_AGAIN_MS = 60_000;
+/** The largest files take a day. Whoever waits longer waits for something that will not come. */
+const WAIT_MAX_MS = hours(48);
+
+/** Files that were lost on disk and are fetched again, with the time we began to wait; kept with the job. */
+const Lost = z.array(z.object({ dumpId: DumpFileId, sinceMs: z.number() }));
+type LostFiles = Map<DumpFileId, number>;
+
+/**
+ * The behaviour of `create_torrent`; repeating it from any point gives the same files and the same infohash. It first reads
+ * every file it needs. One that is missing or damaged goes back to `pending` at once, and the job sleeps until it was
+ * fetched again or given up.
+ */
 export function createTorrentHandler(
   deps: CreateTorrentDeps,
 ): JobHandler<CreateTorrentInput, CreateTorrentOutput> {
+  // Shared by the jobs of both variants: a file that one of them sent back is missing from the other as well.
+  const lost: LostFiles = new Map();
   return handleJob(createTorrent, {
-    run: (input, context) => makeTorrent(deps, input, context),
+    run: (input, context) => makeTorrent(deps, lost, input, context),
     record: (_input, output) => void deps.catalog.recordTorrent(output),
     summarize: ({ files, ...facts }) => ({ ...facts, dumpFileCount: files.length }),
   });
 }
 
+/** @throws Snooze while files of this torrent that were lost on disk are being fetched again */
+function waitForLost(deps: CreateTorrentDeps, lost: LostFiles, selection: Selection, cursor: unknown): void {
+  for (const { dumpId, sinceMs } of Lost.safeParse(cursor).data ?? [])
+    lost.set(dumpId, Math.min(sinceMs, lost.get(dumpId) ?? sinceMs));
+  const now = deps.clock.now();
+  const awaited = selection.absent.filter(
+    ({ id, ourStatus }) =>
+      (ourStatus === 'pending' || ourStatus === 'downloading') &&
+      now - (lost.get(id) ?? Number.NEGATIVE_INFINITY) < WAIT_MAX_MS,
+  );
+  if (awaited.length > 0) throw waiting(lost, awaited);
+}
+
+/** @throws Snooze always */
+function sendBack(deps: CreateTorrentDeps, lost: LostFiles, damaged: readonly DamagedFile[]): never {
+  for (const { dump, reason } of damaged) {
+    const row = deps.catalog.dumpFile(dump.id);
+    // Somebody else may have sent it back while we read the others.
+    if (row !== null && isHeld(row)) deps.catalog.reopenDumpFile(dump.id, reason);
+    lost.set(dump.id, deps.clock.now());
+  }
+  throw waiting(
+    lost,
+    damaged.map(({ dump }) => dump),
+  );
+}
+
+function waiting(lost: LostFiles, files: readonly DumpFile[]): Snooze {
+  const [first] = files;
+  const others = files.length === 1 ? '' : ` and ${files.length - 1} more`;
+  return new Snooze(
+    `${first?.filename}${others} must be fetched again: missing or damaged on disk`,
+    LOOK_AGAIN_MS,
+    files.map(({ id }) => ({ dumpId: id, sinceMs: lost.get(id) })),
+  );
+}
+
 async function makeTorrent(
   deps: CreateTorrentDeps,
+  lost: LostFiles,
   input: CreateTorrentInput,
   context: JobContext,
 ): Promise<CreateTorrentOutput> {
-  const { disk, layout, config } = deps;
+  const { disk, layout, config, log } = deps;
   const signal = AbortSignal.any([context.signal, deps.stopping]);
   const name = torrentName(input.cycleDate, input.variant);
-  const payload = planPayload(selectFiles({ catalog: deps.catalog, ...input, ...config }));
+  const selection = selectFiles({ catalog: deps.catalog, ...input, ...config });
+  waitForLost(deps, lost, selection, context.cursor);
+  const { files: payload, leftOut } = planPayload(selection);
+  for (const { dump, reason } of leftOut)
+    log.warn(
+      { room: 'torrenting', name, dumpFileId: dump.id, wiki: dump.wikiDbName, reason },
+      'a file is left out of a torrent',
+    );
+  const dumps = payload.flatMap((file) => (file.kind === 'dump' ? [file.content] : []));
+  const dumpBytes = dumps.reduce((sum, { dump }) => sum + dump.sizeBytes, 0);
+  const proof = await proveSources(
+    {
+      disk,
+      layout,
+      log,
+      signal,
+      onProgress: (doneBytes) =>
+        context.progress({ doneBytes, totalBytes: dumpBytes, label: 'proving files' }),
+    },
+    dumps,
+  );
+  if (proof.damaged.length > 0) sendBack(deps, lost, proof.damaged);
+
   const recorded = deps.catalog.torrents().find((torrent) => torrent.name === name);
   context.progress({ label: 'linking files' });
   const root = await buildTree({
@@ -115,6 +194,8 @@ async function makeTorrent(
     onProgress: (doneBytes) =>
       context.progress({ doneBytes, totalBytes: totalSizeBytes, label: 'hashing pieces' }),
   });
+  // The bytes were read twice, to prove them and to hash pieces: both must have been the same.
+  await proof.assertUnchanged();
   const durationMs = Math.round(deps.clock.monotonicMs() - startedMs);
 
   const trackers = [...config.trackers];

@@ -1,28 +1,40 @@
 import type { DumpFile } from '../../catalog/index.ts';
 import type { Selection } from '../selection.ts';
-import type { ContentFile } from './content.ts';
+import type { ContentFile, LeftOutFile } from './content.ts';
 import { header, lines, stableJson } from './header.ts';
 
 /** How an expected file ended in this torrent. */
-export type FileState = 'included' | 'failed_upstream' | 'missing' | 'quarantined';
+export type FileState = 'included' | 'not_included' | 'failed_upstream' | 'missing' | 'quarantined';
 
 const STATE_WORDS: Record<FileState | 'not_offered', string> = {
   included: 'in this torrent, proved',
+  not_included: 'it was fetched and proved, but has no safe place in a torrent',
   failed_upstream: 'Wikimedia itself failed to make it',
-  missing: 'Wikimedia listed it, but it could not be had',
+  missing: 'Wikimedia listed it, but it was not fetched before the cycle ended',
   quarantined: 'it was fetched, but its bytes never matched the published hash or size',
   not_offered: 'the run does not offer this kind of file',
 };
 
 /** What is inside, what is not, and why: STATUS.json and STATUS.txt. */
-export function statusFiles(selection: Selection, files: readonly ContentFile[]): Record<string, string> {
+export function statusFiles(
+  selection: Selection,
+  files: readonly ContentFile[],
+  leftOut: readonly LeftOutFile[],
+): Record<string, string> {
   const rows = [
     ...files.map(({ dump, path }) => ({ dump, path, state: 'included' as const, reason: proof(dump) })),
+    ...leftOut.map(({ dump, reason }) => ({
+      dump,
+      path: null,
+      state: 'not_included' as const,
+      reason: `not included: ${reason}`,
+    })),
     ...selection.absent.map((dump) => ({ dump, path: null, ...whyAbsent(dump) })),
   ];
   const count = (state: FileState): number => rows.filter((row) => row.state === state).length;
   const summary = {
     included: count('included'),
+    not_included: count('not_included'),
     failed_upstream: count('failed_upstream'),
     missing: count('missing'),
     quarantined: count('quarantined'),
@@ -113,10 +125,13 @@ function proof(dump: DumpFile): string {
  */
 function whyAbsent(dump: DumpFile): { state: FileState; reason: string } {
   if (dump.ourStatus === 'quarantined') {
-    return { state: 'quarantined', reason: 'the bytes received never matched what Wikimedia published' };
+    return {
+      state: 'quarantined',
+      reason: 'it was fetched, but its bytes never matched what Wikimedia published',
+    };
   }
   if (dump.wikimediaStatus === 'failed') {
     return { state: 'failed_upstream', reason: 'Wikimedia reports that making this file failed' };
   }
-  return { state: 'missing', reason: 'no source had delivered it when the cycle was closed' };
+  return { state: 'missing', reason: 'not settled, or could not be fetched, before the cycle ended' };
 }

@@ -1,5 +1,5 @@
 import { z } from 'zod';
-import type { Catalog, DumpFile } from '../../catalog/index.ts';
+import { type Catalog, type DumpFile, HELD_STATUSES } from '../../catalog/index.ts';
 import { DumpFileId, hours, Interrupted, PermanentError, RetryableError, Snooze } from '../../lib/index.ts';
 import type { Clock, Disk } from '../../ports/index.ts';
 import { defineJob, handleJob, type JobContext, type JobHandler } from '../../queue/index.ts';
@@ -74,8 +74,6 @@ export interface UploadIaDeps {
 /** Files above this ask `check_limit` first: 100 MB. */
 const ASK_ABOVE_BYTES = 100_000_000;
 
-const HELD: readonly DumpFile['ourStatus'][] = ['downloaded', 'uploading', 'uploaded', 'included'];
-
 /**
  * Asks the archive what it has, sends what is missing, and then only looks until it is listed. Sending and looking are separate
  * runs: between them the job sleeps, so that no pool slot waits for the archive's task queue.
@@ -88,7 +86,12 @@ export function handleUploadIa(deps: UploadIaDeps): JobHandler<Input, Output> {
       if (row === null) throw new PermanentError('no_such_dump_file', `there is no dump file ${dumpFileId}`);
       if (row.iaVerifiedAt !== null && row.iaIdentifier !== null && row.iaUrl !== null)
         return { iaIdentifier: row.iaIdentifier, iaUrl: row.iaUrl };
-      if (!HELD.includes(row.ourStatus) || row.localPath === null || row.md5 === null || row.sha1 === null)
+      if (
+        !HELD_STATUSES.includes(row.ourStatus) ||
+        row.localPath === null ||
+        row.md5 === null ||
+        row.sha1 === null
+      )
         throw new PermanentError(
           'not_held',
           `${row.filename} is not held (${row.ourStatus}), so it cannot be uploaded`,
@@ -138,13 +141,14 @@ export function handleUploadIa(deps: UploadIaDeps): JobHandler<Input, Output> {
     },
     record({ dumpFileId }, output) {
       const row = catalog.dumpFile(dumpFileId);
-      if (row === null || row.iaVerifiedAt !== null || !HELD.includes(row.ourStatus)) return;
+      if (row === null || row.iaVerifiedAt !== null || !HELD_STATUSES.includes(row.ourStatus)) return;
       catalog.recordUploaded(dumpFileId, output);
     },
     recordFailure({ dumpFileId }, error) {
       const row = catalog.dumpFile(dumpFileId);
-      if (row === null || !HELD.includes(row.ourStatus)) return;
-      catalog.recordNotUploaded(dumpFileId, error instanceof Error ? error.message : String(error));
+      if (row === null || !HELD_STATUSES.includes(row.ourStatus)) return;
+      const message = error instanceof Error ? error.message : String(error);
+      catalog.recordNotUploaded(dumpFileId, message, error instanceof PermanentError);
     },
   });
 }
