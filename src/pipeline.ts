@@ -92,6 +92,9 @@ export function wirePipeline(deps: PipelineDeps): Pipeline {
   queue.follow(downloadDump, ({ dumpFileId }, _output, _recorded, { cycleDate }) => {
     const upload =
       deps.uploadsEnabled && cycleDate !== null ? [uploadIa.request({ dumpFileId }, { cycleDate })] : [];
+    // A file that a torrent was waiting for, because its copy was missing or damaged.
+    if (cycleDate !== null && !queue.hasUnfinished(cycleDate, ['download_dump']))
+      queue.hurry(cycleDate, createTorrent.type);
     return [...upload, ...trySeal(cycleDate)];
   });
   queue.followFailure(downloadDump, (_input, { cycleDate }) => trySeal(cycleDate));

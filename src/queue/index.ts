@@ -39,6 +39,8 @@ export interface Queue {
   ): void;
   /** Stores requests and wakes the pools; joins a running transaction. Returns how many are new. */
   enqueue(requests: readonly JobRequest[]): number;
+  /** What waits for its time, of that type and cycle, becomes due now: what it waited for has happened. */
+  hurry(cycleDate: string, jobType: string): void;
   /** True while a job of one of these types is pending or running for the cycle. */
   hasUnfinished(cycleDate: string, jobTypes: readonly string[]): boolean;
   halts(): Halt[];
@@ -229,6 +231,9 @@ export function createQueue(deps: QueueDeps): Queue {
       pool.failureFollows.push(follow as FollowFailure);
     },
     enqueue: (requests) => db.transaction(() => insert(requests, null)),
+    hurry(cycleDate, jobType) {
+      if (store.hurry({ cycleDate, jobType, now: clock.now() }) > 0) nudge(jobType);
+    },
     hasUnfinished: (cycleDate, jobTypes) => store.hasUnfinished(cycleDate, jobTypes),
     halts: () => halts.list(),
     start() {

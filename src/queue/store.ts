@@ -55,6 +55,8 @@ export interface JobStore {
    * at: their leases are its own business, whatever the wall clock says. Returns how many.
    */
   rescue(facts: { owner: string; now: number; running: readonly number[] }): number;
+  /** Waiting jobs of that type and cycle become due. */
+  hurry(facts: { cycleDate: string; jobType: string; now: number }): number;
   /** How often a job stopped its whole target. */
   countHalts(jobId: number): number;
   /** Earliest due time of a pending job of that type; null when none is pending. */
@@ -119,6 +121,9 @@ export function createJobStore(db: Db): JobStore {
   const rescue = sqlite.prepare(
     `UPDATE jobs SET status = 'pending', attempt = attempt - 1, next_retry_at = @now, lease_owner = NULL, lease_expires_at = NULL
       WHERE ${ABANDONED}`,
+  );
+  const hurry = sqlite.prepare(
+    `UPDATE jobs SET next_retry_at = @now WHERE status = 'pending' AND cycle_date = @cycleDate AND job_type = @jobType`,
   );
   const countHalts = sqlite
     .prepare<[number], number>(`SELECT count(*) FROM job_attempts WHERE job_id = ? AND outcome = 'halted'`)
@@ -185,6 +190,7 @@ export function createJobStore(db: Db): JobStore {
         noteRescue.run(values);
         return rescue.run(values).changes;
       }),
+    hurry: (facts) => hurry.run(facts).changes,
     countHalts: (jobId) => countHalts.get(jobId) ?? 0,
     nextDueAt: (jobType) => nextDueAt.get(jobType) ?? null,
     countUnfinished: () => countUnfinished.all(),

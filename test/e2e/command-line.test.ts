@@ -1,11 +1,12 @@
-import { existsSync, writeFileSync } from 'node:fs';
+import { existsSync, mkdirSync, writeFileSync } from 'node:fs';
 import type { AddressInfo } from 'node:net';
 import { createServer } from 'node:net';
 import { dirname, join } from 'node:path';
 import { describe, expect, onTestFinished, test } from 'vitest';
+import { prepareDemoFolder } from '../../src/cli/demo-folder.ts';
 import { runCli } from '../../src/cli/index.ts';
 import type { CliIo } from '../../src/cli/io.ts';
-import { lockDataDirectory } from '../../src/db/index.ts';
+import { isDataDirectoryInUse, lockDataDirectory } from '../../src/db/index.ts';
 import { sandboxConfig, withSandbox } from '../helpers/with-app.ts';
 import { temporaryFolder } from '../helpers/with-db.ts';
 import { startWikiseed, writeConfig } from '../helpers/with-process.ts';
@@ -56,6 +57,21 @@ describe('configuration', () => {
     expect(err).toContain('3 problems in the configuration');
   });
 
+  test('a list of problems is never cut, however long it is', async () => {
+    const lines = Array.from({ length: 100 }, (_, at) => `section_${at}: {}`);
+    const { err } = await cli(['run', '--config', configFile(lines.join('\n'))]);
+    expect(err).toContain('section_99');
+    expect(err).toContain('101 problems in the configuration');
+  });
+
+  test('without any file it says where it looked and what to do', async () => {
+    const { code, err } = await cli(['run']);
+    expect(code).toBe(2);
+    expect(err).toMatch(/^wikiseed: No configuration file was found \(looked for \.\/config\.yaml and /);
+    expect(err).toContain('wikiseed.contact');
+    expect(err).not.toContain('error:');
+  });
+
   test('a missing contact is refused with the reason', async () => {
     const { code, err } = await cli(['run', '--config', configFile('wikiseed: {data_dir: /tmp}')]);
     expect(code).toBe(2);
@@ -82,6 +98,7 @@ describe('configuration', () => {
     [['jobs', '--status', 'sleeping']],
     [['demo', '--wikis', '0']],
     [['demo', '--size', 'huge']],
+    [['demo', '--size', '5']],
     [['cycles', 'yesterday']],
   ])('wikiseed %j is a usage error', async (args) => {
     const { code, err } = await cli(args);
@@ -90,7 +107,40 @@ describe('configuration', () => {
   });
 });
 
+describe('the folder of a demo', () => {
+  test('belongs to one demo of one size, and never to a real installation', async () => {
+    const folder = temporaryFolder();
+    const nothing = { wikis: null, sizeBytes: null };
+    expect(prepareDemoFolder(folder, { wikis: 3, sizeBytes: 2_000_000 })).toEqual({
+      wikis: 3,
+      sizeBytes: 2_000_000,
+    });
+    expect(prepareDemoFolder(folder, nothing)).toEqual({ wikis: 3, sizeBytes: 2_000_000 });
+    expect(prepareDemoFolder(folder, { wikis: 3, sizeBytes: null }).wikis).toBe(3);
+    const other = await cli(['demo', '--exit', '--wikis', '4', '--data-dir', folder]);
+    expect(other.code).toBe(2);
+    expect(other.err).toContain('holds a demo of 3 wikis and 2 MB');
+
+    const real = temporaryFolder();
+    mkdirSync(join(real, 'db'));
+    writeFileSync(join(real, 'db', 'jobs.db'), '');
+    const refused = await cli(['demo', '--exit', '--data-dir', real]);
+    expect(refused.code).toBe(2);
+    expect(refused.err).toContain('real installation');
+    expect(existsSync(join(real, 'sandbox'))).toBe(false);
+  });
+});
+
 describe('the house it runs in', () => {
+  test('whether a daemon holds the data directory can be seen without disturbing it', () => {
+    const dataDir = temporaryFolder();
+    expect(isDataDirectoryInUse(dataDir)).toBe(false);
+    const lock = lockDataDirectory(dataDir, { pid: 1, startedAt: '' });
+    expect(isDataDirectoryInUse(dataDir)).toBe(true);
+    lock.release();
+    expect(isDataDirectoryInUse(dataDir)).toBe(false);
+  });
+
   test('a second instance on the same data directory exits with 11 and names the process', async () => {
     const dataDir = temporaryFolder();
     const lock = lockDataDirectory(dataDir, { pid: 4242, startedAt: '2026-11-23T00:00:00Z' });
@@ -111,12 +161,12 @@ describe('the house it runs in', () => {
     const dataDir = folder();
     if (!dataDir.startsWith('/proc')) writeFileSync(dirname(dataDir), '');
     const path = configFile(
-      `wikiseed: {contact: me@example.org, data_dir: ${dataDir}}\nmonitoring: {port: 0}`,
+      `wikiseed: {contact: me@example.org, data_dir: ${dataDir}}\nmonitoring: {port: 0}\nlogging: {level: silent}`,
     );
     const { code, err } = await cli(['run', '--until-idle', '--config', path]);
     expect(code).toBe(1);
     expect(err).toMatch(/^wikiseed: the data directory .* cannot be created/);
-    expect(err).toMatch(/mkdir -p|data_dir/);
+    expect(err).toMatch(dataDir.startsWith('/proc') ? /mkdir -p/ : /is a file, not a folder/);
     expect(err).not.toMatch(/\n\s+at /);
   });
 
@@ -133,6 +183,7 @@ describe('the house it runs in', () => {
     expect(code).toBe(1);
     expect(err).toMatch(new RegExp(`${port}`));
     expect(err).toMatch(/monitoring\.port/);
+    expect(err).not.toMatch(/EADDRINUSE/);
     expect(err).not.toMatch(/\n\s+at /);
   });
 
@@ -160,6 +211,9 @@ describe('the house it runs in', () => {
     const { code, stdout } = await daemon.ended;
     expect(code).toBe(130);
     expect(stdout).not.toMatch(/"level":"error"/);
+    expect(stdout).toMatch(/"durationMs":\d+,"msg":"stopped"/);
+    expect(stdout).toContain('"msg":"effective configuration"');
+    for (const secret of [env.IA_SECRET_KEY, env.R2_SECRET_ACCESS_KEY]) expect(stdout).not.toContain(secret);
     stall.release();
     stall.remove();
     expect((await startWikiseed(['run', '--until-idle', '--config', path], { env }).ended).code).toBe(0);
@@ -183,13 +237,16 @@ describe('the house it runs in', () => {
     const { path, env } = writeConfig(sandboxConfig(sandbox));
     expect((await cli(['status', '--config', path], env)).err).toMatch(/no readable database/);
     await startWikiseed(['run', '--until-idle', '--config', path], { env }).ended;
-    expect((await cli(['status', '--config', path], env)).out).toMatch(/2026|cycle/i);
+    expect((await cli(['status', '--config', path], env)).out).toMatch(/^WikiSeed is not running; .*2026/s);
+    const status = JSON.parse((await cli(['status', '--json', '--config', path], env)).out) as object;
+    expect(status).toMatchObject({ daemonRunning: false });
     const jobs = JSON.parse((await cli(['jobs', '--json', '--config', path], env)).out) as { total: number };
     expect(jobs.total).toBeGreaterThan(10);
     expect((await cli(['jobs', '1', '--config', path], env)).out).toMatch(/discover_wikis/);
     const cycles = JSON.parse((await cli(['cycles', '--json', '--config', path], env)).out) as {
       cycleDate: string;
     }[];
+    expect((await cli(['cycles', '--config', path], env)).out).toMatch(/\d\n$/);
     expect((await cli(['cycles', cycles[0]?.cycleDate ?? '', '--config', path], env)).out).toMatch(
       /pages-articles/,
     );

@@ -372,6 +372,7 @@ test.each([
 test.each([
   [404, { name: 'PermanentError', code: 'not_found' }, 'failed'],
   [403, { name: 'HaltPipelineError', code: 'forbidden' }, 'pending'],
+  [503, { name: 'RetryableError', code: 'http_status' }, 'pending'],
 ] as const)('%i is classified', async (status, expected, state) => {
   const bundle = await setup();
   bundle.script.push((_request, response) => response.writeHead(status).end());

@@ -315,3 +315,53 @@ test('the table refuses states that cannot be', () => {
   ])
     expect(() => t.db.sqlite.exec(`UPDATE jobs SET ${change}`), change).toThrow(/CHECK constraint failed/);
 });
+
+test('a job that keeps stopping its target lets the others through and is given up', async () => {
+  const done: string[] = [];
+  const t = setup(async ({ page }) => {
+    if (page === 'a-bad')
+      throw new HaltPipelineError('forbidden', 'not this one', { pauseMs: 60 * MINUTE_MS });
+    done.push(page);
+    return { bytes: 1 };
+  });
+  const queue = t.start(t.make(1));
+  queue.enqueue(['a-bad', 'b', 'c', 'd'].map((page) => fetchPage.request({ page })));
+  for (let hour = 0; hour < 5; hour += 1) await t.clock.advance(61 * MINUTE_MS);
+  expect(done).toEqual(['b', 'c', 'd']);
+  expect(t.row('a-bad')).toMatchObject({ status: 'failed', last_error: 'not this one' });
+});
+
+test('a database that cannot be written for a while costs no job and no process', async () => {
+  let runs = 0;
+  const t = setup(async () => {
+    runs += 1;
+    if (runs === 1) t.db.sqlite.pragma('query_only = ON');
+    return { bytes: 1 };
+  });
+  const queue = t.start(t.make(1));
+  queue.enqueue([fetchPage.request({ page: 'a' })]);
+  await t.clock.advance(MINUTE_MS);
+  expect(runs).toBe(1);
+  t.db.sqlite.pragma('query_only = OFF');
+  expect(t.row('a').status).toBe('in_progress');
+  for (let minute = 0; minute < 5; minute += 1) await t.clock.advance(MINUTE_MS);
+  expect(t.row('a').status).toBe('completed');
+  expect(t.filed).toEqual(['a']);
+});
+
+test('a wall clock that jumps does not start a running job a second time', async () => {
+  let runs = 0;
+  const t = setup((_input, { signal }) => {
+    runs += 1;
+    return new Promise((_resolve, reject) =>
+      signal.addEventListener('abort', () => reject(new Interrupted())),
+    );
+  });
+  const queue = t.start(t.make(1));
+  queue.enqueue([fetchPage.request({ page: 'a' })]);
+  await t.clock.advance(0);
+  t.db.sqlite.exec('UPDATE jobs SET lease_expires_at = 1');
+  await t.clock.advance(31_000);
+  expect(runs).toBe(1);
+  expect(t.row('a')).toMatchObject({ status: 'in_progress', lease_seq: 1 });
+});

@@ -1,0 +1,113 @@
+import { expect, onTestFinished, test } from 'vitest';
+import { createCatalog } from '../../src/catalog/index.ts';
+import { createSystemState } from '../../src/db/index.ts';
+import { createBus } from '../../src/events/index.ts';
+import { silentLog } from '../../src/ports/index.ts';
+import type { JobRequest, Queue } from '../../src/queue/index.ts';
+import { createScheduling } from '../../src/scheduling/index.ts';
+import { FakeClock } from '../helpers/fake-clock.ts';
+import { temporaryFolder, withDb } from '../helpers/with-db.ts';
+
+const DAY_MS = 24 * 60 * 60_000;
+
+/** Scheduling over a real catalog; the queue only notes what it is asked for. */
+function setup(now: string, dataDir = temporaryFolder()) {
+  const db = withDb(dataDir);
+  const clock = new FakeClock(now);
+  const catalog = createCatalog({ db, clock });
+  const asked: string[] = [];
+  const queue = {
+    enqueue: (requests: readonly JobRequest[]) => asked.push(...requests.map((r) => r.uniqueKey)),
+  } as unknown as Queue;
+  const request = (key: string) => ({ uniqueKey: key }) as JobRequest;
+  const scheduling = createScheduling({
+    db,
+    catalog,
+    queue,
+    state: createSystemState(db),
+    bus: createBus({ log: silentLog }),
+    clock,
+    log: silentLog,
+    config: {
+      cycleDays: [1, 20],
+      embargoDays: 1,
+      deadlines: { firstCycle: 19, secondCycle: -1 },
+      includeHistory: true,
+      historyMonths: [1],
+      wikiDiscovery: 'weekly',
+      dumpCheck: 'daily',
+    },
+    requests: {
+      discoverWikis: () => request('discover'),
+      findDumps: (cycleDate) => request(`find ${cycleDate}`),
+      sealedAtDeadline: (cycleDate) => [request(`torrent ${cycleDate}`)],
+      daily: () => [],
+    },
+  });
+  onTestFinished(() => scheduling.stop());
+  const addWiki = () =>
+    catalog.recordWikis([
+      {
+        wikiDbName: 'aawiki',
+        project: 'wikipedia',
+        language: 'aa',
+        url: '',
+        name: '',
+        isClosed: true,
+        isPrivate: false,
+        isFishbowl: false,
+      },
+    ]);
+  return { db, clock, catalog, scheduling, asked, addWiki };
+}
+
+test('a cycle whose deadline has passed when it is opened gets its time all the same', async () => {
+  const t = setup('2026-11-20T12:00:00Z');
+  t.addWiki();
+  t.scheduling.start();
+  expect(t.catalog.cycles()).toMatchObject([{ cycleDate: '2026-11-01', status: 'open' }]);
+  expect(t.catalog.cycles()[0]?.deadlineAt).toBeGreaterThanOrEqual(t.clock.now() + 14 * DAY_MS);
+  expect(t.asked).toContain('find 2026-11-01');
+});
+
+test('a deadline does not end a cycle that nobody has looked at', async () => {
+  const t = setup('2026-11-21T12:00:00Z');
+  t.addWiki();
+  t.scheduling.start();
+  await t.clock.advance(20 * DAY_MS);
+  expect(t.catalog.cycle('2026-11-20')?.status).toBe('open');
+  t.catalog.markScanned('2026-11-20');
+  await t.clock.advance(2 * DAY_MS);
+  expect(t.catalog.cycle('2026-11-20')?.status).toBe('sealed');
+  expect(t.asked.filter((key) => key === 'torrent 2026-11-20')).toHaveLength(1);
+});
+
+test('after months of downtime every cycle that upstream can still have is opened, and no more', () => {
+  const t = setup('2026-11-25T00:00:00Z');
+  t.catalog.openCycle({ cycleDate: '2024-01-01', includesHistory: false, deadlineAt: 1 });
+  t.scheduling.start();
+  const dates = t.catalog.cycles().map((cycle) => cycle.cycleDate);
+  expect(dates).toHaveLength(1 + 12);
+  expect(dates.at(-2)).toBe('2026-06-01');
+});
+
+test('a clock that once said 2030 does not stop the calendar', async () => {
+  const dataDir = temporaryFolder();
+  const wrong = setup('2030-03-05T00:00:00Z', dataDir);
+  wrong.addWiki();
+  wrong.scheduling.start();
+  wrong.scheduling.stop();
+  const right = setup('2026-11-23T00:00:00Z', dataDir);
+  right.scheduling.start();
+  expect(right.catalog.cycles().map((cycle) => cycle.cycleDate)).toContain('2026-11-20');
+  expect(right.asked).toContain('find 2026-11-20');
+  expect(right.asked).toContain('discover');
+});
+
+test('without any wiki every look begins with the site matrix', async () => {
+  const t = setup('2026-11-23T00:00:00Z');
+  t.scheduling.start();
+  t.asked.length = 0;
+  await t.clock.advance(DAY_MS);
+  expect(t.asked).toContain('discover');
+});
