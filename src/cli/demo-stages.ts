@@ -70,7 +70,7 @@ export async function inspectDemo(facts: DemoFacts): Promise<DemoStage[]> {
     stage(
       'find',
       runs.length > 0 && files.length > 0,
-      `${counted(runs.length, 'run')} of ${cycleDate}; ${formatBytes(bytes)} of the ${formatBytes(sizeBytes)} offered are of the wanted types, in ${counted(files.length, 'file')}`,
+      `${counted(runs.length, 'run')} of ${cycleDate}; ${formatBytes(bytes)} of about ${formatBytes(sizeBytes)} offered are of the wanted types, in ${counted(files.length, 'file')}`,
     ),
     stage(
       'download',

@@ -128,6 +128,8 @@ async function ask(
     url: task.url,
     headers: rangeHeaders(task.url, haveBytes, cursor),
     signal: task.signal,
+    // Bytes may come from anywhere: the hash decides. Mirrors send large files to other hosts.
+    followOtherHosts: true,
   });
   if (!task.signal.aborted) return response;
   response.discard();

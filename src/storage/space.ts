@@ -60,7 +60,7 @@ export function createSpaceGuard(deps: SpaceGuardDeps): SpaceGuard {
         throw diskFull(
           `${formatBytes(sizeBytes)} exceed storage.max_size of ${formatBytes(deps.maxSizeBytes)}: ` +
             `${formatBytes(heldBytes)} are held and ${formatBytes(runningBytes)} promised to running downloads.`,
-          'Raise storage.max_size, or let `wikiseed prune` delete what is safe elsewhere; downloads go on by themselves.',
+          'Raise storage.max_size, or free space; downloads go on by themselves.',
         );
       const promise = { sizeBytes, leftBytes: sizeBytes };
       open.add(promise);

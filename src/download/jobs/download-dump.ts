@@ -224,7 +224,7 @@ function recordedFacts(catalog: Catalog, row: DumpFile): Output {
       'facts_missing',
       `dump file ${row.id} counts as held but its facts are incomplete`,
       {
-        hint: 'Run `wikiseed verify --repair`.',
+        hint: 'Look at the disk (smartctl, dmesg). Remove the file and restart: it is fetched again when its torrent is made.',
       },
     );
   return {

@@ -209,7 +209,7 @@ async function send(deps: UploadIaDeps, { row, own, item, cursor, context }: Sen
       `${row.filename} has ${sizeBytes} bytes, recorded are ${row.sizeBytes}`,
       {
         subject,
-        hint: 'Run `wikiseed verify --repair`.',
+        hint: 'Look at the disk (smartctl, dmesg). Remove the file and restart: it is fetched again when its torrent is made.',
       },
     );
   const turn = pace.begin(identifier, createsItem);
