@@ -1,10 +1,11 @@
 import { join, resolve } from 'node:path';
 import { type App, calendarOf, createApp } from '../app.ts';
-import { type Config, defaultConfig, noSecrets, type Secrets } from '../config/index.ts';
+import { defaultConfig } from '../config/index.ts';
 import { formatBytes, formatDuration, parseSize, UsageError, WikiSeedError } from '../lib/index.ts';
 import { createSystemClock } from '../ports/index.ts';
 import { type Sandbox, startSandbox, wikiCountMax } from '../sandbox/index.ts';
 import { dueCycles } from '../scheduling/index.ts';
+import { demoConfig } from './demo-config.ts';
 import { prepareDemoFolder } from './demo-folder.ts';
 import { type DemoStage, inspectDemo } from './demo-stages.ts';
 import { EXIT } from './exit-codes.ts';
@@ -26,9 +27,6 @@ export interface DemoOptions {
 
 /** Below this not even the smallest tables of a few wikis fit. */
 const MIN_SIZE_BYTES = 100_000;
-
-/** A sandbox needs no gigabytes of safety margin. */
-const DEMO_MARGIN_BYTES = 50_000_000;
 
 function parseOptions(
   io: CliIo,
@@ -52,56 +50,6 @@ function parseOptions(
       'Write a unit, such as 5MB.',
     );
   return { dataDir: resolve(io.cwd, options.dataDir), wikis, sizeBytes, port };
-}
-
-/** The defaults of a real installation, pointed at the sandbox. */
-function demoConfig(
-  sandbox: Sandbox,
-  facts: { dataDir: string; port: number },
-): { config: Config; secrets: Secrets } {
-  const base = defaultConfig();
-  const config: Config = {
-    ...base,
-    wikiseed: { ...base.wikiseed, dataDir: facts.dataDir, contact: 'demo@localhost' },
-    discovery: {
-      ...base.discovery,
-      sitematrixUrl: sandbox.sitematrixUrl,
-      dumpsBaseUrl: sandbox.dumpsBaseUrl,
-    },
-    download: { ...base.download, mirrors: [] },
-    storage: { ...base.storage, safetyMarginBytes: DEMO_MARGIN_BYTES },
-    torrents: { ...base.torrents, trackers: [sandbox.trackerUrl] },
-    seeding: { ...base.seeding, dht: false, listenHost: '127.0.0.1' },
-    ia: {
-      ...base.ia,
-      enabled: true,
-      s3Endpoint: sandbox.iaS3Endpoint,
-      siteUrl: sandbox.iaSiteUrl,
-      verifyPollMs: [500, 1000],
-      // The real archive wants few new items an hour; this one is ours.
-      newItemsPerHour: 1_000_000,
-    },
-    publish: {
-      ...base.publish,
-      r2: {
-        ...base.publish.r2,
-        enabled: true,
-        endpoint: sandbox.r2.endpoint,
-        bucket: sandbox.r2.bucket,
-        publicBaseUrl: sandbox.r2.publicBaseUrl,
-      },
-    },
-    monitoring: { ...base.monitoring, port: facts.port },
-    logging: { ...base.logging, level: 'debug' },
-  };
-  const secrets: Secrets = {
-    ...noSecrets(),
-    iaAccessKey: sandbox.iaKeys.access,
-    iaSecretKey: sandbox.iaKeys.secret,
-    r2AccessKeyId: sandbox.r2.accessKeyId,
-    r2SecretAccessKey: sandbox.r2.secretAccessKey,
-  };
-  return { config, secrets };
 }
 
 /** Starts the app; a taken default port is no reason to fail a demo. */
@@ -129,7 +77,7 @@ export async function demoCommand(io: CliIo, options: DemoOptions): Promise<numb
   const startedMs = clock.monotonicMs();
   const due = dueCycles(calendarOf(defaultConfig()), clock.now(), null)[0];
   if (due === undefined) throw new UsageError('the clock of this machine is wrong: no cycle is due');
-  const { wikis, sizeBytes } = prepareDemoFolder(dataDir, asked);
+  const { wikis, sizeBytes } = await prepareDemoFolder(dataDir, asked);
   io.out.write(
     `WikiSeed demo: ${counted(wikis, 'wiki')}, ${formatBytes(sizeBytes)} of dumps, all on this machine, in ${dataDir}\n`,
   );

@@ -1,6 +1,7 @@
-import { existsSync, mkdirSync, readFileSync, writeFileSync } from 'node:fs';
+import { existsSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { errorCode, formatBytes, UsageError } from '../lib/index.ts';
+import { createNodeDisk } from '../ports/index.ts';
 import { counted } from './words.ts';
 
 /** What a sandbox was made of. It cannot change afterwards: the dumps of a date are made once, as upstream does. */
@@ -17,10 +18,10 @@ export const DEMO_DEFAULTS: DemoSettings = { wikis: 12, sizeBytes: 40_000_000 };
  * @param asked what the operator named; null = nothing
  * @throws UsageError when the folder belongs to a real installation, holds a demo of other settings, or cannot be made
  */
-export function prepareDemoFolder(
+export async function prepareDemoFolder(
   dataDir: string,
   asked: { wikis: number | null; sizeBytes: number | null },
-): DemoSettings {
+): Promise<DemoSettings> {
   const sandboxDir = join(dataDir, 'sandbox');
   const settingsPath = join(sandboxDir, 'settings.json');
   // Demo torrents and wikis in the database of a real archive could never be told apart again.
@@ -38,7 +39,7 @@ export function prepareDemoFolder(
       'Delete it or choose another --data-dir.',
     );
   try {
-    mkdirSync(sandboxDir, { recursive: true });
+    await createNodeDisk().makeDirectory(sandboxDir);
     if (held === null) writeFileSync(settingsPath, `${JSON.stringify({ wikis, sizeBytes })}\n`);
   } catch (error) {
     throw new UsageError(

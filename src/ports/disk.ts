@@ -77,20 +77,20 @@ async function openFile(path: string, mode: 'read' | 'write' | 'create'): Promis
  * /proc (seen with Node 24.21).
  */
 async function makeDirectory(path: string): Promise<void> {
-  const make = async (): Promise<'made' | 'no parent'> => {
+  const make = async (isLast: boolean): Promise<'made' | 'no parent'> => {
     try {
       await fs.mkdir(path);
       return 'made';
     } catch (error) {
       const code = error instanceof Error && 'code' in error ? error.code : undefined;
       if (code === 'EEXIST' && (await fs.stat(path)).isDirectory()) return 'made';
-      if (code !== 'ENOENT' || dirname(path) === path) throw error;
+      if (isLast || code !== 'ENOENT' || dirname(path) === path) throw error;
       return 'no parent';
     }
   };
-  if ((await make()) === 'made') return;
+  if ((await make(false)) === 'made') return;
   await makeDirectory(dirname(path));
-  if ((await make()) === 'no parent') throw new Error(`ENOENT: ${path} cannot be created`);
+  await make(true);
 }
 
 /** The real file system. */

@@ -111,12 +111,12 @@ describe('the folder of a demo', () => {
   test('belongs to one demo of one size, and never to a real installation', async () => {
     const folder = temporaryFolder();
     const nothing = { wikis: null, sizeBytes: null };
-    expect(prepareDemoFolder(folder, { wikis: 3, sizeBytes: 2_000_000 })).toEqual({
+    expect(await prepareDemoFolder(folder, { wikis: 3, sizeBytes: 2_000_000 })).toEqual({
       wikis: 3,
       sizeBytes: 2_000_000,
     });
-    expect(prepareDemoFolder(folder, nothing)).toEqual({ wikis: 3, sizeBytes: 2_000_000 });
-    expect(prepareDemoFolder(folder, { wikis: 3, sizeBytes: null }).wikis).toBe(3);
+    expect(await prepareDemoFolder(folder, nothing)).toEqual({ wikis: 3, sizeBytes: 2_000_000 });
+    expect((await prepareDemoFolder(folder, { wikis: 3, sizeBytes: null })).wikis).toBe(3);
     const other = await cli(['demo', '--exit', '--wikis', '4', '--data-dir', folder]);
     expect(other.code).toBe(2);
     expect(other.err).toContain('holds a demo of 3 wikis and 2 MB');
@@ -124,6 +124,10 @@ describe('the folder of a demo', () => {
     const real = temporaryFolder();
     mkdirSync(join(real, 'db'));
     writeFileSync(join(real, 'db', 'jobs.db'), '');
+    // Node's own recursive mkdir would never return there.
+    expect((await cli(['demo', '--exit', '--data-dir', '/proc/wikiseed'])).err).toMatch(
+      /cannot keep anything in \/proc/,
+    );
     const refused = await cli(['demo', '--exit', '--data-dir', real]);
     expect(refused.code).toBe(2);
     expect(refused.err).toContain('real installation');

@@ -1,6 +1,7 @@
 import { onTestFinished } from 'vitest';
 import { type App, createApp } from '../../src/app.ts';
-import { type Config, defaultConfig, noSecrets, type Secrets } from '../../src/config/index.ts';
+import { demoConfig } from '../../src/cli/demo-config.ts';
+import type { Config, Secrets } from '../../src/config/index.ts';
 import { type Clock, type Log, silentLog } from '../../src/ports/index.ts';
 import { type Sandbox, type SandboxOptions, startSandbox } from '../../src/sandbox/index.ts';
 import { temporaryFolder } from './with-db.ts';
@@ -20,52 +21,20 @@ export async function withSandbox(options: Partial<SandboxOptions> = {}): Promis
   return sandbox;
 }
 
-/** A configuration pointed at a sandbox. */
+/** The demo's configuration, with quicker looks at the archive. */
 export function sandboxConfig(
   sandbox: Sandbox,
   dataDir: string = temporaryFolder(),
 ): { config: Config; secrets: Secrets } {
-  const base = defaultConfig();
+  const { config, secrets } = demoConfig(sandbox, { dataDir, port: 0 });
   return {
     config: {
-      ...base,
-      wikiseed: { ...base.wikiseed, dataDir, contact: 'test@localhost' },
-      discovery: {
-        ...base.discovery,
-        sitematrixUrl: sandbox.sitematrixUrl,
-        dumpsBaseUrl: sandbox.dumpsBaseUrl,
-      },
-      download: { ...base.download, mirrors: [] },
-      storage: { ...base.storage, safetyMarginBytes: 1_000_000 },
-      torrents: { ...base.torrents, trackers: [sandbox.trackerUrl] },
-      seeding: { ...base.seeding, dht: false, listenHost: '127.0.0.1' },
-      ia: {
-        ...base.ia,
-        enabled: true,
-        s3Endpoint: sandbox.iaS3Endpoint,
-        siteUrl: sandbox.iaSiteUrl,
-        verifyPollMs: [50],
-        newItemsPerHour: 1_000_000,
-      },
-      publish: {
-        ...base.publish,
-        r2: {
-          ...base.publish.r2,
-          enabled: true,
-          endpoint: sandbox.r2.endpoint,
-          bucket: sandbox.r2.bucket,
-          publicBaseUrl: sandbox.r2.publicBaseUrl,
-        },
-      },
-      monitoring: { ...base.monitoring, port: 0 },
+      ...config,
+      ia: { ...config.ia, verifyPollMs: [50] },
+      storage: { ...config.storage, safetyMarginBytes: 1_000_000 },
+      logging: { level: 'info' },
     },
-    secrets: {
-      ...noSecrets(),
-      iaAccessKey: sandbox.iaKeys.access,
-      iaSecretKey: sandbox.iaKeys.secret,
-      r2AccessKeyId: sandbox.r2.accessKeyId,
-      r2SecretAccessKey: sandbox.r2.secretAccessKey,
-    },
+    secrets,
   };
 }
 
