@@ -41,6 +41,9 @@ export function createCycleStore({
             coalesce(sum(our_status NOT IN ('pending', 'downloading')), 0) AS filesSettled,
             coalesce(sum(our_status IN ('failed', 'quarantined')), 0) AS filesFailed,
             coalesce(sum(our_status IN ('downloaded', 'uploading', 'uploaded', 'included')), 0) AS filesHeld,
+            coalesce(sum(our_status = 'included'), 0) AS filesIncluded,
+            coalesce(sum(our_status IN ('downloaded', 'uploading', 'uploaded', 'included') AND ia_verified_at IS NOT NULL), 0) AS filesArchived,
+            coalesce(sum(our_status = 'deleted'), 0) AS filesDeleted,
             coalesce(sum(size_bytes), 0) AS bytesExpected,
             coalesce(sum(iif(our_status IN ('downloaded', 'uploading', 'uploaded', 'included'), size_bytes, 0)), 0) AS bytesHeld
        FROM dumps WHERE cycle_date = ?`,

@@ -130,6 +130,11 @@ export interface CycleProgress {
   filesSettled: number;
   filesFailed: number;
   filesHeld: number;
+  /** In a torrent. */
+  filesIncluded: number;
+  /** Held, and seen at the Internet Archive. */
+  filesArchived: number;
+  filesDeleted: number;
   bytesExpected: number;
   bytesHeld: number;
 }

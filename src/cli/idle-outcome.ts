@@ -8,8 +8,8 @@ export interface IdleOutcome {
   sentence: string;
 }
 
-/** What the judgement rests on. */
-type OutcomeFacts = Pick<App, 'queries' | 'catalog' | 'seeding' | 'uploadsEnabled'>;
+/** What the judgement rests on: the tables themselves, not the pages' remembered counts. */
+type OutcomeFacts = Pick<App, 'catalog' | 'seeding' | 'uploadsEnabled'>;
 
 /**
  * Judges a run that has nothing left to do: 0 all whole, 1 something is halted, 3 finished with gaps.
@@ -23,7 +23,7 @@ export async function outcomeOf(app: OutcomeFacts, idle: IdleReport): Promise<Id
   }
   const gaps = await findGaps(app);
   if (gaps.length > 0) return { exitCode: EXIT.gaps, sentence: `Finished with gaps: ${gaps.join('; ')}.` };
-  const count = app.queries.cycles(1000).length;
+  const count = app.catalog.cycles().length;
   if (count === 0) return { exitCode: EXIT.gaps, sentence: 'No cycle is due yet.' };
   return {
     exitCode: EXIT.ok,
@@ -33,18 +33,22 @@ export async function outcomeOf(app: OutcomeFacts, idle: IdleReport): Promise<Id
 
 async function findGaps(app: OutcomeFacts): Promise<string[]> {
   const gaps: string[] = [];
-  for (const { cycleDate, status, files, runs } of app.queries.cycles(1000)) {
-    if (app.uploadsEnabled && files.held > files.uploaded)
-      gaps.push(`${files.held - files.uploaded} files of cycle ${cycleDate} are not at the Internet Archive`);
-    const missing = files.expected - files.deleted - files.included;
-    if (status === 'open') gaps.push(`cycle ${cycleDate} waits for upstream or for a later attempt`);
-    else if (files.held === 0 && files.deleted === 0)
+  for (const { cycleDate, status } of app.catalog.cycles()) {
+    const now = app.catalog.progress(cycleDate);
+    const missing = now.filesExpected - now.filesDeleted - now.filesIncluded;
+    const notArchived = now.filesHeld - now.filesArchived;
+    if (app.uploadsEnabled && notArchived > 0)
+      gaps.push(`${notArchived} files of cycle ${cycleDate} are not at the Internet Archive`);
+    if (status === 'open') {
+      gaps.push(`cycle ${cycleDate} waits for upstream or for a later attempt`);
+      continue;
+    }
+    if (now.filesHeld === 0 && now.filesDeleted === 0)
       gaps.push(`nothing of cycle ${cycleDate} could be taken`);
     else if (status !== 'published') gaps.push(`cycle ${cycleDate} is ${status} and not published`);
-    if (status !== 'open' && missing > 0)
-      gaps.push(`${missing} files of cycle ${cycleDate} are in no torrent`);
-    if (status !== 'open' && runs.unfinished > 0)
-      gaps.push(`${runs.unfinished} wikis of cycle ${cycleDate} were not finished by upstream`);
+    if (missing > 0) gaps.push(`${missing} files of cycle ${cycleDate} are in no torrent`);
+    if (now.runsUnfinished > 0)
+      gaps.push(`${now.runsUnfinished} wikis of cycle ${cycleDate} were not finished by upstream`);
   }
   const seeding = await app.seeding();
   if (seeding.isEnabled) {
