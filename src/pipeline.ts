@@ -156,8 +156,8 @@ export function wirePipeline(deps: PipelineDeps): Pipeline {
   }
 
   // A torrent whose files were found missing or damaged waits for them; ask for their download.
-  deps.bus.on('job:snoozed', ({ jobType }) => {
-    if (jobType === createTorrent.type)
+  deps.bus.on('job:givenBack', ({ jobType, reason }) => {
+    if (jobType === createTorrent.type && reason === 'snooze')
       queue.enqueue(catalog.filesToDownload().map((file) => downloadRequest(file, file.cycleDate)));
   });
 

@@ -1,7 +1,7 @@
 import { formatBytes, formatDuration, formatRate } from '../lib/index.ts';
 import type { CycleState, StatusReport } from '../monitoring/index.ts';
+import { wordsOf } from '../monitoring/index.ts';
 import { formatTable, plainText, shorten } from './table.ts';
-import { wordsOf } from './words.ts';
 
 /** How the screen looks. */
 export interface StatusFormat {

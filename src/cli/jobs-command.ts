@@ -1,11 +1,17 @@
 import { formatDuration, UsageError } from '../lib/index.ts';
-import { createStatusQueries, JOB_STATUSES, type JobDetail, type JobStatus } from '../monitoring/index.ts';
+import {
+  createStatusQueries,
+  JOB_STATUSES,
+  type JobDetail,
+  type JobStatus,
+  wordsOf,
+} from '../monitoring/index.ts';
 import { createSystemClock } from '../ports/index.ts';
 import { EXIT } from './exit-codes.ts';
 import { type CliIo, printJson } from './io.ts';
 import { loadForCommand, openForReading } from './load.ts';
 import { formatTable } from './table.ts';
-import { counted, wordsOf } from './words.ts';
+import { counted } from './words.ts';
 
 /** Rows of one page of the list. */
 const PAGE_SIZE = 50;

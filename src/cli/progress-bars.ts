@@ -83,7 +83,8 @@ export function showProgressBars({ bus, queries, stream }: ProgressBarsDeps): Pr
     const facts = `${formatBytes(event.doneBytes)}${event.totalBytes === null ? '' : ` of ${formatBytes(event.totalBytes)}`}${rate}`;
     if (known === undefined) {
       const subject = queries.job(event.jobId)?.subject ?? event.label ?? `job ${event.jobId}`;
-      const name = `${event.jobType.replaceAll('_', ' ')} ${subject}`;
+      // The verb is enough beside a file name, and leaves room for it.
+      const name = `${event.jobType.split('_')[0]} ${subject}`;
       byJob.set(event.jobId, bars.create(event.totalBytes ?? 0, event.doneBytes, { name, facts }));
       return;
     }
@@ -103,6 +104,7 @@ export function showProgressBars({ bus, queries, stream }: ProgressBarsDeps): Pr
     bus.on('job:progress', drawJob),
     bus.on('job:completed', dropJob),
     bus.on('job:attemptFailed', dropJob),
+    bus.on('job:givenBack', dropJob),
     bus.on('cycle:opened', drawCycle),
     bus.on('cycle:sealed', drawCycle),
     bus.on('cycle:published', drawCycle),

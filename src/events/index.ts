@@ -32,8 +32,8 @@ export interface EventMap {
     isFinal: boolean;
     nextAttemptAt: number | null;
   };
-  /** Not now, and nobody's fault; it comes back by itself. */
-  'job:snoozed': JobEvent & { message: string; nextAttemptAt: number };
+  /** The attempt ended without counting: snoozed, stopped with its target, or interrupted. It comes back by itself. */
+  'job:givenBack': JobEvent & { reason: 'snooze' | 'halt' | 'give_back'; message: string };
   /** A target stopped; its job types are not claimed until `until`. */
   'target:halted': { target: string; code: string; message: string; hint: string | null; until: number };
   'target:resumed': { target: string };

@@ -6,6 +6,7 @@ export {
   type StatusSources,
   stuckReason,
   type Verdict,
+  wordsOf,
 } from './status.ts';
 export { createStatusQueries, type FileFilter, type StatusQueries } from './status-queries.ts';
 export * from './types.ts';

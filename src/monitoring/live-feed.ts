@@ -17,6 +17,7 @@ const CHANGES: readonly EventName[] = [
   'job:started',
   'job:completed',
   'job:attemptFailed',
+  'job:givenBack',
   'target:halted',
   'target:resumed',
   'dumpFile:downloaded',

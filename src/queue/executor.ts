@@ -159,6 +159,8 @@ export function createExecutor(deps: ExecutorDeps): {
       return;
     }
     const event = { ...eventOf(job), code: decision.code, message: decision.message };
+    if (decision.action !== 'retry' && decision.action !== 'fail')
+      deps.bus.emit('job:givenBack', { ...eventOf(job), reason: decision.action, message: decision.message });
     switch (decision.action) {
       case 'retry':
         log.warn({ ...facts, retryInMs: decision.delayMs }, 'attempt failed, will be retried');
@@ -181,10 +183,6 @@ export function createExecutor(deps: ExecutorDeps): {
           hint: decision.hint,
           until: now + decision.delayMs,
         });
-        break;
-      case 'snooze':
-        log.debug(facts, 'job snoozed');
-        deps.bus.emit('job:snoozed', { ...event, nextAttemptAt: now + decision.delayMs });
         break;
       default:
         log.debug(facts, 'attempt given back');
