@@ -92,7 +92,7 @@ CREATE TABLE `job_attempts` (
 	`started_at` integer NOT NULL,
 	`ended_at` integer NOT NULL,
 	FOREIGN KEY (`job_id`) REFERENCES `jobs`(`id`) ON UPDATE no action ON DELETE cascade,
-	CONSTRAINT "job_attempts_outcome" CHECK("job_attempts"."outcome" IN ('retryable','permanent','halted','snoozed','interrupted','lease_lost'))
+	CONSTRAINT "job_attempts_outcome" CHECK("job_attempts"."outcome" IN ('retryable','permanent','halted','interrupted','lease_lost'))
 );
 --> statement-breakpoint
 CREATE INDEX `idx_job_attempts_job` ON `job_attempts` (`job_id`);--> statement-breakpoint

@@ -48,7 +48,7 @@ export interface App {
   readonly layout: Layout;
   /** True when held files go to the Internet Archive. */
   readonly uploadsEnabled: boolean;
-  /** Opens everything and begins to work. @returns the address of the status page */
+  /** Begins to work. @returns the address of the status page */
   start(): Promise<{ url: string }>;
   whenIdle(): Promise<IdleReport>;
   storage(): Promise<DiskUsage>;
@@ -224,7 +224,8 @@ function wire(deps: Required<AppOptions> & { layout: Layout; db: Db; release: ()
       pieceLengthBytes: config.torrents.pieceLengthBytes,
       trackers: config.torrents.trackers,
       historyTypes: config.dumps.historyTypes,
-      publicBaseUrl: config.torrents.webseeds.includes('self') ? config.wikiseed.publicBaseUrl : null,
+      // No webseed is promised before this version can serve one.
+      publicBaseUrl: null,
       version: VERSION,
     },
   });

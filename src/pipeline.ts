@@ -40,7 +40,7 @@ function seedingRequest(torrentId: TorrentId, cycleDate: string): JobRequest {
   return startSeeding.request({ torrentId }, { cycleDate });
 }
 
-/** Says which finished job asks for which next one. Every function here runs inside a committing transaction. */
+/** Says which finished job asks for which next one. Follow-ups run inside the transaction that completes the job. */
 export function wirePipeline(deps: PipelineDeps): Pipeline {
   const { queue, catalog } = deps;
 
@@ -138,8 +138,8 @@ export function wirePipeline(deps: PipelineDeps): Pipeline {
     return recorded.isCurrent || isUploading ? [] : [publishManifest.request({})];
   });
 
-  /** What the tables say should be under way; asking twice is a no-op. */
-  function missing(): JobRequest[] {
+  /** Seals what is settled, and asks for everything the tables say should be under way; asking twice is a no-op. */
+  function unfinishedWork(): JobRequest[] {
     const requests = catalog.filesToDownload().map((file) => downloadRequest(file, file.cycleDate));
     if (deps.uploadsEnabled)
       for (const { id, cycleDate } of catalog.filesToUpload())
@@ -163,8 +163,8 @@ export function wirePipeline(deps: PipelineDeps): Pipeline {
 
   return {
     sealed,
-    daily: missing,
-    reconcile: () => void queue.enqueue(missing()),
+    daily: unfinishedWork,
+    reconcile: () => void queue.enqueue(unfinishedWork()),
     rebuild: (torrent) =>
       void queue.enqueue([
         createTorrent.request({

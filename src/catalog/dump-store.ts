@@ -229,6 +229,7 @@ export function createDumpStore({ db, clock }: { db: Db; clock: Clock }): DumpSt
       move(id, ['uploading', 'uploaded', 'included'], {
         ...facts,
         ourStatus: isIncluded ? 'included' : 'uploaded',
+        iaRefusedAt: null,
         uploadedAt: now,
         iaVerifiedAt: now,
       });
@@ -247,6 +248,7 @@ export function createDumpStore({ db, clock }: { db: Db; clock: Clock }): DumpSt
         move(id, HELD_STATUSES, {
           ourStatus: 'pending',
           errorMessage: reason,
+          iaRefusedAt: null,
           localPath: null,
           verification: null,
           md5: null,

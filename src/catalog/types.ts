@@ -84,7 +84,7 @@ export interface RunFacts {
   status: 'absent' | 'in_progress' | 'finished';
   notices: RunNotice[];
   files: ExpectedFile[];
-  /** The status document as received; null when there was none. */
+  /** The status document, as received or as it stood in `index.json`; null when there was none. */
   statusText: string | null;
 }
 
@@ -121,7 +121,7 @@ export interface TorrentFacts {
   files: { dumpId: DumpFileId; pathInTorrent: string; sizeBytes: number }[];
 }
 
-/** Why an open cycle cannot be sealed yet; all zero and `isScanned` = settled. */
+/** Where a cycle stands, counted from the tables. */
 export interface CycleProgress {
   isScanned: boolean;
   runsTotal: number;
@@ -164,7 +164,7 @@ export interface Catalog {
   /** torrented, seeding and published follow in that order; repeating one is a no-op. */
   advanceCycle(cycleDate: string, to: 'torrented' | 'seeding' | 'published'): void;
 
-  /** Records one look at a run; returns the ids of files that are new, or changed upstream before we took them. */
+  /** Records one look at a run; returns the ids of all its files that should be fetched now: those with a hash that are not held. */
   recordRun(facts: RunFacts): DumpFileId[];
   runs(cycleDate: string): DumpRun[];
   run(wikiDbName: string, runDate: string): DumpRun | null;

@@ -42,19 +42,16 @@ export function createWikiStore({
             .run();
         }
         const listed = new Set(list.map((w) => w.wikiDbName));
-        const gone = [...known].filter((name) => !listed.has(name)).length;
-        if (gone > VANISHED_MAX && gone > known.size * VANISHED_SHARE_MAX)
+        const present = db.orm.select().from(wikis).where(isNull(wikis.vanishedAt)).all();
+        const gone = present.filter((wiki) => !listed.has(wiki.wikiDbName));
+        if (gone.length > VANISHED_MAX && gone.length > present.length * VANISHED_SHARE_MAX)
           throw new RetryableError(
             'suspicious_site_matrix',
-            `the site matrix lacks ${gone} of ${known.size} known wikis, so it is not believed`,
+            `the site matrix lacks ${gone.length} of ${present.length} known wikis, so it is not believed`,
           );
-        let vanished = 0;
-        for (const wiki of db.orm.select().from(wikis).where(isNull(wikis.vanishedAt)).all()) {
-          if (listed.has(wiki.wikiDbName)) continue;
-          db.orm.update(wikis).set({ vanishedAt: now }).where(eq(wikis.id, wiki.id)).run();
-          vanished += 1;
-        }
-        return { added, vanished };
+        for (const { id } of gone)
+          db.orm.update(wikis).set({ vanishedAt: now }).where(eq(wikis.id, id)).run();
+        return { added, vanished: gone.length };
       });
     },
     wikis: () => db.orm.select().from(wikis).orderBy(asc(wikis.wikiDbName)).all(),

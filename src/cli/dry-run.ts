@@ -6,7 +6,7 @@ import { createDiscovery } from '../discovery/index.ts';
 import { formatBytes, JobId } from '../lib/index.ts';
 import { createSystemClock, silentLog } from '../ports/index.ts';
 import type { AnyJobHandler, JobContext } from '../queue/index.ts';
-import { dueCycles } from '../scheduling/index.ts';
+import { cyclesToOpen } from '../scheduling/index.ts';
 import { createLayout } from '../storage/index.ts';
 import type { CliIo } from './io.ts';
 import { formatTable } from './table.ts';
@@ -48,8 +48,8 @@ export async function planRun(deps: { config: Config; signal: AbortSignal }): Pr
     const perform = (type: string, input: unknown): Promise<unknown> =>
       performJob(room.handlers, type, input, signal);
     await perform('discover_wikis', {});
-    const newest = catalog.cycles()[0]?.cycleDate ?? null;
-    for (const cycle of dueCycles(calendarOf(config), clock.now(), newest)) catalog.openCycle(cycle);
+    for (const cycle of cyclesToOpen(calendarOf(config), clock.now(), catalog.cycles()))
+      catalog.openCycle(cycle);
     const open = catalog.cycles().filter((cycle) => cycle.status === 'open');
     for (const { cycleDate } of open) {
       const scan = (await perform('find_dumps', { cycleDate, wikiDbName: null, isInIndex: null })) as {

@@ -1,6 +1,7 @@
 import type { App } from '../app.ts';
 import type { IdleReport } from '../queue/index.ts';
 import { EXIT } from './exit-codes.ts';
+import { counted } from './words.ts';
 
 /** How a run until idle ended. */
 export interface IdleOutcome {
@@ -38,7 +39,7 @@ async function findGaps(app: OutcomeFacts): Promise<string[]> {
     const missing = now.filesExpected - now.filesDeleted - now.filesIncluded;
     const notArchived = now.filesHeld - now.filesArchived;
     if (app.uploadsEnabled && notArchived > 0)
-      gaps.push(`${notArchived} files of cycle ${cycleDate} are not at the Internet Archive`);
+      gaps.push(`${counted(notArchived, 'file')} of cycle ${cycleDate} not at the Internet Archive`);
     if (status === 'open') {
       gaps.push(`cycle ${cycleDate} waits for upstream or for a later attempt`);
       continue;
@@ -46,9 +47,9 @@ async function findGaps(app: OutcomeFacts): Promise<string[]> {
     if (now.filesHeld === 0 && now.filesDeleted === 0)
       gaps.push(`nothing of cycle ${cycleDate} could be taken`);
     else if (status !== 'published') gaps.push(`cycle ${cycleDate} is ${status} and not published`);
-    if (missing > 0) gaps.push(`${missing} files of cycle ${cycleDate} are in no torrent`);
+    if (missing > 0) gaps.push(`${counted(missing, 'file')} of cycle ${cycleDate} in no torrent`);
     if (now.runsUnfinished > 0)
-      gaps.push(`${now.runsUnfinished} wikis of cycle ${cycleDate} were not finished by upstream`);
+      gaps.push(`${counted(now.runsUnfinished, 'wiki')} of cycle ${cycleDate} not finished by upstream`);
   }
   const seeding = await app.seeding();
   if (seeding.isEnabled) {

@@ -13,12 +13,6 @@ import { statusCommand } from './status-command.ts';
 
 export { createProcessIo } from './io.ts';
 
-/** Options every command takes. */
-export interface GlobalOptions {
-  config?: string;
-  json?: boolean;
-}
-
 const EXIT_HELP = `
 Exit codes: 0 ok, 1 failed, 2 bad configuration or usage, 3 finished with gaps, 11 already running, 130 interrupted.
 Configuration: --config, else $WIKISEED_CONFIG, else ./config.yaml, else /etc/wikiseed/config.yaml.

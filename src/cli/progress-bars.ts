@@ -107,7 +107,6 @@ export function showProgressBars({ bus, queries, stream }: ProgressBarsDeps): Pr
     bus.on('job:givenBack', dropJob),
     bus.on('cycle:opened', drawCycle),
     bus.on('cycle:sealed', drawCycle),
-    bus.on('cycle:published', drawCycle),
   ];
   return {
     print: (line) =>

@@ -21,6 +21,7 @@ const NO_EFFECT = 'has no effect in this version yet.';
  * when the feature arrives; the entry here is removed together with that arrival.
  */
 const NOT_YET: readonly NotYet[] = [
+  { path: 'torrents.webseeds' },
   {
     path: 'discovery.sources',
     message: 'leaves out classic, but this version takes classic dumps only.',

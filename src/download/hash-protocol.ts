@@ -16,12 +16,16 @@ export interface HashWorkerData {
   memory: SharedArrayBuffer;
 }
 
+/** What the main thread tells a worker; a file is one `begin`, its chunks in order, and one `end`. */
 export type HashRequest =
   /** A new file; what was hashed before is forgotten. */
   | { kind: 'begin'; pieceLengthBytes: number }
+  /** The next `sizeBytes` bytes lie at the start of that block. */
   | { kind: 'chunk'; slot: number; sizeBytes: number }
+  /** No more bytes; the worker answers with its digests. */
   | { kind: 'end' };
 
+/** What a worker answers: one `free` for each chunk, one `digests` for each file. */
 export type HashReply =
   /** The block was read and may be filled again. */
   | { kind: 'free'; slot: number }

@@ -1,8 +1,8 @@
 import { z } from 'zod';
 import type { HttpResponse } from '../ports/index.ts';
 
-/** Saved with the job: which version of the file, on which host, the bytes on disk belong to. */
 const ResumeCursor = z.object({ url: z.string(), etag: z.string() });
+/** Saved with the job: which version of the file, on which host, the bytes on disk belong to. */
 export type ResumeCursor = z.infer<typeof ResumeCursor>;
 
 /** null when there is none, or an older version wrote another shape. */

@@ -14,7 +14,7 @@ export interface JobEvent {
  * Losing any of them loses no work: the tables are the truth.
  */
 export interface EventMap {
-  /** New or re-opened pending jobs of that type; pools wake up. `dueAt` is epoch ms. */
+  /** New pending jobs of that type. `dueAt` is epoch ms. */
   'job:enqueued': { jobType: string; count: number; dueAt: number };
   'job:started': JobEvent;
   /** At most a few times a second for each job. Null = unknown. */
@@ -38,15 +38,16 @@ export interface EventMap {
   'target:halted': { target: string; code: string; message: string; hint: string | null; until: number };
   'target:resumed': { target: string };
   'dumpFile:downloaded': { dumpId: number; sizeBytes: number };
-  'dumpFile:uploaded': { dumpId: number };
   'cycle:opened': { cycleDate: string };
   'cycle:sealed': { cycleDate: string };
-  'cycle:published': { cycleDate: string };
 }
 
 export type EventName = keyof EventMap;
 
-/** Observers after the commit: status page, progress bars, alerts, waking pools. */
+/**
+ * For observers: status page, progress bars, alerts. An event may be sent a moment before its transaction commits, so an
+ * observer that needs the facts reads the tables.
+ */
 export interface Bus {
   /** Returns a function that removes the listener. */
   on<K extends EventName>(name: K, listener: (event: EventMap[K]) => void): () => void;

@@ -35,14 +35,21 @@ export class RetryableError extends WikiSeedError {
 export class PermanentError extends WikiSeedError {}
 
 /**
- * Going on would harm: job types that share the failing job's `target` stop being claimed for `pauseMs`, then one is tried again.
- * The attempt is not counted.
+ * Going on would harm: job types that share the failing job's `target` are not claimed for `pauseMs`. The attempt is not
+ * counted; a job that stops its target again and again is given up, unless `isNeverOwnFault`.
  */
 export class HaltPipelineError extends WikiSeedError {
   readonly pauseMs: number;
-  constructor(code: string, message: string, facts: ErrorFacts & { pauseMs: number }) {
+  /** True when the trouble cannot be the job's own: a full disk. */
+  readonly isNeverOwnFault: boolean;
+  constructor(
+    code: string,
+    message: string,
+    facts: ErrorFacts & { pauseMs: number; isNeverOwnFault?: boolean },
+  ) {
     super(code, message, facts);
     this.pauseMs = facts.pauseMs;
+    this.isNeverOwnFault = facts.isNeverOwnFault ?? false;
   }
 }
 
@@ -57,7 +64,7 @@ export class Snooze extends WikiSeedError {
   }
 }
 
-/** We are stopping, or the lease was lost: the attempt is not counted. */
+/** Cut short by an abort; while we are stopping the attempt is not counted. */
 export class Interrupted extends WikiSeedError {
   constructor(message = 'interrupted by shutdown') {
     super('interrupted', message);

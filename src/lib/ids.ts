@@ -15,9 +15,6 @@ export type TorrentId = z.infer<typeof TorrentId>;
 /** `YYYY-MM-DD`, the date that names a cycle. */
 export const CycleDate = z.string().regex(/^\d{4}-\d{2}-\d{2}$/);
 
-/** `YYYYMMDD`, the date that names a classic dump run. */
-export const RunDate = z.string().regex(/^\d{8}$/);
-
 /** `2026-11-20` -> `20261120`. */
 export function runDateOf(cycleDate: string): string {
   return cycleDate.replaceAll('-', '');

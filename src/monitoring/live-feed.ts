@@ -21,10 +21,8 @@ const CHANGES: readonly EventName[] = [
   'target:halted',
   'target:resumed',
   'dumpFile:downloaded',
-  'dumpFile:uploaded',
   'cycle:opened',
   'cycle:sealed',
-  'cycle:published',
 ];
 
 /** Server-sent events made from the bus. */

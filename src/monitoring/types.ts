@@ -35,6 +35,7 @@ export interface FileCounts {
   deleted: number;
 }
 
+/** States of a job in the order they are shown; the moves are drawn in docs/state-machine.md. */
 export const JOB_STATUSES = [
   'pending',
   'in_progress',
@@ -43,8 +44,10 @@ export const JOB_STATUSES = [
   'quarantined',
   'cancelled',
 ] as const;
+/** State of a job. */
 export type JobStatus = (typeof JOB_STATUSES)[number];
 
+/** States of a dump file in the order it moves through them; the moves are drawn in docs/state-machine.md. */
 export const FILE_STATUSES = [
   'pending',
   'downloading',
@@ -56,6 +59,7 @@ export const FILE_STATUSES = [
   'quarantined',
   'deleted',
 ] as const;
+/** State of a dump file. */
 export type FileStatus = (typeof FILE_STATUSES)[number];
 
 /** How many jobs of one type are in each state. */

@@ -10,13 +10,13 @@ import {
   Snooze,
 } from '../lib/index.ts';
 
-/** A job that stopped its target this often is given up. */
+/** A job that stopped its target this often before is given up. */
 export const HALTS_MAX = 3;
 
 /** What to do with an attempt that did not complete. */
 export type Decision =
   | { action: 'retry'; delayMs: number; code: string; message: string }
-  | { action: 'fail'; code: string; message: string }
+  | { action: 'fail'; outcome: 'permanent' | 'retryable'; code: string; message: string }
   | { action: 'halt'; delayMs: number; code: string; message: string; hint: string | null }
   | { action: 'snooze'; delayMs: number; code: string; message: string; cursor: unknown }
   | { action: 'give_back'; code: string; message: string };
@@ -42,15 +42,15 @@ export function decide(facts: {
   if (facts.stopping && isAbort(error)) return { action: 'give_back', code: 'interrupted', message };
   if (error instanceof Snooze)
     return { action: 'snooze', delayMs: error.delayMs, code, message, cursor: error.cursor };
-  // When the target let others through between its halts, the trouble is this job's own.
-  if (error instanceof HaltPipelineError && facts.halts >= HALTS_MAX)
-    return { action: 'fail', code, message };
+  // After this many rests of the whole target the trouble is most likely this job's own.
+  if (error instanceof HaltPipelineError && !error.isNeverOwnFault && facts.halts >= HALTS_MAX)
+    return { action: 'fail', outcome: 'permanent', code, message };
   if (error instanceof HaltPipelineError)
     return { action: 'halt', delayMs: error.pauseMs, code, message, hint: error.hint ?? null };
   if (error instanceof PermanentError || error instanceof AssertionError)
-    return { action: 'fail', code, message };
+    return { action: 'fail', outcome: 'permanent', code, message };
   // Unknown is not the same as permanent: anything else may heal.
-  if (attempt >= maxAttempts) return { action: 'fail', code, message };
+  if (attempt >= maxAttempts) return { action: 'fail', outcome: 'retryable', code, message };
   const asked = error instanceof RetryableError ? error.retryAfterMs : undefined;
   return {
     action: 'retry',

@@ -111,10 +111,7 @@ export function createExecutor(deps: ExecutorDeps): {
         }
         case 'fail': {
           if (!store.fail(job, { owner, now, error: decision.message })) return false;
-          store.addAttempt(job, {
-            outcome: error instanceof PermanentError ? 'permanent' : 'retryable',
-            ...note,
-          });
+          store.addAttempt(job, { outcome: decision.outcome, ...note });
           if (input !== undefined) {
             pool.handler.recordFailure?.(input, error);
             for (const follow of pool.failureFollows) deps.enqueue(follow(input, job), job.id);

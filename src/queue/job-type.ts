@@ -129,5 +129,3 @@ export function handleJob<I, O>(
 /** A handler of any types, as lists of them need it. */
 // biome-ignore lint/suspicious/noExplicitAny: input and output are checked by the schemas of the job type.
 export type AnyJobHandler = JobHandler<any, any>;
-// biome-ignore lint/suspicious/noExplicitAny: same reason.
-export type AnyJobType = JobType<any, any>;

@@ -17,7 +17,7 @@ export interface ClaimedJob {
 }
 
 /** Outcome words of `job_attempts`. */
-export type AttemptOutcome = 'retryable' | 'permanent' | 'halted' | 'snoozed' | 'interrupted' | 'lease_lost';
+export type AttemptOutcome = 'retryable' | 'permanent' | 'halted' | 'interrupted' | 'lease_lost';
 
 /** What a lease writes while it lives. */
 export interface ProgressState {
@@ -27,7 +27,7 @@ export interface ProgressState {
   bytesPerSecond: number | null;
 }
 
-/** All SQL on `jobs` and `job_attempts`. Every method is one statement or joins the caller's transaction. */
+/** All writes to `jobs` and `job_attempts`, and the reads that decide. Every method is one statement or joins the caller's transaction. */
 export interface JobStore {
   /** True when a row was inserted, false when an unfinished job has the same key. */
   insert(request: JobRequest, facts: { now: number; parentJobId: number | null }): boolean;

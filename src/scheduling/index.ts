@@ -4,9 +4,9 @@ import type { Db, SystemState } from '../db/index.ts';
 import type { Bus } from '../events/index.ts';
 import type { Clock, Log } from '../ports/index.ts';
 import type { JobRequest, Queue } from '../queue/index.ts';
-import { type CycleCalendar, dueCycles } from './calendar.ts';
+import { type CycleCalendar, cyclesToOpen } from './calendar.ts';
 
-export { type CycleCalendar, dueCycles, type PlannedCycle } from './calendar.ts';
+export { type CycleCalendar, cyclesToOpen, dueCycles, type PlannedCycle } from './calendar.ts';
 
 /** A thing that happens regularly. `cron` is a cron expression in UTC. */
 export interface Schedule {
@@ -50,13 +50,6 @@ const WORDS: Readonly<Record<string, string>> = {
   monthly: '17 4 2 * *',
 };
 
-/** A cycle that is opened late may take this long: 14 days. */
-const LATE_CYCLE_MS = 14 * 24 * 60 * 60_000;
-/** Upstream keeps runs for three to five months; 6 months back is all that can still be served. */
-const CATCH_UP_MS = 183 * 24 * 60 * 60_000;
-/** Cycles later than this are not of this world: 31 days. */
-const FUTURE_MS = 31 * 24 * 60 * 60_000;
-
 /** Next time after `fromMs`, epoch ms. */
 function nextRun(cron: string, fromMs: number): number {
   const next = new Cron(WORDS[cron] ?? cron, { timezone: 'UTC', paused: true }).nextRun(new Date(fromMs));
@@ -70,15 +63,8 @@ export function createScheduling(deps: SchedulingDeps): Scheduling {
   const cancels = new Map<string, () => void>();
 
   function openCycles(): void {
-    const now = clock.now();
-    // A clock that was wrong once may have left a cycle in the far future; it must not end all others.
-    const believable = catalog.cycles().filter((cycle) => Date.parse(cycle.cycleDate) < now + FUTURE_MS);
-    const newest = believable[0]?.cycleDate ?? null;
-    const oldest = new Date(now - CATCH_UP_MS).toISOString().slice(0, 10);
-    for (const cycle of dueCycles(config, now, newest !== null && newest < oldest ? oldest : newest)) {
-      // One that is opened late gets its time all the same: upstream still has it.
-      const deadlineAt = Math.max(cycle.deadlineAt, now + LATE_CYCLE_MS);
-      if (!catalog.openCycle({ ...cycle, deadlineAt })) continue;
+    for (const cycle of cyclesToOpen(config, clock.now(), catalog.cycles())) {
+      if (!catalog.openCycle(cycle)) continue;
       log.info({ cycle: cycle.cycleDate, includesHistory: cycle.includesHistory }, 'opened a cycle');
       deps.bus.emit('cycle:opened', { cycleDate: cycle.cycleDate });
     }

@@ -27,11 +27,13 @@ export class SeedFileError extends Error {
   }
 }
 
+/** What the store is created with; webtorrent hands it on as `storeOpts`. */
 export interface ReadOnlyStoreOptions {
   /** In torrent order. */
   knownFiles: readonly KnownFile[];
   /** Open files at once; default 128, far below the usual limit of 1024 for a process. */
   handlesMax?: number;
+  /** Called at every read of a file that is missing or has changed. */
   onRefused?: (error: SeedFileError) => void;
 }
 

@@ -17,6 +17,7 @@ export interface SeedingConfig
 /** All interfaces, no shouting into the local network, peers may introduce peers. */
 const DEFAULTS = { host: null, lsd: false, utPex: true, userAgent: 'WikiSeed' };
 
+/** What the room needs. */
 export interface SeedingDeps {
   catalog: Pick<Catalog, 'torrent' | 'torrents' | 'markSeeding'>;
   layout: Layout;

@@ -9,8 +9,6 @@ export interface Layout {
   readonly partial: string;
   readonly torrents: string;
   readonly publish: string;
-  readonly watch: string;
-  readonly backups: string;
   /** The one stored copy of a dump file. */
   dumpFile(file: { wikiDbName: string; runDate: string; filename: string }): string;
   /** In-flight bytes of that file. */
@@ -48,8 +46,6 @@ export function createLayout(dataDir: string): Layout {
     partial,
     torrents: join(dataDir, 'torrents'),
     publish: join(dataDir, 'publish'),
-    watch: join(dataDir, 'seeder', 'watch'),
-    backups: join(dataDir, 'backups'),
     dumpFile: (file) => below(dumps, file),
     partialFile: (file) => `${below(partial, file)}.part`,
     absolute: (relative) => join(dataDir, ...relative.split('/').map(assertSafeName)),

@@ -51,7 +51,7 @@ export function createSpaceGuard(deps: SpaceGuardDeps): SpaceGuard {
         throw diskFull(
           `${formatBytes(sizeBytes)} do not fit in ${deps.dataDir}: ${formatBytes(freeBytes)} are free, ` +
             `${formatBytes(promisedBytes)} of them promised to running downloads and ${formatBytes(deps.safetyMarginBytes)} kept as safety margin.`,
-          'Free some space, add a disk, or lower storage.safety_margin; downloads go on by themselves.',
+          'Free some space and downloads go on by themselves; or lower storage.safety_margin and restart.',
         );
       // What a running download has written is not held yet, so its whole promise counts here.
       const runningBytes = wholeBytes();
@@ -60,7 +60,7 @@ export function createSpaceGuard(deps: SpaceGuardDeps): SpaceGuard {
         throw diskFull(
           `${formatBytes(sizeBytes)} exceed storage.max_size of ${formatBytes(deps.maxSizeBytes)}: ` +
             `${formatBytes(heldBytes)} are held and ${formatBytes(runningBytes)} promised to running downloads.`,
-          'Raise storage.max_size, or free space; downloads go on by themselves.',
+          'Raise storage.max_size and restart.',
         );
       const promise = { sizeBytes, leftBytes: sizeBytes };
       open.add(promise);
@@ -76,5 +76,10 @@ export function createSpaceGuard(deps: SpaceGuardDeps): SpaceGuard {
 
 /** The one error for a disk that cannot take more, whether foreseen or met while writing. */
 export function diskFull(message: string, hint: string, cause?: unknown): HaltPipelineError {
-  return new HaltPipelineError('disk_full', message, { pauseMs: PAUSE_MS, hint, cause });
+  return new HaltPipelineError('disk_full', message, {
+    pauseMs: PAUSE_MS,
+    hint,
+    cause,
+    isNeverOwnFault: true,
+  });
 }

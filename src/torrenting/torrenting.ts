@@ -1,6 +1,7 @@
 import type { AnyJobHandler } from '../queue/index.ts';
 import { type CreateTorrentDeps, createTorrentHandler } from './jobs/create-torrent.ts';
 
+/** What the room needs. */
 export type TorrentingDeps = Omit<CreateTorrentDeps, 'stopping'>;
 
 /** Makes torrents of finished cycles. */

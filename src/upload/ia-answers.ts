@@ -39,7 +39,7 @@ const BAD_KEYS = [
   'NotSignedUp',
 ];
 const KEYS_HINT =
-  'Check IA_ACCESS_KEY and IA_SECRET_KEY (https://archive.org/account/s3.php) and whether the account is locked; uploads go on by themselves.';
+  'Check IA_ACCESS_KEY and IA_SECRET_KEY (https://archive.org/account/s3.php) and whether the account is locked; then restart.';
 const COLLECTION_HINT =
   'Check ia.collection: collections are made and opened to accounts by the archive only (info@archive.org).';
 const QUOTA_HINT = 'The account has reached a limit; write to info@archive.org.';

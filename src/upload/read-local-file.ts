@@ -16,7 +16,7 @@ export async function readLocalFile(
   const stat = await disk.stat(path);
   if (stat === null)
     throw new PermanentError('local_file_missing', `${filename} is recorded as held but is not on disk`, {
-      hint: 'Look at the disk (smartctl, dmesg). Remove the file and restart: it is fetched again when its torrent is made.',
+      hint: 'Look at the disk (smartctl, dmesg); our copy is not what was verified.',
     });
   return { sizeBytes: stat.sizeBytes, openBody: () => blocks(disk, path) };
 }

@@ -103,7 +103,7 @@ describe('progress bars', () => {
     bars.stop();
     bars.stop();
     const text = written.join('');
-    expect(text).toContain('download dump a file');
+    expect(text).toContain('download a file');
     bus.emit('job:progress', progress);
     expect(written.join('')).toBe(text);
   });

@@ -365,3 +365,19 @@ test('a wall clock that jumps does not start a running job a second time', async
   expect(runs).toBe(1);
   expect(t.row('a')).toMatchObject({ status: 'in_progress', lease_seq: 1 });
 });
+
+test('a job that meets a full disk waits for ever, because the disk is not its fault', async () => {
+  let isFull = true;
+  const t = setup(async () => {
+    if (isFull)
+      throw new HaltPipelineError('disk_full', 'no room', { pauseMs: 5 * MINUTE_MS, isNeverOwnFault: true });
+    return { bytes: 1 };
+  });
+  const queue = t.start(t.make(1));
+  queue.enqueue([fetchPage.request({ page: 'a' })]);
+  for (let i = 0; i < 12; i += 1) await t.clock.advance(5 * MINUTE_MS);
+  expect(t.row('a').status).toBe('pending');
+  isFull = false;
+  await t.clock.advance(6 * MINUTE_MS);
+  expect(t.row('a').status).toBe('completed');
+});

@@ -70,6 +70,12 @@ test('a cycle whose deadline has passed when it is opened gets its time all the 
   expect(t.asked).toContain('find 2026-11-01');
 });
 
+test('a cycle that is opened in time keeps the deadline of the calendar', () => {
+  const t = setup('2026-11-21T12:00:00Z');
+  t.scheduling.start();
+  expect(t.catalog.cycle('2026-11-20')?.deadlineAt).toBe(Date.parse('2026-12-01T00:00:00Z'));
+});
+
 test('a deadline does not end a cycle that nobody has looked at', async () => {
   const t = setup('2026-11-21T12:00:00Z');
   t.addWiki();

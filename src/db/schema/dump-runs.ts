@@ -15,7 +15,7 @@ export const dumpRuns = sqliteTable(
     status: text().notNull(),
     /** JSON list `[{dumpType, reason}]` of configured types that the run does not give us. */
     notices: text().notNull().default('[]'),
-    /** The last status document that could be read, verbatim JSON; null before the first. */
+    /** The last status document that could be read, as JSON; null before the first. */
     lastGoodStatus: text('last_good_status'),
     checkedAt: integer('checked_at').notNull(),
     finishedAt: integer('finished_at'),

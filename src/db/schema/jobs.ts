@@ -73,7 +73,7 @@ export const jobs = sqliteTable(
   ],
 );
 
-/** What became of every attempt. Owner: queue. */
+/** Every attempt that ended without completing its job; a snooze leaves no row. Owner: queue. */
 export const jobAttempts = sqliteTable(
   'job_attempts',
   {
@@ -92,7 +92,7 @@ export const jobAttempts = sqliteTable(
     index('idx_job_attempts_job').on(t.jobId),
     check(
       'job_attempts_outcome',
-      sql`${t.outcome} IN ('retryable','permanent','halted','snoozed','interrupted','lease_lost')`,
+      sql`${t.outcome} IN ('retryable','permanent','halted','interrupted','lease_lost')`,
     ),
   ],
 );

@@ -2,6 +2,7 @@ import { dirname } from 'node:path';
 import { z } from 'zod';
 import { type Catalog, type DownloadFacts, type DumpFile, HELD_STATUSES } from '../../catalog/index.ts';
 import {
+  AssertionError,
   DumpFileId,
   errorCode,
   formatBytes,
@@ -220,13 +221,7 @@ function facts(
 function recordedFacts(catalog: Catalog, row: DumpFile): Output {
   const { md5, sha1, sha256, verification, localPath } = row;
   if (md5 === null || sha1 === null || sha256 === null || verification === null || localPath === null)
-    throw new PermanentError(
-      'facts_missing',
-      `dump file ${row.id} counts as held but its facts are incomplete`,
-      {
-        hint: 'Look at the disk (smartctl, dmesg). Remove the file and restart: it is fetched again when its torrent is made.',
-      },
-    );
+    throw new AssertionError(`dump file ${row.id} counts as held but its facts are incomplete`);
   return {
     sizeBytes: row.sizeBytes,
     md5,

@@ -17,7 +17,9 @@ const Output = z.object({
   note: z.string().nullable(),
 });
 
+/** The torrent to be served. */
 export type StartSeedingInput = z.infer<typeof Input>;
+/** Whether it is served, and why not. */
 export type StartSeedingOutput = z.infer<typeof Output>;
 
 /** Gives a torrent to the swarm; done when its files were looked at and the port listens. Trackers may answer later. */

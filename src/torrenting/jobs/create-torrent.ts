@@ -15,7 +15,7 @@ import { buildTree } from '../tree.ts';
 
 const Input = z.object({ cycleDate: CycleDate, variant: z.enum(['regular', 'history']) });
 
-/** The facts `catalog.recordTorrent` takes; paths are relative to the data directory. */
+/** Paths are relative to the data directory. */
 const Output = z.object({
   name: z.string(),
   grouping: z.literal('cycle'),
@@ -36,7 +36,9 @@ const Output = z.object({
   files: z.array(z.object({ dumpId: DumpFileId, pathInTorrent: z.string(), sizeBytes: z.number().int() })),
 });
 
+/** Which torrent: the cycle, and whether it is the one with the full history. */
 export type CreateTorrentInput = z.infer<typeof Input>;
+/** The finished torrent, as `catalog.recordTorrent` takes it. */
 export type CreateTorrentOutput = z.infer<typeof Output>;
 
 /** Makes one torrent of a sealed cycle: folder of hard links, added text files, piece hashes, .torrent file. */
@@ -64,6 +66,7 @@ export interface TorrentConfig {
   version: string;
 }
 
+/** What the handler needs. */
 export interface CreateTorrentDeps {
   catalog: Pick<
     Catalog,

@@ -5,7 +5,9 @@
  */
 export const PAYLOAD_VERSION = '1.0';
 
+/** Website of the project, as the added files name it; part of the payload, so a change needs another version. */
 export const HOME_PAGE = 'https://wikiseed.app';
+/** Where the program comes from; part of the payload as well. */
 export const SOURCE_PAGE = 'https://github.com/WikiSeedProject/WikiSeed';
 
 const MONTHS = [

@@ -74,6 +74,11 @@ export interface UploadIaDeps {
 /** Files above this ask `check_limit` first: 100 MB. */
 const ASK_ABOVE_BYTES = 100_000_000;
 
+/** Failures for good in which the archive refused nothing: our own copy, or its silence. It may be asked again. */
+const NOT_A_REFUSAL: readonly string[] = [
+  ...['no_such_dump_file', 'not_held', 'local_file_changed', 'local_file_missing', 'not_filed'],
+];
+
 /**
  * Asks the archive what it has, sends what is missing, and then only looks until it is listed. Sending and looking are separate
  * runs: between them the job sleeps, so that no pool slot waits for the archive's task queue.
@@ -148,7 +153,8 @@ export function handleUploadIa(deps: UploadIaDeps): JobHandler<Input, Output> {
       const row = catalog.dumpFile(dumpFileId);
       if (row === null || !HELD_STATUSES.includes(row.ourStatus)) return;
       const message = error instanceof Error ? error.message : String(error);
-      catalog.recordNotUploaded(dumpFileId, message, error instanceof PermanentError);
+      const isFinal = error instanceof PermanentError && !NOT_A_REFUSAL.includes(error.code);
+      catalog.recordNotUploaded(dumpFileId, message, isFinal);
     },
   });
 }
@@ -206,10 +212,10 @@ async function send(deps: UploadIaDeps, { row, own, item, cursor, context }: Sen
   if (sizeBytes !== row.sizeBytes)
     throw new PermanentError(
       'local_file_changed',
-      `${row.filename} has ${sizeBytes} bytes, recorded are ${row.sizeBytes}`,
+      `${row.filename} has ${sizeBytes} bytes, but ${row.sizeBytes} are recorded`,
       {
         subject,
-        hint: 'Look at the disk (smartctl, dmesg). Remove the file and restart: it is fetched again when its torrent is made.',
+        hint: 'Look at the disk (smartctl, dmesg); our copy is not what was verified.',
       },
     );
   const turn = pace.begin(identifier, createsItem);
