@@ -1,4 +1,4 @@
-/** One measured number, as `--json` prints it (design section 14). */
+/** One measured number, as `--json` prints it (bench/README.md). */
 export interface Figure {
   name: string;
   /** Median over the rounds. */
@@ -54,7 +54,7 @@ export function figureOf(rounds: Rounds): MeasuredFigure {
   };
 }
 
-/** Exactly the keys that design section 14 names. */
+/** Exactly the keys that bench/README.md names. */
 export function plainFigure({ worst: _worst, worstOfTheirs: _theirs, ...figure }: MeasuredFigure): Figure {
   return figure;
 }

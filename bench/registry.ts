@@ -26,7 +26,7 @@ export interface BenchEntry {
   load: (() => Promise<BenchModule>) | null;
 }
 
-/** The benchmarks of design section 14 by name. Loaded on demand: listing them needs no database. */
+/** The benchmarks of bench/README.md by name. Loaded on demand: listing them needs no database. */
 export const BENCHMARKS: Readonly<Record<string, BenchEntry>> = {
   download: { question: 'How long do download, check and piece hashes of 2 GiB take?', load: null },
   storage: { question: 'How fast are pruning and its checks over a full disk?', load: null },

@@ -1,6 +1,6 @@
 import { AlreadyRunningError, isAbort, UsageError } from '../lib/index.ts';
 
-/** What an exit code of `wikiseed` means; design section 4. */
+/** What an exit code of `wikiseed` means; `wikiseed --help` lists them. */
 export const EXIT = { ok: 0, failed: 1, usage: 2, gaps: 3, alreadyRunning: 11, interrupted: 130 } as const;
 
 /** The exit code for an error that ended a command. */

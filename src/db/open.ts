@@ -25,7 +25,7 @@ export interface Db {
 const CACHE_KIB = 20_000;
 
 /**
- * Opens `<data_dir>/db/jobs.db` with the settings of design section 6. SQLite is not behind a port: tests use the real one.
+ * Opens `<data_dir>/db/jobs.db` for one writer and many readers. SQLite is not behind a port: tests use the real one.
  * @param mode `readonly` for commands that look at the database of a running daemon; throws `SQLITE_CANTOPEN` when it is not there
  */
 export function openDb(path: string, mode: 'readwrite' | 'readonly' = 'readwrite'): Db {

@@ -3,7 +3,7 @@ import { RetryableError } from '../lib/index.ts';
 
 const Hex = (digits: number): z.ZodType<string> => z.string().regex(new RegExp(`^[0-9a-f]{${digits}}$`));
 
-/** One file; everything may be missing, even in a finished job (wikimedia-formats.md section 2). */
+/** One file; everything may be missing, even in a finished job. */
 export const StatusFile = z.object({
   // A value that cannot be is as good as none: the file is then not ready, and the rest of the run is not its fault.
   size: z.number().int().nonnegative().safe().optional().catch(undefined),

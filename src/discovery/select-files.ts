@@ -26,7 +26,7 @@ export interface SelectedFiles {
   isFinished: boolean;
 }
 
-/** Job names of dump types whose files come from several jobs (wikimedia-formats.md section 5); tables follow a rule. */
+/** Job names of dump types whose files come from several jobs; tables follow a rule. */
 const JOBS_OF_TYPE: Readonly<Record<string, readonly string[]>> = {
   'pages-articles': ['articlesdumprecombine', 'articlesdump'],
   'pages-articles-multistream': ['articlesmultistreamdumprecombine', 'articlesmultistreamdump'],

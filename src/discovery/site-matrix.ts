@@ -33,7 +33,7 @@ export interface SiteMatrix {
 
 /**
  * Reads the answer of `action=sitematrix`, format version 1 or 2.
- * Project and language come from the matrix, never from cutting up a dbname (wikimedia-formats.md section 9).
+ * Project and language come from the matrix, never from cutting up a dbname.
  * @throws RetryableError `torn_site_matrix` when it is no site matrix; one bad entry is refused, not the rest
  */
 export function parseSiteMatrix(text: string): SiteMatrix {

@@ -1,7 +1,7 @@
 import { join } from 'node:path';
 import { PermanentError } from '../lib/index.ts';
 
-/** Where everything lies below the data directory; design section 7. All paths absolute. */
+/** Where everything lies below the data directory; see docs/architecture.md. All paths absolute. */
 export interface Layout {
   readonly dataDir: string;
   readonly database: string;

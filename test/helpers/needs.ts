@@ -1,6 +1,6 @@
 import { spawnSync } from 'node:child_process';
 import { existsSync } from 'node:fs';
-import { join } from 'node:path';
+import { join, resolve } from 'node:path';
 
 /**
  * Says whether a program is on the PATH; prints a line that names it when it is not, so that a skip is never silent.
@@ -15,10 +15,18 @@ export function has(program: string): boolean {
   return found;
 }
 
-/** The folder of real Wikimedia data beside the checkout, or null with a printed reason. */
+/** The folder of real Wikimedia data: `WIKISEED_FIXTURES`, else one beside the checkout; null with a printed reason. */
 export function fixtures(): string | null {
-  const folder = join(import.meta.dirname, '..', '..', '..', 'shared', 'fixtures', 'wikimedia');
+  const named = process.env.WIKISEED_FIXTURES;
+  const isNamed = named !== undefined && named !== '';
+  const folder = isNamed
+    ? resolve(named)
+    : join(import.meta.dirname, '..', '..', '..', 'shared', 'fixtures', 'wikimedia');
   if (existsSync(folder)) return folder;
-  console.log('skipped: the real Wikimedia data (shared/fixtures beside the checkout) is not there');
+  console.log(
+    isNamed
+      ? `skipped: WIKISEED_FIXTURES names ${folder}, which is not there`
+      : 'skipped: there is no real Wikimedia data (WIKISEED_FIXTURES names its folder)',
+  );
   return null;
 }
