@@ -97,7 +97,11 @@ export function wirePipeline(deps: PipelineDeps): Pipeline {
       queue.hurry(cycleDate, createTorrent.type);
     return [...upload, ...trySeal(cycleDate)];
   });
-  queue.followFailure(downloadDump, (_input, { cycleDate }) => trySeal(cycleDate));
+  queue.followFailure(downloadDump, (_input, { cycleDate }) => {
+    if (cycleDate !== null && !queue.hasUnfinished(cycleDate, ['download_dump']))
+      queue.hurry(cycleDate, createTorrent.type);
+    return trySeal(cycleDate);
+  });
 
   /** The last upload of a batch brings the archive's addresses into the manifest. */
   function afterUpload(cycleDate: string | null): JobRequest[] {
@@ -138,6 +142,16 @@ export function wirePipeline(deps: PipelineDeps): Pipeline {
     return recorded.isCurrent || isUploading ? [] : [publishManifest.request({})];
   });
 
+  /** Torrents that a sealed cycle should have and has not: never made, or given up after an error that may have healed. */
+  function missingTorrents(cycleDate: string): JobRequest[] {
+    const made = new Set(
+      catalog.torrentsOfCycle(cycleDate).map(({ isHistory }) => (isHistory ? 'history' : 'regular')),
+    );
+    return sealed(cycleDate).filter(
+      ({ input }) => !made.has((input as { variant: 'regular' | 'history' }).variant),
+    );
+  }
+
   /** Seals what is settled, and asks for everything the tables say should be under way; asking twice is a no-op. */
   function unfinishedWork(): JobRequest[] {
     const requests = catalog.filesToDownload().map((file) => downloadRequest(file, file.cycleDate));
@@ -146,7 +160,7 @@ export function wirePipeline(deps: PipelineDeps): Pipeline {
         requests.push(uploadIa.request({ dumpFileId: id }, { cycleDate }));
     for (const { cycleDate, status } of catalog.cycles()) {
       if (status === 'open') requests.push(...trySeal(cycleDate));
-      if (status === 'sealed') requests.push(...sealed(cycleDate));
+      if (status !== 'open') requests.push(...missingTorrents(cycleDate));
       if (status === 'torrented')
         for (const torrent of catalog.torrentsOfCycle(cycleDate))
           requests.push(seedingRequest(torrent.id, cycleDate));
@@ -164,7 +178,11 @@ export function wirePipeline(deps: PipelineDeps): Pipeline {
   return {
     sealed,
     daily: unfinishedWork,
-    reconcile: () => void queue.enqueue(unfinishedWork()),
+    reconcile() {
+      // Switched off means off, also for what was asked for before.
+      if (!deps.uploadsEnabled) queue.cancelPending(uploadIa.type);
+      queue.enqueue(unfinishedWork());
+    },
     rebuild: (torrent) =>
       void queue.enqueue([
         createTorrent.request({

@@ -39,9 +39,11 @@ const HELD_LIST = HELD_STATUSES.map((status) => `'${status}'`).join(', ');
 /** Everything on `dump_runs`, `dumps` and `dump_piece_hashes`. */
 export function createDumpStore({ db, clock }: { db: Db; clock: Clock }): DumpStore {
   const toDownload = db.sqlite.prepare<[], { id: number; sizeBytes: number; cycleDate: string }>(
+    // Of a cycle that is no longer open only what was held once: its torrents are final, and wait for exactly that.
     `SELECT id, size_bytes AS sizeBytes, cycle_date AS cycleDate FROM dumps
-      WHERE our_status = 'downloading'
-         OR (our_status = 'pending' AND (upstream_sha1 IS NOT NULL OR upstream_md5 IS NOT NULL))`,
+      WHERE our_status IN ('pending', 'downloading')
+        AND (upstream_sha1 IS NOT NULL OR upstream_md5 IS NOT NULL)
+        AND (downloaded_at IS NOT NULL OR cycle_date IN (SELECT cycle_date FROM cycles WHERE status = 'open'))`,
   );
   const toUpload = db.sqlite.prepare<[], { id: number; cycleDate: string }>(
     `SELECT id, cycle_date AS cycleDate FROM dumps
@@ -254,7 +256,6 @@ export function createDumpStore({ db, clock }: { db: Db; clock: Clock }): DumpSt
           md5: null,
           sha1: null,
           sha256: null,
-          downloadedAt: null,
         });
         db.orm.delete(dumpPieceHashes).where(eq(dumpPieceHashes.dumpId, id)).run();
       }),

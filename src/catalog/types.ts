@@ -182,7 +182,10 @@ export interface Catalog {
   recordNotDownloaded(id: DumpFileId, state: 'pending' | 'failed' | 'quarantined', message: string): void;
   /** A held file turned out missing or damaged on disk: forgets our copy, so that it is fetched again. */
   reopenDumpFile(id: DumpFileId, reason: string): void;
-  /** Files that should be fetched now, of every cycle: pending with a published hash, or left by a dead process. */
+  /**
+   * Files that should be fetched now, also those a dead process left: of open cycles all that upstream gives a hash for, of
+   * others only those that were held once and were reopened.
+   */
   filesToDownload(): { id: DumpFileId; sizeBytes: number; cycleDate: string }[];
   /** Held files the Internet Archive is not known to have and has not refused, of every cycle. */
   filesToUpload(): { id: DumpFileId; cycleDate: string }[];

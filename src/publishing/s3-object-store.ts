@@ -118,7 +118,13 @@ export function classifyS3Error(error: unknown, key: string, nowMs: number): Err
   const message = `the object store answered ${status ?? 'nothing'}${name === '' ? '' : ` ${name}`} for ${key}`;
   const subject = { key, status: status ?? null };
   const halt = (code: string, hint: string): HaltPipelineError =>
-    new HaltPipelineError(code, message, { subject, hint, pauseMs: minutes(60), cause: error });
+    new HaltPipelineError(code, message, {
+      subject,
+      hint,
+      pauseMs: minutes(60),
+      cause: error,
+      isNeverOwnFault: true,
+    });
   if (CLOCK.includes(name))
     return halt('clock_wrong', 'The clock of this machine is wrong; check time synchronisation.');
   if (name === 'NoSuchBucket')

@@ -39,6 +39,8 @@ export interface Queue {
   ): void;
   /** Stores requests and wakes the pools; joins a running transaction. Returns how many are new. */
   enqueue(requests: readonly JobRequest[]): number;
+  /** Cancels what waits of a type that is switched off. */
+  cancelPending(jobType: string): void;
   /** What waits for its time, of that type and cycle, becomes due now: what it waited for has happened. */
   hurry(cycleDate: string, jobType: string): void;
   /** True while a job of one of these types is pending or running for the cycle. */
@@ -231,6 +233,10 @@ export function createQueue(deps: QueueDeps): Queue {
       pool.failureFollows.push(follow as FollowFailure);
     },
     enqueue: (requests) => db.transaction(() => insert(requests, null)),
+    cancelPending(jobType) {
+      const count = store.cancelPending({ jobType, now: clock.now() });
+      if (count > 0) log.info({ jobType, count }, 'cancelled waiting jobs of a type that is switched off');
+    },
     hurry(cycleDate, jobType) {
       if (store.hurry({ cycleDate, jobType, now: clock.now() }) > 0) nudge(jobType);
     },
@@ -240,6 +246,7 @@ export function createQueue(deps: QueueDeps): Queue {
       if (isWorking) return;
       isWorking = true;
       halts.clear();
+      store.releaseHalted(clock.now());
       const rescued = store.rescue({ owner, now: clock.now(), running: [] });
       if (rescued > 0) log.info({ count: rescued }, 'jobs of an earlier process were taken back');
       for (const jobType of pools.keys()) pump(jobType);

@@ -55,6 +55,10 @@ export interface JobStore {
    * at: their leases are its own business, whatever the wall clock says. Returns how many.
    */
   rescue(facts: { owner: string; now: number; running: readonly number[] }): number;
+  /** Waiting jobs of that type are cancelled. */
+  cancelPending(facts: { jobType: string; now: number }): number;
+  /** Jobs that were put off only because their target was halted become due. */
+  releaseHalted(now: number): number;
   /** Waiting jobs of that type and cycle become due. */
   hurry(facts: { cycleDate: string; jobType: string; now: number }): number;
   /** How often a job stopped its whole target. */
@@ -125,6 +129,13 @@ export function createJobStore(db: Db): JobStore {
   const hurry = sqlite.prepare(
     `UPDATE jobs SET next_retry_at = @now WHERE status = 'pending' AND cycle_date = @cycleDate AND job_type = @jobType`,
   );
+  const cancelPending = sqlite.prepare(
+    `UPDATE jobs SET status = 'cancelled', completed_at = @now WHERE status = 'pending' AND job_type = @jobType`,
+  );
+  const releaseHalted = sqlite.prepare(
+    `UPDATE jobs SET next_retry_at = @now WHERE status = 'pending' AND next_retry_at > @now
+        AND (SELECT outcome FROM job_attempts WHERE job_id = jobs.id ORDER BY id DESC LIMIT 1) = 'halted'`,
+  );
   const countHalts = sqlite
     .prepare<[number], number>(`SELECT count(*) FROM job_attempts WHERE job_id = ? AND outcome = 'halted'`)
     .pluck();
@@ -190,6 +201,8 @@ export function createJobStore(db: Db): JobStore {
         noteRescue.run(values);
         return rescue.run(values).changes;
       }),
+    cancelPending: (facts) => cancelPending.run(facts).changes,
+    releaseHalted: (now) => releaseHalted.run({ now }).changes,
     hurry: (facts) => hurry.run(facts).changes,
     countHalts: (jobId) => countHalts.get(jobId) ?? 0,
     nextDueAt: (jobType) => nextDueAt.get(jobType) ?? null,

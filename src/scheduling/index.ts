@@ -2,6 +2,7 @@ import { Cron } from 'croner';
 import type { Catalog } from '../catalog/index.ts';
 import type { Db, SystemState } from '../db/index.ts';
 import type { Bus } from '../events/index.ts';
+import { describeError, errorCode } from '../lib/index.ts';
 import type { Clock, Log } from '../ports/index.ts';
 import type { JobRequest, Queue } from '../queue/index.ts';
 import { type CycleCalendar, cyclesToOpen } from './calendar.ts';
@@ -49,6 +50,9 @@ const WORDS: Readonly<Record<string, string>> = {
   weekly: '17 4 * * 1',
   monthly: '17 4 2 * *',
 };
+
+/** After a failed tick: one minute. */
+const TROUBLE_MS = 60_000;
 
 /** Next time after `fromMs`, epoch ms. */
 function nextRun(cron: string, fromMs: number): number {
@@ -116,12 +120,25 @@ export function createScheduling(deps: SchedulingDeps): Scheduling {
     return lastAt === null || lastAt > clock.now() ? null : lastAt;
   }
 
+  /** Armed first and guarded: a database that cannot be written now must end neither the schedule nor the process. */
   function tick(schedule: Schedule): void {
     const now = clock.now();
     const nextAt = nextRun(schedule.cron, now);
-    state.set(`schedule:${schedule.name}`, JSON.stringify({ name: schedule.name, lastAt: now, nextAt }), now);
-    schedule.run();
     arm(schedule, nextAt);
+    try {
+      state.set(
+        `schedule:${schedule.name}`,
+        JSON.stringify({ name: schedule.name, lastAt: now, nextAt }),
+        now,
+      );
+      schedule.run();
+    } catch (error) {
+      log.error(
+        { schedule: schedule.name, err: { code: errorCode(error), message: describeError(error) } },
+        'a schedule could not do its work and will be tried again in a minute',
+      );
+      arm(schedule, Math.min(nextAt, now + TROUBLE_MS));
+    }
   }
 
   function arm(schedule: Schedule, nextAt: number): void {

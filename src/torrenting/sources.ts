@@ -95,7 +95,7 @@ async function assertDumpsThere({ disk, layout }: SourceDeps): Promise<void> {
     'dumps_folder_empty',
     `${layout.dumps} holds nothing, but files are recorded as held`,
     {
-      hint: 'Is the disk mounted?',
+      hint: `Is the disk mounted? If the files are really lost, say so with: touch ${layout.dumps}/lost, and restart; they are fetched again.`,
     },
   );
 }

@@ -134,6 +134,7 @@ export function throwVerdict(
         subject,
         hint: verdict.hint,
         pauseMs: minutes(60),
+        isNeverOwnFault: true,
       });
   }
 }

@@ -46,6 +46,21 @@ test('the Internet Archive can be switched on later: everything held goes there,
   expect(manifest).not.toContain('"ia_url": null');
 });
 
+test('uploads that are switched off are not sent, also when they were asked for before', async () => {
+  const sandbox = await withSandbox(small);
+  const options = sandboxConfig(sandbox);
+  const slow = sandbox.faults.add({ server: 'ia', match: /^PUT /, kind: 'slow-down', times: 1000 });
+  const first = await withApp(options, { clock: shiftedClock(NOW) });
+  await slow.whenFired();
+  await first.app.stop();
+  slow.remove();
+  const off = { ...options, config: { ...options.config, ia: { ...options.config.ia, enabled: false } } };
+  const second = await withApp(off, { clock: shiftedClock(NOW) });
+  await second.app.whenIdle();
+  expect(sandbox.counters().archive.puts).toBe(0);
+  expect(second.app.catalog.cycles()).toMatchObject([{ status: 'published' }]);
+});
+
 test('a deleted torrent folder is made again with the same infohash, and a deleted dump file is fetched again', async () => {
   const sandbox = await withSandbox(small);
   const options = sandboxConfig(sandbox);

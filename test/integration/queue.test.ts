@@ -381,3 +381,18 @@ test('a job that meets a full disk waits for ever, because the disk is not its f
   await t.clock.advance(6 * MINUTE_MS);
   expect(t.row('a').status).toBe('completed');
 });
+
+test('a restart tries halted jobs at once', async () => {
+  let isRefused = true;
+  const t = setup(async () => {
+    if (isRefused) throw new HaltPipelineError('bad_keys', 'no', { pauseMs: 60 * MINUTE_MS });
+    return { bytes: 1 };
+  });
+  const first = t.start(t.make(1));
+  first.enqueue([fetchPage.request({ page: 'a' })]);
+  expect((await first.whenIdle()).halted).toHaveLength(1);
+  await first.stop(0);
+  isRefused = false;
+  await t.start(t.make(2)).whenIdle();
+  expect(t.row('a').status).toBe('completed');
+});

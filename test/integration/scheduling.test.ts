@@ -117,3 +117,16 @@ test('without any wiki every look begins with the site matrix', async () => {
   await t.clock.advance(DAY_MS);
   expect(t.asked).toContain('discover');
 });
+
+test('a database that cannot be written when a schedule ticks ends nothing', async () => {
+  const t = setup('2026-11-23T00:00:00Z');
+  t.addWiki();
+  t.scheduling.start();
+  t.asked.length = 0;
+  t.db.sqlite.pragma('query_only = ON');
+  await t.clock.advance(DAY_MS);
+  expect(t.asked).toEqual([]);
+  t.db.sqlite.pragma('query_only = OFF');
+  await t.clock.advance(2 * 60_000);
+  expect(t.asked).toContain('find 2026-11-20');
+});
