@@ -1,0 +1,197 @@
+import {
+  existsSync,
+  mkdirSync,
+  readFileSync,
+  rmSync,
+  truncateSync,
+  unlinkSync,
+  writeFileSync,
+} from 'node:fs';
+import { join } from 'node:path';
+import { describe, expect, it } from 'vitest';
+import {
+  AA,
+  bytesOf,
+  CYCLE,
+  EMPTY,
+  EXPORT,
+  GONE,
+  makeWith,
+  NEWS,
+  setup,
+  text,
+  tree,
+} from '../helpers/torrenting-bundle.ts';
+
+/*
+ * Goal: a torrent is never made of wrong, missing or unsafe files, and no last copy of a file is lost.
+ * Method: real files in temporary data directories, harmed on purpose; the real job handler, a catalog in memory.
+ */
+
+function flipByte(path: string, at: number): void {
+  const bytes = readFileSync(path);
+  bytes[at] = bytes[at]! ^ 1;
+  writeFileSync(path, bytes);
+}
+
+describe('errors of create_torrent', () => {
+  it('refuses a cycle without any verified file', async () => {
+    const operator = setup({ specs: [GONE] });
+    await expect(operator.make()).rejects.toMatchObject({ name: 'PermanentError', code: 'torrent_empty' });
+    expect(existsSync(operator.layout.torrents)).toBe(false);
+  });
+
+  it.each([
+    ['was changed', (path: string) => flipByte(path, 70_000), 'is damaged'],
+    ['is shorter', (path: string) => truncateSync(path, 5), 'is damaged'],
+    ['is missing', (path: string) => unlinkSync(path), 'is not there'],
+  ])('sends a file that %s on the disk back to be fetched, and waits for it', async (_what, harm, reason) => {
+    const operator = setup();
+    const expected = (await makeWith({})).output.infoHash;
+    const place = operator.layout.absolute(operator.rows[0]!.localPath!);
+    harm(place);
+    await expect(operator.make()).rejects.toMatchObject({
+      name: 'Snooze',
+      delayMs: 60_000,
+      message: expect.stringContaining(AA.name),
+    });
+    expect(operator.reopened).toEqual([[AA.name, expect.stringContaining(reason)]]);
+    expect(existsSync(operator.layout.torrents)).toBe(false);
+    expect(existsSync(place)).toBe(false);
+    // Still on its way: neither torrent goes on without it, and nothing is asked for twice.
+    await expect(operator.make()).rejects.toMatchObject({ name: 'Snooze' });
+    operator.rows[0]!.ourStatus = 'downloading';
+    await expect(operator.make()).rejects.toMatchObject({ name: 'Snooze' });
+    expect(operator.reopened).toHaveLength(1);
+    operator.fetchAgain(AA);
+    expect((await operator.make()).infoHash).toBe(expected);
+  });
+
+  it('waits for a file on its way also after a restart, but goes on without one that was given up', async () => {
+    const operator = setup();
+    unlinkSync(operator.layout.absolute(operator.rows[0]!.localPath!));
+    const snooze = (await operator.make().catch((error: unknown) => error)) as { cursor: unknown };
+    const cursor = JSON.parse(JSON.stringify(snooze.cursor));
+    const restarted = operator.another();
+    await expect(restarted.make({}, undefined, cursor)).rejects.toMatchObject({ name: 'Snooze' });
+    operator.rows[0]!.ourStatus = 'failed';
+    const output = await restarted.make({}, undefined, cursor);
+    expect(output.files.map((file) => file.pathInTorrent)).not.toContain(
+      `compressed/aa/wikipedia/${AA.name}`,
+    );
+  });
+
+  it('removes every name of damaged bytes, and builds the same torrent again over the new ones', async () => {
+    const operator = setup();
+    const first = await operator.make();
+    operator.handler.record?.({ cycleDate: CYCLE, variant: 'regular' }, first);
+    flipByte(join(operator.root, 'compressed/aa/wikipedia', AA.name), 3);
+    await expect(operator.make()).rejects.toMatchObject({ name: 'Snooze' });
+    expect(tree(operator.root)).not.toContain(`compressed/aa/wikipedia/${AA.name}`);
+    operator.fetchAgain(AA);
+    expect((await operator.make()).infoHash).toBe(first.infoHash);
+    expect(readFileSync(join(operator.root, 'compressed/aa/wikipedia', AA.name))).toEqual(bytesOf(AA));
+  });
+
+  it('gives the last copy of a file, in the folder of a torrent, its name back', async () => {
+    const operator = setup();
+    const first = await operator.make();
+    const place = operator.layout.absolute(operator.rows[0]!.localPath!);
+    unlinkSync(place);
+    expect((await operator.make()).infoHash).toBe(first.infoHash);
+    expect(readFileSync(place)).toEqual(bytesOf(AA));
+    expect(operator.reopened).toEqual([]);
+  });
+
+  it('sends nothing back when the disk is not mounted or cannot be read', async () => {
+    const operator = setup();
+    rmSync(operator.layout.dumps, { recursive: true });
+    mkdirSync(operator.layout.dumps);
+    await expect(operator.make()).rejects.toMatchObject({
+      name: 'RetryableError',
+      code: 'dumps_folder_empty',
+    });
+    const other = setup();
+    const place = other.layout.absolute(other.rows[0]!.localPath!);
+    unlinkSync(place);
+    mkdirSync(place);
+    await expect(other.make()).rejects.toMatchObject({
+      name: 'RetryableError',
+      code: 'torrent_read_failed',
+      message: expect.stringContaining(AA.name),
+    });
+    expect([...operator.reopened, ...other.reopened]).toEqual([]);
+  });
+
+  it('leaves out only the file whose name would fall together with others where case is ignored', async () => {
+    const operator = setup({ specs: [AA, NEWS, { ...EMPTY, language: 'AA', name: 'other.gz' }] });
+    const output = await operator.make();
+    expect(output.files.map((file) => file.pathInTorrent)).toEqual([
+      `compressed/aa/wikipedia/${AA.name}`,
+      `compressed/en/wikinews/${NEWS.name}`,
+    ]);
+    expect(text(operator, 'STATUS.txt')).toContain(
+      'aawiki other.gz: not included: its name and that of another file would be one where case is ignored',
+    );
+  });
+
+  it.each(['..', '', 'a/b'])('leaves out only the file of the unsafe language %j', async (language) => {
+    const operator = setup();
+    operator.rows[0]!.language = language;
+    const output = await operator.make();
+    expect(output.files).toHaveLength(3);
+    const status = JSON.parse(text(operator, 'STATUS.json'));
+    expect(status.summary).toMatchObject({ included: 3, not_included: 1 });
+    expect(text(operator, 'STATUS.txt')).toContain(
+      `${AA.name}: not included: its language or project is not a safe folder name`,
+    );
+  });
+
+  it('claims wrong bytes only of a file whose bytes were wrong', async () => {
+    const operator = setup({
+      specs: [
+        AA,
+        GONE,
+        { ...GONE, name: 'aawiki-20261120-a.gz', ourStatus: 'pending' },
+        { ...GONE, name: 'aawiki-20261120-b.gz', ourStatus: 'quarantined' },
+      ],
+    });
+    await operator.make();
+    const missing = 'not settled, or could not be fetched, before the cycle ended';
+    expect(text(operator, 'STATUS.txt')).toContain(`missing          aawiki ${GONE.name}: ${missing}`);
+    expect(text(operator, 'STATUS.txt')).toContain(
+      `missing          aawiki aawiki-20261120-a.gz: ${missing}`,
+    );
+    expect(text(operator, 'STATUS.txt')).toContain(
+      'quarantined      aawiki aawiki-20261120-b.gz: it was fetched, but its bytes never matched what Wikimedia published',
+    );
+  });
+
+  it('stops hashing when its signal aborts', async () => {
+    const operator = setup();
+    const stop = new AbortController();
+    stop.abort();
+    await expect(operator.make({}, stop.signal)).rejects.toSatisfy((error) =>
+      ['Interrupted', 'AbortError'].includes((error as Error).name),
+    );
+  });
+
+  it('leaves a recorded torrent alone when its files would be others now', async () => {
+    const operator = setup();
+    const first = await operator.make();
+    operator.handler.record?.({ cycleDate: CYCLE, variant: 'regular' }, first);
+    expect((await operator.make()).infoHash).toBe(first.infoHash);
+    operator.rows.pop();
+    await expect(operator.make()).rejects.toMatchObject({ name: 'PermanentError', code: 'torrent_is_final' });
+    expect(tree(operator.root)).toContain(`compressed/aa/wikipedia/${EXPORT.name}`);
+  });
+
+  it('never removes a folder that holds the last copy of a file', async () => {
+    const operator = setup();
+    await operator.make();
+    unlinkSync(operator.layout.absolute(operator.rows[0]!.localPath!));
+    operator.rows.shift();
+    await expect(operator.make()).rejects.toMatchObject({ code: 'torrent_folder_in_the_way' });
+    expect(readFileSync(join(operator.root, 'compressed/aa/wikipedia', AA.name))).toEqual(bytesOf(AA));
+  });
+});

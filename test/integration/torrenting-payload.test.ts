@@ -1,0 +1,126 @@
+import { execFileSync, spawnSync } from 'node:child_process';
+import { readFileSync, writeFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { describe, expect, it } from 'vitest';
+import { has } from '../helpers/needs.ts';
+import {
+  AA,
+  BROKEN_UPSTREAM,
+  EMPTY,
+  EXPORT,
+  GONE,
+  makeWith,
+  NEWS,
+  text,
+} from '../helpers/torrenting-bundle.ts';
+
+/*
+ * Goal: the files we add to a torrent are true, and ordinary programs agree with them.
+ * Method: real files in temporary data directories, the real job handler, a catalog in memory.
+ * Independent checkers: sha1sum and friends.
+ */
+
+describe('the added files', () => {
+  it.each([
+    ['sha1sum', 'checksums.txt', []],
+    ['md5sum', 'checksums.txt', []],
+    ['sha256sum', 'checksums.txt', []],
+    ['sha256sum', 'HASH.txt', []],
+    ['sha1sum', 'HASH.txt', []],
+    ['md5sum', 'HASH.txt', []],
+    ['shasum', 'HASH.txt', ['-a', '256']],
+  ])('satisfy %s -c %s', async (program, list, args) => {
+    if (!has(program)) return;
+    const operator = await makeWith({});
+    const out = execFileSync(program, [...args, '-c', list], {
+      cwd: operator.root,
+      encoding: 'utf8',
+      stdio: ['ignore', 'pipe', 'ignore'],
+    });
+    for (const spec of [AA, NEWS, EMPTY, EXPORT])
+      expect(out).toMatch(new RegExp(`${spec.name.replaceAll('.', '\\.')}: OK`));
+    expect(out).not.toContain('FAILED');
+    // A control: the same list must notice a changed file.
+    const victim = join(operator.root, 'compressed/aa/wikipedia', AA.name);
+    const bytes = readFileSync(victim);
+    bytes[17] = bytes[17]! ^ 1;
+    writeFileSync(victim, bytes);
+    expect(spawnSync(program, [...args, '-c', list], { cwd: operator.root }).status).not.toBe(0);
+  });
+
+  it('has the checksum list of the seed document', async () => {
+    const operator = await makeWith({ specs: [EMPTY] });
+    const path = `compressed/aa/wikipedia/${EMPTY.name}`;
+    expect(text(operator, 'checksums.txt')).toBe(`# WikiSeed Torrent Dump Checksums - 20 November 2026
+# https://wikiseed.app
+# Generated: 2026-11-20 00:00 UTC (the date of the dump cycle)
+# WikiSeed version: 1.0 (of these files; see VERSION.txt)
+# WikiSeed GitHub: https://github.com/WikiSeedProject/WikiSeed
+# Check: sha1sum -c checksums.txt (or md5sum, sha256sum); each reads the lines of its own kind.
+
+SHA1(${path})= da39a3ee5e6b4b0d3255bfef95601890afd80709
+MD5(${path})= d41d8cd98f00b204e9800998ecf8427e
+SHA256(${path})= e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855
+`);
+    expect(text(operator, 'sources.txt')).toContain(`
+Project: wikipedia
+Language: aa
+Wiki: aawiki
+Source: https://dumps.wikimedia.org/aawiki/20261120/
+Archive Source Page: none recorded
+Status JSON: https://dumps.wikimedia.org/aawiki/20261120/dumpstatus.json
+Archived Status JSON: none recorded
+`);
+  });
+
+  it('say of every expected file whether it is inside, and why not', async () => {
+    const operator = await makeWith({});
+    const status = JSON.parse(text(operator, 'STATUS.json'));
+    expect(status.summary).toEqual({
+      included: 4,
+      not_included: 0,
+      failed_upstream: 1,
+      missing: 1,
+      quarantined: 0,
+      not_offered: 1,
+    });
+    const states = Object.fromEntries(
+      status.files.map((file: { filename: string; state: string }) => [file.filename, file.state]),
+    );
+    expect(states).toEqual({
+      [AA.name]: 'included',
+      [NEWS.name]: 'included',
+      [EMPTY.name]: 'included',
+      [EXPORT.name]: 'included',
+      [GONE.name]: 'missing',
+      [BROKEN_UPSTREAM.name]: 'failed_upstream',
+    });
+    expect(status.notOffered).toMatchObject([
+      { wiki: 'aawiki', dumpType: 'all-titles', reason: 'not offered by /aawiki/20261120/' },
+    ]);
+    expect(text(operator, 'STATUS.txt')).toContain('absent           zzwiki 20261120 (classic)');
+  });
+
+  it('name the canonical place at Wikimedia, also of content exports', async () => {
+    const operator = await makeWith({ baseUrl: 'http://127.0.0.1:1' });
+    const { files } = JSON.parse(text(operator, 'HASH.json'));
+    const addresses = Object.fromEntries(
+      files.map((file: { filename: string; upstreamUrl: string }) => [file.filename, file.upstreamUrl]),
+    );
+    expect(addresses[AA.name]).toBe(`https://dumps.wikimedia.org/aawiki/20261120/${AA.name}`);
+    expect(addresses[EXPORT.name]).toBe(
+      `https://dumps.wikimedia.org/other/mediawiki_content_current/aawiki/2026-11-01/xml/bzip2/${EXPORT.name}`,
+    );
+  });
+
+  it('give the licence of each project inside', async () => {
+    const operator = await makeWith({});
+    expect(text(operator, 'LICENSE.txt')).toMatch(/wikinews\n {2}Creative Commons Attribution 2\.5/);
+    expect(text(operator, 'LICENSE.txt')).toMatch(
+      /wikipedia\n {2}Creative Commons Attribution-ShareAlike 4\.0/,
+    );
+    expect(text(operator, 'README.txt')).toContain('20 November 2026; here are 4 files from 2 wikis');
+    expect(text(operator, 'ARCHIVE_URLS.txt')).toContain('No archived copies');
+    expect(JSON.parse(text(operator, 'ARCHIVE_URLS.json')).pages).toEqual([]);
+  });
+});
