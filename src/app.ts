@@ -175,31 +175,23 @@ function wire(deps: Required<AppOptions> & { layout: Layout; db: Db; release: ()
     maxSizeBytes: config.storage.maxSizeBytes,
     heldBytes: () => catalog.heldBytes(),
   });
+  /** What every pipeline room stands on. */
+  const shared = { catalog, disk, layout, clock, log };
   const discovery = createDiscovery({
-    catalog,
+    ...shared,
     http,
-    clock,
-    log,
     config: { ...config.dumps, ...config.discovery },
   });
   const download = createDownload({
-    catalog,
+    ...shared,
     http,
-    disk,
-    layout,
-    clock,
-    log,
     space,
     bus,
     config: { pieceLengthBytes: config.torrents.pieceLengthBytes },
   });
   const upload = createUpload({
-    catalog,
+    ...shared,
     http,
-    disk,
-    layout,
-    clock,
-    log,
     config: {
       s3Endpoint: config.ia.s3Endpoint,
       siteUrl: config.ia.siteUrl,
@@ -215,11 +207,7 @@ function wire(deps: Required<AppOptions> & { layout: Layout; db: Db; release: ()
     },
   });
   const torrenting = createTorrenting({
-    catalog,
-    disk,
-    layout,
-    clock,
-    log,
+    ...shared,
     config: {
       pieceLengthBytes: config.torrents.pieceLengthBytes,
       trackers: config.torrents.trackers,
@@ -230,10 +218,7 @@ function wire(deps: Required<AppOptions> & { layout: Layout; db: Db; release: ()
     },
   });
   const seeding = createSeeding({
-    catalog,
-    layout,
-    clock,
-    log,
+    ...shared,
     config: {
       enabled: config.seeding.engine === 'webtorrent',
       port: config.seeding.port,
@@ -256,12 +241,8 @@ function wire(deps: Required<AppOptions> & { layout: Layout; db: Db; release: ()
       })
     : null;
   const publishing = createPublishing({
-    catalog,
+    ...shared,
     db,
-    disk,
-    layout,
-    clock,
-    log,
     objectStore,
     config: {
       publicBaseUrl: config.wikiseed.publicBaseUrl,
@@ -294,7 +275,7 @@ function wire(deps: Required<AppOptions> & { layout: Layout; db: Db; release: ()
     requests: {
       discoverWikis: () => discoverWikis.request({}),
       findDumps: (cycleDate) => findDumps.request({ cycleDate, wikiDbName: null, isInIndex: null }),
-      sealedAtDeadline: (cycleDate) => pipeline.sealed(cycleDate),
+      sealedAtDeadline: (cycleDate) => pipeline.missingTorrents(cycleDate),
       daily: () => pipeline.daily(),
     },
   });

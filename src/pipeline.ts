@@ -21,7 +21,7 @@ export interface PipelineDeps {
 /** The order of work; nothing else lives here. */
 export interface Pipeline {
   /** Jobs that a sealed cycle needs. */
-  sealed(cycleDate: string): JobRequest[];
+  missingTorrents(cycleDate: string): JobRequest[];
   /** Everything that a day, or an earlier failure, may have left to do. */
   daily(): JobRequest[];
   /** Asks for all of it at once, at start: a lost event or a dead process never loses work. */
@@ -44,13 +44,14 @@ function seedingRequest(torrentId: TorrentId, cycleDate: string): JobRequest {
 export function wirePipeline(deps: PipelineDeps): Pipeline {
   const { queue, catalog } = deps;
 
-  function sealed(cycleDate: string): JobRequest[] {
-    const held = catalog.dumpFiles(cycleDate).filter((file) => file.verification !== null);
-    const hasRegular = held.some((file) => !file.isHistory);
-    const hasHistory = held.some((file) => file.isHistory);
+  /** Torrents that a sealed cycle should have and has not: never made, or given up after an error that may have healed. */
+  function missingTorrents(cycleDate: string): JobRequest[] {
+    const made = catalog.torrentsOfCycle(cycleDate);
+    const isMade = (isHistory: boolean): boolean => made.some((torrent) => torrent.isHistory === isHistory);
+    const { regular, history } = catalog.heldVariants(cycleDate);
     return [
-      ...(hasRegular ? [createTorrent.request({ cycleDate, variant: 'regular' })] : []),
-      ...(hasHistory ? [createTorrent.request({ cycleDate, variant: 'history' })] : []),
+      ...(regular && !isMade(false) ? [createTorrent.request({ cycleDate, variant: 'regular' })] : []),
+      ...(history && !isMade(true) ? [createTorrent.request({ cycleDate, variant: 'history' })] : []),
     ];
   }
 
@@ -60,7 +61,7 @@ export function wirePipeline(deps: PipelineDeps): Pipeline {
     if (queue.hasUnfinished(cycleDate, ['find_dumps', 'download_dump'])) return [];
     if (!catalog.sealIfSettled(cycleDate)) return [];
     deps.bus.emit('cycle:sealed', { cycleDate });
-    return sealed(cycleDate);
+    return missingTorrents(cycleDate);
   }
 
   /** Every wiki was looked at once when the last of a cycle's looks is over, however it ended. */
@@ -88,20 +89,24 @@ export function wirePipeline(deps: PipelineDeps): Pipeline {
   });
   queue.followFailure(findDumps, ({ cycleDate }) => afterLook(cycleDate));
 
+  function wantedDownloads(): JobRequest[] {
+    return catalog.filesToDownload().map((file) => downloadRequest(file, file.cycleDate));
+  }
+
+  /** The last download of a cycle seals it, or wakes the torrent that waited for a missing or damaged file. */
+  function afterDownload(cycleDate: string | null): JobRequest[] {
+    if (cycleDate !== null && !queue.hasUnfinished(cycleDate, ['download_dump']))
+      queue.hurry(cycleDate, createTorrent.type);
+    return trySeal(cycleDate);
+  }
+
   // A cycle does not wait for its uploads: the archive takes a few new items an hour, and nothing else depends on it.
   queue.follow(downloadDump, ({ dumpFileId }, _output, _recorded, { cycleDate }) => {
     const upload =
       deps.uploadsEnabled && cycleDate !== null ? [uploadIa.request({ dumpFileId }, { cycleDate })] : [];
-    // A file that a torrent was waiting for, because its copy was missing or damaged.
-    if (cycleDate !== null && !queue.hasUnfinished(cycleDate, ['download_dump']))
-      queue.hurry(cycleDate, createTorrent.type);
-    return [...upload, ...trySeal(cycleDate)];
+    return [...upload, ...afterDownload(cycleDate)];
   });
-  queue.followFailure(downloadDump, (_input, { cycleDate }) => {
-    if (cycleDate !== null && !queue.hasUnfinished(cycleDate, ['download_dump']))
-      queue.hurry(cycleDate, createTorrent.type);
-    return trySeal(cycleDate);
-  });
+  queue.followFailure(downloadDump, (_input, { cycleDate }) => afterDownload(cycleDate));
 
   /** The last upload of a batch brings the archive's addresses into the manifest. */
   function afterUpload(cycleDate: string | null): JobRequest[] {
@@ -142,25 +147,14 @@ export function wirePipeline(deps: PipelineDeps): Pipeline {
     return recorded.isCurrent || isUploading ? [] : [publishManifest.request({})];
   });
 
-  /** Torrents that a sealed cycle should have and has not: never made, or given up after an error that may have healed. */
-  function missingTorrents(cycleDate: string): JobRequest[] {
-    const made = new Set(
-      catalog.torrentsOfCycle(cycleDate).map(({ isHistory }) => (isHistory ? 'history' : 'regular')),
-    );
-    return sealed(cycleDate).filter(
-      ({ input }) => !made.has((input as { variant: 'regular' | 'history' }).variant),
-    );
-  }
-
   /** Seals what is settled, and asks for everything the tables say should be under way; asking twice is a no-op. */
   function unfinishedWork(): JobRequest[] {
-    const requests = catalog.filesToDownload().map((file) => downloadRequest(file, file.cycleDate));
+    const requests = wantedDownloads();
     if (deps.uploadsEnabled)
       for (const { id, cycleDate } of catalog.filesToUpload())
         requests.push(uploadIa.request({ dumpFileId: id }, { cycleDate }));
     for (const { cycleDate, status } of catalog.cycles()) {
-      if (status === 'open') requests.push(...trySeal(cycleDate));
-      if (status !== 'open') requests.push(...missingTorrents(cycleDate));
+      requests.push(...(status === 'open' ? trySeal(cycleDate) : missingTorrents(cycleDate)));
       if (status === 'torrented')
         for (const torrent of catalog.torrentsOfCycle(cycleDate))
           requests.push(seedingRequest(torrent.id, cycleDate));
@@ -171,12 +165,11 @@ export function wirePipeline(deps: PipelineDeps): Pipeline {
 
   // A torrent whose files were found missing or damaged waits for them; ask for their download.
   deps.bus.on('job:givenBack', ({ jobType, reason }) => {
-    if (jobType === createTorrent.type && reason === 'snooze')
-      queue.enqueue(catalog.filesToDownload().map((file) => downloadRequest(file, file.cycleDate)));
+    if (jobType === createTorrent.type && reason === 'snooze') queue.enqueue(wantedDownloads());
   });
 
   return {
-    sealed,
+    missingTorrents,
     daily: unfinishedWork,
     reconcile() {
       // Switched off means off, also for what was asked for before.

@@ -30,6 +30,7 @@ type DumpStore = Pick<
   | 'reopenDumpFile'
   | 'filesToDownload'
   | 'filesToUpload'
+  | 'heldVariants'
   | 'heldBytes'
 >;
 
@@ -48,6 +49,9 @@ export function createDumpStore({ db, clock }: { db: Db; clock: Clock }): DumpSt
   const toUpload = db.sqlite.prepare<[], { id: number; cycleDate: string }>(
     `SELECT id, cycle_date AS cycleDate FROM dumps
       WHERE our_status IN (${HELD_LIST}) AND ia_verified_at IS NULL AND ia_refused_at IS NULL`,
+  );
+  const heldVariant = db.sqlite.prepare<[string, number]>(
+    `SELECT 1 FROM dumps WHERE cycle_date = ? AND our_status IN (${HELD_LIST}) AND is_history = ? LIMIT 1`,
   );
   const heldBytes = db.sqlite
     .prepare<[], number>(`SELECT coalesce(sum(size_bytes), 0) FROM dumps WHERE our_status IN (${HELD_LIST})`)
@@ -261,6 +265,10 @@ export function createDumpStore({ db, clock }: { db: Db; clock: Clock }): DumpSt
       }),
     filesToDownload: () => toDownload.all().map((row) => ({ ...row, id: DumpFileId.parse(row.id) })),
     filesToUpload: () => toUpload.all().map((row) => ({ ...row, id: DumpFileId.parse(row.id) })),
+    heldVariants: (cycleDate) => ({
+      regular: heldVariant.get(cycleDate, 0) !== undefined,
+      history: heldVariant.get(cycleDate, 1) !== undefined,
+    }),
     heldBytes: () => heldBytes.get() ?? 0,
   };
 }

@@ -189,6 +189,8 @@ export interface Catalog {
   filesToDownload(): { id: DumpFileId; sizeBytes: number; cycleDate: string }[];
   /** Held files the Internet Archive is not known to have and has not refused, of every cycle. */
   filesToUpload(): { id: DumpFileId; cycleDate: string }[];
+  /** Whether anything is held for the regular and for the history torrent of a cycle. */
+  heldVariants(cycleDate: string): { regular: boolean; history: boolean };
   /** Bytes of all held files. */
   heldBytes(): number;
   markUploading(id: DumpFileId): void;

@@ -35,8 +35,8 @@ export function createHalts(deps: { state: SystemState; clock: Clock; bus: Bus }
       const halt = halts.get(target);
       if (halt === undefined) return null;
       if (halt.until > deps.clock.now()) return halt;
+      // The row stays until the next start: readers leave out what is over, and asking must never need the database.
       halts.delete(target);
-      deps.state.delete(`halt:${target}`);
       deps.bus.emit('target:resumed', { target });
       return null;
     },

@@ -396,3 +396,21 @@ test('a restart tries halted jobs at once', async () => {
   await t.start(t.make(2)).whenIdle();
   expect(t.row('a').status).toBe('completed');
 });
+
+test('a halt that ends while the database cannot be written ends all the same', async () => {
+  let runs = 0;
+  const t = setup(async () => {
+    runs += 1;
+    if (runs === 1) throw new HaltPipelineError('busy', 'wait', { pauseMs: 10 * MINUTE_MS });
+    return { bytes: 1 };
+  });
+  const queue = t.start(t.make(1));
+  queue.enqueue([fetchPage.request({ page: 'a' })]);
+  await t.clock.advance(MINUTE_MS);
+  t.db.sqlite.pragma('query_only = ON');
+  await t.clock.advance(12 * MINUTE_MS);
+  expect(runs).toBe(1);
+  t.db.sqlite.pragma('query_only = OFF');
+  await t.clock.advance(2 * MINUTE_MS);
+  expect(t.row('a').status).toBe('completed');
+});
