@@ -37,6 +37,12 @@ export interface EventMap {
   /** A target stopped; its job types are not claimed until `until`. */
   'target:halted': { target: string; code: string; message: string; hint: string | null; until: number };
   'target:resumed': { target: string };
+  /** A handler went on after its abort; its lease is gone and what it returns will be dropped. `waitedMs` since the abort. */
+  'job:stuck': JobEvent & { waitedMs: number };
+  /** Somebody should look. `key` names the matter: raised again it counts up, it does not add another. */
+  'alert:raised': { key: string; severity: 'info' | 'warn' | 'error'; message: string; hint: string | null };
+  /** The matter of that key is over; one that was never raised is no error. */
+  'alert:resolved': { key: string };
   'dumpFile:downloaded': { dumpId: number; sizeBytes: number };
   'cycle:opened': { cycleDate: string };
   'cycle:sealed': { cycleDate: string };
