@@ -35,20 +35,23 @@ export class RetryableError extends WikiSeedError {
 export class PermanentError extends WikiSeedError {}
 
 /**
- * Going on would harm: job types that share the failing job's `target` are not claimed for `pauseMs`. The attempt is not
- * counted; a job that stops its target again and again is given up, unless `isNeverOwnFault`.
+ * Going on would harm: job types that name the target `scope` are not claimed for `pauseMs`. The attempt is not counted; a
+ * job that stops its target again and again is given up, unless `isNeverOwnFault`.
  */
 export class HaltPipelineError extends WikiSeedError {
   readonly pauseMs: number;
+  /** The target that stops; `all` stops everything. Undefined = the first target of the failing job's type. */
+  readonly scope: string | undefined;
   /** True when the trouble cannot be the job's own: a full disk. */
   readonly isNeverOwnFault: boolean;
   constructor(
     code: string,
     message: string,
-    facts: ErrorFacts & { pauseMs: number; isNeverOwnFault?: boolean },
+    facts: ErrorFacts & { pauseMs: number; scope?: string; isNeverOwnFault?: boolean },
   ) {
     super(code, message, facts);
     this.pauseMs = facts.pauseMs;
+    this.scope = facts.scope;
     this.isNeverOwnFault = facts.isNeverOwnFault ?? false;
   }
 }
