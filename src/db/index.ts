@@ -1,5 +1,6 @@
 export * from './lock.ts';
 export * from './migrate.ts';
 export * from './open.ts';
+export * from './restore-swap.ts';
 export * as schema from './schema/index.ts';
 export * from './system-state.ts';

@@ -2,6 +2,7 @@ import { existsSync, mkdirSync, readFileSync, rmSync, writeFileSync } from 'node
 import { dirname, join } from 'node:path';
 import Database from 'better-sqlite3';
 import { AlreadyRunningError } from '../lib/errors.ts';
+import { finishRestore } from './restore-swap.ts';
 
 /** Held for as long as the process works on the data directory. */
 export interface DirectoryLock {
@@ -35,12 +36,42 @@ export function lockDataDirectory(dataDir: string, facts: { pid: number; started
     );
   }
   writeFileSync(holderPath, JSON.stringify(facts));
+  // Whoever holds the lock finds one whole database, also where a restore was cut short.
+  try {
+    finishRestore(dataDir);
+  } catch (error) {
+    database.close();
+    throw error;
+  }
   return {
     release() {
       if (!database.open) return;
       rmSync(holderPath, { force: true });
       database.exec('ROLLBACK');
       database.close();
+    },
+  };
+}
+
+/**
+ * Takes a lock of its own beside the one of the data directory, without waiting; the operating system drops it with the
+ * process, so nothing goes stale. The folder must exist; the file stays behind, empty.
+ * @returns null when another connection, here or in another process, holds it
+ */
+export function tryLockFile(path: string): DirectoryLock | null {
+  const database = new Database(path, { timeout: 0 });
+  try {
+    database.pragma('journal_mode = DELETE');
+    database.exec('BEGIN EXCLUSIVE');
+  } catch (error) {
+    database.close();
+    if (error instanceof Error && 'code' in error && String(error.code).startsWith('SQLITE_BUSY'))
+      return null;
+    throw error;
+  }
+  return {
+    release() {
+      if (database.open) database.close();
     },
   };
 }

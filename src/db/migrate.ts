@@ -4,6 +4,9 @@ import { migrate } from 'drizzle-orm/better-sqlite3/migrator';
 import { UsageError } from '../lib/errors.ts';
 import type { Db } from './open.ts';
 
+/** The table in which drizzle counts applied migrations; its number of rows is the schema number of a database file. */
+export const MIGRATIONS_TABLE = '__drizzle_migrations';
+
 const MIGRATIONS_DIR = join(import.meta.dirname, '..', '..', 'drizzle');
 
 /** What `migrateDb` did. */
@@ -46,7 +49,8 @@ export function isCurrent(db: Db): boolean {
   return appliedMigrations(db) === knownMigrations();
 }
 
-function knownMigrations(): number {
+/** Schema number of this version: how many migrations it knows. */
+export function knownMigrations(): number {
   const journalPath = join(MIGRATIONS_DIR, 'meta', '_journal.json');
   if (!existsSync(journalPath)) throw new Error(`migrations are missing: ${journalPath}`);
   return (JSON.parse(readFileSync(journalPath, 'utf8')) as { entries: unknown[] }).entries.length;

@@ -18,6 +18,8 @@ export interface Db {
    * Called inside a running transaction it joins that one.
    */
   transaction<T>(work: () => T): T;
+  /** Calls `tell` once what is being written is committed, never when it is rolled back; at once outside a transaction. */
+  afterCommit(tell: () => void): void;
   close(): void;
 }
 
@@ -65,6 +67,7 @@ function wrap(path: string, sqlite: Database.Database): Db {
   const begin = sqlite.prepare('BEGIN IMMEDIATE');
   const commit = sqlite.prepare('COMMIT');
   const rollback = sqlite.prepare('ROLLBACK');
+  let told: (() => void)[] = [];
   return {
     path,
     sqlite,
@@ -72,14 +75,23 @@ function wrap(path: string, sqlite: Database.Database): Db {
     transaction(work) {
       if (sqlite.inTransaction) return work();
       begin.run();
+      let result: ReturnType<typeof work>;
       try {
-        const result = work();
+        result = work();
         commit.run();
-        return result;
       } catch (error) {
+        told = [];
         if (sqlite.inTransaction) rollback.run();
         throw error;
       }
+      const due = told;
+      told = [];
+      for (const tell of due) tell();
+      return result;
+    },
+    afterCommit(tell) {
+      if (sqlite.inTransaction) told.push(tell);
+      else tell();
     },
     close: () => sqlite.close(),
   };

@@ -1,5 +1,6 @@
 import type { DumpFile } from '../catalog/index.ts';
-import { Interrupted, RetryableError } from '../lib/index.ts';
+import { CorruptError, Interrupted, RetryableError } from '../lib/index.ts';
+import { step } from '../lib/steps.ts';
 import {
   type Clock,
   type Disk,
@@ -60,6 +61,7 @@ export async function fetchFile(deps: FetchDeps, task: FetchTask): Promise<Fetch
     throw error;
   });
   try {
+    step('download:part_opened');
     let cursor = parseResumeCursor(task.cursor);
     const reservedFrom = partBytes;
     const target: Target = {
@@ -68,6 +70,7 @@ export async function fetchFile(deps: FetchDeps, task: FetchTask): Promise<Fetch
       sizeBytes,
       signal: task.signal,
       onGrown: (doneBytes) => {
+        step('download:part_grown');
         reservation.written(Math.max(0, doneBytes - reservedFrom));
         task.onProgress({ doneBytes, cursor });
       },
@@ -81,6 +84,7 @@ export async function fetchFile(deps: FetchDeps, task: FetchTask): Promise<Fetch
       if (answer.kind === 'append' || answer.kind === 'whole') {
         if (answer.kind === 'whole' && haveBytes > 0) await startOver(target, deps.pieceLengthBytes);
         if (answer.kind === 'whole') haveBytes = 0;
+        step('download:answered');
         cursor = cursorOf(task.url, response);
         task.onProgress({ doneBytes: haveBytes, cursor });
         fetchedFromUrl = response.url;
@@ -93,7 +97,7 @@ export async function fetchFile(deps: FetchDeps, task: FetchTask): Promise<Fetch
         throw statusError(response.status, response.headers, response.url, deps.clock.now());
       const { host } = new URL(response.url);
       if (answer.kind === 'wrong_size')
-        throw new RetryableError(
+        throw new CorruptError(
           'size_mismatch',
           `${host} has ${answer.gotBytes} bytes, expected ${sizeBytes}`,
         );
@@ -105,6 +109,7 @@ export async function fetchFile(deps: FetchDeps, task: FetchTask): Promise<Fetch
     }
     const digests = await task.lane.finish();
     await file.sync();
+    step('download:part_synced');
     return { digests, fetchedFromUrl };
   } finally {
     reservation.release();

@@ -1,4 +1,4 @@
-import { Interrupted, RetryableError } from '../lib/index.ts';
+import { CorruptError, Interrupted, RetryableError } from '../lib/index.ts';
 import { type DiskFile, type HttpResponse, networkError } from '../ports/index.ts';
 import type { HashLane, Slot } from './hash-lanes.ts';
 import { SLOT_BYTES } from './hash-protocol.ts';
@@ -104,7 +104,7 @@ function createWriter(startBytes: number, target: Target): Writer {
     hasFailed: () => failed,
     async append(chunk) {
       if (position + chunk.length > target.sizeBytes)
-        throw new RetryableError('too_long', `more than the expected ${target.sizeBytes} bytes came`);
+        throw new CorruptError('too_long', `more than the expected ${target.sizeBytes} bytes came`);
       for (let taken = 0; taken < chunk.length; ) {
         // The failure itself is thrown by `flush`.
         if (failed) await writing;

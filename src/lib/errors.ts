@@ -31,6 +31,32 @@ export class RetryableError extends WikiSeedError {
   }
 }
 
+/**
+ * The other side as a whole cannot serve now: overloaded, down, out of reach. Its target stops for all jobs until one of
+ * them gets an answer again; the attempt is not counted. A job that meets it again and again is treated like any other error.
+ */
+export class UnavailableError extends RetryableError {
+  /** How long the target rests, when the room keeps a pace of its own; else `retryAfterMs` and the backoff decide. */
+  readonly pauseMs: number | undefined;
+  /** True when the trouble cannot be the job's own: an account over its limit. */
+  readonly isNeverOwnFault: boolean;
+  constructor(
+    code: string,
+    message: string,
+    facts: ErrorFacts & { retryAfterMs?: number; pauseMs?: number; isNeverOwnFault?: boolean } = {},
+  ) {
+    super(code, message, facts);
+    this.pauseMs = facts.pauseMs;
+    this.isNeverOwnFault = facts.isNeverOwnFault ?? false;
+  }
+}
+
+/**
+ * What came is wrong in itself: a hash, a size. Another attempt may bring better bytes; after the last one the job and its
+ * subject are put in quarantine.
+ */
+export class CorruptError extends RetryableError {}
+
 /** This job can never succeed; it fails at once and the cycle goes on without it. */
 export class PermanentError extends WikiSeedError {}
 

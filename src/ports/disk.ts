@@ -1,6 +1,7 @@
 import { constants } from 'node:fs';
 import * as fs from 'node:fs/promises';
 import { dirname } from 'node:path';
+import { step } from '../lib/steps.ts';
 
 /** What the rooms know of a file. */
 export interface FileFacts {
@@ -172,6 +173,8 @@ export async function writeAtomically(disk: Disk, path: string, content: string 
   } finally {
     await file.close();
   }
+  step('disk:temporary_synced');
   await disk.rename(temporary, path);
+  step('disk:renamed');
   await disk.syncDirectory(folder);
 }

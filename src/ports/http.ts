@@ -2,7 +2,13 @@ import type { IncomingHttpHeaders } from 'node:http';
 import type { Readable } from 'node:stream';
 import got, { type Headers as GotHeaders, HTTPError, RequestError } from 'got';
 import PQueue from 'p-queue';
-import { HaltPipelineError, Interrupted, PermanentError, RetryableError } from '../lib/errors.ts';
+import {
+  HaltPipelineError,
+  Interrupted,
+  PermanentError,
+  RetryableError,
+  UnavailableError,
+} from '../lib/errors.ts';
 import { parseRetryAfter } from '../lib/retry.ts';
 import type { Clock } from './clock.ts';
 
@@ -126,12 +132,27 @@ export function networkError(error: unknown, url: string, signal?: AbortSignal):
     return statusError(error.response.statusCode, error.response.headers, url, 0);
   const host = new URL(url).host;
   const code = error instanceof RequestError ? error.code : error instanceof Error ? error.name : 'unknown';
-  return new RetryableError('network', `no complete answer from ${host} (${code})`, { cause: error });
+  const message = `no complete answer from ${host} (${code})`;
+  // Nobody is there at all, as against an answer that broke off.
+  return OUT_OF_REACH.includes(code)
+    ? new UnavailableError('network', message, { cause: error })
+    : new RetryableError('network', message, { cause: error });
 }
+
+const OUT_OF_REACH: readonly string[] = [
+  'ECONNREFUSED',
+  'ENOTFOUND',
+  'EAI_AGAIN',
+  'EHOSTUNREACH',
+  'ENETUNREACH',
+  'ENETDOWN',
+];
+/** Answers about the server rather than about what was asked for. */
+const OVERLOADED: readonly number[] = [429, 502, 503, 504];
 
 /**
  * The error for an unwanted status.
- * 404 and 410 are permanent, 403 stops the target, everything else may heal.
+ * 404 and 410 are permanent, 403 stops the target, an overload lets it rest, everything else may heal.
  */
 export function statusError(
   status: number,
@@ -150,7 +171,8 @@ export function statusError(
       hint: 'Check wikiseed.contact: Wikimedia refuses agents that do not identify themselves, and blocks addresses that open too many connections.',
     });
   const retryAfterMs = parseRetryAfter(headers['retry-after'], nowMs);
-  return new RetryableError('http_status', `${host} answered ${status} for ${pathname}`, {
+  const ErrorClass = OVERLOADED.includes(status) ? UnavailableError : RetryableError;
+  return new ErrorClass('http_status', `${host} answered ${status} for ${pathname}`, {
     subject,
     ...(retryAfterMs === undefined ? {} : { retryAfterMs }),
   });

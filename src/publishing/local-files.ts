@@ -1,5 +1,6 @@
 import { createHash } from 'node:crypto';
 import { join } from 'node:path';
+import { step } from '../lib/steps.ts';
 import { type Disk, writeAtomically } from '../ports/index.ts';
 
 /** SHA-256 of small content, lower-case hex. */
@@ -43,6 +44,7 @@ export function createLocalFiles(disk: Disk, root: string): LocalFiles {
       const known = await readWhole(disk, path(key));
       if (known !== null && Buffer.compare(known, bytes) === 0) return false;
       await writeAtomically(disk, path(key), bytes);
+      step('publishing:file_written');
       return true;
     },
   };

@@ -1,4 +1,5 @@
 import { Interrupted, RetryableError } from '../lib/index.ts';
+import { step } from '../lib/steps.ts';
 import type { ObjectStore } from '../ports/index.ts';
 import { sha256Of } from './local-files.ts';
 
@@ -43,7 +44,9 @@ export async function publishObject(
     cacheControl: file.isImmutable ? IMMUTABLE : CHANGING,
     sha256,
   };
+  step('publishing:object_sending');
   await store.put(file.key, file.content, facts, signal);
+  step('publishing:object_put');
   if (await isThere()) return true;
   throw new RetryableError(
     'object_not_verified',

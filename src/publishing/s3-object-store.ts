@@ -8,6 +8,7 @@ import {
   parseRetryAfter,
   RetryableError,
   seconds,
+  UnavailableError,
 } from '../lib/index.ts';
 import type { Clock, ObjectStore } from '../ports/index.ts';
 
@@ -136,10 +137,11 @@ export function classifyS3Error(error: unknown, key: string, nowMs: number): Err
     );
   if (REFUSED.includes(name) || status === 411 || status === 413 || status === 501)
     return new PermanentError('object_refused', message, { subject, cause: error });
-  if (status === undefined) return new RetryableError('network', message, { subject, cause: error });
+  if (status === undefined) return new UnavailableError('network', message, { subject, cause: error });
   const told = parseRetryAfter(retryAfterOf(error), nowMs) ?? 0;
   const isPaced = status === 429 || status === 503;
-  return new RetryableError(name === 'BadDigest' ? 'bad_digest' : 'http_status', message, {
+  const ErrorClass = isPaced || status === 502 || status === 504 ? UnavailableError : RetryableError;
+  return new ErrorClass(name === 'BadDigest' ? 'bad_digest' : 'http_status', message, {
     subject,
     cause: error,
     ...(isPaced || told > 0 ? { retryAfterMs: Math.max(WRITE_INTERVAL_MS, told) } : {}),

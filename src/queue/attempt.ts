@@ -1,42 +1,43 @@
-import { JobId, RetryableError } from '../lib/index.ts';
+import type { JobId } from '../lib/index.ts';
 import type { Clock, Log } from '../ports/index.ts';
 import type { JobContext } from './job-type.ts';
+import type { Pool } from './pool.ts';
 import type { ClaimedJob, ProgressState } from './store.ts';
 
-/** Rows are written at most this often for progress alone: once a second. */
-const PROGRESS_WRITE_MS = 1000;
+/** Why an attempt's signal was aborted. */
+export type AbortReason = 'shutdown' | 'timeout' | 'lease_lost' | 'cancelled';
 
-/** One running attempt: its signal, its lease and its progress. */
+/** One running attempt: its signal, its lease, its progress. Its times are monotonic ms. */
 export interface Attempt {
   readonly job: ClaimedJob;
+  readonly pool: Pool;
   readonly context: JobContext;
-  readonly startedMonotonicMs: number;
-  /** Set when the lease was found lost; nothing may be written any more. */
-  isLeaseLost(): boolean;
-  /** Set when the attempt was aborted because its time was up. */
-  timeoutError(): RetryableError | null;
-  cursorJson(): string | null;
-  abort(): void;
-  /** Stops its timers. */
-  end(): void;
+  readonly state: ProgressState;
+  readonly startedMs: number;
+  renewedMs: number;
+  /** Progress that no row has yet. */
+  isDirty: boolean;
+  /** null while it may work; the first reason stands. */
+  abortReason: AbortReason | null;
+  abortedMs: number;
+  /** The handler returned or threw; its result waits to be written. */
+  isSettled: boolean;
+  /** The queue gave up on it: whatever the handler still returns is dropped. */
+  isReleased: boolean;
+  abort(reason: AbortReason): void;
 }
 
-/**
- * Begins an attempt. The lease is renewed three times within its length and counts as lost when a renewal finds
- * another owner or comes too late (the last tenth of the lease is never used).
- */
-export function beginAttempt(deps: {
+/** Builds the attempt of a job that was just claimed. */
+export function createAttempt(deps: {
   job: ClaimedJob;
-  leaseMs: number;
-  timeoutMs: number;
+  pool: Pool;
   clock: Clock;
   log: Log;
-  renew: (expiresAt: number, state: ProgressState) => boolean;
-  onProgress: (state: ProgressState, label: string | null) => void;
+  onProgress: (attempt: Attempt, label: string | null) => void;
 }): Attempt {
-  const { job, clock, leaseMs } = deps;
+  const { job, pool, clock } = deps;
   const controller = new AbortController();
-  const startedMonotonicMs = clock.monotonicMs();
+  const startedMs = clock.monotonicMs();
   const state: ProgressState = {
     cursor: job.cursor,
     doneBytes: null,
@@ -44,48 +45,22 @@ export function beginAttempt(deps: {
     bytesPerSecond: null,
   };
   let label: string | null = null;
-  let isLost = false;
-  let timeout: RetryableError | null = null;
-  let lastRenewalMs = startedMonotonicMs;
-  let lastWriteMs = startedMonotonicMs - PROGRESS_WRITE_MS;
   let firstBytes: number | null = null;
-  let cancelRenewal = (): void => {};
-
-  const renew = (): void => {
-    const nowMs = clock.monotonicMs();
-    if (nowMs - lastRenewalMs > leaseMs * 0.9 || !deps.renew(clock.now() + leaseMs, state)) {
-      isLost = true;
-      deps.log.warn(
-        { jobId: job.id, jobType: job.jobType },
-        'the lease of a running job was lost, its result will be dropped',
-      );
-      controller.abort();
-      return;
-    }
-    lastRenewalMs = nowMs;
-    lastWriteMs = nowMs;
-  };
-  const armRenewal = (): void => {
-    cancelRenewal = clock.after(leaseMs / 3, () => {
-      renew();
-      if (!isLost) armRenewal();
-    });
-  };
-  armRenewal();
-  const cancelTimeout = clock.after(deps.timeoutMs, () => {
-    timeout = new RetryableError('timeout', `gave up after ${Math.round(deps.timeoutMs / 60_000)} minutes`);
-    controller.abort();
-  });
+  let log: Log | undefined;
 
   const context: JobContext = {
-    jobId: JobId.parse(job.id),
+    jobId: job.id as JobId,
     attempt: job.attempt,
     signal: controller.signal,
     clock,
-    log: deps.log,
+    // Most jobs write no line, and a bound logger costs more than an empty job.
+    get log() {
+      log ??= deps.log.child({ jobId: job.id, jobType: job.jobType });
+      return log;
+    },
     cursor: parseCursor(job.cursor),
     progress(update) {
-      if (isLost) return;
+      if (attempt.isReleased || attempt.abortReason === 'lease_lost') return;
       if (update.cursor !== undefined) state.cursor = JSON.stringify(update.cursor);
       if (update.label !== undefined) label = update.label;
       if (update.totalBytes !== undefined) state.totalBytes = update.totalBytes;
@@ -93,27 +68,34 @@ export function beginAttempt(deps: {
         state.doneBytes = Math.round(update.doneBytes);
         // Bytes that were there before this attempt are no speed.
         firstBytes ??= update.doneBytes;
-        const seconds = (clock.monotonicMs() - startedMonotonicMs) / 1000;
+        const seconds = (clock.monotonicMs() - startedMs) / 1000;
         state.bytesPerSecond = seconds > 0.2 ? Math.round((update.doneBytes - firstBytes) / seconds) : null;
       }
-      deps.onProgress(state, label);
-      if (clock.monotonicMs() - lastWriteMs >= PROGRESS_WRITE_MS) renew();
+      attempt.isDirty = true;
+      deps.onProgress(attempt, label);
     },
   };
 
-  return {
+  const attempt: Attempt = {
     job,
+    pool,
     context,
-    startedMonotonicMs,
-    isLeaseLost: () => isLost,
-    timeoutError: () => timeout,
-    cursorJson: () => state.cursor,
-    abort: () => controller.abort(),
-    end() {
-      cancelRenewal();
-      cancelTimeout();
+    state,
+    startedMs,
+    renewedMs: startedMs,
+    isDirty: false,
+    abortReason: null,
+    abortedMs: 0,
+    isSettled: false,
+    isReleased: false,
+    abort(reason) {
+      if (attempt.abortReason !== null) return;
+      attempt.abortReason = reason;
+      attempt.abortedMs = clock.monotonicMs();
+      controller.abort();
     },
   };
+  return attempt;
 }
 
 function parseCursor(text: string | null): unknown {

@@ -1,6 +1,7 @@
 import {
   AssertionError,
   backoffMs,
+  CorruptError,
   describeError,
   errorCode,
   HaltPipelineError,
@@ -8,54 +9,85 @@ import {
   PermanentError,
   RetryableError,
   Snooze,
+  UnavailableError,
 } from '../lib/index.ts';
 
-/** A job that stopped its target this often before is given up. */
+/** A job that stopped its target this often before is treated as the trouble itself. */
 export const HALTS_MAX = 3;
 
 /** What to do with an attempt that did not complete. */
-export type Decision =
-  | { action: 'retry'; delayMs: number; code: string; message: string }
-  | { action: 'fail'; outcome: 'permanent' | 'retryable'; code: string; message: string }
-  | { action: 'halt'; delayMs: number; code: string; message: string; hint: string | null }
-  | { action: 'snooze'; delayMs: number; code: string; message: string; cursor: unknown }
-  | { action: 'give_back'; code: string; message: string };
+export type Decision = { code: string; message: string } & (
+  | { action: 'retry'; delayMs: number }
+  | { action: 'fail'; outcome: 'permanent' | 'retryable' }
+  | { action: 'quarantine'; outcome: 'permanent' | 'retryable' }
+  | {
+      action: 'halt';
+      kind: 'unavailable' | 'halted';
+      /** null = the first target of the job's type. */
+      scope: string | null;
+      /** null = the backoff of the target, and at least `askedMs`. */
+      pauseMs: number | null;
+      /** What the other side asked for. */
+      askedMs: number | null;
+      hint: string | null;
+    }
+  | { action: 'snooze'; delayMs: number; cursor: unknown }
+  | { action: 'give_back' }
+);
 
 /**
  * The one table of what a thrown error means for its job (docs/state-machine.md); pure.
  * @param attempt the attempt that ended, from 1
  * @param random 0 <= random < 1, for the jitter
- * @param stopping true when the attempt was cut short by us: shutdown
+ * @param isStopping true when the attempt was cut short by us: shutdown
  */
 export function decide(facts: {
   error: unknown;
   attempt: number;
   maxAttempts: number;
   random: number;
-  stopping: boolean;
+  isStopping: boolean;
   /** How often this job has stopped its target before. */
   halts: number;
 }): Decision {
-  const { error, attempt, maxAttempts, random } = facts;
-  const code = errorCode(error);
-  const message = describeError(error);
-  if (facts.stopping && isAbort(error)) return { action: 'give_back', code: 'interrupted', message };
+  const { error, attempt, maxAttempts } = facts;
+  const says = { code: errorCode(error), message: describeError(error) };
+  if (facts.isStopping && isAbort(error)) return { ...says, action: 'give_back', code: 'interrupted' };
   if (error instanceof Snooze)
-    return { action: 'snooze', delayMs: error.delayMs, code, message, cursor: error.cursor };
-  // After this many rests of the whole target the trouble is most likely this job's own.
-  if (error instanceof HaltPipelineError && !error.isNeverOwnFault && facts.halts >= HALTS_MAX)
-    return { action: 'fail', outcome: 'permanent', code, message };
-  if (error instanceof HaltPipelineError)
-    return { action: 'halt', delayMs: error.pauseMs, code, message, hint: error.hint ?? null };
+    return { ...says, action: 'snooze', delayMs: error.delayMs, cursor: error.cursor };
+  // After so many rests of the whole target the trouble is most likely this job's own.
+  const isSuspect = facts.halts >= HALTS_MAX;
+  if (error instanceof HaltPipelineError && (!isSuspect || error.isNeverOwnFault))
+    return {
+      ...says,
+      action: 'halt',
+      kind: 'halted',
+      scope: error.scope ?? null,
+      pauseMs: error.pauseMs,
+      askedMs: null,
+      hint: error.hint ?? null,
+    };
+  if (error instanceof HaltPipelineError) return { ...says, action: 'quarantine', outcome: 'permanent' };
+  if (error instanceof UnavailableError && (!isSuspect || error.isNeverOwnFault))
+    return {
+      ...says,
+      action: 'halt',
+      kind: 'unavailable',
+      scope: null,
+      pauseMs: error.pauseMs ?? null,
+      askedMs: error.retryAfterMs ?? null,
+      hint: error.hint ?? null,
+    };
   if (error instanceof PermanentError || error instanceof AssertionError)
-    return { action: 'fail', outcome: 'permanent', code, message };
+    return { ...says, action: 'fail', outcome: 'permanent' };
   // Unknown is not the same as permanent: anything else may heal.
-  if (attempt >= maxAttempts) return { action: 'fail', outcome: 'retryable', code, message };
+  if (attempt >= maxAttempts)
+    return { ...says, action: error instanceof CorruptError ? 'quarantine' : 'fail', outcome: 'retryable' };
   const asked = error instanceof RetryableError ? error.retryAfterMs : undefined;
-  return {
-    action: 'retry',
-    delayMs: backoffMs({ attempt, random, ...(asked === undefined ? {} : { retryAfterMs: asked }) }),
-    code,
-    message,
-  };
+  const delayMs = backoffMs({
+    attempt,
+    random: facts.random,
+    ...(asked === undefined ? {} : { retryAfterMs: asked }),
+  });
+  return { ...says, action: 'retry', delayMs };
 }

@@ -39,8 +39,8 @@ export interface JobType<I, O> {
   readonly leaseMs: number;
   /** Longest time one attempt may take. */
   readonly timeoutMs: number;
-  /** What halts together: `wikimedia`, `dumps`, `internet_archive`, `r2`, or `local`. */
-  readonly target: string;
+  /** What it needs: `wikimedia`, `dumps`, `storage`, `disk`, `internet_archive`, `r2`. When one is halted, it is not claimed. */
+  readonly targets: readonly string[];
   request(input: I, options?: RequestOptions): JobRequest;
 }
 
@@ -50,7 +50,8 @@ export interface JobTypeFacts<I, O> {
   input: z.ZodType<I>;
   output: z.ZodType<O>;
   uniqueKey: (input: I) => string;
-  target?: string;
+  /** One or several; an outage is the first one's unless the error says otherwise. Default: the type itself. */
+  target?: string | readonly string[];
   maxAttempts?: number;
   leaseMs?: number;
   timeoutMs?: number;
@@ -72,7 +73,7 @@ export function defineJob<I, O>(facts: JobTypeFacts<I, O>): JobType<I, O> {
     maxAttempts: facts.maxAttempts ?? 5,
     leaseMs: facts.leaseMs ?? 2 * MINUTE_MS,
     timeoutMs: facts.timeoutMs ?? 12 * 60 * MINUTE_MS,
-    target: facts.target ?? 'local',
+    targets: typeof facts.target === 'string' ? [facts.target] : (facts.target ?? [facts.type]),
     request(input, options = {}) {
       const subject = facts.subject?.(input) ?? {};
       return {
@@ -112,7 +113,7 @@ export interface JobHandler<I, O> {
   run(input: I, context: JobContext): Promise<O>;
   /** Writes the facts; synchronous, inside the completing transaction. What it returns is handed to the follow-ups. */
   record?(input: I, output: O): unknown;
-  /** The job failed for good; synchronous, inside the failing transaction. */
+  /** The job failed, was put in quarantine or cancelled; synchronous, inside the transaction that says so. */
   recordFailure?(input: I, error: unknown): void;
   /** What to keep in `jobs.result`; default: the output. For outputs too large to keep. */
   summarize?(output: O): unknown;

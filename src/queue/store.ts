@@ -27,16 +27,21 @@ export interface ProgressState {
   bytesPerSecond: number | null;
 }
 
-/** All writes to `jobs` and `job_attempts`, and the reads that decide. Every method is one statement or joins the caller's transaction. */
+/** Words of a job that ended without its result. */
+export type EndWord = 'failed' | 'quarantined' | 'cancelled';
+
+/**
+ * The life of a lease: everything between a request and the end of its job. Every method is one statement and joins the
+ * caller's transaction; those that name a job change nothing and return false when its lease is not the caller's any more.
+ */
 export interface JobStore {
   /** True when a row was inserted, false when an unfinished job has the same key. */
   insert(request: JobRequest, facts: { now: number; parentJobId: number | null }): boolean;
+  /** Takes the best due jobs of a type: priority, due time, id. */
   claim(facts: { jobType: string; limit: number; owner: string; now: number; leaseMs: number }): ClaimedJob[];
-  /** False = the lease is somebody else's by now. */
   renew(job: ClaimedJob, facts: { owner: string; expiresAt: number; state: ProgressState }): boolean;
-  /** The next four move an in-progress job on; false = the lease was lost and nothing was written. */
   complete(job: ClaimedJob, facts: { owner: string; now: number; result: string }): boolean;
-  fail(job: ClaimedJob, facts: { owner: string; now: number; error: string }): boolean;
+  end(job: ClaimedJob, facts: { owner: string; now: number; word: EndWord; error: string }): boolean;
   retry(
     job: ClaimedJob,
     facts: { owner: string; dueAt: number; error: string; cursor: string | null },
@@ -50,54 +55,44 @@ export interface JobStore {
     job: ClaimedJob,
     facts: { outcome: AttemptOutcome; errorCode: string | null; message: string | null; now: number },
   ): void;
-  /**
-   * Leases of other owners, or expired ones, go back to pending without counting. `running` are the jobs this process is
-   * at: their leases are its own business, whatever the wall clock says. Returns how many.
-   */
-  rescue(facts: { owner: string; now: number; running: readonly number[] }): number;
-  /** Waiting jobs of that type are cancelled. */
-  cancelPending(facts: { jobType: string; now: number }): number;
-  /** Jobs that were put off only because their target was halted become due. */
-  releaseHalted(now: number): number;
-  /** Waiting jobs of that type and cycle become due. */
-  hurry(facts: { cycleDate: string; jobType: string; now: number }): number;
   /** How often a job stopped its whole target. */
   countHalts(jobId: number): number;
-  /** Earliest due time of a pending job of that type; null when none is pending. */
+  /** When the next pending job of that type may start, 0 = one is due; null when none is pending. */
   nextDueAt(jobType: string): number | null;
-  countUnfinished(): { jobType: string; status: string; n: number }[];
   hasUnfinished(cycleDate: string, jobTypes: readonly string[]): boolean;
 }
 
 /** Columns of a claim, in the order of `ClaimedJob`. */
-const CLAIMED = `id, job_type AS jobType, attempt, max_attempts AS maxAttempts, lease_seq AS leaseSeq, params, cursor,
+export const CLAIMED = `id, job_type AS jobType, attempt, max_attempts AS maxAttempts, lease_seq AS leaseSeq, params, cursor,
   dump_id AS dumpId, cycle_date AS cycleDate, started_at AS startedAt`;
 
 /** Every write of a result names the lease it was earned under. */
 const FENCE = `WHERE id = ? AND status = 'in_progress' AND lease_owner = ? AND lease_seq = ?`;
 
 /** More than the priorities of one job type ever differ. */
-const BEHIND = 1000;
-
-/** A lease nobody works under any more. */
-const ABANDONED = `status = 'in_progress' AND (lease_owner <> @owner OR lease_expires_at < @now)
-  AND id NOT IN (SELECT value FROM json_each(@running))`;
+export const BEHIND = 1000;
 
 /** Prepared once: these statements run thousands of times a second. */
 export function createJobStore(db: Db): JobStore {
   const { sqlite } = db;
   const insert = sqlite.prepare(
-    `INSERT INTO jobs (job_type, parent_job_id, dump_id, cycle_date, params, unique_key, priority, max_attempts, next_retry_at, created_at)
-     VALUES (@type, @parentJobId, @dumpId, @cycleDate, @params, @uniqueKey, @priority, @maxAttempts, @dueAt, @now)
-     ON CONFLICT (unique_key) WHERE status IN ('pending','in_progress') DO NOTHING`,
+    `INSERT INTO jobs (job_type, parent_job_id, dump_id, cycle_date, params, unique_key, priority, max_attempts, next_retry_at, is_due, created_at)
+     VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
+     ON CONFLICT (unique_key) WHERE completed_at IS NULL DO NOTHING`,
   );
-  // One immediate statement: with a single writer nobody can claim the same row in between.
-  const claim = sqlite.prepare<object, ClaimedJob>(
-    `UPDATE jobs SET status = 'in_progress', attempt = attempt + 1, lease_owner = @owner, lease_seq = lease_seq + 1,
-            lease_expires_at = @expiresAt, started_at = @now
-      WHERE id IN (SELECT id FROM jobs WHERE status = 'pending' AND job_type = @jobType AND next_retry_at <= @now
-                    ORDER BY priority, next_retry_at, id LIMIT @limit)
-      RETURNING ${CLAIMED}, priority`,
+  const isAnyToWake = sqlite.prepare<[string, number]>(
+    `SELECT 1 FROM jobs WHERE status = 'pending' AND is_due = 0 AND job_type = ? AND next_retry_at <= ? LIMIT 1`,
+  );
+  const wake = sqlite.prepare<[string, number]>(
+    `UPDATE jobs SET is_due = 1 WHERE status = 'pending' AND is_due = 0 AND job_type = ? AND next_retry_at <= ?`,
+  );
+  // One statement in an immediate transaction: with a single writer nobody can claim the same row in between.
+  const claim = sqlite.prepare<unknown[], ClaimedJob & { priority: number }>(
+    `UPDATE jobs SET status = 'in_progress', attempt = attempt + 1, lease_owner = ?, lease_seq = lease_seq + 1,
+            lease_expires_at = ?, started_at = ?
+      WHERE id IN (SELECT id FROM jobs WHERE status = 'pending' AND is_due = 1 AND job_type = ?
+                    ORDER BY priority, next_retry_at, id LIMIT ?)
+      RETURNING ${CLAIMED}, priority, next_retry_at AS dueAt`,
   );
   const renew = sqlite.prepare(
     `UPDATE jobs SET lease_expires_at = ?, cursor = ?, progress_bytes = ?, progress_total_bytes = ?, progress_bytes_per_second = ? ${FENCE}`,
@@ -105,75 +100,59 @@ export function createJobStore(db: Db): JobStore {
   const complete = sqlite.prepare(
     `UPDATE jobs SET status = 'completed', result = ?, completed_at = ?, last_error = NULL, lease_owner = NULL, lease_expires_at = NULL, cursor = NULL ${FENCE}`,
   );
-  const fail = sqlite.prepare(
-    `UPDATE jobs SET status = 'failed', last_error = ?, completed_at = ?, lease_owner = NULL, lease_expires_at = NULL ${FENCE}`,
+  const end = sqlite.prepare(
+    `UPDATE jobs SET status = ?, last_error = ?, completed_at = ?, lease_owner = NULL, lease_expires_at = NULL ${FENCE}`,
   );
   const retry = sqlite.prepare(
-    `UPDATE jobs SET status = 'pending', next_retry_at = ?, last_error = ?, cursor = ?, lease_owner = NULL, lease_expires_at = NULL ${FENCE}`,
+    `UPDATE jobs SET status = 'pending', is_due = 0, next_retry_at = ?, last_error = ?, cursor = ?, lease_owner = NULL, lease_expires_at = NULL ${FENCE}`,
   );
   const giveBack = sqlite.prepare(
-    `UPDATE jobs SET status = 'pending', attempt = attempt - 1, next_retry_at = ?, last_error = ?, cursor = ?, priority = priority + ?, lease_owner = NULL, lease_expires_at = NULL ${FENCE}`,
+    `UPDATE jobs SET status = 'pending', is_due = 0, attempt = attempt - 1, next_retry_at = ?, last_error = ?, cursor = ?, priority = priority + ?, lease_owner = NULL, lease_expires_at = NULL ${FENCE}`,
   );
   const addAttempt = sqlite.prepare(
     `INSERT INTO job_attempts (job_id, attempt, outcome, error_code, message, started_at, ended_at) VALUES (?, ?, ?, ?, ?, ?, ?)`,
   );
-  const noteRescue = sqlite.prepare(
-    `INSERT INTO job_attempts (job_id, attempt, outcome, error_code, message, started_at, ended_at)
-     SELECT id, attempt, 'lease_lost', 'lease_lost', 'the process that ran it ended', coalesce(started_at, @now), @now
-       FROM jobs WHERE ${ABANDONED}`,
-  );
-  const rescue = sqlite.prepare(
-    `UPDATE jobs SET status = 'pending', attempt = attempt - 1, next_retry_at = @now, lease_owner = NULL, lease_expires_at = NULL
-      WHERE ${ABANDONED}`,
-  );
-  const hurry = sqlite.prepare(
-    `UPDATE jobs SET next_retry_at = @now WHERE status = 'pending' AND cycle_date = @cycleDate AND job_type = @jobType`,
-  );
-  const cancelPending = sqlite.prepare(
-    `UPDATE jobs SET status = 'cancelled', completed_at = @now WHERE status = 'pending' AND job_type = @jobType`,
-  );
-  const releaseHalted = sqlite.prepare(
-    `UPDATE jobs SET next_retry_at = @now WHERE status = 'pending' AND next_retry_at > @now
-        AND (SELECT outcome FROM job_attempts WHERE job_id = jobs.id ORDER BY id DESC LIMIT 1) = 'halted'`,
-  );
   const countHalts = sqlite
     .prepare<[number], number>(`SELECT count(*) FROM job_attempts WHERE job_id = ? AND outcome = 'halted'`)
     .pluck();
+  const isAnyDue = sqlite.prepare<[string]>(
+    `SELECT 1 FROM jobs WHERE status = 'pending' AND is_due = 1 AND job_type = ? LIMIT 1`,
+  );
   const nextDueAt = sqlite
     .prepare<[string], number | null>(
-      `SELECT min(next_retry_at) FROM jobs WHERE status = 'pending' AND job_type = ?`,
+      `SELECT min(next_retry_at) FROM jobs WHERE status = 'pending' AND is_due = 0 AND job_type = ?`,
     )
     .pluck();
-  const countUnfinished = sqlite.prepare<[], { jobType: string; status: string; n: number }>(
-    `SELECT job_type AS jobType, status, count(*) AS n FROM jobs WHERE status IN ('pending', 'in_progress') GROUP BY 1, 2`,
-  );
   const hasUnfinished = sqlite.prepare<[string, string]>(
-    `SELECT 1 FROM jobs WHERE status IN ('pending', 'in_progress') AND cycle_date = ? AND job_type = ? LIMIT 1`,
+    `SELECT 1 FROM jobs WHERE completed_at IS NULL AND cycle_date = ? AND job_type = ? LIMIT 1`,
   );
 
   return {
-    insert: (request, { now, parentJobId }) =>
-      insert.run({
-        type: request.type,
+    insert(request, { now, parentJobId }) {
+      const values = [
+        request.type,
         parentJobId,
-        dumpId: request.dumpId,
-        cycleDate: request.cycleDate,
-        params: JSON.stringify(request.input),
-        uniqueKey: request.uniqueKey,
-        priority: request.priority,
-        maxAttempts: request.maxAttempts,
-        dueAt: now + request.delayMs,
+        request.dumpId,
+        request.cycleDate,
+        JSON.stringify(request.input),
+        request.uniqueKey,
+        request.priority,
+        request.maxAttempts,
+        now + request.delayMs,
+        request.delayMs <= 0 ? 1 : 0,
         now,
-      }).changes === 1,
-    claim: ({ jobType, limit, owner, now, leaseMs }) =>
-      (
-        claim.all({ jobType, limit, owner, now, expiresAt: now + leaseMs }) as (ClaimedJob & {
-          priority: number;
-        })[]
-      ).sort(
-        // RETURNING gives rows in no promised order.
-        (a, b) => a.priority - b.priority || a.id - b.id,
-      ),
+      ];
+      return insert.run(...values).changes === 1;
+    },
+    claim({ jobType, limit, owner, now, leaseMs }) {
+      if (isAnyToWake.get(jobType, now) !== undefined) wake.run(jobType, now);
+      const claimed = claim.all(owner, now + leaseMs, now, jobType, limit) as (ClaimedJob & {
+        priority: number;
+        dueAt: number;
+      })[];
+      // RETURNING gives rows in no promised order.
+      return claimed.sort((a, b) => a.priority - b.priority || a.dueAt - b.dueAt || a.id - b.id);
+    },
     renew: (job, { owner, expiresAt, state }) =>
       renew.run(
         expiresAt,
@@ -187,7 +166,8 @@ export function createJobStore(db: Db): JobStore {
       ).changes === 1,
     complete: (job, { owner, now, result }) =>
       complete.run(result, now, job.id, owner, job.leaseSeq).changes === 1,
-    fail: (job, { owner, now, error }) => fail.run(error, now, job.id, owner, job.leaseSeq).changes === 1,
+    end: (job, { owner, now, word, error }) =>
+      end.run(word, error, now, job.id, owner, job.leaseSeq).changes === 1,
     retry: (job, { owner, dueAt, error, cursor }) =>
       retry.run(dueAt, error, cursor, job.id, owner, job.leaseSeq).changes === 1,
     giveBack: (job, { owner, dueAt, error, cursor, behind = false }) =>
@@ -195,18 +175,8 @@ export function createJobStore(db: Db): JobStore {
     addAttempt: (job, { outcome, errorCode, message, now }) => {
       addAttempt.run(job.id, job.attempt, outcome, errorCode, message, job.startedAt, now);
     },
-    rescue: (facts) =>
-      db.transaction(() => {
-        const values = { owner: facts.owner, now: facts.now, running: JSON.stringify(facts.running) };
-        noteRescue.run(values);
-        return rescue.run(values).changes;
-      }),
-    cancelPending: (facts) => cancelPending.run(facts).changes,
-    releaseHalted: (now) => releaseHalted.run({ now }).changes,
-    hurry: (facts) => hurry.run(facts).changes,
     countHalts: (jobId) => countHalts.get(jobId) ?? 0,
-    nextDueAt: (jobType) => nextDueAt.get(jobType) ?? null,
-    countUnfinished: () => countUnfinished.all(),
+    nextDueAt: (jobType) => (isAnyDue.get(jobType) === undefined ? (nextDueAt.get(jobType) ?? null) : 0),
     hasUnfinished: (cycleDate, jobTypes) =>
       jobTypes.some((jobType) => hasUnfinished.get(cycleDate, jobType) !== undefined),
   };

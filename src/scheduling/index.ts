@@ -3,6 +3,7 @@ import type { Catalog } from '../catalog/index.ts';
 import type { Db, SystemState } from '../db/index.ts';
 import type { Bus } from '../events/index.ts';
 import { describeError, errorCode } from '../lib/index.ts';
+import { step } from '../lib/steps.ts';
 import type { Clock, Log } from '../ports/index.ts';
 import type { JobRequest, Queue } from '../queue/index.ts';
 import { type CycleCalendar, cyclesToOpen } from './calendar.ts';
@@ -69,6 +70,7 @@ export function createScheduling(deps: SchedulingDeps): Scheduling {
   function openCycles(): void {
     for (const cycle of cyclesToOpen(config, clock.now(), catalog.cycles())) {
       if (!catalog.openCycle(cycle)) continue;
+      step('scheduling:opened');
       log.info({ cycle: cycle.cycleDate, includesHistory: cycle.includesHistory }, 'opened a cycle');
       deps.bus.emit('cycle:opened', { cycleDate: cycle.cycleDate });
     }
@@ -131,6 +133,7 @@ export function createScheduling(deps: SchedulingDeps): Scheduling {
         JSON.stringify({ name: schedule.name, lastAt: now, nextAt }),
         now,
       );
+      step('scheduling:noted');
       schedule.run();
     } catch (error) {
       log.error(

@@ -9,6 +9,9 @@ export interface Layout {
   readonly partial: string;
   readonly torrents: string;
   readonly publish: string;
+  /** What the catalog says, beside the data; see docs/decisions/0012. */
+  readonly records: string;
+  readonly backups: string;
   /** The one stored copy of a dump file. */
   dumpFile(file: { wikiDbName: string; runDate: string; filename: string }): string;
   /** In-flight bytes of that file. */
@@ -46,6 +49,8 @@ export function createLayout(dataDir: string): Layout {
     partial,
     torrents: join(dataDir, 'torrents'),
     publish: join(dataDir, 'publish'),
+    records: join(dataDir, 'records'),
+    backups: join(dataDir, 'backups'),
     dumpFile: (file) => below(dumps, file),
     partialFile: (file) => `${below(partial, file)}.part`,
     absolute: (relative) => join(dataDir, ...relative.split('/').map(assertSafeName)),

@@ -77,6 +77,8 @@ export function createSpaceGuard(deps: SpaceGuardDeps): SpaceGuard {
 /** The one error for a disk that cannot take more, whether foreseen or met while writing. */
 export function diskFull(message: string, hint: string, cause?: unknown): HaltPipelineError {
   return new HaltPipelineError('disk_full', message, {
+    // A full file system stops whatever writes to it; a limit of ours only what needs room for dumps.
+    scope: cause === undefined ? 'storage' : 'disk',
     pauseMs: PAUSE_MS,
     hint,
     cause,

@@ -9,6 +9,8 @@ declare module 'bencode' {
   const bencode: {
     /** Dictionary keys come out sorted; strings as UTF-8. */
     encode(data: Bencodable): Uint8Array;
+    /** Strings come out as bytes, dictionaries as plain objects. Throws for what is no bencode. */
+    decode(data: Uint8Array): unknown;
   };
   export default bencode;
 }

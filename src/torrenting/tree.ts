@@ -1,5 +1,6 @@
 import { dirname, join } from 'node:path';
 import { PermanentError } from '../lib/index.ts';
+import { step } from '../lib/steps.ts';
 import { type Disk, type FileFacts, writeAtomically } from '../ports/index.ts';
 import type { Layout } from '../storage/index.ts';
 import type { PayloadFile } from './payload/payload.ts';
@@ -47,8 +48,10 @@ export async function buildTree(
   await removeDerived(deps, building);
   const root = join(building, name);
   await fill(deps, root, files);
+  step('torrenting:folder_filled');
   await removeDerived(deps, target);
   await disk.rename(root, target);
+  step('torrenting:folder_renamed');
   await disk.syncDirectory(layout.torrents);
   await disk.removeTree(building);
   return target;
@@ -66,8 +69,10 @@ async function fill(deps: TreeDeps, root: string, files: readonly PayloadFile[])
       folders.add(folder);
     if (file.kind === 'dump') {
       await disk.link(sourcePath(layout, file.content.dump), path);
+      step('torrenting:file_linked');
     } else {
       await writeAtomically(disk, path, file.bytes);
+      step('torrenting:text_written');
       await disk.chmod(path, READ_ONLY);
     }
   }

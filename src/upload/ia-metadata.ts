@@ -1,5 +1,12 @@
 import { z } from 'zod';
-import { HaltPipelineError, minutes, PermanentError, RetryableError, Snooze } from '../lib/index.ts';
+import {
+  HaltPipelineError,
+  minutes,
+  PermanentError,
+  RetryableError,
+  Snooze,
+  UnavailableError,
+} from '../lib/index.ts';
 import { type Clock, type Http, readBody } from '../ports/index.ts';
 import { type ArchiveVerdict, classifyArchiveAnswer } from './ia-answers.ts';
 
@@ -121,7 +128,12 @@ export function throwVerdict(
     case 'ok':
       return;
     case 'wait':
-      throw new Snooze(verdict.reason, verdict.delayMs, cursor);
+      if (verdict.code === 'create_race') throw new Snooze(verdict.reason, verdict.delayMs, cursor);
+      throw new UnavailableError(verdict.code, verdict.reason, {
+        subject,
+        pauseMs: verdict.delayMs,
+        isNeverOwnFault: true,
+      });
     case 'retry':
       throw new RetryableError(verdict.code, verdict.reason, {
         subject,

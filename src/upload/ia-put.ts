@@ -1,6 +1,7 @@
 import { request as httpRequest, type IncomingMessage, type RequestOptions } from 'node:http';
 import { request as httpsRequest } from 'node:https';
 import { Interrupted, minutes, RetryableError } from '../lib/index.ts';
+import { step } from '../lib/steps.ts';
 import type { Clock } from '../ports/index.ts';
 
 /** One file to send. */
@@ -118,6 +119,7 @@ function putOnce(
       if (bodyBegun || isOver) return;
       bodyBegun = true;
       cancelWait();
+      step('upload:body_begun');
       pump(wire, request, () => isOver).catch(fail);
     };
     const cancelWait = deps.clock.after(CONTINUE_WAIT_MS, sendBody);
@@ -171,6 +173,7 @@ async function pump(
     request.onSent?.(sentBytes);
   }
   wire.end();
+  step('upload:body_sent');
 }
 
 function network(url: URL, what: string, cause?: unknown): RetryableError {

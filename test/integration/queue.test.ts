@@ -328,7 +328,7 @@ test('a job that keeps stopping its target lets the others through and is given 
   queue.enqueue(['a-bad', 'b', 'c', 'd'].map((page) => fetchPage.request({ page })));
   for (let hour = 0; hour < 5; hour += 1) await t.clock.advance(61 * MINUTE_MS);
   expect(done).toEqual(['b', 'c', 'd']);
-  expect(t.row('a-bad')).toMatchObject({ status: 'failed', last_error: 'not this one' });
+  expect(t.row('a-bad')).toMatchObject({ status: 'quarantined', last_error: 'not this one' });
 });
 
 test('a database that cannot be written for a while costs no job and no process', async () => {

@@ -34,6 +34,8 @@ export const jobs = sqliteTable(
     maxAttempts: integer('max_attempts').notNull(),
     /** Not to be claimed before, epoch ms. */
     nextRetryAt: integer('next_retry_at').notNull(),
+    /** A pending job whose time has come; only these are looked at by a claim, so that it costs the same however many wait. */
+    isDue: integer('is_due', { mode: 'boolean' }).notNull().default(false),
     lastError: text('last_error'),
     leaseOwner: text('lease_owner'),
     /** Grows with every claim and never goes back: the fencing token of one lease. */
@@ -49,14 +51,20 @@ export const jobs = sqliteTable(
     completedAt: integer('completed_at'),
   },
   (t) => [
-    index('idx_jobs_claim').on(t.jobType, t.priority, t.nextRetryAt, t.id).where(sql`status = 'pending'`),
-    index('idx_jobs_due').on(t.jobType, t.nextRetryAt).where(sql`status = 'pending'`),
-    index('idx_jobs_lease').on(t.leaseExpiresAt).where(sql`status = 'in_progress'`),
+    index('idx_jobs_claim')
+      .on(t.jobType, t.priority, t.nextRetryAt, t.id)
+      .where(sql`status = 'pending' AND is_due = 1`),
+    index('idx_jobs_due').on(t.jobType, t.nextRetryAt).where(sql`status = 'pending' AND is_due = 0`),
+    index('idx_jobs_leased').on(t.id).where(sql`status = 'in_progress'`),
     index('idx_jobs_type_status').on(t.jobType, t.status),
-    index('idx_jobs_cycle').on(t.cycleDate, t.jobType).where(sql`status IN ('pending','in_progress')`),
+    // "completed_at IS NULL" means unfinished, and unlike the status it does not change with a claim: nor do these indexes.
+    index('idx_jobs_cycle')
+      .on(t.cycleDate, t.jobType)
+      .where(sql`completed_at IS NULL AND cycle_date IS NOT NULL`),
+    uniqueIndex('idx_jobs_unique').on(t.uniqueKey).where(sql`completed_at IS NULL`),
     index('idx_jobs_dump').on(t.dumpId),
+    index('idx_jobs_parent').on(t.parentJobId).where(sql`parent_job_id IS NOT NULL`),
     index('idx_jobs_finished').on(t.completedAt).where(sql`completed_at IS NOT NULL`),
-    uniqueIndex('idx_jobs_unique').on(t.uniqueKey).where(sql`status IN ('pending','in_progress')`),
     check(
       'jobs_status',
       sql`${t.status} IN ('pending','in_progress','completed','failed','quarantined','cancelled')`,

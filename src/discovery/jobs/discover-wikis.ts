@@ -1,6 +1,7 @@
 import { z } from 'zod';
 import type { Catalog, WikiFacts } from '../../catalog/index.ts';
 import { PermanentError } from '../../lib/index.ts';
+import { step } from '../../lib/steps.ts';
 import type { Log } from '../../ports/index.ts';
 import { type AnyJobHandler, defineJob, handleJob } from '../../queue/index.ts';
 import { parseSiteMatrix } from '../site-matrix.ts';
@@ -36,6 +37,7 @@ export function handleDiscoverWikis(deps: {
           hint: 'Check discovery.sitematrix_url.',
         });
       const { wikis, refused } = parseSiteMatrix(text);
+      step('discovery:matrix_read');
       for (const entry of refused) deps.log.warn({ entry }, 'refused an entry of the site matrix');
       return { wikis };
     },

@@ -2,6 +2,7 @@ import { setImmediate as nextTurn } from 'node:timers/promises';
 import { z } from 'zod';
 import type { Catalog, ExpectedFile, RunFacts, Wiki } from '../../catalog/index.ts';
 import { CycleDate, type DumpFileId, RetryableError, runDateOf } from '../../lib/index.ts';
+import { step } from '../../lib/steps.ts';
 import type { Log } from '../../ports/index.ts';
 import { type AnyJobHandler, defineJob, handleJob } from '../../queue/index.ts';
 import { type DumpStatus, parseDumpStatus, parseIndex, readEntry, runDateOfStatus } from '../dump-status.ts';
@@ -165,8 +166,12 @@ export function handleFindDumps(deps: {
 
   return handleJob(findDumps, {
     async run({ cycleDate, wikiDbName, isInIndex }, { signal, attempt }) {
-      if (wikiDbName === null) return scan(cycleDate, attempt, signal);
-      return { runs: [await askOne({ wikiDbName, cycleDate, isInIndex }, signal)], askSingly: [] };
+      const found =
+        wikiDbName === null
+          ? await scan(cycleDate, attempt, signal)
+          : { runs: [await askOne({ wikiDbName, cycleDate, isInIndex }, signal)], askSingly: [] };
+      step('discovery:looked');
+      return found;
     },
     record(_input, { runs }): FoundDumps {
       return runs.flatMap((facts) =>

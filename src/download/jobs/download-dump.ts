@@ -3,15 +3,16 @@ import { z } from 'zod';
 import { type Catalog, type DownloadFacts, type DumpFile, HELD_STATUSES } from '../../catalog/index.ts';
 import {
   AssertionError,
+  CorruptError,
   DumpFileId,
   errorCode,
   formatBytes,
   hours,
   Interrupted,
   PermanentError,
-  RetryableError,
   Snooze,
 } from '../../lib/index.ts';
+import { step } from '../../lib/steps.ts';
 import type { Disk } from '../../ports/index.ts';
 import { defineJob, handleJob, type JobContext, type JobHandler } from '../../queue/index.ts';
 import { diskFull, type Layout } from '../../storage/index.ts';
@@ -42,7 +43,7 @@ export const downloadDump = defineJob<Input, Output>({
   input: Input,
   output: Output,
   uniqueKey: ({ dumpFileId }) => String(dumpFileId),
-  target: 'dumps',
+  target: ['dumps', 'storage', 'disk'],
   timeoutMs: hours(24),
   subject: ({ dumpFileId }) => ({ dumpId: dumpFileId }),
 });
@@ -56,9 +57,6 @@ export interface DownloadDumpDeps extends FetchDeps {
 
 /** How long a finished file without any published hash is left alone before we look again. */
 const HASH_WAIT_MS = hours(1);
-
-/** Errors that say something about the bytes themselves. */
-const WRONG_BYTES: readonly string[] = ['checksum_mismatch', 'size_mismatch', 'too_long'];
 
 /** Safe to repeat from any point: looks at the row, then at the stored file, then at the part file, and only then asks the network. */
 export function handleDownloadDump(deps: DownloadDumpDeps): JobHandler<Input, Output> {
@@ -92,8 +90,12 @@ export function handleDownloadDump(deps: DownloadDumpDeps): JobHandler<Input, Ou
       const row = deps.catalog.dumpFile(dumpFileId);
       if (row === null || HELD_STATUSES.includes(row.ourStatus)) return;
       // Only bytes that were there and were wrong are a reason to distrust a file; trouble on the way is not its fault.
-      const isWrong = WRONG_BYTES.includes(errorCode(error));
-      const state = isWrong ? 'quarantined' : error instanceof PermanentError ? 'failed' : 'pending';
+      const state =
+        error instanceof CorruptError
+          ? 'quarantined'
+          : error instanceof PermanentError
+            ? 'failed'
+            : 'pending';
       const message = error instanceof Error ? error.message : String(error);
       deps.catalog.recordNotDownloaded(dumpFileId, state, message);
     },
@@ -133,7 +135,8 @@ async function obtain(deps: DownloadDumpDeps, task: Task): Promise<Output> {
   const verdict = judge(fresh, { ...fetched.digests, sizeBytes: row.sizeBytes });
   if (!verdict.isProved) {
     await deps.disk.remove(partPath);
-    throw new RetryableError(
+    step('download:part_removed');
+    throw new CorruptError(
       'checksum_mismatch',
       `${row.filename}: ${verdict.what} should be ${verdict.expected} but is ${verdict.got}; the bytes were thrown away`,
       { subject: { dumpFileId: row.id, wiki: row.wikiDbName } },
@@ -169,6 +172,7 @@ async function recogniseStored(deps: DownloadDumpDeps, task: Task, path: string)
       const verdict = judge(row, { ...digests, sizeBytes });
       if (verdict.isProved) {
         await deps.disk.chmod(path, 0o444);
+        step('download:recognised');
         context.log.info({ room: 'download', dumpFileId: row.id }, 'dump file was stored already');
         return facts(deps, row, digests, verdict.verification, row.fetchedFromUrl ?? row.wikimediaUrl);
       }
@@ -188,13 +192,16 @@ async function storeReadOnly(disk: Disk, layout: Layout, partPath: string, final
   const runFolder = dirname(finalPath);
   const isNewFolder = (await disk.stat(runFolder)) === null;
   await disk.makeDirectory(runFolder);
+  step('download:storing');
   await disk.rename(partPath, finalPath);
+  step('download:renamed');
   await disk.syncDirectory(runFolder);
   if (isNewFolder) {
     await disk.syncDirectory(dirname(runFolder));
     await disk.syncDirectory(layout.dumps);
   }
   await disk.chmod(finalPath, 0o444);
+  step('download:stored');
 }
 
 function facts(

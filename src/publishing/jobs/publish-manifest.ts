@@ -1,6 +1,7 @@
 import { z } from 'zod';
 import type { Catalog, Torrent } from '../../catalog/index.ts';
 import { hours, Interrupted, TorrentId } from '../../lib/index.ts';
+import { step } from '../../lib/steps.ts';
 import type { Disk, ObjectStore } from '../../ports/index.ts';
 import { defineJob, handleJob, type JobContext, type JobHandler } from '../../queue/index.ts';
 import type { Layout } from '../../storage/index.ts';
@@ -52,7 +53,7 @@ export const publishManifest = defineJob<Input, Output>({
   input: Input,
   output: Output,
   uniqueKey: () => 'all',
-  target: 'r2',
+  target: ['r2', 'disk'],
   timeoutMs: hours(6),
   priority: 50,
 });
@@ -134,9 +135,11 @@ async function publishOnce(
   const manifest = buildManifest(deps.catalog, torrents, deps.addresses);
   const json = manifestJson(manifest);
   const changingKeys = await writeManifests(deps, local, { torrents, manifest, json }, writtenLocal);
+  step('publishing:manifest_written');
   const torrentKeys = [...torrentFiles.keys()].map(torrentKey);
   if (deps.objectStore !== null)
     await publishRemotely(deps.objectStore, local, torrentKeys, changingKeys, context, writtenRemote);
+  step('publishing:published');
   context.log.info(
     { room: 'publishing', torrents: torrents.length, local: writtenLocal.size, remote: writtenRemote.size },
     'manifest published',

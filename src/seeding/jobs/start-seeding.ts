@@ -1,6 +1,7 @@
 import { z } from 'zod';
 import type { Catalog, Torrent } from '../../catalog/index.ts';
 import { minutes, PermanentError, TorrentId } from '../../lib/index.ts';
+import { step } from '../../lib/steps.ts';
 import { defineJob, handleJob, type JobHandler } from '../../queue/index.ts';
 import type { Layout } from '../../storage/index.ts';
 import type { SeedSpec } from '../protocol.ts';
@@ -52,7 +53,9 @@ export function startSeedingHandler(deps: {
           note: 'seeding is switched off in the configuration',
         };
       }
+      step('seeding:adding');
       await seeder.add(seedSpec(torrent, layout), context.signal);
+      step('seeding:added');
       return { infoHash, peersPort: seeder.port(), isSeeding: true, note: null };
     },
     record({ torrentId }, output) {

@@ -2,6 +2,7 @@ import { join } from 'node:path';
 import { z } from 'zod';
 import type { Catalog, DumpFile } from '../../catalog/index.ts';
 import { CycleDate, DumpFileId, hours, PermanentError, Snooze } from '../../lib/index.ts';
+import { step } from '../../lib/steps.ts';
 import { type Clock, type Disk, type Log, writeAtomically } from '../../ports/index.ts';
 import { defineJob, handleJob, type JobContext, type JobHandler } from '../../queue/index.ts';
 import type { Layout } from '../../storage/index.ts';
@@ -47,6 +48,7 @@ export const createTorrent = defineJob<CreateTorrentInput, CreateTorrentOutput>(
   input: Input,
   output: Output,
   uniqueKey: (input) => `${input.cycleDate}:${input.variant}`,
+  target: 'disk',
   subject: (input) => ({ cycleDate: input.cycleDate }),
 });
 
@@ -174,6 +176,7 @@ async function makeTorrent(
     },
     dumps,
   );
+  step('torrenting:proved');
   if (proof.damaged.length > 0) sendBack(deps, lost, proof.damaged);
 
   const recorded = deps.catalog.torrents().find((torrent) => torrent.name === name);
@@ -199,6 +202,7 @@ async function makeTorrent(
   });
   // The bytes were read twice, to prove them and to hash pieces: both must have been the same.
   await proof.assertUnchanged();
+  step('torrenting:pieces_hashed');
   const durationMs = Math.round(deps.clock.monotonicMs() - startedMs);
 
   const trackers = [...config.trackers];
@@ -224,6 +228,7 @@ async function makeTorrent(
   }
   const torrentFile = join(layout.torrents, `${name}.torrent`);
   await writeAtomically(disk, torrentFile, bytes);
+  step('torrenting:file_written');
   deps.log.info(
     { room: 'torrenting', name, infohash: infoHash, sizeBytes: totalSizeBytes, durationMs },
     'torrent made',

@@ -1,6 +1,15 @@
 import { z } from 'zod';
 import { type Catalog, type DumpFile, HELD_STATUSES } from '../../catalog/index.ts';
-import { DumpFileId, hours, Interrupted, PermanentError, RetryableError, Snooze } from '../../lib/index.ts';
+import {
+  DumpFileId,
+  hours,
+  Interrupted,
+  PermanentError,
+  RetryableError,
+  Snooze,
+  UnavailableError,
+} from '../../lib/index.ts';
+import { step } from '../../lib/steps.ts';
 import type { Clock, Disk } from '../../ports/index.ts';
 import { defineJob, handleJob, type JobContext, type JobHandler } from '../../queue/index.ts';
 import type { Layout } from '../../storage/index.ts';
@@ -112,8 +121,10 @@ export function handleUploadIa(deps: UploadIaDeps): JobHandler<Input, Output> {
           `the Internet Archive has taken down ${identifier}; the name stays taken`,
         );
       const state = fileStateIn(item, own);
-      if (state === 'verified')
+      if (state === 'verified') {
+        step('upload:verified');
         return { iaIdentifier: identifier, iaUrl: `${config.siteUrl}/download/${identifier}/${own.key}` };
+      }
       if (state === 'present') {
         if (item.hasTasks) throw waitForFiling(deps, cursor);
         throw startAgain(
@@ -188,6 +199,15 @@ function startAgain(context: JobContext, cursor: Cursor, message: string): Retry
   return new RetryableError('archive_mismatch', message, { subject: { identifier: cursor.identifier } });
 }
 
+/** The archive is busy: every upload waits until one of them gets through again. */
+function overloaded(
+  reason: string,
+  pauseMs: number,
+  subject: Record<string, string | number>,
+): UnavailableError {
+  return new UnavailableError('overloaded', reason, { subject, pauseMs, isNeverOwnFault: true });
+}
+
 interface Sending {
   row: DumpFile;
   own: OwnFacts;
@@ -205,7 +225,7 @@ async function send(deps: UploadIaDeps, { row, own, item, cursor, context }: Sen
   if (waitMs > 0) throw new Snooze('keeping the pace the Internet Archive asks for', waitMs, cursor);
   if (row.sizeBytes > ASK_ABOVE_BYTES || pace.mustAsk()) {
     if (!(await deps.reader.mayUpload(identifier, context.signal)))
-      throw new Snooze('the Internet Archive is over its limit', pace.slowDown(0), cursor);
+      throw overloaded('the Internet Archive is over its limit', pace.slowDown(0), subject);
   }
   const path = deps.layout.absolute(row.localPath ?? '');
   const { sizeBytes, openBody } = await readLocalFile(deps.disk, path, row.filename);
@@ -218,6 +238,7 @@ async function send(deps: UploadIaDeps, { row, own, item, cursor, context }: Sen
         hint: 'Look at the disk (smartctl, dmesg); our copy is not what was verified.',
       },
     );
+  step('upload:sending');
   const turn = pace.begin(identifier, createsItem);
   let answer: PutAnswer;
   try {
@@ -247,15 +268,13 @@ async function send(deps: UploadIaDeps, { row, own, item, cursor, context }: Sen
       'foreign_redirect',
       `a host the Internet Archive redirects to answered ${answer.status}`,
     );
+  step('upload:answered');
   const verdict = classifyArchiveAnswer({ ...answer, nowMs: deps.clock.now() });
   react(pace, verdict);
   if (verdict.kind === 'wait') {
     const isRace = verdict.code === 'create_race';
-    const delayMs = isRace ? verdict.delayMs : pace.slowDown(verdict.delayMs);
-    throw new Snooze(verdict.reason, delayMs, {
-      ...cursor,
-      isItemMade: cursor.isItemMade || isRace,
-    } satisfies Cursor);
+    if (!isRace) throw overloaded(verdict.reason, pace.slowDown(verdict.delayMs), subject);
+    throw new Snooze(verdict.reason, verdict.delayMs, { ...cursor, isItemMade: true } satisfies Cursor);
   }
   // Someone else's item of the same name concerns this file only; no right to our own concerns all.
   if (verdict.kind === 'halt' && verdict.code === 'access_denied') {

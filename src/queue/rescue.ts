@@ -1,0 +1,68 @@
+import type { Db } from '../db/index.ts';
+import { PermanentError } from '../lib/index.ts';
+import type { Clock, Log } from '../ports/index.ts';
+import type { CareStore } from './care-store.ts';
+import { safeInput } from './executor.ts';
+import type { Outcomes } from './outcomes.ts';
+import type { Pools } from './pools.ts';
+import type { JobStore } from './store.ts';
+
+/** A job under which the process died so often runs after the others of its type. */
+const DEATHS_BEHIND = 3;
+/** A job under which the process died so often is put in quarantine: most likely it is the reason. */
+export const DEATHS_MAX = 10;
+
+/** Takes leases back that nobody works under: of an earlier process, or expired. */
+export interface Rescuer {
+  /** Returns how many jobs were taken back. `running` are the jobs this process is at: their leases are its own business. */
+  rescue(running: readonly number[]): number;
+}
+
+/** See `Rescuer`. A lost lease costs no attempt. */
+export function createRescuer(deps: {
+  db: Db;
+  store: JobStore;
+  care: CareStore;
+  outcomes: Outcomes;
+  pools: Pools;
+  clock: Clock;
+  log: Log;
+  owner: string;
+}): Rescuer {
+  const { care, store, clock, log } = deps;
+
+  return {
+    rescue(running) {
+      const now = clock.now();
+      let count = 0;
+      deps.outcomes.transaction(() => {
+        for (const job of care.abandoned({ owner: deps.owner, now, running })) {
+          count += 1;
+          if (job.leaseOwner === deps.owner) {
+            care.takeBack(job, { now, code: 'lease_lost', message: 'its lease ran out' });
+            continue;
+          }
+          const deaths = care.countDeaths(job.id) + 1;
+          const pool = deps.pools.get(job.jobType);
+          if (deaths < DEATHS_MAX || pool === undefined) {
+            care.takeBack(job, { now, code: 'process_died', message: 'the process that ran it ended' });
+            if (deaths === DEATHS_BEHIND) care.putBehind(job.id);
+            continue;
+          }
+          const message = `the process ended ${deaths} times while it ran this job`;
+          const error = new PermanentError('process_died', message, {
+            hint: `Find out why, then: wikiseed jobs retry ${job.id}`,
+          });
+          store.addAttempt(job, { outcome: 'lease_lost', errorCode: 'process_died', message, now });
+          const input = safeInput(pool, job);
+          deps.outcomes.end(job, pool, { owner: job.leaseOwner, word: 'quarantined', input, error });
+          log.error(
+            { jobId: job.id, jobType: job.jobType, deaths },
+            'job quarantined: it may be what ends the process',
+          );
+        }
+      });
+      return count;
+    },
+  };
+}

@@ -1,0 +1,169 @@
+import type { Db, SystemState } from '../db/index.ts';
+import type { Bus } from '../events/index.ts';
+import { backoffMs, RETRY_AFTER_CAP_MS } from '../lib/index.ts';
+import type { Clock, Random } from '../ports/index.ts';
+
+/** Every job type stands behind these two: `all` is halted by hand of a job, `database` when it cannot be written. */
+export const EVERY_JOB = ['all', 'database'] as const;
+
+/** One target that stopped for all its jobs: a circuit breaker that is open. Times in epoch ms. */
+export interface Halt {
+  target: string;
+  /** `unavailable`: overloaded or out of reach, heals by itself. `halted`: refused us, or full: somebody may have to act. */
+  kind: 'unavailable' | 'halted';
+  code: string;
+  message: string;
+  hint: string | null;
+  since: number;
+  /** From then on one job at a time tries whether the target works again. */
+  until: number;
+  /** How often it stopped since it last worked. */
+  failures: number;
+}
+
+/** May a job go through? `probe`: one at a time, until one of them shows that the target works. */
+export type Door =
+  | { state: 'free' }
+  | { state: 'probe'; target: string }
+  | { state: 'halted'; until: number };
+
+/** What stops a target. `pauseMs` null = the backoff for so many failures in a row, and at least `askedMs`. */
+export interface HaltFacts extends Omit<Halt, 'since' | 'until' | 'failures'> {
+  pauseMs: number | null;
+  askedMs?: number | null;
+}
+
+/** A server may name a time; from its second refusal on our own backoff counts as well. */
+function pauseOf(facts: HaltFacts, failures: number, random: number): number {
+  if (facts.pauseMs !== null) return facts.pauseMs;
+  const askedMs = Math.min(facts.askedMs ?? 0, RETRY_AFTER_CAP_MS);
+  const own = askedMs > 0 ? failures - 1 : failures;
+  return Math.max(askedMs, backoffMs({ attempt: own, random }));
+}
+
+/** The circuit breakers, kept in `system_state` under `halt:<target>`, so that pages and commands see them. */
+export interface Targets {
+  /** Stops a target, or stops it again after a failed probe. A target that is stopped already stays so until the later time. */
+  halt(facts: HaltFacts): Halt;
+  /** Like `halt` for a database that cannot be written: in memory only. */
+  haltInMemory(facts: HaltFacts): Halt;
+  door(targets: readonly string[]): Door;
+  /** A job got an answer: whatever of these was being tried is free again. */
+  noteWorking(targets: readonly string[]): void;
+  /** When the next one is to be tried; null = none waits. */
+  nextTryAt(targets: readonly string[]): number | null;
+  list(): Halt[];
+  /** An operator says "try again now". Returns what was lifted. */
+  lift(target: string | null): string[];
+  /** What stays halted over a restart: only what the other side asked for. A restart is how an operator says "try again". */
+  load(): void;
+  /** The wall clock was set back by so many ms: the waits keep their length. */
+  shift(byMs: number): void;
+}
+
+/** Breakers with a copy in memory, because pools ask before every claim. */
+export function createTargets(deps: {
+  state: SystemState;
+  db: Db;
+  clock: Clock;
+  random: Random;
+  bus: Bus;
+}): Targets {
+  const { clock, state } = deps;
+  const halts = new Map<string, Halt>();
+  const keyOf = (target: string): string => `halt:${target}`;
+  const save = (halt: Halt): void => state.set(keyOf(halt.target), JSON.stringify(halt), clock.now());
+
+  function haltInMemory(asked: HaltFacts): Halt {
+    const { pauseMs: _, askedMs: __, ...facts } = asked;
+    const now = clock.now();
+    const before = halts.get(facts.target);
+    const isStopped = before !== undefined && before.until > now;
+    const failures = isStopped ? before.failures : (before?.failures ?? 0) + 1;
+    // Met while it is stopped already: only what was asked for can make the rest longer.
+    const isLonger = !isStopped || asked.pauseMs !== null || (asked.askedMs ?? 0) > 0;
+    const pauseMs = pauseOf(asked, isStopped ? 1 : failures, deps.random.next());
+    const until = Math.ceil(now + pauseMs);
+    const halt: Halt = {
+      ...facts,
+      since: before?.since ?? now,
+      until: isStopped ? Math.max(before.until, isLonger ? until : 0) : until,
+      failures,
+    };
+    halts.set(halt.target, halt);
+    return halt;
+  }
+
+  function remove(target: string): void {
+    halts.delete(target);
+    deps.db.afterCommit(() => deps.bus.emit('target:resumed', { target }));
+  }
+
+  return {
+    haltInMemory,
+    halt(facts) {
+      const halt = haltInMemory(facts);
+      save(halt);
+      return halt;
+    },
+    door(targets) {
+      const now = clock.now();
+      let probe: Door | null = null;
+      for (const target of [...targets, ...EVERY_JOB]) {
+        const halt = halts.get(target);
+        if (halt === undefined) continue;
+        if (halt.until > now) return { state: 'halted', until: halt.until };
+        probe ??= { state: 'probe', target };
+      }
+      return probe ?? { state: 'free' };
+    },
+    noteWorking(targets) {
+      if (halts.size === 0) return;
+      const now = clock.now();
+      for (const target of targets) {
+        const halt = halts.get(target);
+        // While it is stopped an answer may be older than the trouble.
+        if (halt === undefined || halt.until > now) continue;
+        remove(target);
+        state.delete(keyOf(target));
+      }
+    },
+    nextTryAt(targets) {
+      const times = [...targets, ...EVERY_JOB].flatMap((target) => halts.get(target)?.until ?? []);
+      return times.length === 0 ? null : Math.max(...times);
+    },
+    list: () => [...halts.values()],
+    lift(target) {
+      const lifted = [...halts.keys()].filter((name) => target === null || name === target);
+      for (const name of lifted) {
+        remove(name);
+        state.delete(keyOf(name));
+      }
+      return lifted;
+    },
+    load() {
+      halts.clear();
+      for (const { key, value } of state.list('halt:')) {
+        const halt = parseHalt(value);
+        if (halt?.kind === 'unavailable' && halt.until > clock.now()) halts.set(halt.target, halt);
+        else state.delete(key);
+      }
+    },
+    shift(byMs) {
+      for (const halt of halts.values()) {
+        halt.until += byMs;
+        halt.since += byMs;
+        save(halt);
+      }
+    },
+  };
+}
+
+function parseHalt(text: string): Halt | null {
+  try {
+    const halt = JSON.parse(text) as Halt;
+    return typeof halt.target === 'string' && typeof halt.until === 'number' ? halt : null;
+  } catch {
+    return null;
+  }
+}
