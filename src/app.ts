@@ -258,7 +258,7 @@ function wire(deps: Required<AppOptions> & { layout: Layout; db: Db; release: ()
     ...seeding.handlers,
     ...publishing.handlers,
   ]);
-  const pipeline = wirePipeline({ queue, catalog, bus, uploadsEnabled });
+  const pipeline = wirePipeline({ queue, catalog, bus, uploadsEnabled, afterCommit: db.afterCommit });
   const scheduling = createScheduling({
     db,
     catalog,

@@ -14,6 +14,8 @@ export interface PipelineDeps {
   queue: Queue;
   catalog: Catalog;
   bus: Bus;
+  /** Tells once what is being written is committed. */
+  afterCommit: (tell: () => void) => void;
   /** False: downloads are final, nothing goes to the Internet Archive. */
   uploadsEnabled: boolean;
 }
@@ -55,20 +57,11 @@ export function wirePipeline(deps: PipelineDeps): Pipeline {
     ];
   }
 
-  /** The barrier: runs in the transaction of whatever finished last, so it can neither fire early nor be missed. */
-  function trySeal(cycleDate: string | null): JobRequest[] {
-    if (cycleDate === null) return [];
-    if (queue.hasUnfinished(cycleDate, ['find_dumps', 'download_dump'])) return [];
+  function trySeal(cycleDate: string): JobRequest[] {
+    if (queue.hasUnfinished(cycleDate, [findDumps.type, downloadDump.type])) return [];
     if (!catalog.sealIfSettled(cycleDate)) return [];
-    deps.bus.emit('cycle:sealed', { cycleDate });
+    deps.afterCommit(() => deps.bus.emit('cycle:sealed', { cycleDate }));
     return missingTorrents(cycleDate);
-  }
-
-  /** Every wiki was looked at once when the last of a cycle's looks is over, however it ended. */
-  function afterLook(cycleDate: string): JobRequest[] {
-    if (queue.hasUnfinished(cycleDate, ['find_dumps'])) return [];
-    if (catalog.runs(cycleDate).length > 0) catalog.markScanned(cycleDate);
-    return trySeal(cycleDate);
   }
 
   queue.follow(discoverWikis, () =>
@@ -84,48 +77,42 @@ export function wirePipeline(deps: PipelineDeps): Pipeline {
       catalog.cycle(cycleDate)?.status === 'open'
         ? found.map((file) => downloadRequest(file, cycleDate))
         : [];
-    if (looks.length > 0) return [...looks, ...downloads];
-    return [...downloads, ...afterLook(cycleDate)];
+    return [...looks, ...downloads];
   });
-  queue.followFailure(findDumps, ({ cycleDate }) => afterLook(cycleDate));
+  // Every wiki was looked at once when the last of a cycle's looks is over, however it ended.
+  queue.whenSettled([findDumps.type], (cycleDate) => {
+    if (catalog.runs(cycleDate).length > 0) catalog.markScanned(cycleDate);
+    return [];
+  });
 
   function wantedDownloads(): JobRequest[] {
     return catalog.filesToDownload().map((file) => downloadRequest(file, file.cycleDate));
   }
 
-  /** The last download of a cycle seals it, or wakes the torrent that waited for a missing or damaged file. */
-  function afterDownload(cycleDate: string | null): JobRequest[] {
-    if (cycleDate !== null && !queue.hasUnfinished(cycleDate, ['download_dump']))
-      queue.hurry(cycleDate, createTorrent.type);
-    return trySeal(cycleDate);
-  }
+  // The last download of a cycle wakes the torrent that waited for a missing or damaged file.
+  queue.whenSettled([downloadDump.type], (cycleDate) => {
+    queue.hurry(cycleDate, createTorrent.type);
+    return [];
+  });
+  queue.whenSettled([findDumps.type, downloadDump.type], trySeal);
 
   // A cycle does not wait for its uploads: the archive takes a few new items an hour, and nothing else depends on it.
-  queue.follow(downloadDump, ({ dumpFileId }, _output, _recorded, { cycleDate }) => {
-    const upload =
-      deps.uploadsEnabled && cycleDate !== null ? [uploadIa.request({ dumpFileId }, { cycleDate })] : [];
-    return [...upload, ...afterDownload(cycleDate)];
-  });
-  queue.followFailure(downloadDump, (_input, { cycleDate }) => afterDownload(cycleDate));
+  queue.follow(downloadDump, ({ dumpFileId }, _output, _recorded, { cycleDate }) =>
+    deps.uploadsEnabled && cycleDate !== null ? [uploadIa.request({ dumpFileId }, { cycleDate })] : [],
+  );
 
-  /** The last upload of a batch brings the archive's addresses into the manifest. */
-  function afterUpload(cycleDate: string | null): JobRequest[] {
-    if (cycleDate === null || catalog.torrentsOfCycle(cycleDate).length === 0) return [];
-    return queue.hasUnfinished(cycleDate, ['upload_ia']) ? [] : [publishManifest.request({})];
-  }
-  queue.follow(uploadIa, (_input, _output, _recorded, { cycleDate }) => afterUpload(cycleDate));
-  queue.followFailure(uploadIa, (_input, { cycleDate }) => afterUpload(cycleDate));
+  // The last upload of a batch brings the archive's addresses into the manifest.
+  queue.whenSettled([uploadIa.type], (cycleDate) =>
+    catalog.torrentsOfCycle(cycleDate).length > 0 ? [publishManifest.request({})] : [],
+  );
 
-  /** Whatever torrents exist are served, also when another one of the cycle could not be made. */
-  function afterTorrent(cycleDate: string): JobRequest[] {
-    if (queue.hasUnfinished(cycleDate, ['create_torrent'])) return [];
+  // Whatever torrents exist are served, also when another one of the cycle could not be made.
+  queue.whenSettled([createTorrent.type], (cycleDate) => {
     const made = catalog.torrentsOfCycle(cycleDate);
     if (made.length === 0) return [];
     catalog.advanceCycle(cycleDate, 'torrented');
     return made.map((torrent) => seedingRequest(torrent.id, cycleDate));
-  }
-  queue.follow(createTorrent, ({ cycleDate }) => afterTorrent(cycleDate));
-  queue.followFailure(createTorrent, ({ cycleDate }) => afterTorrent(cycleDate));
+  });
 
   queue.follow(startSeeding, ({ torrentId }, { isSeeding }) => {
     const cycleDate = catalog.torrent(torrentId)?.cycleDate;

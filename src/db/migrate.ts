@@ -1,11 +1,24 @@
-import { existsSync, mkdirSync, readFileSync, renameSync } from 'node:fs';
+import {
+  chmodSync,
+  closeSync,
+  existsSync,
+  fsyncSync,
+  mkdirSync,
+  openSync,
+  readFileSync,
+  renameSync,
+  rmSync,
+} from 'node:fs';
 import { dirname, join } from 'node:path';
 import { migrate } from 'drizzle-orm/better-sqlite3/migrator';
-import { UsageError } from '../lib/errors.ts';
+import { UsageError, WikiSeedError } from '../lib/errors.ts';
 import type { Db } from './open.ts';
 
 /** The table in which drizzle counts applied migrations; its number of rows is the schema number of a database file. */
 export const MIGRATIONS_TABLE = '__drizzle_migrations';
+
+/** Value of the pragma `auto_vacuum`. */
+const INCREMENTAL = 2;
 
 const MIGRATIONS_DIR = join(import.meta.dirname, '..', '..', 'drizzle');
 
@@ -31,17 +44,53 @@ export function migrateDb(db: Db, options: { dataDir: string | null; now: Date }
       `the database ${db.path} was written by a newer WikiSeed (schema ${from}, this version knows ${known})`,
       'Install that version again, or restore a backup from before the upgrade.',
     );
+  if (from === known) return { from, to: known, backupPath: null };
   let backupPath: string | null = null;
-  if (from > 0 && from < known && options.dataDir !== null) {
+  if (from > 0 && options.dataDir !== null) {
     const stamp = options.now.toISOString().replaceAll(/[:.]/g, '-');
     backupPath = join(options.dataDir, 'backups', `before-migration-${from}-to-${known}-${stamp}.db`);
-    mkdirSync(dirname(backupPath), { recursive: true });
-    const temporary = `${backupPath}.tmp`;
-    db.sqlite.prepare('VACUUM INTO ?').run(temporary);
-    renameSync(temporary, backupPath);
+    copyTo(db, backupPath);
   }
-  if (from < known) migrate(db.orm, { migrationsFolder: MIGRATIONS_DIR });
+  migrate(db.orm, { migrationsFolder: MIGRATIONS_DIR });
+  if (from > 0) enableIncrementalVacuum(db);
   return { from, to: known, backupPath };
+}
+
+/** @throws WikiSeedError `backup_failed`; the database is not touched without a copy */
+function copyTo(db: Db, path: string): void {
+  const temporary = `${path}.tmp`;
+  try {
+    mkdirSync(dirname(path), { recursive: true, mode: 0o700 });
+    rmSync(temporary, { force: true });
+    db.sqlite.prepare('VACUUM INTO ?').run(temporary);
+    chmodSync(temporary, 0o600);
+    const file = openSync(temporary, 'r');
+    fsyncSync(file);
+    closeSync(file);
+    renameSync(temporary, path);
+  } catch (cause) {
+    if (existsSync(temporary)) rmSync(temporary);
+    throw new WikiSeedError(
+      'backup_failed',
+      `the database could not be copied to ${path} before its schema changes`,
+      {
+        hint: 'Free some space on that disk, or make the folder writable, and start again; nothing was changed.',
+        cause,
+      },
+    );
+  }
+}
+
+/** Databases made before schema 2 cannot give back free pages in small steps; a VACUUM changes that, once. */
+function enableIncrementalVacuum(db: Db): void {
+  if (db.sqlite.pragma('auto_vacuum', { simple: true }) === INCREMENTAL) return;
+  db.sqlite.pragma(`auto_vacuum = ${INCREMENTAL}`);
+  try {
+    db.sqlite.exec('VACUUM');
+  } catch (error) {
+    // It needs as much space again as the database. Without it the file is merely larger than it need be.
+    if (!(error instanceof Error && 'code' in error && error.code === 'SQLITE_FULL')) throw error;
+  }
 }
 
 /** True when a database file exists and its schema is the one this version knows. */

@@ -23,6 +23,8 @@ export interface Db {
   close(): void;
 }
 
+/** 64 MiB of WAL at 4 KiB a page. */
+const FALLBACK_CHECKPOINT_PAGES = 16_384;
 /** 20,000 KiB of page cache for each connection. */
 const CACHE_KIB = 20_000;
 
@@ -34,7 +36,11 @@ export function openDb(path: string, mode: 'readwrite' | 'readonly' = 'readwrite
   if (mode === 'readwrite') mkdirSync(dirname(path), { recursive: true, mode: 0o700 });
   const sqlite = new Database(path, { readonly: mode === 'readonly', timeout: 5000 });
   if (mode === 'readwrite') {
+    // Of a new database only: free pages can be given back in small steps, which hold up no writer (decision 11).
+    sqlite.pragma('auto_vacuum = INCREMENTAL');
     sqlite.pragma('journal_mode = WAL');
+    // The checkpointer does it in its own thread; here it would be an fsync in the middle of a commit. A fallback only.
+    sqlite.pragma(`wal_autocheckpoint = ${FALLBACK_CHECKPOINT_PAGES}`);
     sqlite.pragma('synchronous = NORMAL');
     chmodSync(path, 0o600);
   }
