@@ -1,12 +1,27 @@
 import { join } from 'node:path';
+import { createAlerts } from './alerts/index.ts';
 import { type Catalog, createCatalog } from './catalog/index.ts';
 import type { Config, Secrets } from './config/index.ts';
-import { createSystemState, type Db, lockDataDirectory, migrateDb, openDb } from './db/index.ts';
+import { openDataDirectory } from './data-directory.ts';
+import { createSystemState, type DataDirectoryLock, type Db } from './db/index.ts';
 import { createDiscovery, discoverWikis, findDumps } from './discovery/index.ts';
 import { createDownload } from './download/index.ts';
 import { type Bus, createBus } from './events/index.ts';
-import { describeError, WikiSeedError } from './lib/index.ts';
-import { createMonitoring, createStatusQueries, type StatusQueries } from './monitoring/index.ts';
+import { describeError } from './lib/index.ts';
+import {
+  backupDb,
+  backupHandlers,
+  createMaintenance,
+  createRecordKeeper,
+  rehearseRestore,
+} from './maintenance/index.ts';
+import {
+  createMonitoring,
+  createOperatorActions,
+  createStatusQueries,
+  type OperatorActions,
+  type StatusQueries,
+} from './monitoring/index.ts';
 import { wirePipeline } from './pipeline.ts';
 import {
   type Clock,
@@ -37,6 +52,8 @@ export interface AppOptions {
   clock?: Clock;
   random?: Random;
   disk?: Disk;
+  /** Named in the commands that error messages give; null = none was named. */
+  configPath?: string | null;
 }
 
 /** A whole WikiSeed. */
@@ -45,6 +62,8 @@ export interface App {
   readonly catalog: Catalog;
   readonly queries: StatusQueries;
   readonly queue: Queue;
+  /** What an operator may change, also before `start`. */
+  readonly operator: OperatorActions;
   readonly layout: Layout;
   /** True when held files go to the Internet Archive. */
   readonly uploadsEnabled: boolean;
@@ -77,41 +96,20 @@ export function calendarOf(config: Config): CycleCalendar {
   };
 }
 
+/** Cron expression for a minute of the day, UTC. */
+function dailyAt(minuteOfDay: number): string {
+  return `${minuteOfDay % 60} ${Math.floor(minuteOfDay / 60)} * * *`;
+}
+
 /** The one http client for all rooms, with the budget for each host. */
 export function createAppHttp(config: Config, clock: Clock): Http {
   const http = createHttp({ userAgent: userAgentOf(config), clock });
   return limitConnectionsPerHost(http, config.download.perHostConnections);
 }
 
-/** @throws WikiSeedError `data_dir_not_writable` with what to do */
-async function checkDataDirectory(disk: Disk, dataDir: string): Promise<void> {
-  const hint = `Create it and give it to the user WikiSeed runs as: mkdir -p ${dataDir} && chown <user> ${dataDir}; or set wikiseed.data_dir.`;
-  try {
-    await disk.makeDirectory(join(dataDir, 'db'));
-  } catch (error) {
-    const reason = describeError(error);
-    // mkdir cannot help where a file stands in the way.
-    const isBlocked = /ENOTDIR|EEXIST/.test(reason);
-    throw new WikiSeedError(
-      'data_dir_not_writable',
-      `the data directory ${dataDir} cannot be created: ${reason}`,
-      {
-        hint: isBlocked
-          ? 'Something in this path is a file, not a folder: move it away, or set wikiseed.data_dir to another folder.'
-          : hint,
-        cause: error,
-      },
-    );
-  }
-  if (!(await disk.isWritable(dataDir)) || !(await disk.isWritable(join(dataDir, 'db'))))
-    throw new WikiSeedError('data_dir_not_writable', `the data directory ${dataDir} is not writable`, {
-      hint,
-    });
-}
-
 /**
  * Builds a WikiSeed: takes the lock, opens and migrates the database, wires the rooms. The only place that knows them all.
- * @throws AlreadyRunningError, UsageError (newer database), WikiSeedError `data_dir_not_writable`
+ * @throws AlreadyRunningError, UsageError (newer database), WikiSeedError `data_dir_not_writable`, `database_corrupt`
  */
 export async function createApp(options: AppOptions): Promise<App> {
   const { config, secrets, log } = options;
@@ -119,35 +117,26 @@ export async function createApp(options: AppOptions): Promise<App> {
   const random = options.random ?? createSystemRandom();
   const disk = options.disk ?? createNodeDisk();
   const layout = createLayout(config.wikiseed.dataDir);
-  await checkDataDirectory(disk, layout.dataDir);
-  const lock = lockDataDirectory(layout.dataDir, {
-    pid: process.pid,
-    startedAt: new Date(clock.now()).toISOString(),
+  const { db, lock } = await openDataDirectory({
+    ...{ disk, layout, clock, log },
+    configPath: options.configPath ?? null,
   });
-  let db: Db;
-  try {
-    db = openDb(layout.database);
-    const migration = migrateDb(db, { dataDir: layout.dataDir, now: new Date(clock.now()) });
-    if (migration.backupPath !== null) log.info(migration, 'migrated the database after a backup');
-  } catch (error) {
-    lock.release();
-    throw error;
-  }
   return wire({
+    configPath: null,
     ...options,
     clock,
     random,
     disk,
     layout,
     db,
-    release: () => lock.release(),
+    lock,
     config,
     secrets,
     log,
   });
 }
 
-function wire(deps: Required<AppOptions> & { layout: Layout; db: Db; release: () => void }): App {
+function wire(deps: Required<AppOptions> & { layout: Layout; db: Db; lock: DataDirectoryLock }): App {
   const { config, secrets, log, clock, random, disk, layout, db } = deps;
   const bus = createBus({ log });
   const state = createSystemState(db);
@@ -250,7 +239,31 @@ function wire(deps: Required<AppOptions> & { layout: Layout; db: Db; release: ()
       version: VERSION,
     },
   });
+  const maintenance = createMaintenance({
+    db,
+    dataDir: layout.dataDir,
+    configPath: deps.configPath,
+    state,
+    disk,
+    clock,
+    bus,
+    log,
+    config: {
+      ...config.maintenance,
+      safetyMarginBytes: config.storage.safetyMarginBytes,
+    },
+    sweepLeases: () => queue.rescue(),
+  });
+  const records = createRecordKeeper({ db, disk, layout, clock, log });
+  const alerts = createAlerts({ db, bus, clock, log });
   queue.register([
+    ...maintenance.handlers,
+    ...backupHandlers({
+      ...{ disk, clock, log, bus, state },
+      dataDir: layout.dataDir,
+      version: VERSION,
+      keep: config.maintenance.keep,
+    }),
     ...discovery.handlers,
     ...download.handlers,
     ...upload.handlers,
@@ -272,6 +285,19 @@ function wire(deps: Required<AppOptions> & { layout: Layout; db: Db; release: ()
       wikiDiscovery: config.scheduling.wikiDiscovery,
       dumpCheck: config.scheduling.dumpCheck,
     },
+    jobs: [
+      {
+        name: backupDb.type,
+        cron: dailyAt(config.maintenance.backupMinuteOfDay),
+        request: () => backupDb.request({ reason: 'scheduled' }),
+      },
+      {
+        name: rehearseRestore.type,
+        cron: config.maintenance.restoreRehearsal,
+        request: () => rehearseRestore.request({}),
+      },
+      ...maintenance.schedules(),
+    ],
     requests: {
       discoverWikis: () => discoverWikis.request({}),
       findDumps: (cycleDate) => findDumps.request({ cycleDate, wikiDbName: null, isInIndex: null }),
@@ -281,6 +307,7 @@ function wire(deps: Required<AppOptions> & { layout: Layout; db: Db; release: ()
   });
   const queries = createStatusQueries({ db, clock });
   const storage = (): Promise<DiskUsage> => measureDisk({ disk, dataDir: layout.dataDir }, config.storage);
+  const operator = createOperatorActions({ db, queue, queries });
   const monitoring = createMonitoring({
     db,
     clock,
@@ -291,6 +318,13 @@ function wire(deps: Required<AppOptions> & { layout: Layout; db: Db; release: ()
     queries,
     storage,
     seeding: async () => (await seeding.snapshot()).torrents,
+    halts: () => queue.halts(),
+    control: {
+      actions: operator,
+      token: random.hex(32),
+      tokenByHand: secrets.wikiseedAdminToken,
+      announce: deps.lock.announce,
+    },
     config: config.monitoring,
     version: VERSION,
   });
@@ -313,23 +347,28 @@ function wire(deps: Required<AppOptions> & { layout: Layout; db: Db; release: ()
   async function stop(): Promise<void> {
     scheduling.stop();
     await queue.stop(config.wikiseed.shutdownTimeoutMs);
-    for (const room of [monitoring, seeding, torrenting, upload, download])
+    for (const room of [monitoring, seeding, torrenting, upload, download, records, maintenance])
       await room
         .stop()
         .catch((error: unknown) => log.error({ err: describeError(error) }, 'a room did not stop cleanly'));
+    alerts.stop();
     db.close();
-    deps.release();
+    deps.lock.release();
   }
   return {
     bus,
     catalog,
     queries,
     queue,
+    operator,
     layout,
     uploadsEnabled,
     async start() {
       // The page first: when its port is taken nothing has begun yet.
       const page = await monitoring.start();
+      alerts.start();
+      maintenance.start();
+      records.start();
       await seeding.start();
       await restoreTorrents();
       pipeline.reconcile();

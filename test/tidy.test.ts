@@ -39,12 +39,14 @@ const ALLOWED: Readonly<Record<string, readonly string[]>> = {
 const TOP: Readonly<Record<string, readonly string[] | 'everything'>> = {
   'main.ts': ['cli'],
   'app.ts': 'everything',
+  'data-directory.ts': ['maintenance', ...FLOOR],
   'pipeline.ts': ['discovery', 'download', 'upload', 'torrenting', 'seeding', 'publishing', ...FLOOR],
   'version.ts': [],
 };
 /** Only the composition root and the command line may import these. */
 const TOP_IMPORTERS: Readonly<Record<string, readonly string[]>> = {
   'app.ts': ['cli'],
+  'data-directory.ts': ['app.ts'],
   'pipeline.ts': ['app.ts'],
   'version.ts': ['app.ts', 'cli'],
 };

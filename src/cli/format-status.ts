@@ -1,6 +1,6 @@
 import { formatBytes, formatDuration, formatRate } from '../lib/index.ts';
 import type { CycleState, StatusReport } from '../monitoring/index.ts';
-import { wordsOf } from '../monitoring/index.ts';
+import { resumeCommand, scopeWords, sentenceCase, tryWords, wordsOf } from '../monitoring/index.ts';
 import { formatTable, plainText, shorten } from './table.ts';
 
 /** How the screen looks. */
@@ -9,6 +9,8 @@ export interface StatusFormat {
   color: boolean;
   /** Characters in a line; default 100. */
   width?: number;
+  /** False when no daemon works on the database; default true. */
+  isAtWork?: boolean;
 }
 
 type Tone = 'bold' | 'dim' | 'green' | 'yellow' | 'red';
@@ -34,10 +36,14 @@ export function formatStatus(report: StatusReport, format: StatusFormat): string
     verdictLines(report, paint),
     block('Cycles', cycleLines(report, width)),
     block('Running now', runningLines(report, width)),
-    block('Halted', haltLines(report)),
+    block('Halted', haltLines(report, format.isAtWork ?? true)),
+    block('Paused by hand', pauseLines(report)),
+    block('Alerts', alertLines(report, paint)),
     block('Failures', failureLines(report, width)),
     block('Queue', queueLines(report, width)),
+    block('Limits set by hand', limitLines(report)),
     block('Storage', storageLine(report)),
+    block('Last backup', backupLine(report)),
     block('Torrents', torrentLines(report, width)),
     block('Next wake-ups', wakeUpLines(report, width)),
   ];
@@ -110,17 +116,57 @@ function runningLines(report: StatusReport, width: number): string {
   return formatTable(rows, { width, indent: '  ', numbers: [0, 4, 5], flexible: [2] }) + more;
 }
 
-function haltLines(report: StatusReport): string {
+function haltLines(report: StatusReport, isAtWork: boolean): string {
   return report.halts
     .flatMap((halt) => {
-      const until =
-        halt.until === null ? 'until you resume it' : `tried again in ${rough(halt.until - report.at)}`;
+      const often = halt.failures > 1 ? `, stopped ${halt.failures} times in a row` : '';
+      const kind = halt.kind === 'unavailable' ? 'does not answer as it should' : 'is halted';
+      const when = tryWords(halt, report.at, isAtWork);
       return [
-        `  ${wordsOf(halt.target)}: ${plainText(halt.message)} (${plainText(halt.code)}), ${until}`,
+        `  ${sentenceCase(plainText(wordsOf(halt.target)))} ${kind}: ${plainText(halt.message)} (${plainText(halt.code)})`,
+        `    ${when}${often}; at once with: ${plainText(resumeCommand(halt))}`,
         ...(halt.hint === null ? [] : [`    ${plainText(halt.hint)}`]),
       ];
     })
     .join('\n');
+}
+
+function pauseLines(report: StatusReport): string {
+  return report.pauses
+    .flatMap(({ scope, since, reason }) => [
+      `  ${sentenceCase(plainText(scopeWords(scope)))}, for ${rough(report.at - since)}${reason === null ? '' : `: ${plainText(reason)}`}`,
+      `    resume with: ${plainText(resumeCommand(scope))}`,
+    ])
+    .join('\n');
+}
+
+function alertLines(report: StatusReport, paint: (tone: Tone, text: string) => string): string {
+  const tones = { error: 'red', warn: 'yellow', info: 'dim' } as const;
+  const words = { error: 'error', warn: 'warning', info: 'note' } as const;
+  const lines = report.alerts.flatMap(({ severity, message, hint, firstAt, count }) => {
+    const often = count > 1 ? `, ${count} times` : '';
+    return [
+      `  ${paint(tones[severity], words[severity])} ${plainText(message)} (for ${rough(report.at - firstAt)}${often})`,
+      ...(hint === null ? [] : [`    ${plainText(hint)}`]),
+    ];
+  });
+  const more = report.alertCount - report.alerts.length;
+  return [...lines, ...(more > 0 ? [`  and ${more} more`] : [])].join('\n');
+}
+
+function limitLines(report: StatusReport): string {
+  return formatTable(
+    report.limits.map(({ scope, jobs }) => [scopeWords(scope), `at most ${jobs} at once`]),
+    { indent: '  ' },
+  );
+}
+
+function backupLine({ lastBackup, at }: StatusReport): string {
+  if (lastBackup === null) return '';
+  const bytes = lastBackup.sizeBytes === null ? '' : `, ${formatBytes(lastBackup.sizeBytes)}`;
+  if (lastBackup.ok) return `  ${rough(at - lastBackup.at)} ago${bytes}`;
+  const good = lastBackup.goodAt === null ? '' : `; the last good one ${rough(at - lastBackup.goodAt)} ago`;
+  return `  failed ${rough(at - lastBackup.at)} ago: ${plainText(lastBackup.message ?? 'no reason was recorded')}${good}`;
 }
 
 function failureLines(report: StatusReport, width: number): string {

@@ -1,5 +1,5 @@
 import type { App } from '../app.ts';
-import type { IdleReport } from '../queue/index.ts';
+import { type IdleReport, scopeText } from '../queue/index.ts';
 import { EXIT } from './exit-codes.ts';
 import { counted } from './words.ts';
 
@@ -21,6 +21,13 @@ export async function outcomeOf(app: OutcomeFacts, idle: IdleReport): Promise<Id
   if (halt !== undefined) {
     const hint = halt.hint === null ? '' : ` ${halt.hint}`;
     return { exitCode: EXIT.failed, sentence: `Stopped with work left. ${endSentence(halt.message)}${hint}` };
+  }
+  if (idle.paused.length > 0) {
+    const names = idle.paused.map(({ scope }) => scopeText(scope)).join(', ');
+    return {
+      exitCode: EXIT.failed,
+      sentence: `Stopped with work left. Paused by an operator: ${names}. "wikiseed resume all" ends it.`,
+    };
   }
   const gaps = await findGaps(app);
   if (gaps.length > 0) return { exitCode: EXIT.gaps, sentence: `Finished with gaps: ${gaps.join('; ')}.` };

@@ -2,12 +2,15 @@ import { Command, CommanderError } from 'commander';
 import { describeError, formatBytes, isAbort, UsageError, WikiSeedError } from '../lib/index.ts';
 import { VERSION } from '../version.ts';
 import { configCheck, configShow } from './config-command.ts';
+import { limitCommand, pauseCommand, resumeCommandLine } from './control-commands.ts';
 import { cyclesCommand } from './cycles-command.ts';
 import { demoCommand } from './demo-command.ts';
 import { DEMO_DEFAULTS } from './demo-folder.ts';
 import { EXIT, exitCodeOf } from './exit-codes.ts';
 import { type CliIo, createProcessIo } from './io.ts';
+import { cancelJobs, retryJobs } from './job-actions.ts';
 import { jobsCommand } from './jobs-command.ts';
+import { rebuildCommand } from './rebuild-command.ts';
 import { runCommand } from './run-command.ts';
 import { statusCommand } from './status-command.ts';
 
@@ -87,17 +90,61 @@ function buildProgram(io: CliIo, setExitCode: (code: number) => void): Command {
   command('status', 'one screen: cycles, queue, storage, seeding, halts, next wake-ups')
     .option('--json', 'print JSON')
     .action(async (options) => setExitCode(await statusCommand(io, options)));
-  command('jobs', 'list jobs, newest first')
+  const jobs = command('jobs', 'list jobs, newest first; show or change single ones')
     .argument('[id]', 'show this one job with all its attempts')
     .option('--status <word>', 'pending, in_progress, completed, failed, quarantined or cancelled')
     .option('--type <job type>', 'for example download_dump')
     .option('--page <n>', 'page of the list', '1')
     .option('--json', 'print JSON')
     .action(async (id, options) => setExitCode(await jobsCommand(io, id, options)));
+  // Options that `jobs` has too are read by it, wherever they stand: both are asked for.
+  const jobCommand = (name: string, description: string): Command =>
+    jobs
+      .command(name)
+      .description(description)
+      .option('-c, --config <file>', 'configuration file')
+      .option('--json', 'print JSON');
+  jobCommand('show', 'show one job with all its attempts')
+    .argument('<id>', 'number of the job')
+    .action(async (id, _, sub: Command) => setExitCode(await jobsCommand(io, id, sub.optsWithGlobals())));
+  jobCommand(
+    'retry',
+    'try jobs again that failed, were put in quarantine or cancelled, or wait for a later try',
+  )
+    .argument('[id...]', 'numbers of the jobs')
+    .option('--failed', 'all that failed or were put in quarantine')
+    .option('--type <job type>', 'with --failed: only of this type')
+    .action(async (ids, _, sub: Command) => setExitCode(await retryJobs(io, ids, sub.optsWithGlobals())));
+  jobCommand('cancel', 'take jobs out of the queue; running ones are told to stop')
+    .argument('<id...>', 'numbers of the jobs')
+    .action(async (ids, _, sub: Command) => setExitCode(await cancelJobs(io, ids, sub.optsWithGlobals())));
+  jobCommand('limit', 'how many run at once, kept over restarts')
+    .argument('<name>', 'job type, or target for all types that use it')
+    .argument('<n>', 'a whole number, or "default" for what the configuration says')
+    .action(async (name, count, _, sub: Command) =>
+      setExitCode(await limitCommand(io, name, count, sub.optsWithGlobals())),
+    );
+  const scoped = (name: string, description: string): Command =>
+    command(name, description)
+      .argument('[name]', 'a job type (download_dump), a target (dumps, internet_archive, disk), or all')
+      .option('--type <job type>', 'when a target has the same name')
+      .option('--target <target>', 'when a job type has the same name')
+      .option('--json', 'print JSON');
+  scoped('pause', 'begin nothing new of a job type, of a target or at all, until it is resumed')
+    .option('--reason <text>', 'shown on the status page')
+    .action(async (name, options) => setExitCode(await pauseCommand(io, name, options)));
+  scoped('resume', 'end a pause; a halted target is tried again at once').action(async (name, options) =>
+    setExitCode(await resumeCommandLine(io, name, options)),
+  );
   command('cycles', 'list cycles')
     .argument('[date]', 'show the files of this cycle, YYYY-MM-DD')
     .option('--json', 'print JSON')
     .action(async (date, options) => setExitCode(await cyclesCommand(io, date, options)));
+  command('rebuild', 'make the database again from the data directory and the local manifest')
+    .option('--verify', 'read every held file again and compare its hashes')
+    .option('--ignore-backups', 'go on although a backup could be restored')
+    .option('--json', 'print JSON')
+    .action(async (options) => setExitCode(await rebuildCommand(io, options)));
   const config = program.command('config').description('look at the configuration');
   config
     .command('check')

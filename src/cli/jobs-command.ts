@@ -4,13 +4,16 @@ import {
   JOB_STATUSES,
   type JobDetail,
   type JobStatus,
+  jobCommand,
+  jobTypeOf,
+  QUARANTINE,
   wordsOf,
 } from '../monitoring/index.ts';
 import { createSystemClock } from '../ports/index.ts';
 import { EXIT } from './exit-codes.ts';
 import { type CliIo, printJson } from './io.ts';
 import { loadForCommand, openForReading } from './load.ts';
-import { formatTable } from './table.ts';
+import { formatTable, plainText } from './table.ts';
 import { counted } from './words.ts';
 
 /** Rows of one page of the list. */
@@ -21,7 +24,7 @@ function time(at: number | null): string {
   return at === null ? '-' : new Date(at).toISOString().slice(0, 19).replace('T', ' ');
 }
 
-/** `jobs` and `jobs <id>`. */
+/** `jobs`, `jobs <id>` and `jobs show <id>`. */
 export async function jobsCommand(
   io: CliIo,
   id: string | undefined,
@@ -41,7 +44,13 @@ export async function jobsCommand(
   try {
     const queries = createStatusQueries({ db, clock: createSystemClock() });
     if (id !== undefined) return showJob(io, queries.job(Number(id)), id, options.json === true);
-    const type = options.type?.trim().replaceAll(' ', '_');
+    const type =
+      options.type === undefined
+        ? undefined
+        : jobTypeOf(
+            options.type,
+            queries.jobCounts().map(({ jobType }) => jobType),
+          );
     const list = queries.jobs({
       page,
       pageSize: PAGE_SIZE,
@@ -99,7 +108,11 @@ function showJob(io: CliIo, job: JobDetail | null, id: string, asJson: boolean):
     ['input', job.input],
     ['result', job.result ?? '-'],
   ];
-  for (const [name, value] of facts) io.out.write(`${name.padEnd(13)} ${value}\n`);
+  if (job.parentJobId !== null) facts.splice(2, 0, ['asked for by', `job ${job.parentJobId}`]);
+  for (const [name, value] of facts) io.out.write(`${name.padEnd(13)} ${plainText(value)}\n`);
+  const command = jobCommand(job, createSystemClock().now());
+  if (job.status === 'quarantined') io.out.write(`\n${QUARANTINE}\n`);
+  if (command !== null) io.out.write(`\n${command.words}: ${command.command}\n`);
   if (job.attempts.length > 0) {
     io.out.write('\nAttempts that did not complete it:\n');
     const rows = job.attempts.map((a) => [
@@ -111,6 +124,18 @@ function showJob(io: CliIo, job: JobDetail | null, id: string, asJson: boolean):
     ]);
     const heads = ['attempt', 'outcome', 'ended (UTC)', 'took', 'message'];
     io.out.write(`${formatTable(rows, { heads, numbers: [0] })}\n`);
+  }
+  if (job.children.length > 0) {
+    io.out.write(`\nJobs it asked for (${job.childCount}):\n`);
+    const rows = job.children.map((child) => [
+      String(child.id),
+      wordsOf(child.jobType),
+      child.status,
+      child.subject ?? '',
+    ]);
+    io.out.write(`${formatTable(rows, { numbers: [0] })}\n`);
+    const more = job.childCount - job.children.length;
+    if (more > 0) io.out.write(`and ${more} more\n`);
   }
   return EXIT.ok;
 }

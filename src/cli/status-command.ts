@@ -30,7 +30,13 @@ export async function statusCommand(
     if (options.json === true) printJson(io, { daemonRunning, ...report });
     else {
       if (!daemonRunning) io.out.write('WikiSeed is not running; this is what the database says.\n\n');
-      io.out.write(formatStatus(report, { color: wantsColor(io.out, io.env), width: io.out.columns }));
+      io.out.write(
+        formatStatus(report, {
+          color: wantsColor(io.out, io.env),
+          width: io.out.columns,
+          isAtWork: daemonRunning,
+        }),
+      );
     }
     return EXIT.ok;
   } finally {

@@ -1,3 +1,4 @@
+export * from './check.ts';
 export * from './lock.ts';
 export * from './migrate.ts';
 export * from './open.ts';

@@ -1,4 +1,4 @@
-import { existsSync, mkdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { existsSync, mkdirSync, readFileSync, renameSync, rmSync, writeFileSync } from 'node:fs';
 import { dirname, join } from 'node:path';
 import Database from 'better-sqlite3';
 import { AlreadyRunningError } from '../lib/errors.ts';
@@ -9,14 +9,36 @@ export interface DirectoryLock {
   release(): void;
 }
 
+/** The lock of a data directory. */
+export interface DataDirectoryLock extends DirectoryLock {
+  /** The process that held it before did not release it: it was killed, or the power failed. */
+  readonly wasKilled: boolean;
+  /** Tells commands on this machine how to reach the process: adds its address and its token to `db/process.json`. */
+  announce(how: { url: string; token: string }): void;
+}
+
+/** Who holds a data directory, as `db/process.json` says it. */
+export interface LockHolder {
+  pid: number;
+  /** ISO 8601. */
+  startedAt: string;
+  /** Where it takes changes; null while it starts, and for commands that hold the lock. */
+  url: string | null;
+  /** Good for this one process; never to be logged. */
+  token: string | null;
+}
+
 /**
  * Takes the one lock of a data directory: an exclusive transaction on `db/lock.db`. The operating system drops it when the
  * process ends, however it ends, so there is never a stale lock to clear by hand. `db/process.json` only says who holds it.
  * @throws AlreadyRunningError `already_running`, naming the process that holds it
  */
-export function lockDataDirectory(dataDir: string, facts: { pid: number; startedAt: string }): DirectoryLock {
+export function lockDataDirectory(
+  dataDir: string,
+  facts: { pid: number; startedAt: string },
+): DataDirectoryLock {
   const path = join(dataDir, 'db', 'lock.db');
-  const holderPath = join(dataDir, 'db', 'process.json');
+  const holderPath = holderPathOf(dataDir);
   mkdirSync(dirname(path), { recursive: true, mode: 0o700 });
   // A reader such as `isDataDirectoryInUse` may hold the file for a moment; another daemon holds it for longer than we wait.
   const database = new Database(path, { timeout: 1000 });
@@ -35,7 +57,8 @@ export function lockDataDirectory(dataDir: string, facts: { pid: number; started
       },
     );
   }
-  writeFileSync(holderPath, JSON.stringify(facts));
+  const wasKilled = existsSync(holderPath);
+  writeHolder(holderPath, facts);
   // Whoever holds the lock finds one whole database, also where a restore was cut short.
   try {
     finishRestore(dataDir);
@@ -44,6 +67,10 @@ export function lockDataDirectory(dataDir: string, facts: { pid: number; started
     throw error;
   }
   return {
+    wasKilled,
+    announce(how) {
+      if (database.open) writeHolder(holderPath, { ...facts, ...how });
+    },
     release() {
       if (!database.open) return;
       rmSync(holderPath, { force: true });
@@ -92,6 +119,40 @@ export function isDataDirectoryInUse(dataDir: string): boolean {
   } finally {
     database.close();
   }
+}
+
+/**
+ * Who holds the data directory. Only while `isDataDirectoryInUse`: a process that was killed leaves the file behind.
+ * @returns null when there is no such file, or it is half written
+ * @throws the system's error when it may not be read: it is for the user of the process alone
+ */
+export function readLockHolder(dataDir: string): LockHolder | null {
+  const path = holderPathOf(dataDir);
+  if (!existsSync(path)) return null;
+  const text = readFileSync(path, 'utf8');
+  try {
+    const found = JSON.parse(text) as Partial<LockHolder>;
+    if (typeof found.pid !== 'number' || typeof found.startedAt !== 'string') return null;
+    const { pid, startedAt, url, token } = found;
+    return {
+      pid,
+      startedAt,
+      url: typeof url === 'string' ? url : null,
+      token: typeof token === 'string' ? token : null,
+    };
+  } catch {
+    return null;
+  }
+}
+
+const holderPathOf = (dataDir: string): string => join(dataDir, 'db', 'process.json');
+
+/** A new file each time: the mode of one that lies there already would stay as it is. */
+function writeHolder(path: string, facts: object): void {
+  const next = `${path}.new`;
+  rmSync(next, { force: true });
+  writeFileSync(next, JSON.stringify(facts), { mode: 0o600, flag: 'wx' });
+  renameSync(next, path);
 }
 
 function describeHolder(path: string): string {

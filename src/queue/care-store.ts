@@ -40,7 +40,7 @@ export interface CareStore {
   /** Waiting jobs of that type and cycle become due. */
   hurry(facts: { cycleDate: string; jobType: string; now: number }): number;
   countUnfinished(): { jobType: string; status: string; n: number }[];
-  /** The wall clock was set back: what waits for its time keeps its wait. */
+  /** The wall clock was set back: what waits for its time keeps its wait, and leases their length. */
   shift(byMs: number): number;
 }
 
@@ -108,6 +108,9 @@ export function createCareStore(db: Db): CareStore {
   const shift = sqlite.prepare(
     `UPDATE jobs SET next_retry_at = next_retry_at + @byMs WHERE status = 'pending' AND is_due = 0`,
   );
+  const shiftLeases = sqlite.prepare(
+    `UPDATE jobs SET lease_expires_at = lease_expires_at + @byMs WHERE status = 'in_progress'`,
+  );
 
   return {
     abandoned: (facts) =>
@@ -129,6 +132,10 @@ export function createCareStore(db: Db): CareStore {
     releaseHalted: (now) => releaseHalted.run({ now }).changes,
     hurry: (facts) => hurry.run(facts).changes,
     countUnfinished: () => countUnfinished.all(),
-    shift: (byMs) => shift.run({ byMs }).changes,
+    shift(byMs) {
+      // A lease whose handler is gone would else be held for so much longer.
+      shiftLeases.run({ byMs });
+      return shift.run({ byMs }).changes;
+    },
   };
 }

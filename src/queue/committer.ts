@@ -28,6 +28,8 @@ export function createCommitter(deps: {
   /** The attempts are over, written or fenced. */
   onCommitted: (finished: readonly Finished[]) => void;
   onTrouble: (error: unknown) => void;
+  /** After the stop the database may be closed: what comes then is taken back at the next start. */
+  isStopped: () => boolean;
 }): Committer {
   const { outcomes } = deps;
   let waiting: Finished[] = [];
@@ -75,6 +77,7 @@ export function createCommitter(deps: {
   }
 
   function flush(): void {
+    if (deps.isStopped()) return;
     try {
       while (waiting.length > 0) writeBatch(waiting.slice(0, BATCH_MAX));
     } catch (error) {

@@ -1,5 +1,5 @@
 import type { Bus } from '../events/index.ts';
-import { assert, PermanentError, RetryableError } from '../lib/index.ts';
+import { assert, PermanentError, RetryableError, Snooze } from '../lib/index.ts';
 import { step } from '../lib/steps.ts';
 import type { Clock, Log } from '../ports/index.ts';
 import { type Attempt, createAttempt } from './attempt.ts';
@@ -11,6 +11,9 @@ import type { ClaimedJob } from './store.ts';
 
 /** Bars and pages get at most five updates a second for each job. */
 const PROGRESS_EVENT_MS = 200;
+
+/** A job whose handler has not stopped waits for so long at a time. */
+const STUCK_WAIT_MS = 5 * 60_000;
 
 /** What the executor is given. */
 export interface ExecutorDeps {
@@ -61,7 +64,7 @@ export function createExecutor(deps: ExecutorDeps): Executor {
     let input: unknown;
     try {
       // The handler of an earlier attempt has not returned: two of them must not touch the same files.
-      if (pool.stuck.has(job.id)) throw new RetryableError('stuck', 'an earlier attempt has not stopped yet');
+      if (pool.stuck.has(job.id)) throw new Snooze('an earlier attempt has not stopped yet', STUCK_WAIT_MS);
       input = parseInput(pool, job);
       const output = await pool.handler.run(input, attempt.context);
       assert(

@@ -34,7 +34,7 @@ export function createIdleWatch(deps: {
     let isHeld = false;
     for (const { jobType, n } of deps.care.countUnfinished()) {
       const type = deps.pools.get(jobType)?.handler.jobType;
-      if (n === 0 || type === undefined) continue;
+      if (n === 0 || type === undefined || type.isUpkeep) continue;
       if (deps.controls.isPaused(type.type, type.targets)) {
         isHeld = true;
         continue;

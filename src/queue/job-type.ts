@@ -41,6 +41,8 @@ export interface JobType<I, O> {
   readonly timeoutMs: number;
   /** What it needs: `wikimedia`, `dumps`, `storage`, `disk`, `internet_archive`, `r2`. When one is halted, it is not claimed. */
   readonly targets: readonly string[];
+  /** Upkeep that may wait for its hour: a run until idle does not wait for it. */
+  readonly isUpkeep: boolean;
   request(input: I, options?: RequestOptions): JobRequest;
 }
 
@@ -56,6 +58,7 @@ export interface JobTypeFacts<I, O> {
   leaseMs?: number;
   timeoutMs?: number;
   priority?: number | ((input: I) => number);
+  isUpkeep?: boolean;
   /** Ids for the columns that lists filter by. */
   subject?: (input: I) => { dumpId?: DumpFileId; cycleDate?: string };
 }
@@ -74,6 +77,7 @@ export function defineJob<I, O>(facts: JobTypeFacts<I, O>): JobType<I, O> {
     leaseMs: facts.leaseMs ?? 2 * MINUTE_MS,
     timeoutMs: facts.timeoutMs ?? 12 * 60 * MINUTE_MS,
     targets: typeof facts.target === 'string' ? [facts.target] : (facts.target ?? [facts.type]),
+    isUpkeep: facts.isUpkeep ?? false,
     request(input, options = {}) {
       const subject = facts.subject?.(input) ?? {};
       return {

@@ -34,7 +34,7 @@ export function createPools(deps: {
   function runningAt(target: string): number {
     let count = 0;
     for (const pool of pools.values())
-      if (pool.handler.jobType.targets.includes(target)) count += pool.running.size + pool.claimed.size;
+      if (target === 'all' || pool.handler.jobType.targets.includes(target)) count += pool.running.size + pool.claimed.size;
     return count;
   }
 
@@ -59,7 +59,7 @@ export function createPools(deps: {
     const door = targets.door(pool.handler.jobType.targets);
     if (door.state === 'free') return places;
     if (door.state === 'halted') return 0;
-    return runningAt(door.target) > 0 ? 0 : 1;
+    return door.targets.some((target) => runningAt(target) > 0) ? 0 : 1;
   }
 
   return {

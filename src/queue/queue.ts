@@ -71,6 +71,7 @@ export function createQueue(deps: QueueDeps): Queue {
   });
   const committer = createCommitter({
     outcomes,
+    isStopped: () => life === 'stopped',
     onTrouble: (error) => {
       trouble.note(error);
       waker.arm();
@@ -215,6 +216,12 @@ export function createQueue(deps: QueueDeps): Queue {
     return pool;
   }
 
+  /** An operator may change things before `start`: then what is stored counts. */
+  function operated(): typeof controls {
+    if (life === 'new') controls.load();
+    return controls;
+  }
+
   return {
     register(handlers) {
       for (const handler of handlers) {
@@ -250,12 +257,13 @@ export function createQueue(deps: QueueDeps): Queue {
     hasUnfinished: (cycleDate, jobTypes) => store.hasUnfinished(cycleDate, jobTypes),
     rescue,
     pause(scope, reason) {
-      controls.pause(scope, reason);
+      operated().pause(scope, reason);
       log.info({ scope: scopeText(scope), reason }, 'paused by an operator');
       idle.settle();
     },
     resume(scope) {
-      const resumed = controls.resume(scope).map(scopeText);
+      const resumed = operated().resume(scope).map(scopeText);
+      if (life === 'new') targets.load();
       if (scope.kind !== 'type') {
         const lifted = targets.lift(scope.kind === 'all' ? null : scope.name);
         care.releaseHalted(clock.now());
@@ -265,13 +273,13 @@ export function createQueue(deps: QueueDeps): Queue {
       waker.nudgeAll();
       return resumed;
     },
-    pauses: () => controls.pauses(),
+    pauses: () => operated().pauses(),
     setLimit(scope, jobs) {
-      controls.setLimit(scope, jobs);
+      operated().setLimit(scope, jobs);
       log.info({ scope: scopeText(scope), jobs }, 'limit set by an operator');
       waker.nudgeAll();
     },
-    limits: () => controls.limits(),
+    limits: () => operated().limits(),
     halts: () => targets.list(),
     retryJob(jobId) {
       const change = operator.retry(jobId);
@@ -295,13 +303,17 @@ export function createQueue(deps: QueueDeps): Queue {
       waker.arm();
     },
     async stop(timeoutMs = 30_000) {
+      if (life === 'new') {
+        // Changes by hand may have set a timer.
+        life = 'stopped';
+        waker.stop();
+      }
       if (life !== 'working') return;
       life = 'stopping';
       waker.stop();
       for (const attempt of heartbeat.running()) attempt.abort('shutdown');
       const isDone = (): boolean => heartbeat.running().length === 0;
-      const deadlineMs = clock.monotonicMs() + timeoutMs;
-      await idle.until(isDone, (wake) => clock.after(Math.max(0, deadlineMs - clock.monotonicMs()), wake));
+      if (timeoutMs > 0) await idle.until(isDone, (wake) => clock.after(timeoutMs, wake));
       life = 'stopped';
       heartbeat.stop();
       const left = heartbeat.running().length;

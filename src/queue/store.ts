@@ -72,6 +72,9 @@ const FENCE = `WHERE id = ? AND status = 'in_progress' AND lease_owner = ? AND l
 /** More than the priorities of one job type ever differ. */
 export const BEHIND = 1000;
 
+/** Jobs that become due in one claim; a hundred thousand at once, after a long outage, would hold up everything else. */
+const WAKE_MAX = 1000;
+
 /** Prepared once: these statements run thousands of times a second. */
 export function createJobStore(db: Db): JobStore {
   const { sqlite } = db;
@@ -83,8 +86,10 @@ export function createJobStore(db: Db): JobStore {
   const isAnyToWake = sqlite.prepare<[string, number]>(
     `SELECT 1 FROM jobs WHERE status = 'pending' AND is_due = 0 AND job_type = ? AND next_retry_at <= ? LIMIT 1`,
   );
-  const wake = sqlite.prepare<[string, number]>(
-    `UPDATE jobs SET is_due = 1 WHERE status = 'pending' AND is_due = 0 AND job_type = ? AND next_retry_at <= ?`,
+  const wake = sqlite.prepare<[string, number, number]>(
+    `UPDATE jobs SET is_due = 1 WHERE id IN
+      (SELECT id FROM jobs WHERE status = 'pending' AND is_due = 0 AND job_type = ? AND next_retry_at <= ?
+        ORDER BY next_retry_at LIMIT ?)`,
   );
   // One statement in an immediate transaction: with a single writer nobody can claim the same row in between.
   const claim = sqlite.prepare<unknown[], ClaimedJob & { priority: number }>(
@@ -145,7 +150,7 @@ export function createJobStore(db: Db): JobStore {
       return insert.run(...values).changes === 1;
     },
     claim({ jobType, limit, owner, now, leaseMs }) {
-      if (isAnyToWake.get(jobType, now) !== undefined) wake.run(jobType, now);
+      if (isAnyToWake.get(jobType, now) !== undefined) wake.run(jobType, now, WAKE_MAX);
       const claimed = claim.all(owner, now + leaseMs, now, jobType, limit) as (ClaimedJob & {
         priority: number;
         dueAt: number;

@@ -21,10 +21,10 @@ export interface Halt {
   failures: number;
 }
 
-/** May a job go through? `probe`: one at a time, until one of them shows that the target works. */
+/** May a job go through? `probe`: one at a time for each of these targets, until one of them shows that it works. */
 export type Door =
   | { state: 'free' }
-  | { state: 'probe'; target: string }
+  | { state: 'probe'; targets: readonly string[] }
   | { state: 'halted'; until: number };
 
 /** What stops a target. `pauseMs` null = the backoff for so many failures in a row, and at least `askedMs`. */
@@ -108,14 +108,14 @@ export function createTargets(deps: {
     },
     door(targets) {
       const now = clock.now();
-      let probe: Door | null = null;
+      const tried: string[] = [];
       for (const target of [...targets, ...EVERY_JOB]) {
         const halt = halts.get(target);
         if (halt === undefined) continue;
         if (halt.until > now) return { state: 'halted', until: halt.until };
-        probe ??= { state: 'probe', target };
+        tried.push(target);
       }
-      return probe ?? { state: 'free' };
+      return tried.length === 0 ? { state: 'free' } : { state: 'probe', targets: tried };
     },
     noteWorking(targets) {
       if (halts.size === 0) return;

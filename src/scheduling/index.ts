@@ -15,6 +15,15 @@ export interface Schedule {
   name: string;
   cron: string;
   run: () => void;
+  /** On a first start, when it has no last time yet. */
+  startsAtOnce: boolean;
+}
+
+/** A job that is asked for regularly. `cron` is a cron expression in UTC or one of the words of the configuration. */
+export interface ScheduledJob {
+  name: string;
+  cron: string;
+  request: () => JobRequest;
 }
 
 /** Opens cycles, looks for dumps, ends cycles at their deadline; makes up what was missed while the daemon was down. */
@@ -34,6 +43,8 @@ export interface SchedulingDeps {
   clock: Clock;
   log: Log;
   config: CycleCalendar & { wikiDiscovery: string; dumpCheck: string };
+  /** Other jobs that are asked for regularly; a time that was missed is made up once. */
+  jobs?: readonly ScheduledJob[];
   requests: {
     discoverWikis: () => JobRequest;
     findDumps: (cycleDate: string) => JobRequest;
@@ -52,6 +63,8 @@ const WORDS: Readonly<Record<string, string>> = {
   monthly: '17 4 2 * *',
 };
 
+/** Longest wait without a look at the wall clock: ten minutes. */
+const STEP_MS = 10 * 60_000;
 /** After a failed tick: one minute. */
 const TROUBLE_MS = 60_000;
 
@@ -111,8 +124,15 @@ export function createScheduling(deps: SchedulingDeps): Scheduling {
       name: 'discover_wikis',
       cron: config.wikiDiscovery,
       run: () => void queue.enqueue([deps.requests.discoverWikis()]),
+      startsAtOnce: true,
     },
-    { name: 'find_dumps', cron: config.dumpCheck, run: lookForDumps },
+    { name: 'find_dumps', cron: config.dumpCheck, run: lookForDumps, startsAtOnce: true },
+    ...(deps.jobs ?? []).map(({ name, cron, request }) => ({
+      name,
+      cron,
+      run: () => void queue.enqueue([request()]),
+      startsAtOnce: false,
+    })),
   ];
 
   function lastRun(name: string): number | null {
@@ -122,17 +142,26 @@ export function createScheduling(deps: SchedulingDeps): Scheduling {
     return lastAt === null || lastAt > clock.now() ? null : lastAt;
   }
 
+  /** Work on the dumps begins at once; what cares for something that is new waits for its regular time. */
+  function firstRun(schedule: Schedule): number {
+    const now = clock.now();
+    if (schedule.startsAtOnce) return now;
+    const nextAt = nextRun(schedule.cron, now);
+    note(schedule, now, nextAt);
+    return nextAt;
+  }
+
+  function note({ name }: Schedule, lastAt: number, nextAt: number): void {
+    state.set(`schedule:${name}`, JSON.stringify({ name, lastAt, nextAt }), clock.now());
+  }
+
   /** Armed first and guarded: a database that cannot be written now must end neither the schedule nor the process. */
   function tick(schedule: Schedule): void {
     const now = clock.now();
     const nextAt = nextRun(schedule.cron, now);
     arm(schedule, nextAt);
     try {
-      state.set(
-        `schedule:${schedule.name}`,
-        JSON.stringify({ name: schedule.name, lastAt: now, nextAt }),
-        now,
-      );
+      note(schedule, now, nextAt);
       step('scheduling:noted');
       schedule.run();
     } catch (error) {
@@ -147,10 +176,14 @@ export function createScheduling(deps: SchedulingDeps): Scheduling {
   function arm(schedule: Schedule, nextAt: number): void {
     cancels.get(schedule.name)?.();
     if (!Number.isFinite(nextAt)) return;
-    cancels.set(
-      schedule.name,
-      clock.after(Math.max(0, nextAt - clock.now()), () => tick(schedule)),
-    );
+    const waitMs = Math.max(0, nextAt - clock.now());
+    // In steps, because the wall clock may be set meanwhile, forward or back.
+    const wake = (): void => {
+      const now = clock.now();
+      if (now >= nextAt) tick(schedule);
+      else arm(schedule, Math.min(nextAt, nextRun(schedule.cron, now)));
+    };
+    cancels.set(schedule.name, clock.after(Math.min(waitMs, STEP_MS), wake));
   }
 
   return {
@@ -159,7 +192,7 @@ export function createScheduling(deps: SchedulingDeps): Scheduling {
       lookForDumps();
       for (const schedule of schedules) {
         const last = lastRun(schedule.name);
-        const nextAt = last === null ? 0 : nextRun(schedule.cron, last);
+        const nextAt = last !== null ? nextRun(schedule.cron, last) : firstRun(schedule);
         if (nextAt <= clock.now()) tick(schedule);
         else arm(schedule, nextAt);
       }

@@ -24,6 +24,11 @@ export class FakeClock implements Clock {
     return this.monotonic;
   }
 
+  /** Somebody sets the wall clock; the monotonic one and all timers go on as they were. */
+  setWall(atMs: EpochMs): void {
+    this.wallMs = atMs;
+  }
+
   after(ms: number, fn: () => void): () => void {
     const timer = { atMs: this.monotonic + ms, fire: fn };
     this.timers.add(timer);

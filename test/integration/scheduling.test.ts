@@ -130,3 +130,21 @@ test('a database that cannot be written when a schedule ticks ends nothing', asy
   await t.clock.advance(2 * 60_000);
   expect(t.asked).toContain('find 2026-11-20');
 });
+
+test('a wall clock that is set forward or back neither loses a look nor makes one too many', async () => {
+  const t = setup('2026-11-23T12:00:00Z');
+  t.addWiki();
+  t.scheduling.start();
+  t.asked.length = 0;
+  await t.clock.advance(11 * 60_000);
+  expect(t.asked).toEqual([]);
+  // Set forward by a day: the look of the night has passed and is made up at the next step.
+  t.clock.setWall(t.clock.now() + DAY_MS);
+  await t.clock.advance(11 * 60_000);
+  expect(t.asked.filter((key) => key.startsWith('find'))).toHaveLength(1);
+  // And back again: the next look is the next morning's, not one a day later.
+  t.asked.length = 0;
+  t.clock.setWall(t.clock.now() - DAY_MS);
+  await t.clock.advance(18 * 60 * 60_000);
+  expect(t.asked.filter((key) => key.startsWith('find'))).toHaveLength(1);
+});

@@ -271,8 +271,10 @@ test.each([
   const entry = archive.faults.add({ server: 'ia', match: 'PUT', ...fault });
   expect(await error(attempt())).toMatchObject({ name: 'RetryableError', code });
   expect(entry.fired).toBe(1);
-  await attempt();
-  expect(await attempt()).toBe('done');
+  // After a broken line the archive is asked before anything is sent again.
+  let last: unknown;
+  for (let more = 0; more < 3 && last !== 'done'; more += 1) last = await attempt();
+  expect(last).toBe('done');
 });
 
 test('changed local bytes are refused by the archive and never counted', async () => {

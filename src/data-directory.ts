@@ -1,0 +1,80 @@
+import { join } from 'node:path';
+import {
+  type DataDirectoryLock,
+  type Db,
+  isDamage,
+  lockDataDirectory,
+  migrateDb,
+  openDb,
+  refuseDamagedDatabase,
+} from './db/index.ts';
+import { describeError, WikiSeedError } from './lib/index.ts';
+import { assertDatabaseNotLost, restoreHint } from './maintenance/index.ts';
+import type { Clock, Disk, Log } from './ports/index.ts';
+import type { Layout } from './storage/index.ts';
+
+/** What opening needs. */
+export interface OpenDeps {
+  disk: Disk;
+  layout: Layout;
+  clock: Clock;
+  log: Log;
+  /** Named in the commands that error messages give; null = none was named. */
+  configPath: string | null;
+}
+
+/**
+ * Takes the lock of a data directory and opens its database: whole, and with the schema of this version.
+ * @throws AlreadyRunningError, UsageError (newer database), WikiSeedError `data_dir_not_writable`, `database_missing`,
+ * `database_corrupt`; in every case nothing was changed
+ */
+export async function openDataDirectory(deps: OpenDeps): Promise<{ db: Db; lock: DataDirectoryLock }> {
+  const { disk, layout, clock, log } = deps;
+  await checkDataDirectory(disk, layout.dataDir);
+  const lock = lockDataDirectory(layout.dataDir, {
+    pid: process.pid,
+    startedAt: new Date(clock.now()).toISOString(),
+  });
+  let db: Db | undefined;
+  try {
+    await assertDatabaseNotLost({ disk, layout });
+    refuseDamagedDatabase(layout.database, { wasKilled: lock.wasKilled });
+    db = openDb(layout.database);
+    const migration = migrateDb(db, { dataDir: layout.dataDir, now: new Date(clock.now()) });
+    if (migration.backupPath !== null) log.info(migration, 'migrated the database after a backup');
+    return { db, lock };
+  } catch (error) {
+    db?.close();
+    lock.release();
+    if (!(error instanceof WikiSeedError && error.code === 'database_corrupt') && !isDamage(error))
+      throw error;
+    const hint = await restoreHint({ disk, dataDir: layout.dataDir, configPath: deps.configPath });
+    throw new WikiSeedError('database_corrupt', describeError(error), { hint, cause: error });
+  }
+}
+
+/** @throws WikiSeedError `data_dir_not_writable` with what to do */
+async function checkDataDirectory(disk: Disk, dataDir: string): Promise<void> {
+  const hint = `Create it and give it to the user WikiSeed runs as: mkdir -p ${dataDir} && chown <user> ${dataDir}; or set wikiseed.data_dir.`;
+  try {
+    await disk.makeDirectory(join(dataDir, 'db'));
+  } catch (error) {
+    const reason = describeError(error);
+    // mkdir cannot help where a file stands in the way.
+    const isBlocked = /ENOTDIR|EEXIST/.test(reason);
+    throw new WikiSeedError(
+      'data_dir_not_writable',
+      `the data directory ${dataDir} cannot be created: ${reason}`,
+      {
+        hint: isBlocked
+          ? 'Something in this path is a file, not a folder: move it away, or set wikiseed.data_dir to another folder.'
+          : hint,
+        cause: error,
+      },
+    );
+  }
+  if (!(await disk.isWritable(dataDir)) || !(await disk.isWritable(join(dataDir, 'db'))))
+    throw new WikiSeedError('data_dir_not_writable', `the data directory ${dataDir} is not writable`, {
+      hint,
+    });
+}

@@ -1,0 +1,241 @@
+import { describe, expect, onTestFinished, test } from 'vitest';
+import { createAlerts, FAMILY_MAX, openAlerts, resolvedAlerts } from '../../src/alerts/index.ts';
+import { type Db, openDb } from '../../src/db/index.ts';
+import { createBus, type EventMap } from '../../src/events/index.ts';
+import type { Log } from '../../src/ports/index.ts';
+import { insertJob } from '../helpers/care.ts';
+import { FakeClock } from '../helpers/fake-clock.ts';
+import { withDb } from '../helpers/with-db.ts';
+
+/** A log that keeps `level message`. */
+function recordingLog(): { log: Log; lines: string[] } {
+  const lines: string[] = [];
+  const write = (level: string) => (_fields: object, message: string) =>
+    void lines.push(`${level} ${message}`);
+  const log: Log = {
+    debug: write('debug'),
+    info: write('info'),
+    warn: write('warn'),
+    error: write('error'),
+    child: () => log,
+  };
+  return { log, lines };
+}
+
+function setup(db: Db = withDb()) {
+  const clock = new FakeClock('2026-11-21T00:00:00Z');
+  const { log, lines } = recordingLog();
+  const bus = createBus({ log });
+  const alerts = createAlerts({ db, bus, clock, log });
+  alerts.start();
+  onTestFinished(() => alerts.stop());
+  const raise = (key: string, severity: 'info' | 'warn' | 'error' = 'warn', message = key): void =>
+    bus.emit('alert:raised', { key, severity, message, hint: null });
+  return { db, clock, bus, alerts, lines, raise };
+}
+
+const failure = (jobId: number, isFinal = true): EventMap['job:attemptFailed'] => ({
+  jobId,
+  jobType: 'download_dump',
+  attempt: 5,
+  dumpId: null,
+  cycleDate: null,
+  code: 'http_404',
+  message: 'gone everywhere',
+  isFinal,
+  nextAttemptAt: isFinal ? null : 1,
+});
+
+describe('the book', () => {
+  test('raised again it counts up in one row and is quiet; worse and over are told', async () => {
+    const { db, bus, clock, lines, raise } = setup();
+    raise('database:wal', 'warn', 'large');
+    await clock.advance(1000);
+    raise('database:wal', 'warn', 'larger');
+    await clock.advance(1000);
+    raise('database:wal', 'error', 'far too large');
+    raise('database:wal', 'error', 'far too large');
+    raise('database:wal', 'warn', 'better');
+    const start = Date.parse('2026-11-21T00:00:00Z');
+    expect(openAlerts(db)).toEqual([
+      expect.objectContaining({
+        key: 'database:wal',
+        severity: 'warn',
+        message: 'better',
+        count: 5,
+        firstAt: start,
+        lastAt: start + 2000,
+        resolvedAt: null,
+      }),
+    ]);
+    bus.emit('alert:resolved', { key: 'database:wal' });
+    bus.emit('alert:resolved', { key: 'database:wal' });
+    expect(openAlerts(db)).toEqual([]);
+    expect(resolvedAlerts(db)).toEqual([
+      expect.objectContaining({ key: 'database:wal', resolvedAt: start + 2000 }),
+    ]);
+    expect(lines).toEqual(['warn large', 'error worse than before: far too large', 'info an alert is over']);
+    raise('database:wal');
+    expect(openAlerts(db)[0]).toMatchObject({ count: 1 });
+  });
+
+  test('a second process goes on with what the first left open', () => {
+    const db = withDb();
+    const first = setup(db);
+    first.raise('database:wal');
+    first.alerts.stop();
+    const second = setup(db);
+    second.raise('database:wal');
+    expect(second.lines).toEqual([]);
+    expect(openAlerts(db)).toHaveLength(1);
+    expect(openAlerts(db)[0]?.count).toBe(2);
+    second.bus.emit('alert:resolved', { key: 'database:wal' });
+    expect(openAlerts(db)).toEqual([]);
+  });
+
+  test('texts and families are bounded; the rest of a family is one row that ends with the last of it', () => {
+    const { db, bus, raise } = setup();
+    for (let n = 0; n < FAMILY_MAX + 30; n += 1) raise(`job:download_dump:${n}`, 'error', 'x'.repeat(5000));
+    raise('job:upload_ia:1', 'error');
+    const open = openAlerts(db);
+    expect(open).toHaveLength(FAMILY_MAX + 2);
+    expect(open.find(({ key }) => key === 'job:download_dump:and_more')?.count).toBe(30);
+    expect(Math.max(...open.map(({ message }) => message.length))).toBe(1000);
+    for (let n = 0; n < FAMILY_MAX + 30; n += 1)
+      bus.emit('alert:resolved', { key: `job:download_dump:${n}` });
+    expect(openAlerts(db).map(({ key }) => key)).toEqual(['job:upload_ia:1']);
+  });
+
+  test('open ones can be read on a connection that only reads', () => {
+    const { db, raise } = setup();
+    raise('database:wal');
+    const reader = openDb(db.path, 'readonly');
+    expect(openAlerts(reader)).toHaveLength(1);
+    reader.close();
+  });
+});
+
+describe('a database that cannot be written', () => {
+  test('does not disturb the sender; what happened meanwhile is written later', async () => {
+    const { db, bus, clock, lines, raise } = setup();
+    raise('database:size');
+    const other = openDb(db.path);
+    other.sqlite.exec('BEGIN IMMEDIATE');
+    db.sqlite.pragma('busy_timeout = 0');
+    raise('database:wal', 'warn', 'while locked');
+    raise('database:wal', 'warn', 'still locked');
+    raise('database:backup');
+    bus.emit('alert:resolved', { key: 'database:size' });
+    bus.emit('alert:resolved', { key: 'database:backup' });
+    // The lock was there: nothing is written, and somebody was told.
+    expect(openAlerts(db).map(({ key }) => key)).toEqual(['database:size']);
+    expect(lines).toContain('warn alerts cannot be written now and will be later');
+    expect(lines).toContain('warn while locked');
+    await clock.advance(30_000);
+    expect(openAlerts(db).map(({ key }) => key)).toEqual(['database:size']);
+    other.sqlite.exec('COMMIT');
+    other.close();
+    await clock.advance(30_000);
+    expect(openAlerts(db)).toEqual([
+      expect.objectContaining({ key: 'database:wal', count: 2, message: 'still locked' }),
+    ]);
+    expect(
+      resolvedAlerts(db)
+        .map(({ key }) => key)
+        .sort(),
+    ).toEqual(['database:backup', 'database:size']);
+  });
+
+  test('inside a transaction it waits for the end, and what is rolled back never was', () => {
+    const { db, raise } = setup();
+    db.transaction(() => {
+      raise('database:wal');
+      expect(openAlerts(db)).toEqual([]);
+    });
+    expect(openAlerts(db)).toHaveLength(1);
+    expect(() =>
+      db.transaction(() => {
+        raise('database:size');
+        throw new Error('no');
+      }),
+    ).toThrow('no');
+    expect(openAlerts(db)).toHaveLength(1);
+  });
+});
+
+describe('what it listens to', () => {
+  test('a job that failed for good, until a later job for the same subject completes', () => {
+    const { db, bus } = setup();
+    const jobId = insertJob(db, { status: 'failed' });
+    bus.emit('job:attemptFailed', failure(jobId, false));
+    expect(openAlerts(db)).toEqual([]);
+    bus.emit('job:attemptFailed', failure(jobId));
+    const [alert] = openAlerts(db);
+    expect(alert).toMatchObject({ severity: 'error', key: expect.stringMatching(/^job:download_dump:\d+$/) });
+    expect(alert?.message).toContain('gone everywhere');
+    expect(alert?.hint).toContain(`wikiseed jobs retry ${jobId}`);
+    // Another subject of the same type completes: this one is still failed.
+    const done = { ...failure(insertJob(db, { status: 'completed' })), durationMs: 1 };
+    bus.emit('job:completed', done);
+    expect(openAlerts(db)).toHaveLength(1);
+    const again = insertJob(db, { status: 'completed' });
+    db.sqlite
+      .prepare('UPDATE jobs SET unique_key = (SELECT unique_key FROM jobs WHERE id = ?) WHERE id = ?')
+      .run(jobId, again);
+    bus.emit('job:completed', { ...done, jobId: again });
+    expect(openAlerts(db)).toEqual([]);
+  });
+
+  test('targets that stop and work again; handlers that do not stop', () => {
+    const { db, bus } = setup();
+    bus.emit('target:halted', {
+      target: 'internet_archive',
+      code: 'bad_credentials',
+      message: 'refused',
+      hint: 'Look at the keys.',
+      until: Date.parse('2026-11-21T01:00:00Z'),
+    });
+    bus.emit('job:stuck', { ...failure(7), waitedMs: 60_000 });
+    expect(openAlerts(db).map(({ key, hint }) => [key, hint])).toEqual([
+      ['stuck:7', expect.stringContaining('A restart ends it')],
+      ['target:internet_archive', 'Look at the keys.'],
+    ]);
+    // A site that is only out of reach heals by itself.
+    db.sqlite
+      .prepare(
+        `INSERT INTO system_state (key, value, updated_at) VALUES ('halt:dumps', '{"kind":"unavailable"}', 0)`,
+      )
+      .run();
+    bus.emit('target:halted', { target: 'dumps', code: 'http_503', message: 'm', hint: null, until: 1 });
+    expect(openAlerts(db).map(({ key, severity }) => `${severity} ${key}`)).toContain('warn target:dumps');
+    bus.emit('target:resumed', { target: 'dumps' });
+    bus.emit('target:resumed', { target: 'internet_archive' });
+    bus.emit('job:completed', { ...failure(7), durationMs: 1 });
+    expect(openAlerts(db)).toEqual([]);
+  });
+
+  test('at a new start what went with the process is over, and what is still halted is not', () => {
+    const db = withDb();
+    const first = setup(db);
+    for (const target of ['dumps', 'r2'])
+      first.bus.emit('target:halted', { target, code: 'x', message: 'm', hint: null, until: 1 });
+    first.bus.emit('job:stuck', { ...failure(7), waitedMs: 1 });
+    first.raise('database:wal');
+    first.alerts.stop();
+    db.sqlite.prepare(`INSERT INTO system_state (key, value, updated_at) VALUES ('halt:r2', '{}', 0)`).run();
+    setup(db);
+    expect(
+      openAlerts(db)
+        .map(({ key }) => key)
+        .sort(),
+    ).toEqual(['database:wal', 'target:r2']);
+  });
+
+  test('after it is stopped it hears nothing', () => {
+    const { db, alerts, raise } = setup();
+    alerts.stop();
+    alerts.stop();
+    raise('database:wal');
+    expect(openAlerts(db)).toEqual([]);
+  });
+});

@@ -1,0 +1,211 @@
+import { statSync } from 'node:fs';
+import type { Worker } from 'node:worker_threads';
+import { expect, onTestFinished, test } from 'vitest';
+import { type Db, openDb } from '../../src/db/index.ts';
+import { createBus } from '../../src/events/index.ts';
+import { createCareThread, createCheckpointer, spawnCareWorker } from '../../src/maintenance/index.ts';
+import { createNodeDisk, silentLog } from '../../src/ports/index.ts';
+import { fillWithJobs, THRESHOLDS } from '../helpers/care.ts';
+import { FakeClock } from '../helpers/fake-clock.ts';
+import { withDb } from '../helpers/with-db.ts';
+
+/**
+ * Goal: the log stays small, whatever reads or dies, and alerts tell when it does not.
+ * Method: a real thread on a real database; the clock is turned by hand and each look is awaited.
+ */
+function withCheckpointer(
+  db: Db,
+  limits: { walWarnSizeBytes: number; walMaxSizeBytes: number } = THRESHOLDS,
+) {
+  const clock = new FakeClock();
+  const bus = createBus({ log: silentLog });
+  const alerts: string[] = [];
+  bus.on('alert:raised', ({ key, severity }) => alerts.push(`${severity} ${key}`));
+  bus.on('alert:resolved', ({ key }) => alerts.push(`over ${key}`));
+  const workers: Worker[] = [];
+  const checkpointer = createCheckpointer({
+    databasePath: db.path,
+    disk: createNodeDisk(),
+    clock,
+    bus,
+    log: silentLog,
+    config: limits,
+    thread: createCareThread({
+      databasePath: db.path,
+      clock,
+      spawn(facts) {
+        const worker = spawnCareWorker(facts);
+        workers.push(worker);
+        return worker;
+      },
+    }),
+  });
+  onTestFinished(() => checkpointer.stop());
+  // Nothing but the checkpointer may empty the log.
+  db.sqlite.pragma('wal_autocheckpoint = 0');
+  return { checkpointer, clock, alerts, workers, walBytes: () => statSync(`${db.path}-wal`).size };
+}
+
+const pending = (db: Db): number => {
+  const [row] = db.sqlite.pragma('wal_checkpoint(NOOP)') as [{ log: number; checkpointed: number }];
+  return row.log - row.checkpointed;
+};
+
+const ofWal = (alerts: string[]): string[] => alerts.filter((alert) => alert.endsWith('database:wal'));
+
+/** About 1.2 MB of log for each thousand. */
+const fill = (db: Db, thousands: number): void => {
+  for (let n = 0; n < thousands; n += 1) fillWithJobs(db, 1000);
+};
+
+test('a small log is left alone; a larger one is copied without anybody waiting, once for each time it grows', async () => {
+  const db = withDb();
+  const { checkpointer } = withCheckpointer(db);
+  checkpointer.start();
+  fill(db, 1);
+  expect(await checkpointer.look()).toBeNull();
+  expect(pending(db)).toBeGreaterThan(0);
+  fill(db, 5);
+  const look = await checkpointer.look();
+  expect(look).toMatchObject({ due: 'passive', done: { mode: 'passive', busy: false } });
+  // The file is as large as before, and that is no reason to do it again.
+  expect(await checkpointer.look()).toMatchObject({ due: null, done: null });
+});
+
+test('the log begins anew above the first size and is cut above the second, and the alert ends with it', async () => {
+  const db = withDb();
+  const { checkpointer, alerts, walBytes } = withCheckpointer(db, {
+    walWarnSizeBytes: 5_000_000,
+    walMaxSizeBytes: 9_000_000,
+  });
+  checkpointer.start();
+  fill(db, 6);
+  expect(walBytes()).toBeGreaterThan(5_000_000);
+  expect(await checkpointer.look()).toMatchObject({ due: 'restart', done: { mode: 'restart', busy: false } });
+  expect(alerts).toContain('warn database:wal');
+  // Nothing is left in it, so its space is given back.
+  expect(await checkpointer.look()).toMatchObject({ due: 'truncate', done: { busy: false } });
+  expect(walBytes()).toBeLessThan(20_000);
+  expect(ofWal(alerts).at(-1)).toBe('over database:wal');
+  fill(db, 10);
+  expect(walBytes()).toBeGreaterThan(9_000_000);
+  expect(await checkpointer.look()).toMatchObject({
+    due: 'truncate',
+    done: { mode: 'truncate', busy: false },
+  });
+  expect(walBytes()).toBeLessThan(20_000);
+});
+
+test('a reader that does not end is waited for a moment, then not again for ten seconds', async () => {
+  const db = withDb();
+  const { checkpointer, clock, alerts, walBytes } = withCheckpointer(db, {
+    walWarnSizeBytes: 5_000_000,
+    walMaxSizeBytes: 7_000_000,
+  });
+  checkpointer.start();
+  const reader = openDb(db.path, 'readonly');
+  reader.sqlite.exec('BEGIN');
+  reader.sqlite.prepare('SELECT count(*) FROM jobs').get();
+  fill(db, 8);
+  expect(await checkpointer.look()).toMatchObject({
+    due: 'truncate',
+    done: { mode: 'truncate', busy: true },
+  });
+  expect(ofWal(alerts).at(-1)).toBe('error database:wal');
+  // Writers are not held up again and again.
+  expect(await checkpointer.look()).toMatchObject({ due: 'truncate', done: { mode: 'passive' } });
+  reader.sqlite.exec('COMMIT');
+  reader.close();
+  await clock.advance(10_000);
+  expect(await checkpointer.look()).not.toBeNull();
+  expect(walBytes()).toBeLessThan(20_000);
+  expect(ofWal(alerts).at(-1)).toBe('over database:wal');
+});
+
+test('a thread that is killed is started again, and the next look finds its work done', async () => {
+  const db = withDb();
+  const { checkpointer, workers, alerts } = withCheckpointer(db);
+  checkpointer.start();
+  fill(db, 4);
+  await checkpointer.look();
+  expect(workers).toHaveLength(1);
+  fill(db, 4);
+  const look = checkpointer.look();
+  await workers[0]?.terminate();
+  const first = await look;
+  // Killed before or after its answer: either way nothing is lost and the next one does the rest.
+  const second = await checkpointer.look();
+  expect(first ?? second).not.toBeNull();
+  expect(workers).toHaveLength(2);
+  // The note of the checkpoint itself is written after it.
+  expect(pending(db)).toBeLessThan(5);
+  expect(alerts.filter((alert) => alert.startsWith('error'))).toEqual([]);
+});
+
+test('a thread that dies each time is an alert after the third, is tried less and less often, and the alert ends by itself', async () => {
+  const db = withDb();
+  const { clock, alerts, ...rest } = withCheckpointer(db);
+  await rest.checkpointer.stop();
+  let started = 0;
+  let isDeadly = true;
+  const bus = createBus({ log: silentLog });
+  bus.on('alert:raised', ({ key, severity }) => alerts.push(`${severity} ${key}`));
+  bus.on('alert:resolved', ({ key }) => alerts.push(`over ${key}`));
+  const checkpointer = createCheckpointer({
+    databasePath: db.path,
+    disk: createNodeDisk(),
+    clock,
+    bus,
+    log: silentLog,
+    config: THRESHOLDS,
+    thread: createCareThread({
+      databasePath: db.path,
+      clock,
+      spawn(facts) {
+        started += 1;
+        const worker = spawnCareWorker(facts);
+        if (isDeadly) void worker.terminate();
+        return worker;
+      },
+    }),
+  });
+  onTestFinished(() => checkpointer.stop());
+  fill(db, 4);
+  checkpointer.start();
+  for (let n = 1; n <= 3; n += 1) {
+    await checkpointer.look();
+    expect(started).toBe(n);
+    expect(alerts.includes('error database:checkpoint')).toBe(n === 3);
+  }
+  isDeadly = false;
+  expect(await checkpointer.look()).not.toBeNull();
+  expect(alerts.at(-1)).toBe('over database:checkpoint');
+  // The note of the checkpoint itself is written after it.
+  expect(pending(db)).toBeLessThan(5);
+});
+
+test('it may be stopped before it is started, and twice, and looks no more afterwards', async () => {
+  const db = withDb();
+  const { checkpointer, clock, workers } = withCheckpointer(db);
+  await checkpointer.stop();
+  checkpointer.start();
+  checkpointer.start();
+  expect(clock.waiting).toBe(1);
+  await Promise.all([checkpointer.stop(), checkpointer.stop()]);
+  expect(clock.waiting).toBe(0);
+  fill(db, 4);
+  await clock.advance(60_000);
+  expect(workers).toHaveLength(0);
+});
+
+test('the timer looks once a second', async () => {
+  const db = withDb();
+  const { checkpointer, clock, workers } = withCheckpointer(db);
+  fill(db, 4);
+  checkpointer.start();
+  await clock.advance(999);
+  expect(workers).toHaveLength(0);
+  await clock.advance(1);
+  await checkpointer.look();
+  expect(workers).toHaveLength(1);
+});

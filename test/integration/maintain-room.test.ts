@@ -1,0 +1,83 @@
+import { expect, onTestFinished, test } from 'vitest';
+import { createSystemState, type Db } from '../../src/db/index.ts';
+import { createBus } from '../../src/events/index.ts';
+import { hours } from '../../src/lib/index.ts';
+import { createMaintenance, maintainDb, SINCE_KEY } from '../../src/maintenance/index.ts';
+import { createNodeDisk, silentLog } from '../../src/ports/index.ts';
+import { THRESHOLDS } from '../helpers/care.ts';
+import { FakeClock } from '../helpers/fake-clock.ts';
+import { temporaryFolder, withDb } from '../helpers/with-db.ts';
+
+/** The room as the app wires it. */
+function setup(): { db: Db; clock: FakeClock; room: ReturnType<typeof createMaintenance>; raised: string[] } {
+  const dataDir = temporaryFolder();
+  const db = withDb(dataDir);
+  const clock = new FakeClock('2026-11-23T00:00:00Z');
+  const bus = createBus({ log: silentLog });
+  const raised: string[] = [];
+  bus.on('alert:raised', ({ key }) => raised.push(key));
+  const room = createMaintenance({
+    db,
+    dataDir,
+    configPath: null,
+    state: createSystemState(db),
+    disk: createNodeDisk(),
+    clock,
+    bus,
+    log: silentLog,
+    sweepLeases: () => 2,
+    config: {
+      ...THRESHOLDS,
+      window: { fromMinute: 120, toMinuteExclusive: 360 },
+      analyze: 'daily',
+      integrityCheck: 'weekly',
+      leaseSweep: 'hourly',
+      keepFinishedJobsMs: hours(24),
+      keepMetricsMs: hours(24),
+    },
+  });
+  onTestFinished(() => room.stop());
+  return { db, clock, room, raised };
+}
+
+test('schedules every kind of care, each as one job', () => {
+  const { room } = setup();
+  expect(room.schedules().map(({ name, cron }) => `${name} ${cron}`)).toEqual([
+    'maintain_db:analyze daily',
+    'maintain_db:integrity weekly',
+    'maintain_db:lease_sweep hourly',
+    'maintain_db:thresholds hourly',
+    'maintain_db:retention 0 3 * * *',
+    'maintain_db:vacuum 0 4 * * *',
+  ]);
+  for (const { name, request } of room.schedules()) expect(request().uniqueKey).toBe(name);
+  expect(room.handlers.map(({ jobType }) => jobType.type)).toEqual([maintainDb.type]);
+});
+
+test('remembers since when it takes care, and misses a backup two days later', async () => {
+  const { db, clock, room, raised } = setup();
+  room.start();
+  room.start();
+  expect(createSystemState(db).get(SINCE_KEY)).toBe(String(Date.parse('2026-11-23T00:00:00Z')));
+  expect(await room.care.check()).toEqual([]);
+  await room.stop();
+  await clock.advance(hours(48) + 1);
+  expect((await room.care.check()).map(({ key }) => key)).toEqual(['database:backup']);
+  expect(raised).toEqual(['database:backup']);
+});
+
+test('new statistics reach the connection of the main thread', async () => {
+  const { db, room } = setup();
+  db.sqlite.exec(
+    'CREATE TABLE probe (few, many); CREATE INDEX probe_a ON probe (many); CREATE INDEX probe_b ON probe (few)',
+  );
+  const insert = db.sqlite.prepare('INSERT INTO probe VALUES (1, ?)');
+  db.transaction(() => {
+    for (let n = 0; n < 5000; n += 1) insert.run(n);
+  });
+  const plan = db.sqlite.prepare('EXPLAIN QUERY PLAN SELECT * FROM probe WHERE few = 1 AND many = 7');
+  const detail = (): string => (plan.all() as [{ detail: string }])[0].detail;
+  expect(detail()).toContain('probe_b');
+  await room.care.run('analyze');
+  expect(detail()).toContain('probe_a');
+});

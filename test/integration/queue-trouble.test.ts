@@ -1,0 +1,180 @@
+import { expect, test } from 'vitest';
+import { CorruptError, HaltPipelineError } from '../../src/lib/index.ts';
+import { fetchJob, queueBundle } from '../helpers/queue-bundle.ts';
+
+const MINUTE_MS = 60_000;
+const DAY_MS = 24 * 60 * MINUTE_MS;
+
+test('a handler that ignores its abort is reported as stuck; its lease is fenced and its slot used again', async () => {
+  let finish = (): void => {};
+  const t = await queueBundle({
+    fetch: (name) =>
+      name === 'deaf'
+        ? new Promise<void>((resolve) => {
+            finish = resolve;
+          })
+        : Promise.resolve(),
+  });
+  t.fetch('deaf', 'b');
+  await t.clock.advance(0);
+  // 12 hours are the time limit of the type; a minute later the queue gives up on it.
+  await t.clock.advance(12 * 60 * MINUTE_MS);
+  expect(t.row('fetch:b').status).toBe('pending');
+  await t.clock.advance(2 * MINUTE_MS);
+  expect(t.seen('job:stuck')).toMatchObject([{ jobType: 'fetch', jobId: t.row('fetch:deaf').id }]);
+  expect(t.row('fetch:deaf')).toMatchObject({ status: 'pending', attempt: 1, lease_owner: null });
+  expect(t.row('fetch:deaf').last_error).toMatch(/gave up after 720 minutes/);
+  t.queue.setLimit({ kind: 'type', name: 'fetch' }, 2);
+  await t.clock.advance(0);
+  expect(t.row('fetch:b').status).toBe('completed');
+
+  // While it has not returned, no second handler touches the same files.
+  await t.clock.advance(10 * MINUTE_MS);
+  expect(t.begun.filter((name) => name === 'deaf')).toHaveLength(1);
+  finish();
+  await t.clock.advance(0);
+  expect(t.row('fetch:deaf').status).toBe('pending');
+  expect(t.row('fetch:deaf').attempt).toBe(1);
+  await t.clock.advance(60 * MINUTE_MS);
+  expect(t.begun.filter((name) => name === 'deaf')).toHaveLength(2);
+});
+
+test('wrong bytes to the last attempt put the job in quarantine, anything else fails it', async () => {
+  const t = await queueBundle({
+    concurrency: 2,
+    fetch: async (name) => {
+      if (name === 'wrong') throw new CorruptError('checksum_mismatch', 'sha1 differs');
+      throw new Error('anything else');
+    },
+  });
+  t.fetch('wrong', 'other');
+  await t.clock.advance(0);
+  await t.clock.advance(DAY_MS);
+  expect(t.row('fetch:wrong')).toMatchObject({ status: 'quarantined', attempt: 5 });
+  expect(t.row('fetch:other')).toMatchObject({ status: 'failed', attempt: 5 });
+});
+
+test('a job that keeps ending the process is put in quarantine; the others go on, and an operator may try again', async () => {
+  const settled: string[] = [];
+  const t = await queueBundle({
+    fetch: () => new Promise<void>(() => {}),
+    wire: (queue) =>
+      queue.whenSettled([fetchJob.type], (cycleDate) => {
+        settled.push(cycleDate);
+        return [];
+      }),
+  });
+  t.fetch('killer');
+  await t.clock.advance(0);
+  for (let death = 1; death <= 10; death += 1) {
+    expect(t.row('fetch:killer')).toMatchObject({ status: 'in_progress', attempt: 1 });
+    await t.restart(death + 1);
+  }
+  expect(t.row('fetch:killer').status).toBe('quarantined');
+  expect(t.row('fetch:killer').last_error).toMatch(/the process ended 10 times while it ran this job/);
+  expect(settled).toEqual(['2026-11-20']);
+  t.queue.retryJob(Number(t.row('fetch:killer').id));
+  await t.restart(20);
+  expect(t.row('fetch:killer').status).toBe('in_progress');
+});
+
+test('a full database loses nothing: results wait, and everything goes on by itself', async () => {
+  let done = 0;
+  const t = await queueBundle({
+    concurrency: 2,
+    fetch: async (_name, { clock, signal }) => {
+      await clock.sleep(1000, signal);
+      done += 1;
+    },
+  });
+  t.fetch('a', 'b', 'c', 'd');
+  await t.clock.advance(0);
+  // SQLite itself says "database or disk is full" from here on.
+  const pages = Number(t.db.sqlite.pragma('page_count', { simple: true }));
+  t.db.sqlite.exec('CREATE TABLE filler (x); DROP TABLE filler');
+  t.db.sqlite.pragma(`max_page_count = ${pages}`);
+  const filler = t.db.sqlite.prepare('INSERT INTO system_state VALUES (?, ?, 0)');
+  let refused: unknown;
+  for (let row = 0; refused === undefined; row += 1)
+    try {
+      filler.run(`filler:${row}`, 'x'.repeat(1000));
+    } catch (error) {
+      refused = error;
+    }
+  expect(refused).toMatchObject({ code: 'SQLITE_FULL' });
+  // Updates find room in their pages; an index that has to split does not. Make sure by refusing all writes.
+  t.db.sqlite.pragma('query_only = ON');
+  await t.clock.advance(5 * MINUTE_MS);
+  expect(done).toBe(2);
+  expect(t.seen('alert:raised')).toMatchObject([{ key: 'database', severity: 'error' }]);
+  expect(t.queue.halts()).toMatchObject([{ target: 'database', code: 'database_unwritable' }]);
+
+  t.db.sqlite.pragma('query_only = OFF');
+  t.db.sqlite.pragma('max_page_count = 1000000');
+  await t.clock.advance(MINUTE_MS);
+  await t.queue.whenIdle();
+  // Nothing ran twice: the two results had waited for their transaction.
+  expect(done).toBe(4);
+  expect(t.count('completed')).toBe(4);
+  expect(t.db.sqlite.prepare('SELECT max(attempt) FROM jobs').pluck().get()).toBe(1);
+  expect(t.seen('alert:resolved')).toEqual([{ key: 'database' }]);
+  expect(t.queue.halts()).toEqual([]);
+});
+
+test('a row whose input no longer fits fails with the reason; the others go on', async () => {
+  const t = await queueBundle({});
+  t.queue.pause({ kind: 'all' }, null);
+  t.fetch('a', 'b', 'c');
+  t.db.sqlite.exec(`UPDATE jobs SET params = '{"name":7}' WHERE unique_key = 'fetch:a'`);
+  t.db.sqlite.exec(`UPDATE jobs SET params = '{torn' WHERE unique_key = 'fetch:b'`);
+  t.queue.resume({ kind: 'all' });
+  await t.queue.whenIdle();
+  expect(t.row('fetch:a')).toMatchObject({ status: 'failed', attempt: 1 });
+  expect(t.row('fetch:a').last_error).toMatch(/stored input of job \d+ does not fit fetch.*name/s);
+  expect(t.row('fetch:b')).toMatchObject({ status: 'failed' });
+  expect(t.row('fetch:c')).toMatchObject({ status: 'completed' });
+});
+
+test.each([1, -1])('a clock that jumps by %i day loses no job and runs none twice', async (days) => {
+  let shouldFail = true;
+  const t = await queueBundle({
+    concurrency: 3,
+    fetch: async (name, { clock, signal }) => {
+      if (name === 'long') await clock.sleep(30 * MINUTE_MS, signal);
+      if (name === 'again' && shouldFail) throw new Error('once');
+    },
+    send: async () => {
+      if (shouldFail) throw new HaltPipelineError('forbidden', '403', { pauseMs: 60 * MINUTE_MS });
+    },
+  });
+  t.fetch('long', 'again');
+  t.send('x');
+  await t.clock.advance(MINUTE_MS);
+  shouldFail = false;
+  t.clock.setWall(t.clock.now() + days * DAY_MS);
+  t.fetch('new');
+  // The waits of before keep their length, or become shorter; none grows by a day.
+  await t.clock.advance(65 * MINUTE_MS);
+  await t.queue.whenIdle();
+  expect(t.count('completed')).toBe(4);
+  for (const name of ['long', 'new']) expect(t.begun.filter((begun) => begun === name)).toHaveLength(1);
+  expect(t.begun.filter((begun) => begun === 'again')).toHaveLength(2);
+});
+
+test('a clock that was set back while the process was down makes nobody wait for it', async () => {
+  let shouldFail = true;
+  const t = await queueBundle({
+    fetch: async () => {
+      if (shouldFail) throw new Error('once');
+    },
+  });
+  t.fetch('a');
+  await t.clock.advance(0);
+  await t.clock.advance(MINUTE_MS);
+  shouldFail = false;
+  await t.queue.stop();
+  t.clock.setWall(t.clock.now() - DAY_MS);
+  await t.restart();
+  await t.clock.advance(10 * MINUTE_MS);
+  expect(t.row('fetch:a').status).toBe('completed');
+});
