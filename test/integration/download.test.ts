@@ -334,31 +334,32 @@ test('a complete part file is proved without asking, an overlong one is thrown a
 test.each([
   [
     'wrong bytes of the right size',
-    'checksum_mismatch',
+    'CorruptError checksum_mismatch',
     (_q, r) => r.writeHead(200).end(Buffer.alloc(CONTENT.length, 9)),
   ],
   [
     'more bytes than expected',
-    'too_long',
+    'CorruptError too_long',
     (_q, r) => r.writeHead(200).end(Buffer.concat([CONTENT, CONTENT])),
   ],
   [
     'another length',
-    'size_mismatch',
+    'CorruptError size_mismatch',
     (_q, r) => r.writeHead(200, { 'content-length': 10 }).end('0123456789'),
   ],
   [
     'fewer bytes without a length',
-    'truncated',
+    'RetryableError truncated',
     (_q, r) => r.writeHead(200).end(CONTENT.subarray(0, 100_000)),
   ],
-  ['503', 'http_status', (_q, r) => r.writeHead(503, { 'retry-after': '120' }).end('busy')],
-  ['a hang-up without answer', 'network', (_q, r) => r.socket?.destroy()],
-] as [string, string, Serve][])('stores nothing after %s, and heals', async (_name, code, serve) => {
+  ['503', 'UnavailableError http_status', (_q, r) => r.writeHead(503, { 'retry-after': '120' }).end('busy')],
+  ['a hang-up without answer', 'RetryableError network', (_q, r) => r.socket?.destroy()],
+] as [string, string, Serve][])('stores nothing after %s, and heals', async (_name, expected, serve) => {
+  const [name, code] = expected.split(' ');
   const bundle = await setup();
   bundle.script.push(serve);
   const error = await bundle.attempt().catch((e: unknown) => e);
-  expect(error).toMatchObject({ name: 'RetryableError', code });
+  expect(error).toMatchObject({ name, code });
   if (code === 'http_status') expect(error).toMatchObject({ retryAfterMs: 120_000 });
   if (code === 'checksum_mismatch') {
     expect(error).toMatchObject({ message: expect.stringContaining(hex('sha1', CONTENT)) });
@@ -372,7 +373,7 @@ test.each([
 test.each([
   [404, { name: 'PermanentError', code: 'not_found' }, 'failed'],
   [403, { name: 'HaltPipelineError', code: 'forbidden' }, 'pending'],
-  [503, { name: 'RetryableError', code: 'http_status' }, 'pending'],
+  [503, { name: 'UnavailableError', code: 'http_status' }, 'pending'],
 ] as const)('%i is classified', async (status, expected, state) => {
   const bundle = await setup();
   bundle.script.push((_request, response) => response.writeHead(status).end());

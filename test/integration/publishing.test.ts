@@ -347,7 +347,7 @@ test('too many writes of one key are retried by the queue, not lost', async () =
   addTorrent('b');
   await clock.advance(10_000);
   const error = await publish().catch((thrown: unknown) => thrown);
-  expect(error).toMatchObject({ name: 'RetryableError', code: 'http_status' });
+  expect(error).toMatchObject({ name: 'UnavailableError', code: 'http_status' });
   expect((error as { retryAfterMs: number }).retryAfterMs).toBeGreaterThanOrEqual(1_100);
   expect(r2?.counters().objects).toBe(5);
 });
@@ -395,7 +395,7 @@ const FACTS = { contentType: 'text/plain', cacheControl: 'no-store', sha256: '' 
 
 test('gives up on a store that takes the connection and never answers', async () => {
   const store = await silentStore({ connectMs: 1000, inactivityMs: 100 });
-  const expected = { name: 'RetryableError', code: 'network' };
+  const expected = { name: 'UnavailableError', code: 'network' };
   await expect(store.head('a')).rejects.toMatchObject(expected);
   await expect(store.put('a', new Uint8Array(3), FACTS)).rejects.toMatchObject(expected);
 }, 10_000);

@@ -5,7 +5,7 @@ import type { AddressInfo } from 'node:net';
 import { dirname, join } from 'node:path';
 import { expect, onTestFinished, test } from 'vitest';
 import { createCatalog } from '../../src/catalog/index.ts';
-import { JobId, Snooze } from '../../src/lib/index.ts';
+import { JobId, Snooze, UnavailableError } from '../../src/lib/index.ts';
 import { createHttp, createNodeDisk, silentLog } from '../../src/ports/index.ts';
 import { startArchive } from '../../src/sandbox/index.ts';
 import { createLayout } from '../../src/storage/index.ts';
@@ -108,6 +108,9 @@ async function setup(options: { config?: Partial<UploadConfig>; taskDelayMs?: nu
       db.transaction(() => handler.record?.(input, output));
       return 'done';
     } catch (error) {
+      // The queue lets the whole target rest for as long; for this job it is a wait like any other.
+      if (error instanceof UnavailableError && error.pauseMs !== undefined)
+        return { snoozeMs: error.pauseMs, reason: error.message };
       if (!(error instanceof Snooze)) throw error;
       cursor = JSON.parse(JSON.stringify(error.cursor ?? cursor));
       return { snoozeMs: error.delayMs, reason: error.message };
