@@ -39,7 +39,10 @@ export const BENCHMARKS: Readonly<Record<string, BenchEntry>> = {
     question: 'How many jobs per second, and does a million waiting jobs make one dearer?',
     load: () => import('./queue.bench.ts'),
   },
-  backup: { question: 'Does an online backup of 100 MB delay jobs?', load: null },
+  backup: {
+    question: 'Does an online backup of 100 MB delay jobs?',
+    load: () => import('./backup.bench.ts'),
+  },
   discovery: {
     question: 'What do the status files of 1,000 wikis cost in time, memory and blocked loop?',
     load: () => import('./discovery.bench.ts'),
