@@ -54,6 +54,12 @@ export function wirePipeline(deps: PipelineDeps): Pipeline {
     return [
       ...(regular && !isMade(false) ? [createTorrent.request({ cycleDate, variant: 'regular' })] : []),
       ...(history && !isMade(true) ? [createTorrent.request({ cycleDate, variant: 'history' })] : []),
+      // A file that was lost and fetched again is not in its torrent's folder yet; the infohash stays.
+      ...catalog
+        .torrentsToMakeAgain(cycleDate)
+        .map(({ isHistory }) =>
+          createTorrent.request({ cycleDate, variant: isHistory ? 'history' : 'regular' }),
+        ),
     ];
   }
 
@@ -92,7 +98,8 @@ export function wirePipeline(deps: PipelineDeps): Pipeline {
   // The last download of a cycle wakes the torrent that waited for a missing or damaged file.
   queue.whenSettled([downloadDump.type], (cycleDate) => {
     queue.hurry(cycleDate, createTorrent.type);
-    return [];
+    // What a cycle that is over fetches is a lost file of its torrents.
+    return catalog.cycle(cycleDate)?.status === 'open' ? [] : missingTorrents(cycleDate);
   });
   queue.whenSettled([findDumps.type, downloadDump.type], trySeal);
 

@@ -1,4 +1,4 @@
-import { and, asc, eq } from 'drizzle-orm';
+import { and, asc, eq, isNull } from 'drizzle-orm';
 import { type Db, schema } from '../db/index.ts';
 import { assert, DumpFileId } from '../lib/index.ts';
 import type { Clock } from '../ports/index.ts';
@@ -25,6 +25,7 @@ type DumpStore = Pick<
   | 'recordDownloaded'
   | 'recordNotDownloaded'
   | 'markUploading'
+  | 'noteSending'
   | 'recordUploaded'
   | 'recordNotUploaded'
   | 'reopenDumpFile'
@@ -228,6 +229,13 @@ export function createDumpStore({ db, clock }: { db: Db; clock: Clock }): DumpSt
       // A file that is in a torrent already stays `included` while its upload catches up.
       if (find(id)?.ourStatus === 'included') return;
       move(id, ['downloaded', 'uploading', 'uploaded'], { ourStatus: 'uploading', errorMessage: null });
+    },
+    noteSending: (id, iaIdentifier) => {
+      db.orm
+        .update(dumps)
+        .set({ iaIdentifier })
+        .where(and(eq(dumps.id, id), isNull(dumps.iaVerifiedAt)))
+        .run();
     },
     recordUploaded: (id, facts) => {
       const now = clock.now();

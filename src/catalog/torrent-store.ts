@@ -12,6 +12,7 @@ type TorrentStore = Pick<
   | 'torrent'
   | 'torrentsOfCycle'
   | 'torrents'
+  | 'torrentsToMakeAgain'
   | 'torrentFiles'
   | 'markSeeding'
   | 'markPublished'
@@ -29,7 +30,22 @@ function fromRow(row: typeof torrents.$inferSelect | undefined): Torrent | null 
 
 /** Everything on `torrents` and `torrent_files`. */
 export function createTorrentStore({ db, clock }: { db: Db; clock: Clock }): TorrentStore {
+  // Recording a torrent makes its files `included`; fetching one again makes it `downloaded`.
+  const fetchedAgain = db.sqlite
+    .prepare<[string], number>(
+      `SELECT t.id FROM torrents t WHERE t.cycle_date = ?
+          AND EXISTS (SELECT 1 FROM torrent_files f JOIN dumps d ON d.id = f.dump_id
+                       WHERE f.torrent_id = t.id AND d.our_status IN ('downloaded', 'uploading', 'uploaded'))
+          AND NOT EXISTS (SELECT 1 FROM torrent_files f JOIN dumps d ON d.id = f.dump_id
+                           WHERE f.torrent_id = t.id AND d.our_status IN ('pending', 'downloading'))
+        ORDER BY t.name`,
+    )
+    .pluck();
   return {
+    torrentsToMakeAgain: (cycleDate) =>
+      fetchedAgain
+        .all(cycleDate)
+        .map((id) => fromRow(db.orm.select().from(torrents).where(eq(torrents.id, id)).get()) as Torrent),
     recordTorrent: ({ files, trackers, webseeds, ...facts }) =>
       db.transaction(() => {
         const lists = { trackers: JSON.stringify(trackers), webseeds: JSON.stringify(webseeds) };

@@ -194,6 +194,11 @@ export interface Catalog {
   /** Bytes of all held files. */
   heldBytes(): number;
   markUploading(id: DumpFileId): void;
+  /**
+   * Notes the item that a file is sent to, before its last byte leaves: whoever finds the note without a verified upload
+   * asks the archive first. null: nothing was taken.
+   */
+  noteSending(id: DumpFileId, iaIdentifier: string | null): void;
   recordUploaded(id: DumpFileId, facts: { iaIdentifier: string; iaUrl: string }): void;
   /** `isFinal`: the archive will never take it; it is not asked again. */
   recordNotUploaded(id: DumpFileId, message: string, isFinal: boolean): void;
@@ -203,6 +208,8 @@ export interface Catalog {
   torrentsOfCycle(cycleDate: string): Torrent[];
   /** Newest cycle first, then by name. */
   torrents(): Torrent[];
+  /** Torrents with files that were lost, fetched again and are all held now: their folders lack them. */
+  torrentsToMakeAgain(cycleDate: string): Torrent[];
   torrentFiles(id: TorrentId): { dump: DumpFile; pathInTorrent: string; sizeBytes: number }[];
   markSeeding(id: TorrentId): void;
   markPublished(id: TorrentId, torrentUrl: string | null): void;

@@ -17,7 +17,8 @@ const KINDS: Readonly<Record<BackupEntry['kind'], string>> = {
 
 /**
  * `backups`: every copy of the database there is, newest first, and why it is kept. With `verify` each is read from its first
- * byte to its last. Needs no database. Exit code 1 when `verify` found one that cannot be restored.
+ * byte to its last, but for replaced databases, which may well be damaged. Needs no database. Exit code 1 when `verify` found
+ * one that cannot be restored.
  */
 export async function backupsCommand(
   io: CliIo,
@@ -42,8 +43,9 @@ export async function backupsCommand(
   if (options.json === true) {
     const listed = backups.map((backup) => ({
       ...backup,
-      ...(outcomes === null ? {} : { isGood: outcomes.get(backup.name) === null }),
-      ...(outcomes === null ? {} : { problem: outcomes.get(backup.name) ?? null }),
+      ...(outcomes?.has(backup.name)
+        ? { isGood: outcomes.get(backup.name) === null, problem: outcomes.get(backup.name) ?? null }
+        : {}),
       fate: fates.get(backup.name),
     }));
     printJson(io, { backups: listed });
@@ -73,7 +75,8 @@ async function verifyAll(
   deps: Parameters<typeof verifyBackup>[0],
 ): Promise<Map<string, string | null>> {
   const outcomes = new Map<string, string | null>();
-  for (const { name } of await listBackups(deps.disk, deps.dataDir)) {
+  for (const { name, kind } of await listBackups(deps.disk, deps.dataDir)) {
+    if (kind === 'replaced') continue;
     const bar = showByteBar(io);
     const proof = await verifyBackup(deps, name, { signal: io.signal, onProgress: bar.show }).finally(
       bar.stop,

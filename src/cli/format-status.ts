@@ -121,10 +121,12 @@ function haltLines(report: StatusReport, isAtWork: boolean): string {
     .flatMap((halt) => {
       const often = halt.failures > 1 ? `, stopped ${halt.failures} times in a row` : '';
       const kind = halt.kind === 'unavailable' ? 'does not answer as it should' : 'is halted';
+      const isTried = halt.until !== null && halt.until <= report.at;
+      const atOnce = isTried ? '' : `; at once with: ${plainText(resumeCommand(halt))}`;
       const when = tryWords(halt, report.at, isAtWork);
       return [
         `  ${sentenceCase(plainText(wordsOf(halt.target)))} ${kind}: ${plainText(halt.message)} (${plainText(halt.code)})`,
-        `    ${when}${often}; at once with: ${plainText(resumeCommand(halt))}`,
+        `    ${when}${often}${atOnce}`,
         ...(halt.hint === null ? [] : [`    ${plainText(halt.hint)}`]),
       ];
     })

@@ -4,13 +4,13 @@ import { VERSION } from '../version.ts';
 import { configCheck, configShow } from './config-command.ts';
 import { limitCommand, pauseCommand, resumeCommandLine } from './control-commands.ts';
 import { cyclesCommand } from './cycles-command.ts';
+import { addDatabaseCommands } from './database-commands.ts';
 import { demoCommand } from './demo-command.ts';
 import { DEMO_DEFAULTS } from './demo-folder.ts';
 import { EXIT, exitCodeOf } from './exit-codes.ts';
 import { type CliIo, createProcessIo } from './io.ts';
 import { cancelJobs, retryJobs } from './job-actions.ts';
 import { jobsCommand } from './jobs-command.ts';
-import { rebuildCommand } from './rebuild-command.ts';
 import { runCommand } from './run-command.ts';
 import { statusCommand } from './status-command.ts';
 
@@ -140,11 +140,7 @@ function buildProgram(io: CliIo, setExitCode: (code: number) => void): Command {
     .argument('[date]', 'show the files of this cycle, YYYY-MM-DD')
     .option('--json', 'print JSON')
     .action(async (date, options) => setExitCode(await cyclesCommand(io, date, options)));
-  command('rebuild', 'make the database again from the data directory and the local manifest')
-    .option('--verify', 'read every held file again and compare its hashes')
-    .option('--ignore-backups', 'go on although a backup could be restored')
-    .option('--json', 'print JSON')
-    .action(async (options) => setExitCode(await rebuildCommand(io, options)));
+  addDatabaseCommands(io, command, setExitCode);
   const config = program.command('config').description('look at the configuration');
   config
     .command('check')

@@ -81,7 +81,7 @@ test('the log begins anew above the first size and is cut above the second, and 
   checkpointer.start();
   fill(db, 6);
   expect(walBytes()).toBeGreaterThan(5_000_000);
-  expect(await checkpointer.look()).toMatchObject({ due: 'restart', done: { mode: 'restart', busy: false } });
+  expect(await checkpointer.look()).toMatchObject({ due: 'restart', done: { mode: 'passive', busy: false } });
   expect(alerts).toContain('warn database:wal');
   // Nothing is left in it, so its space is given back.
   expect(await checkpointer.look()).toMatchObject({ due: 'truncate', done: { busy: false } });
@@ -120,6 +120,25 @@ test('a reader that does not end is waited for a moment, then not again for ten 
   expect(await checkpointer.look()).not.toBeNull();
   expect(walBytes()).toBeLessThan(20_000);
   expect(ofWal(alerts).at(-1)).toBe('over database:wal');
+});
+
+test('a log that can never be copied to its end is begun anew by force, as soon as it can', async () => {
+  const db = withDb();
+  const { checkpointer, clock } = withCheckpointer(db, {
+    walWarnSizeBytes: 5_000_000,
+    walMaxSizeBytes: 100_000_000,
+  });
+  checkpointer.start();
+  const reader = openDb(db.path, 'readonly');
+  reader.sqlite.exec('BEGIN');
+  reader.sqlite.prepare('SELECT count(*) FROM jobs').get();
+  fill(db, 6);
+  expect(await checkpointer.look()).toMatchObject({ due: 'restart', done: { mode: 'restart', busy: true } });
+  reader.sqlite.exec('COMMIT');
+  reader.close();
+  await clock.advance(10_000);
+  await checkpointer.look();
+  expect(pending(db)).toBeLessThan(5);
 });
 
 test('a thread that is killed is started again, and the next look finds its work done', async () => {

@@ -2,7 +2,11 @@ import fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
 import { type Db, openDb } from '../../src/db/index.ts';
 import { hours } from '../../src/lib/index.ts';
-import { applyRetention } from '../../src/maintenance/care/retention.ts';
+import {
+  applyRetention,
+  RETENTION_KINDS,
+  retentionStatements,
+} from '../../src/maintenance/care/retention.ts';
 import { createSystemClock } from '../../src/ports/index.ts';
 import { fillWithJobs, insertJob, withCare } from '../helpers/care.ts';
 import { withDb } from '../helpers/with-db.ts';
@@ -153,6 +157,24 @@ describe('retention', () => {
     ]);
     expect(count(db, 'SELECT count(*) FROM job_attempts')).toBe(0);
     expect(db.sqlite.prepare('SELECT alert_key FROM alerts').pluck().all()).toEqual(['open']);
+  });
+
+  test('removes by key, whatever the statistics say: never by reading all old rows under the lock', async () => {
+    const db = withDb();
+    fillWithJobs(db, 3000, OLD);
+    for (const isAnalyzed of [false, true]) {
+      if (isAnalyzed) db.sqlite.exec('ANALYZE');
+      for (const kind of RETENTION_KINDS) {
+        const plan = db.sqlite
+          .prepare(`EXPLAIN QUERY PLAN ${retentionStatements(kind).remove}`)
+          .all({ ids: '[1]', before: 1 }) as { detail: string }[];
+        const details = plan.map(({ detail }) => detail).filter((detail) => detail.includes(kind.table));
+        // By its key, or the children of one row; not by when it ended.
+        for (const detail of details)
+          expect(detail).toMatch(/^SEARCH .*(INTEGER PRIMARY KEY|idx_jobs_parent) \(\w+=\?\)$/);
+        expect(details.length).toBeGreaterThan(0);
+      }
+    }
   });
 
   test('never removes an unfinished job, nor one that is young enough', async () => {

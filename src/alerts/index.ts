@@ -1,0 +1,144 @@
+import type { Db } from '../db/index.ts';
+import type { Bus, EventMap, JobEvent } from '../events/index.ts';
+import { describeError, errorCode, formatDuration } from '../lib/index.ts';
+import type { Clock, Log } from '../ports/index.ts';
+import { type AlertBook, createAlertBook } from './book.ts';
+import { type Alert, createAlertStore, type Raised } from './store.ts';
+
+export { FAMILY_MAX, familyOf } from './book.ts';
+export type { Alert, Severity } from './store.ts';
+
+/** Turns what happens into what somebody should look at: rows of `alerts` and lines in the log. */
+export interface Alerts {
+  /** Begins to listen; what an earlier process left open and cannot end any more is ended. Idempotent. */
+  start(): void;
+  /** Idempotent. */
+  stop(): void;
+}
+
+/** What the room is given. */
+export interface AlertsDeps {
+  db: Db;
+  bus: Bus;
+  clock: Clock;
+  log: Log;
+}
+
+/**
+ * See `Alerts`. Losing an alert loses no work, and writing one never disturbs the sender: a database that cannot be written is
+ * tried again later.
+ */
+export function createAlerts(deps: AlertsDeps): Alerts {
+  const { db, bus, clock } = deps;
+  const log = deps.log.child({ room: 'alerts' });
+  let book: AlertBook | null = null;
+  let ends: (() => void)[] = [];
+
+  /** Inside a transaction it waits for the end: a refused write would roll back the sender's own. */
+  const afterwards = (work: (book: AlertBook) => void): void =>
+    db.afterCommit(() => {
+      if (book === null) return;
+      try {
+        work(book);
+      } catch (error) {
+        log.error({ err: { code: errorCode(error), message: describeError(error) } }, 'an alert was lost');
+      }
+    });
+  const raise = (raised: Raised): void => afterwards((to) => to.raise(raised));
+  const resolve = (key: string): void => afterwards((to) => to.resolve(key));
+
+  /** The same subject has the same key in every job for it, so that a later job ends what an earlier one began. */
+  function keyOf(job: Pick<JobEvent, 'jobId' | 'jobType'>): string {
+    const row = db.sqlite
+      .prepare<[number], { uniqueKey: string }>('SELECT unique_key AS uniqueKey FROM jobs WHERE id = ?')
+      .get(job.jobId);
+    return `job:${row?.uniqueKey ?? `${job.jobType}:${job.jobId}`}`;
+  }
+
+  function onAttemptFailed(event: EventMap['job:attemptFailed']): void {
+    if (!event.isFinal) return;
+    const key = keyOf(event);
+    const subject = key.slice(`job:${event.jobType}`.length).replace(/^:/, '');
+    raise({
+      key,
+      severity: 'error',
+      message: `job ${event.jobId} (${event.jobType}${subject === '' ? '' : ` ${subject}`}) failed for good: ${event.message}`,
+      hint: `Look with "wikiseed jobs ${event.jobId}"; try again with "wikiseed jobs retry ${event.jobId}".`,
+    });
+  }
+
+  function onCompleted(event: EventMap['job:completed']): void {
+    // Thousands of jobs complete in a second and nearly none had failed: look into the table only when one of the type had.
+    if (book === null) return;
+    if (book.openKeys(`job:${event.jobType}:`).length > 0) resolve(keyOf(event));
+    if (book.openKeys('stuck:').length > 0) resolve(`stuck:${event.jobId}`);
+  }
+
+  /** The event does not tell the kind of halt, its row does. */
+  function isOutOfReach(target: string): boolean {
+    const text = db.sqlite
+      .prepare<[string], string>('SELECT value FROM system_state WHERE key = ?')
+      .pluck()
+      .get(`halt:${target}`);
+    return text !== undefined && (JSON.parse(text) as { kind?: unknown }).kind === 'unavailable';
+  }
+
+  function onHalted(event: EventMap['target:halted']): void {
+    const until = new Date(event.until).toISOString().slice(0, 16).replace('T', ' ');
+    raise({
+      key: `target:${event.target}`,
+      // What is only out of reach heals by itself; what refused us or is full may need somebody.
+      severity: isOutOfReach(event.target) ? 'warn' : 'error',
+      message: `${event.target} stopped: ${event.message} (${event.code}); tried again at ${until} UTC`,
+      hint: event.hint,
+    });
+  }
+
+  /** Halts that were forgotten at the start, and handlers that went with their process. */
+  function endWhatWentWithTheProcess(to: AlertBook): void {
+    for (const key of to.openKeys('stuck:')) to.resolve(key);
+    const isHalted = db.sqlite.prepare<[string]>('SELECT 1 FROM system_state WHERE key = ?');
+    for (const key of to.openKeys('target:'))
+      if (isHalted.get(`halt:${key.slice('target:'.length)}`) === undefined) to.resolve(key);
+  }
+
+  return {
+    start() {
+      if (book !== null) return;
+      book = createAlertBook({ store: createAlertStore(db), clock, log });
+      ends = [
+        bus.on('alert:raised', raise),
+        bus.on('alert:resolved', ({ key }) => resolve(key)),
+        bus.on('job:attemptFailed', onAttemptFailed),
+        bus.on('job:completed', onCompleted),
+        bus.on('target:halted', onHalted),
+        bus.on('target:resumed', ({ target }) => resolve(`target:${target}`)),
+        bus.on('job:stuck', (event) =>
+          raise({
+            key: `stuck:${event.jobId}`,
+            severity: 'error',
+            message: `job ${event.jobId} (${event.jobType}) goes on although it was told to stop ${formatDuration(event.waitedMs)} ago; its result will be dropped`,
+            hint: 'A restart ends it. Please report it with the log: this is a bug.',
+          }),
+        ),
+      ];
+      afterwards(endWhatWentWithTheProcess);
+    },
+    stop() {
+      for (const end of ends) end();
+      ends = [];
+      book?.stop();
+      book = null;
+    },
+  };
+}
+
+/** What is open now, worst first; for pages and commands, also on a connection that only reads. At most 200. */
+export function openAlerts(db: Db): Alert[] {
+  return createAlertStore(db).open(200);
+}
+
+/** What was settled lately, newest first; at most `limit`. */
+export function resolvedAlerts(db: Db, limit = 50): Alert[] {
+  return createAlertStore(db).resolved(limit);
+}

@@ -1,0 +1,38 @@
+import Database from 'better-sqlite3';
+import { answer } from './answer.worker.ts';
+import type { CheckResult } from './protocol.ts';
+
+/** More lines help nobody. */
+const PROBLEMS_MAX = 10;
+
+await answer<'check'>(({ database }) => check(database));
+
+function check(path: string): CheckResult {
+  const rows: Record<string, number> = {};
+  let database: Database.Database | undefined;
+  try {
+    database = new Database(path, { readonly: true, fileMustExist: true });
+    const found = database.pragma(`integrity_check(${PROBLEMS_MAX})`) as { integrity_check: string }[];
+    const problems = found.map((row) => row.integrity_check).filter((line) => line !== 'ok');
+    if (problems.length > 0) return { problems, rows };
+    const orphans = (database.pragma('foreign_key_check') as { table: string; parent: string }[]).length;
+    if (orphans > 0) problems.push(`${orphans} rows refer to rows that do not exist`);
+    const tables = database
+      .prepare<[], string>("SELECT name FROM sqlite_master WHERE type = 'table' ORDER BY name")
+      .pluck()
+      .all();
+    for (const table of tables)
+      rows[table] = database
+        .prepare<[], number>(`SELECT count(*) FROM "${table.replaceAll('"', '""')}"`)
+        .pluck()
+        .get() as number;
+    return { problems, rows };
+  } catch (error) {
+    const { code = '', message } = error as NodeJS.ErrnoException;
+    // What SQLite cannot read is damaged; anything else is trouble of this machine and no verdict.
+    if (!/^SQLITE_(CORRUPT|NOTADB)/.test(code)) throw error;
+    return { problems: [message], rows };
+  } finally {
+    database?.close();
+  }
+}

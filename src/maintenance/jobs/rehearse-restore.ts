@@ -1,0 +1,75 @@
+import { z } from 'zod';
+import { describeError, errorCode, hours, WikiSeedError } from '../../lib/index.ts';
+import { defineJob, handleJob, type JobHandler } from '../../queue/index.ts';
+import { rehearseRestore as rehearse } from '../backups/rehearse.ts';
+import type { BackupJobDeps } from './backup-db.ts';
+
+const Input = z.object({});
+const Output = z.object({
+  /** Null = there was no backup yet. */
+  name: z.string().nullable(),
+  schemaFrom: z.number(),
+  schemaTo: z.number(),
+  rowCount: z.number(),
+  tookMs: z.number(),
+});
+type Input = z.infer<typeof Input>;
+type Output = z.infer<typeof Output>;
+
+/** Proves that the newest good backup can be restored, by doing it in a folder of its own. */
+export const rehearseRestore = defineJob<Input, Output>({
+  type: 'rehearse_restore',
+  input: Input,
+  output: Output,
+  uniqueKey: () => 'rehearsal',
+  target: 'disk',
+  isUpkeep: true,
+  timeoutMs: hours(4),
+});
+
+/** Key of `system_state` with the outcome of the last rehearsal, JSON: `LastRehearsal`. */
+export const LAST_REHEARSAL = 'maintenance:last_rehearsal';
+
+/** How the last rehearsal went; times are epoch ms. */
+export const LastRehearsal = z.discriminatedUnion('ok', [
+  Output.extend({ ok: z.literal(true), at: z.number() }),
+  z.object({ ok: z.literal(false), at: z.number(), code: z.string(), message: z.string() }),
+]);
+export type LastRehearsal = z.infer<typeof LastRehearsal>;
+
+/** Key of the alert about backups that cannot be restored. */
+export const REHEARSAL_ALERT = 'rehearsal_failed';
+
+/** The handler of `rehearse_restore`. */
+export function handleRehearseRestore(
+  deps: Pick<BackupJobDeps, 'disk' | 'clock' | 'dataDir' | 'state' | 'bus'>,
+): JobHandler<Input, Output> {
+  const { state, bus, clock } = deps;
+  const note = (facts: LastRehearsal): void => state.set(LAST_REHEARSAL, JSON.stringify(facts), clock.now());
+  return handleJob(rehearseRestore, {
+    async run(_input, { signal, log, progress }) {
+      const { backup, ...facts } = await rehearse(deps, {
+        signal,
+        onProgress: ({ phase, doneBytes, totalBytes }) => progress({ doneBytes, totalBytes, label: phase }),
+      });
+      const name = backup?.name ?? null;
+      if (name === null) log.info({}, 'there is no backup yet whose restore could be rehearsed');
+      else log.info({ name, ...facts }, 'the restore was rehearsed');
+      return { name, ...facts };
+    },
+    record(_input, output) {
+      note({ ok: true, at: clock.now(), ...output });
+      bus.emit('alert:resolved', { key: REHEARSAL_ALERT });
+    },
+    recordFailure(_input, error) {
+      const message = describeError(error);
+      note({ ok: false, at: clock.now(), code: errorCode(error), message });
+      bus.emit('alert:raised', {
+        key: REHEARSAL_ALERT,
+        severity: 'error',
+        message: `the rehearsal of a restore failed: ${message}`,
+        hint: (error instanceof WikiSeedError ? error.hint : undefined) ?? null,
+      });
+    },
+  });
+}

@@ -1,0 +1,161 @@
+import { dirname, join } from 'node:path';
+import { type Catalog, HELD_STATUSES } from '../../catalog/index.ts';
+import type { Db } from '../../db/index.ts';
+import { DumpFileId, formatBytes, WikiSeedError } from '../../lib/index.ts';
+import type { ReadDeps } from './read-records.ts';
+import type { RebuildReport } from './report.ts';
+
+/** What the checks of held files share. */
+export interface CheckDeps extends ReadDeps {
+  db: Db;
+  /** Over that database. */
+  catalog: Pick<Catalog, 'reopenDumpFile'>;
+  signal: AbortSignal;
+}
+
+/** A file that is recorded as held. */
+export interface HeldFile {
+  id: number;
+  filename: string;
+  localPath: string;
+  sizeBytes: number;
+  md5: string | null;
+  sha1: string;
+}
+
+/** The words are ours, so nothing needs escaping. */
+export const HELD_SQL = `our_status IN (${HELD_STATUSES.map((status) => `'${status}'`).join(', ')})`;
+
+/** Every held file, by wiki and name. */
+export function heldFiles(db: Db): HeldFile[] {
+  return db.sqlite
+    .prepare<[], HeldFile>(
+      `SELECT id, filename, local_path AS localPath, size_bytes AS sizeBytes, md5, sha1 FROM dumps
+        WHERE ${HELD_SQL} ORDER BY wiki_db_name, run_date, filename`,
+    )
+    .all();
+}
+
+/**
+ * Looks at every held file: there, and of the recorded size. One that lost its name under `dumps/` gets it back from a
+ * torrent's folder; one that is gone or has another size becomes pending.
+ * @throws WikiSeedError `dumps_folder_empty` when nothing at all is there: a disk that is not mounted loses nothing
+ */
+export async function checkFiles(deps: CheckDeps, report: RebuildReport): Promise<void> {
+  const { disk, layout, db } = deps;
+  const held = heldFiles(db);
+  const isEmpty = !(await disk.list(layout.dumps)).some((name) => !name.startsWith('.'));
+  if (held.length > 0 && isEmpty && !(await hasLinks(deps)))
+    throw new WikiSeedError(
+      'dumps_folder_empty',
+      `${layout.dumps} holds nothing, but ${held.length} files are recorded as held`,
+      {
+        hint: `Is the disk mounted? If the files are really lost, say so with: mkdir -p ${layout.dumps}/lost, and run this again; they are fetched again.`,
+      },
+    );
+  for (const file of held) {
+    deps.signal.throwIfAborted();
+    const path = layout.absolute(file.localPath);
+    let facts = await disk.stat(path);
+    if (facts === null && (await relink(deps, file))) {
+      report.relinked.push(file.localPath);
+      facts = await disk.stat(path);
+    }
+    if (facts === null) {
+      reopen(deps, file, 'it was missing when the database was rebuilt');
+      report.missing.push({ what: file.localPath, reason: `${formatBytes(file.sizeBytes)} are gone` });
+    } else if (facts.isDirectory || facts.sizeBytes !== file.sizeBytes) {
+      const reason = facts.isDirectory
+        ? 'a folder is in its place'
+        : `it has ${facts.sizeBytes} bytes, recorded are ${file.sizeBytes}`;
+      await setAside(deps, file, reason, report);
+    }
+  }
+}
+
+/** Records that our copy is lost; what upstream and the archive have of it stays known. */
+function reopen({ catalog }: CheckDeps, file: HeldFile, reason: string): void {
+  catalog.reopenDumpFile(DumpFileId.parse(file.id), reason);
+}
+
+/**
+ * Moves a damaged file to `dumps/.damaged/` and takes its names out of the torrents' folders, so that it is neither served
+ * nor taken for good; it is pending from now on. Its bytes stay, for whoever wants to look at them.
+ */
+export async function setAside(
+  deps: CheckDeps,
+  file: HeldFile,
+  reason: string,
+  report: RebuildReport,
+): Promise<void> {
+  const { disk, layout } = deps;
+  const path = layout.absolute(file.localPath);
+  const inode = (await disk.stat(path))?.inode;
+  for (const tree of treePaths(deps, file))
+    if ((await disk.stat(tree))?.inode === inode) await disk.remove(tree);
+  const aside = join(layout.dumps, '.damaged', ...file.localPath.split('/').slice(1));
+  await disk.makeDirectory(dirname(aside));
+  await disk.rename(path, aside);
+  await disk.syncDirectory(dirname(path));
+  reopen(deps, file, `it was damaged when the database was rebuilt: ${reason}`);
+  report.damaged.push({ what: file.localPath, reason });
+}
+
+/** Gives a file in a torrent's folder its name under `dumps/` back. */
+async function relink(deps: CheckDeps, file: HeldFile): Promise<boolean> {
+  const { disk, layout } = deps;
+  const path = layout.absolute(file.localPath);
+  for (const tree of treePaths(deps, file)) {
+    const facts = await disk.stat(tree);
+    if (facts === null || facts.isDirectory || facts.sizeBytes !== file.sizeBytes) continue;
+    await disk.makeDirectory(dirname(path));
+    await disk.link(tree, path);
+    await disk.syncDirectory(dirname(path));
+    return true;
+  }
+  return false;
+}
+
+/** Where the folders of torrents hold other names of a file. Every segment was checked when it was imported. */
+function treePaths({ db, layout }: CheckDeps, file: { id: number }): string[] {
+  return db.sqlite
+    .prepare<[number], { name: string; path: string }>(
+      `SELECT t.name, f.path_in_torrent AS path FROM torrent_files f JOIN torrents t ON t.id = f.torrent_id WHERE f.dump_id = ?`,
+    )
+    .all(file.id)
+    .map(({ name, path }) => join(layout.torrents, name, ...path.split('/')));
+}
+
+async function hasLinks({ db, disk, layout }: CheckDeps): Promise<boolean> {
+  const names = db.sqlite.prepare<[], string>('SELECT name FROM torrents').pluck().all();
+  for (const name of names)
+    if ((await disk.list(join(layout.torrents, name, 'compressed'))).length > 0) return true;
+  return false;
+}
+
+/** Names under `dumps/` that no held file has: expected ones the daemon will prove, and foreign ones. Looks only. */
+export async function findStrangers(deps: CheckDeps, report: RebuildReport): Promise<void> {
+  const { disk, layout, db } = deps;
+  const known = db.sqlite.prepare<[string, string, string], { isHeld: number }>(
+    `SELECT ${HELD_SQL} AS isHeld FROM dumps WHERE wiki_db_name = ? AND run_date = ? AND filename = ? ORDER BY isHeld DESC LIMIT 1`,
+  );
+  const visit = async (segments: string[]): Promise<void> => {
+    deps.signal.throwIfAborted();
+    const folder = join(layout.dumps, ...segments);
+    for (const name of await disk.list(folder)) {
+      // Downloads under way, and what was moved aside.
+      if (segments.length === 0 && name.startsWith('.')) continue;
+      const place = [...segments, name];
+      const facts = await disk.stat(join(folder, name));
+      const shown = `dumps/${place.join('/')}`;
+      if (facts?.isDirectory && place.length < 3) await visit(place);
+      else {
+        const [wiki = '', runDate = '', filename = ''] = place;
+        const row = facts === null || facts.isDirectory ? undefined : known.get(wiki, runDate, filename);
+        if (row === undefined) report.foreign.push(shown);
+        else if (row.isHeld === 0) report.unproved.push(shown);
+      }
+    }
+  };
+  await visit([]);
+}

@@ -1,0 +1,115 @@
+import { copyFileSync, existsSync, mkdirSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { join } from 'node:path';
+import Database from 'better-sqlite3';
+import { describe, expect, test } from 'vitest';
+import { stringify } from 'yaml';
+import { migrateDb, openDb } from '../../src/db/index.ts';
+import { startWikiseed } from '../helpers/with-process.ts';
+import { temporaryFolder } from '../helpers/with-db.ts';
+
+/**
+ * Goal: a damaged or missing database is refused at start with the command that mends it, and nothing is overwritten.
+ * Method: the real command line on a data directory whose database was damaged in a known way.
+ */
+function dataDirectory(): { dataDir: string; config: string; database: string } {
+  const dataDir = temporaryFolder();
+  const database = join(dataDir, 'db', 'jobs.db');
+  mkdirSync(join(dataDir, 'db'));
+  const db = openDb(database);
+  migrateDb(db, { dataDir, now: new Date(0) });
+  const insert = db.sqlite.prepare('INSERT INTO system_state VALUES (?, ?, 0)');
+  for (let row = 0; row < 2000; row += 1) insert.run(`key:${row}`, 'x'.repeat(200));
+  db.sqlite.pragma('wal_checkpoint(TRUNCATE)');
+  db.close();
+  const config = join(temporaryFolder(), 'config.yaml');
+  writeFileSync(
+    config,
+    stringify({ wikiseed: { contact: 'ops@example.org', data_dir: dataDir }, monitoring: { port: 0 } }),
+  );
+  return { dataDir, config, database };
+}
+
+const run = (config: string) => startWikiseed(['run', '--until-idle', '--config', config]).ended;
+
+/** Overwrites pages in the middle; the header stays. */
+function damagePages(path: string): void {
+  const bytes = readFileSync(path);
+  bytes.fill(0xa5, 4096 * 20, 4096 * 60);
+  writeFileSync(path, bytes);
+  const check = new Database(path, { readonly: true });
+  const verdict = (() => {
+    try {
+      return check.pragma('quick_check', { simple: true });
+    } catch (error) {
+      return String(error);
+    }
+  })();
+  check.close();
+  expect(verdict).not.toBe('ok');
+}
+
+const damages: [string, (path: string) => void][] = [
+  ['damaged pages', damagePages],
+  ['something else in its place', (path) => writeFileSync(path, 'not a database at all, but long enough'.repeat(50))],
+  ['a torn end', (path) => writeFileSync(path, readFileSync(path).subarray(0, 4096 * 30))],
+];
+
+describe.each(damages)('%s', (_what, damage) => {
+  test('is refused with the exact command, and the file stays as it is', async () => {
+    const { dataDir, config, database } = dataDirectory();
+    const backup = await startWikiseed(['backup', '--config', config]).ended;
+    expect(backup.code, backup.stderr).toBe(0);
+    const name = readdirSync(join(dataDir, 'backups')).find((file) => file.endsWith('.db.gz')) as string;
+    damage(database);
+    const before = readFileSync(database);
+
+    const refused = await run(config);
+    expect(refused.code).toBe(1);
+    expect(refused.stderr).toContain('is damaged and was left as it is');
+    expect(refused.stderr).toContain(`wikiseed restore ${name} --config ${config}`);
+    expect(readFileSync(database).equals(before)).toBe(true);
+    // SQLite makes a log to read beside, but nothing was written into it.
+    const log = `${database}-wal`;
+    expect(existsSync(log) ? readFileSync(log).length : 0).toBe(0);
+
+    const restored = await startWikiseed(['restore', name, '--config', config]).ended;
+    expect(restored.code, restored.stderr).toBe(0);
+    const db = openDb(database, 'readonly');
+    expect(db.sqlite.prepare(`SELECT count(*) FROM system_state WHERE key LIKE 'key:%'`).pluck().get()).toBe(2000);
+    db.close();
+    const kept = readdirSync(join(dataDir, 'db')).filter((file) => file.startsWith('replaced-'));
+    expect(kept).toHaveLength(1);
+    expect(readFileSync(join(dataDir, 'db', kept[0] as string, 'jobs.db')).equals(before)).toBe(true);
+  });
+});
+
+test('without any backup the way out is a rebuild', async () => {
+  const { config, database } = dataDirectory();
+  damagePages(database);
+  const refused = await run(config);
+  expect(refused.code).toBe(1);
+  expect(refused.stderr).toContain(`wikiseed rebuild --config ${config}`);
+});
+
+test('the newest backup is damaged, too: restore says so and takes the one before', async () => {
+  const { dataDir, config, database } = dataDirectory();
+  const first = await startWikiseed(['backup', '--config', config]).ended;
+  expect(first.code).toBe(0);
+  const backups = join(dataDir, 'backups');
+  const older = readdirSync(backups).find((file) => file.endsWith('.db.gz')) as string;
+  const second = await startWikiseed(['backup', '--config', config]).ended;
+  expect(second.code).toBe(0);
+  const newer = readdirSync(backups).find((file) => file.endsWith('.db.gz') && file !== older) as string;
+  const bytes = readFileSync(join(backups, newer));
+  bytes.writeUInt8(bytes.readUInt8(5000) ^ 0xff, 5000);
+  rmSync(join(backups, newer));
+  writeFileSync(join(backups, newer), bytes);
+  copyFileSync(database, `${database}.kept`);
+  damagePages(database);
+  const restored = await startWikiseed(['restore', '--config', config]).ended;
+  expect(restored.code, restored.stderr).toBe(0);
+  const said = restored.stdout + restored.stderr;
+  expect(said).toContain(newer);
+  expect(said).toContain(older);
+  expect(existsSync(database)).toBe(true);
+});
