@@ -56,7 +56,8 @@ export function createAlerts(deps: AlertsDeps): Alerts {
   }
 
   function onAttemptFailed(event: EventMap['job:attemptFailed']): void {
-    if (!event.isFinal) return;
+    // What an operator took out of the queue needs nobody's look.
+    if (!event.isFinal || event.code === 'cancelled') return;
     const key = keyOf(event);
     const subject = key.slice(`job:${event.jobType}`.length).replace(/^:/, '');
     raise({
@@ -74,21 +75,12 @@ export function createAlerts(deps: AlertsDeps): Alerts {
     if (book.openKeys('stuck:').length > 0) resolve(`stuck:${event.jobId}`);
   }
 
-  /** The event does not tell the kind of halt, its row does. */
-  function isOutOfReach(target: string): boolean {
-    const text = db.sqlite
-      .prepare<[string], string>('SELECT value FROM system_state WHERE key = ?')
-      .pluck()
-      .get(`halt:${target}`);
-    return text !== undefined && (JSON.parse(text) as { kind?: unknown }).kind === 'unavailable';
-  }
-
   function onHalted(event: EventMap['target:halted']): void {
     const until = new Date(event.until).toISOString().slice(0, 16).replace('T', ' ');
     raise({
       key: `target:${event.target}`,
       // What is only out of reach heals by itself; what refused us or is full may need somebody.
-      severity: isOutOfReach(event.target) ? 'warn' : 'error',
+      severity: event.kind === 'unavailable' ? 'warn' : 'error',
       message: `${event.target} stopped: ${event.message} (${event.code}); tried again at ${until} UTC`,
       hint: event.hint,
     });

@@ -28,9 +28,12 @@ export function addDatabaseCommands(
     .option('--dry-run', 'say what it would do')
     .option('--json', 'print JSON')
     .action(async (name, options) => setExitCode(await restoreCommand(io, name, options)));
-  command('maintain', 'look after the database now: checkpoint, analyze, integrity, retention, vacuum')
-    .argument('[task...]', 'only these')
-    .option('--full', 'with vacuum: write the whole database anew; only while no daemon runs')
+  command(
+    'maintain',
+    'look after the database now: checkpoint, analyze, integrity, retention, and vacuum when it is due',
+  )
+    .argument('[task...]', 'checkpoint, analyze, integrity, retention, vacuum, thresholds, lease_sweep')
+    .option('--full', 'with vacuum: write the whole database anew, while no daemon runs')
     .addOption(
       new Option('--mode <mode>', 'of the checkpoint').choices(['passive', 'full', 'restart', 'truncate']),
     )

@@ -35,7 +35,15 @@ export interface EventMap {
   /** The attempt ended without counting: snoozed, stopped with its target, or interrupted. It comes back by itself. */
   'job:givenBack': JobEvent & { reason: 'snooze' | 'halt' | 'give_back'; message: string };
   /** A target stopped; its job types are not claimed until `until`. */
-  'target:halted': { target: string; code: string; message: string; hint: string | null; until: number };
+  'target:halted': {
+    target: string;
+    /** `unavailable` heals by itself; `halted` refused us or is full. */
+    kind: 'unavailable' | 'halted';
+    code: string;
+    message: string;
+    hint: string | null;
+    until: number;
+  };
   'target:resumed': { target: string };
   /** A handler went on after its abort; its lease is gone and what it returns will be dropped. `waitedMs` since the abort. */
   'job:stuck': JobEvent & { waitedMs: number };

@@ -186,10 +186,17 @@ describe('what it listens to', () => {
     expect(openAlerts(db)).toEqual([]);
   });
 
+  test('a job that an operator cancelled needs nobody', () => {
+    const { db, bus } = setup();
+    bus.emit('job:attemptFailed', { ...failure(7), code: 'cancelled' });
+    expect(openAlerts(db)).toEqual([]);
+  });
+
   test('targets that stop and work again; handlers that do not stop', () => {
     const { db, bus } = setup();
     bus.emit('target:halted', {
       target: 'internet_archive',
+      kind: 'halted',
       code: 'bad_credentials',
       message: 'refused',
       hint: 'Look at the keys.',
@@ -201,12 +208,8 @@ describe('what it listens to', () => {
       ['target:internet_archive', 'Look at the keys.'],
     ]);
     // A site that is only out of reach heals by itself.
-    db.sqlite
-      .prepare(
-        `INSERT INTO system_state (key, value, updated_at) VALUES ('halt:dumps', '{"kind":"unavailable"}', 0)`,
-      )
-      .run();
-    bus.emit('target:halted', { target: 'dumps', code: 'http_503', message: 'm', hint: null, until: 1 });
+    const outage = { target: 'dumps', kind: 'unavailable', code: 'http_503', message: 'm' } as const;
+    bus.emit('target:halted', { ...outage, hint: null, until: 1 });
     expect(openAlerts(db).map(({ key, severity }) => `${severity} ${key}`)).toContain('warn target:dumps');
     bus.emit('target:resumed', { target: 'dumps' });
     bus.emit('target:resumed', { target: 'internet_archive' });
@@ -218,7 +221,14 @@ describe('what it listens to', () => {
     const db = withDb();
     const first = setup(db);
     for (const target of ['dumps', 'r2'])
-      first.bus.emit('target:halted', { target, code: 'x', message: 'm', hint: null, until: 1 });
+      first.bus.emit('target:halted', {
+        target,
+        kind: 'halted',
+        code: 'x',
+        message: 'm',
+        hint: null,
+        until: 1,
+      });
     first.bus.emit('job:stuck', { ...failure(7), waitedMs: 1 });
     first.raise('database:wal');
     first.alerts.stop();
