@@ -35,3 +35,4 @@ export {
   type Secrets,
 } from './secrets.ts';
 export { describeConfig, showConfig, toFileForm } from './show.ts';
+export { nearestName } from './suggest.ts';

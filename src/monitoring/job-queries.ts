@@ -2,6 +2,7 @@ import type { Db } from '../db/index.ts';
 import type { Clock } from '../ports/index.ts';
 import { memoByCost } from './memo.ts';
 import {
+  type ChildJob,
   JOB_STATUSES,
   type JobAttempt,
   type JobCount,
@@ -42,6 +43,8 @@ export interface JobQueries {
   /** Newest first. */
   jobs(filter: { status?: JobStatus; type?: string; page: number; pageSize: number }): Page<JobRow>;
   job(id: number): JobDetail | null;
+  /** Failed and quarantined jobs with a higher id than `after`, oldest first. */
+  failedJobIds(filter: { types: readonly string[]; after: number; limit: number }): number[];
   movement(): Movement;
 }
 
@@ -107,7 +110,7 @@ export function createJobQueries({ db, clock }: { db: Db; clock: Clock }): JobQu
     )
     .pluck();
   const row = sqlite.prepare<[number], JobRow>(`SELECT ${ROW} ${FROM} WHERE j.id = ?`);
-  const detail = sqlite.prepare<[number], Omit<JobDetail, 'attempts'>>(
+  const detail = sqlite.prepare<[number], Omit<JobDetail, 'attempts' | 'children' | 'childCount'>>(
     `SELECT ${ROW}, j.unique_key AS uniqueKey, j.priority, j.parent_job_id AS parentJobId, j.dump_id AS dumpId,
        j.cycle_date AS cycleDate, j.params AS input, j.result, j.cursor, j.lease_owner AS leaseOwner,
        j.lease_expires_at AS leaseExpiresAt
@@ -117,6 +120,18 @@ export function createJobQueries({ db, clock }: { db: Db; clock: Clock }): JobQu
     `SELECT attempt, outcome, error_code AS code, message, started_at AS startedAt, ended_at AS endedAt
      FROM job_attempts WHERE job_id = ? ORDER BY id DESC LIMIT 200`,
   );
+
+  const children = sqlite.prepare<[number], ChildJob>(
+    `SELECT j.id, j.job_type AS jobType, j.status, ${SUBJECT} ${FROM} WHERE j.parent_job_id = ? ORDER BY j.id LIMIT 50`,
+  );
+  const childCount = sqlite
+    .prepare<[number], number>('SELECT count(*) FROM jobs WHERE parent_job_id = ?')
+    .pluck();
+  const idsAfter = sqlite
+    .prepare<[string, string, number, number], number>(
+      'SELECT id FROM jobs WHERE job_type = ? AND status = ? AND id > ? ORDER BY id LIMIT ?',
+    )
+    .pluck();
 
   // A covering index scan, measured: 70 ms with a million jobs; hence at most every 14 s there, and at once on a small queue.
   const jobCounts = memoByCost<'all', JobCount[]>(clock, 200, () => {
@@ -167,7 +182,15 @@ export function createJobQueries({ db, clock }: { db: Db; clock: Clock }): JobQu
     },
     job(id) {
       const found = detail.get(id);
-      return found === undefined ? null : { ...found, attempts: attempts.all(id) };
+      if (found === undefined) return null;
+      const asked = { children: children.all(id), childCount: childCount.get(id) ?? 0 };
+      return { ...found, attempts: attempts.all(id), ...asked };
+    },
+    failedJobIds({ types: wanted, after, limit }) {
+      const ids: number[] = [];
+      for (const type of wanted)
+        for (const status of ['failed', 'quarantined']) ids.push(...idsAfter.all(type, status, after, limit));
+      return ids.sort((a, b) => a - b).slice(0, limit);
     },
     movement() {
       const now = clock.now();

@@ -23,6 +23,9 @@ const CHANGES: readonly EventName[] = [
   'dumpFile:downloaded',
   'cycle:opened',
   'cycle:sealed',
+  'job:stuck',
+  'alert:raised',
+  'alert:resolved',
 ];
 
 /** Server-sent events made from the bus. */
@@ -30,6 +33,8 @@ export interface LiveFeed {
   /** A stream for one client; null when too many are listening. */
   open(): ReadableStream<Uint8Array> | null;
   clientCount(): number;
+  /** Something changed that has no event: what an operator did. */
+  changed(): void;
   /** Ends all streams and leaves the bus. */
   close(): void;
 }
@@ -38,7 +43,7 @@ interface Client {
   controller: ReadableStreamDefaultController<Uint8Array>;
   /** What it has not been told yet, by job: only the newest state of each counts. */
   progress: Map<number, EventMap['job:progress']>;
-  changes: Set<EventName>;
+  changes: Set<EventName | 'operator:acted'>;
   isTimerSet: boolean;
 }
 
@@ -110,6 +115,12 @@ export function createLiveFeed({ bus, clock }: { bus: Bus; clock: Clock }): Live
 
   return {
     clientCount: () => clients.size,
+    changed() {
+      for (const client of clients) {
+        client.changes.add('operator:acted');
+        schedule(client);
+      }
+    },
     open() {
       if (clients.size >= MAX_CLIENTS) return null;
       let self: Client;

@@ -4,6 +4,7 @@ import type { Db } from '../db/index.ts';
 import { describeError } from '../lib/index.ts';
 import type { Disk, Log } from '../ports/index.ts';
 import type { Layout } from '../storage/index.ts';
+import { CONTROL_PATH, type Control, createControlApi } from './control-api.ts';
 import { etagOf, sendFile, sendText } from './files.ts';
 import type { LiveFeed } from './live-feed.ts';
 import { LIVE_SCRIPT } from './live-script.ts';
@@ -13,7 +14,7 @@ import { jobPage, jobsPage } from './pages/jobs.ts';
 import { overviewPage } from './pages/overview.ts';
 import type { Html } from './pages/parts.ts';
 import { torrentsPage } from './pages/torrents.ts';
-import { readStatus, type StatusSources, stuckReason } from './status.ts';
+import { currentHalts, readStatus, type StatusSources, stuckReason } from './status.ts';
 import { ICON, STYLE } from './style.ts';
 import { FILE_STATUSES, JOB_STATUSES } from './types.ts';
 
@@ -52,9 +53,11 @@ export interface RouteDeps extends StatusSources {
   log: Log;
   layout: Layout;
   feed: LiveFeed;
+  /** Without it nothing can be changed. */
+  control?: Control;
 }
 
-/** Every address of the status page. Read-only: anything but GET and HEAD is refused before it is looked at. */
+/** Every address of the status page. Anything but GET and HEAD is refused before it is looked at, the control addresses apart. */
 export function createRoutes(deps: RouteDeps): Hono {
   const { queries, clock, disk, log, layout, feed, version } = deps;
   const assetTag = etagOf(STYLE + LIVE_SCRIPT).slice(1, 11);
@@ -85,7 +88,8 @@ export function createRoutes(deps: RouteDeps): Hono {
     try {
       return stuckReason({
         movement: queries.movement(),
-        halts: queries.halts(),
+        halts: currentHalts(deps),
+        pauses: queries.pauses(),
         at,
         startedAt: deps.startedAt,
       });
@@ -94,14 +98,33 @@ export function createRoutes(deps: RouteDeps): Hono {
     }
   }
 
+  /** Names and times for programs; a database that cannot be read has its reason already. */
+  function haltedNow(at: number): { target: string; kind: string; until: string | null }[] {
+    try {
+      return currentHalts(deps)
+        .filter(({ until }) => until === null || until > at)
+        .map(({ target, kind, until }) => ({
+          target,
+          kind,
+          until: until === null ? null : new Date(until).toISOString(),
+        }));
+    } catch {
+      return [];
+    }
+  }
+
   app.use(async (c, next) => {
     for (const [name, value] of Object.entries(SECURITY_HEADERS)) c.header(name, value);
-    if (c.req.raw.method !== 'GET' && c.req.raw.method !== 'HEAD') {
+    const isControl = deps.control !== undefined && CONTROL_PATH.test(c.req.path);
+    if (!isControl && c.req.raw.method !== 'GET' && c.req.raw.method !== 'HEAD') {
       c.header('Allow', 'GET, HEAD');
       return c.text('This page only shows: use GET or HEAD.\n', 405);
     }
     await next();
   });
+
+  if (deps.control !== undefined)
+    app.route('/api/v1', createControlApi({ control: deps.control, log, onChange: () => feed.changed() }));
 
   app.get('/', async (c) => page(c, 'Overview', '/', overviewPage(await readStatus(deps))));
 
@@ -188,7 +211,7 @@ export function createRoutes(deps: RouteDeps): Hono {
     const reason = healthReason(at);
     c.header('Cache-Control', 'no-store');
     return c.json(
-      { ok: reason === null, reason, at: new Date(at).toISOString(), version },
+      { ok: reason === null, reason, halts: haltedNow(at), at: new Date(at).toISOString(), version },
       reason === null ? 200 : 503,
     );
   });

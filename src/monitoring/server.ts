@@ -1,13 +1,14 @@
 import { createAdaptorServer } from '@hono/node-server';
 import type { Db } from '../db/index.ts';
 import type { Bus } from '../events/index.ts';
-import { errorCode, WikiSeedError } from '../lib/index.ts';
+import { describeError, errorCode, WikiSeedError } from '../lib/index.ts';
 import type { Clock, Disk, Log } from '../ports/index.ts';
 import type { Layout } from '../storage/index.ts';
+import { type Control, problemOfToken } from './control-api.ts';
 import { createLiveFeed, type LiveFeed } from './live-feed.ts';
 import { createRoutes } from './routes.ts';
 import type { StatusQueries } from './status-queries.ts';
-import type { SeedingFact, StorageFacts } from './types.ts';
+import type { Halt, SeedingFact, StorageFacts } from './types.ts';
 
 /** What the room needs. */
 export interface MonitoringDeps {
@@ -21,6 +22,10 @@ export interface MonitoringDeps {
   /** May be slow: it is asked at most every 5 s. */
   storage: () => Promise<StorageFacts>;
   seeding?: () => Promise<SeedingFact[]>;
+  /** What the queue holds in memory. */
+  halts?: () => readonly Halt[];
+  /** Lets operators with a token change the queue; without it everything only shows. */
+  control?: Control;
   /** Port 0 = any free one. */
   config: { host: string; port: number };
   version: string;
@@ -71,6 +76,7 @@ export function createMonitoring(deps: MonitoringDeps): MonitoringRoom {
     const port = typeof address === 'object' && address !== null ? address.port : config.port;
     const url = `http://${config.host.includes(':') ? `[${config.host}]` : config.host}:${port}/`;
     log.info({ url }, 'status page is open');
+    if (deps.control !== undefined) announce(deps.control, url);
     return {
       url,
       close: () =>
@@ -80,6 +86,17 @@ export function createMonitoring(deps: MonitoringDeps): MonitoringRoom {
           if ('closeAllConnections' in server) server.closeAllConnections();
         }),
     };
+  }
+
+  /** Without it commands on this machine need WIKISEED_ADMIN_TOKEN; the work goes on either way. */
+  function announce(control: Control, url: string): void {
+    const problem = problemOfToken(control.tokenByHand);
+    if (problem !== null) log.warn({}, problem);
+    try {
+      control.announce({ url, token: control.token });
+    } catch (error) {
+      log.warn({ err: describeError(error) }, 'commands cannot be told how to reach this process');
+    }
   }
 
   return {

@@ -2,26 +2,24 @@ import { createSystemState, type Db } from '../db/index.ts';
 import type { Clock } from '../ports/index.ts';
 import { createJobQueries, type JobQueries, MAX_PAGES } from './job-queries.ts';
 import { memoByCost } from './memo.ts';
+import { createOperatorQueries, type OperatorQueries, parseObject, text, time } from './operator-queries.ts';
 import {
   type CycleState,
   FILE_STATUSES,
   type FileState,
   type FileStatus,
-  type Halt,
   type Page,
   type TorrentState,
   type WakeUp,
 } from './types.ts';
 
 /** "What is the state?", answered from the database for the page and for `wikiseed status`. Synchronous, read-only. */
-export interface StatusQueries extends Omit<JobQueries, 'nextJobs'> {
+export interface StatusQueries extends Omit<JobQueries, 'nextJobs'>, OperatorQueries {
   /** Newest first. */
   cycles(limit?: number): CycleState[];
   cycle(cycleDate: string): CycleState | null;
   /** Files of a cycle in the order they were found. */
   cycleFiles(filter: FileFilter): Page<FileState>;
-  /** Targets that are not worked on now, sorted by name. One whose time has passed is left out: its next job decides. */
-  halts(): Halt[];
   /** What happens next by itself, soonest first. */
   nextWakeUps(limit?: number): WakeUp[];
   /** Newest cycle first, then by name. */
@@ -151,6 +149,7 @@ export function createStatusQueries({ db, clock }: { db: Db; clock: Clock }): St
 
   return {
     ...jobQueries,
+    ...createOperatorQueries(db),
     cycles: (limit = 24) => cycleRows.all(limit).map(withNumbers),
     cycle(cycleDate) {
       const row = cycleRow.get(cycleDate);
@@ -167,10 +166,6 @@ export function createStatusQueries({ db, clock }: { db: Db; clock: Clock }): St
         .map((file) => ({ ...file, isHistory: file.isHistory === 1 }));
       return { items, page: at, pageSize, pageCount, total };
     },
-    halts() {
-      const all = state.list('halt:').flatMap(({ key, value }) => parseHalt(key, value) ?? []);
-      return all.filter((halt) => halt.until === null || halt.until > clock.now());
-    },
     nextWakeUps(limit = 8) {
       const schedules = state.list('schedule:').flatMap(({ key, value }) => parseSchedule(key, value) ?? []);
       return [...nextJobs(), ...schedules].sort((a, b) => a.at - b.at).slice(0, limit);
@@ -185,19 +180,6 @@ export function createStatusQueries({ db, clock }: { db: Db; clock: Clock }): St
 }
 
 /** The state table is ours, but written by other versions too: a value we cannot read must not take the page down. */
-function parseHalt(key: string, value: string): Halt | null {
-  const facts = parseObject(value);
-  if (facts === null) return null;
-  return {
-    target: text(facts.target) ?? key.slice('halt:'.length),
-    code: text(facts.code) ?? 'unknown',
-    message: text(facts.message) ?? 'no reason was recorded',
-    hint: text(facts.hint),
-    since: time(facts.since),
-    until: time(facts.until),
-  };
-}
-
 function parseSchedule(key: string, value: string): WakeUp | null {
   const facts = parseObject(value);
   const at = time(facts?.nextAt);
@@ -205,16 +187,3 @@ function parseSchedule(key: string, value: string): WakeUp | null {
   const name = text(facts.name) ?? key.slice('schedule:'.length);
   return { kind: 'schedule', name, jobId: null, subject: null, at };
 }
-
-function parseObject(value: string): Record<string, unknown> | null {
-  try {
-    const parsed: unknown = JSON.parse(value);
-    return typeof parsed === 'object' && parsed !== null ? (parsed as Record<string, unknown>) : null;
-  } catch {
-    return null;
-  }
-}
-
-const text = (value: unknown): string | null => (typeof value === 'string' && value !== '' ? value : null);
-const time = (value: unknown): number | null =>
-  typeof value === 'number' && Number.isFinite(value) ? value : null;

@@ -1,11 +1,23 @@
 import { describeError } from '../lib/index.ts';
 import type { Clock, EpochMs } from '../ports/index.ts';
+import type { Limit, Pause } from '../queue/index.ts';
+import {
+  alertSentences,
+  alertsBesideHalts,
+  everythingStopped,
+  haltSentence,
+  resumeCommand,
+  scopeWords,
+  sentenceCase,
+} from './operator-words.ts';
 import type { StatusQueries } from './status-queries.ts';
 import type {
+  Alert,
   CycleState,
   Halt,
   JobCount,
   JobFailure,
+  LastBackup,
   Movement,
   RunningJob,
   SeedingFact,
@@ -35,6 +47,15 @@ export interface StatusReport {
   /** Newest first, at most 10. */
   failures: JobFailure[];
   halts: Halt[];
+  /** What is held by hand. */
+  pauses: Pause[];
+  /** Limits set by hand. */
+  limits: Limit[];
+  /** Open, worst first, at most 10, without those that only repeat a halt; `alertCount` says how many there are. */
+  alerts: Alert[];
+  alertCount: number;
+  /** null = none was made by a job yet. */
+  lastBackup: LastBackup | null;
   wakeUps: WakeUp[];
   /** null when it could not be read; the verdict says why. */
   storage: StorageFacts | null;
@@ -52,6 +73,8 @@ export interface StatusSources {
   version: string;
   storage: () => Promise<StorageFacts>;
   seeding?: () => Promise<SeedingFact[]>;
+  /** What the queue itself holds: a database that cannot be written cannot say so. */
+  halts?: () => readonly Halt[];
   /** When this process began to work; null when another process does the work (the command line). */
   startedAt: EpochMs | null;
 }
@@ -62,6 +85,10 @@ export const LEASE_GRACE_MS = 60_000;
 export const STILL_MS = 10 * 60_000;
 /** Jobs that failed longer ago than this no longer colour the page; they stay in the lists. */
 export const FAILURE_MEMORY_MS = 7 * 24 * 60 * 60_000;
+
+/** Alerts looked at and shown. */
+const ALERTS_READ = 200;
+const ALERTS_SHOWN = 10;
 
 /** The verdict counts failures up to here; the report shows the newest ten. */
 const FAILURES_COUNTED = 100;
@@ -74,29 +101,44 @@ export async function readStatus(sources: StatusSources): Promise<StatusReport> 
     sources.seeding?.().catch(() => null) ?? null,
   ]);
   const at = clock.now();
+  const halts = currentHalts(sources);
+  const alerts = alertsBesideHalts(queries.alerts(ALERTS_READ), halts);
   const facts = {
     cycles: queries.cycles(6),
     jobs: queries.jobCounts(),
     running: queries.runningJobs(),
     failures: queries.failures(FAILURES_COUNTED),
-    halts: queries.halts(),
+    halts,
+    pauses: queries.pauses(),
+    limits: queries.limits(),
+    lastBackup: queries.lastBackup(),
     wakeUps: queries.nextWakeUps(8),
     torrents: queries.torrents({ limit: 8 }),
     torrentCount: queries.torrentCount(),
   };
   const movement = queries.movement();
-  const stuck = stuckReason({ movement, halts: facts.halts, at, startedAt: sources.startedAt });
-  const verdict = judge({ ...facts, at, stuck, storage });
+  const stuck = stuckReason({ ...facts, movement, at, startedAt: sources.startedAt });
+  const verdict = judge({ ...facts, alerts, at, stuck, storage });
   return {
     at,
     version: sources.version,
     verdict,
     ...facts,
+    alerts: alerts.slice(0, ALERTS_SHOWN),
+    // Those that only repeat a halt are not counted either.
+    alertCount: alerts.length < ALERTS_READ ? alerts.length : queries.alertCount(),
     dueSince: movement.oldestDueAt,
     failures: facts.failures.slice(0, 10),
     storage: typeof storage === 'string' ? null : storage,
     seeding,
   };
+}
+
+/** What the queue holds in memory, and what else is stored; sorted by name. */
+export function currentHalts(sources: Pick<StatusSources, 'queries' | 'halts'>): Halt[] {
+  const halts = new Map(sources.queries.halts().map((halt) => [halt.target, halt]));
+  for (const halt of sources.halts?.() ?? []) halts.set(halt.target, halt);
+  return [...halts.values()].sort((a, b) => (a.target < b.target ? -1 : 1));
 }
 
 /**
@@ -106,17 +148,23 @@ export async function readStatus(sources: StatusSources): Promise<StatusReport> 
 export function stuckReason(facts: {
   movement: Movement;
   halts: readonly Halt[];
+  /** What is held by hand does not move, and should not. */
+  pauses: readonly Pause[];
   at: EpochMs;
   startedAt: EpochMs | null;
 }): string | null {
   const { movement, at } = facts;
+  const stopped = everythingStopped(facts.halts);
+  if (stopped !== null) return stopped;
   const lease = movement.oldestLeaseExpiresAt;
   // After a start every old lease is given back at once, but a page may be asked before that.
   const isSettled = facts.startedAt === null || at - facts.startedAt > LEASE_GRACE_MS;
   if (lease !== null && at - lease > LEASE_GRACE_MS && isSettled)
     return `Job ${movement.oldestLeaseJobId} says it is running, but its lease ended more than a minute ago.`;
   if (facts.startedAt === null || movement.oldestDueAt === null) return null;
-  if (movement.runningCount > 0 || facts.halts.length > 0) return null;
+  // One whose time has passed is being tried: its jobs should move.
+  const isHalted = facts.halts.some(({ until }) => until === null || until > at);
+  if (movement.runningCount > 0 || isHalted || facts.pauses.length > 0) return null;
   const waitingSince = Math.max(movement.oldestDueAt, movement.lastEndedAt ?? 0, facts.startedAt);
   if (at - waitingSince <= STILL_MS) return null;
   return 'Jobs are due, but none has been taken for more than ten minutes.';
@@ -127,6 +175,8 @@ export function judge(facts: {
   at: EpochMs;
   stuck: string | null;
   halts: readonly Halt[];
+  pauses: readonly Pause[];
+  alerts: readonly Alert[];
   failures: readonly JobFailure[];
   cycles: readonly CycleState[];
   storage: StorageFacts | string;
@@ -138,10 +188,14 @@ export function judge(facts: {
   if (typeof storage === 'string') attention.push(`Storage could not be measured: ${storage}.`);
   else if (storage.mode === 'hard_stop') stopped.push('The disk is full: downloads are stopped.');
   else if (storage.mode === 'paused') attention.push('The disk is nearly full: no new download starts.');
-  for (const halt of facts.halts)
+  const isStopped = everythingStopped(facts.halts) !== null;
+  for (const { scope, reason } of facts.pauses)
     attention.push(
-      `${sentenceCase(wordsOf(halt.target))} is halted${halt.until === null ? ' until an operator resumes it' : ''}.`,
+      `${sentenceCase(scopeWords(scope))} is paused${reason === null ? '' : ` (${reason})`}: "${resumeCommand(scope)}" lets it go on.`,
     );
+  // When everything stands still the single targets are no news.
+  if (!isStopped) for (const halt of facts.halts) attention.push(haltSentence(halt, facts.at));
+  attention.push(...alertSentences(facts.alerts));
   const failed = facts.failures.filter(
     (f) => f.nextAttemptAt === null && facts.at - f.at < FAILURE_MEMORY_MS,
   );
@@ -156,26 +210,4 @@ export function judge(facts: {
       attention.push(`Cycle ${cycle.cycleDate} is past its deadline and not sealed yet.`);
   const reasons = [...stopped, ...attention];
   return { level: stopped.length > 0 ? 'stopped' : reasons.length > 0 ? 'attention' : 'good', reasons };
-}
-
-const SPELLED: Readonly<Record<string, string>> = {
-  internet: 'Internet',
-  archive: 'Archive',
-  ia: 'to the Internet Archive',
-  db: 'database',
-  r2: 'R2',
-};
-
-/** Stored names for people: `find_dumps` -> `find dumps`, `internet_archive` -> `Internet Archive`, `backup_db` -> `backup database`. */
-export function wordsOf(name: string): string {
-  if (name === 'archive_page') return 'archive page';
-  return name
-    .split('_')
-    .map((word) => SPELLED[word] ?? word)
-    .join(' ');
-}
-
-/** First letter large. */
-export function sentenceCase(text: string): string {
-  return text.charAt(0).toUpperCase() + text.slice(1);
 }

@@ -74,7 +74,10 @@ footer p:last-child a:last-child { margin-right: 0; }
 
 .halts { display: grid; gap: .75rem; margin-bottom: 1.25rem; }
 .halt { padding: .8rem 1.25rem; border: 1px solid var(--warn-line); border-left-width: 4px; border-radius: 8px; background: var(--card); overflow-wrap: anywhere; }
+.halt.bad { border-color: var(--bad-line); }
+.halt.mild { border-color: var(--line); }
 .halt .hint { font-weight: 550; }
+.halt .when code { color: var(--ink); }
 .halt .when { color: var(--quiet); font-size: .93em; }
 
 .columns { display: grid; grid-template-columns: minmax(0, 1fr) 21.5rem; gap: 0 1.25rem; align-items: start; }
@@ -99,6 +102,7 @@ footer p:last-child a:last-child { margin-right: 0; }
 dl.facts { display: grid; grid-template-columns: repeat(auto-fill, minmax(10.5rem, 1fr)); gap: .6rem 1.25rem; padding: .8rem 0 .2rem; border-top: 1px solid var(--line); margin-bottom: .7rem; }
 dl.facts dt { color: var(--quiet); font-size: .82rem; }
 dl.facts dd time { font-weight: 500; font-size: .93em; }
+p.todo { margin-bottom: .8rem; }
 p.badtext { margin-bottom: .7rem; overflow-wrap: anywhere; }
 dl.facts dd { font-weight: 550; overflow-wrap: anywhere; }
 .card > dl.facts:last-child { margin-bottom: 0; }

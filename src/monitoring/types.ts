@@ -103,15 +103,44 @@ export interface JobFailure {
   nextAttemptAt: EpochMs | null;
 }
 
-/** A target that is not worked on for now. */
+/** A target that is not worked on freely for now. */
 export interface Halt {
   target: string;
+  /** `unavailable`: out of reach or overloaded, heals by itself. `halted`: somebody may have to act. */
+  kind: 'unavailable' | 'halted';
   code: string;
   message: string;
   hint: string | null;
   since: EpochMs | null;
-  /** When it is tried again; null = when an operator resumes it. */
+  /** From then on one job at a time tries it; null = when an operator resumes it. */
   until: EpochMs | null;
+  /** How often it stopped since it last worked. */
+  failures: number;
+}
+
+/** An open matter that somebody should look at. */
+export interface Alert {
+  id: number;
+  key: string;
+  severity: 'info' | 'warn' | 'error';
+  message: string;
+  hint: string | null;
+  /** How often it was raised. */
+  count: number;
+  firstAt: EpochMs;
+  lastAt: EpochMs;
+}
+
+/** How the last backup of the database went. */
+export interface LastBackup {
+  at: EpochMs;
+  ok: boolean;
+  /** The last good one; null = unknown. */
+  goodAt: EpochMs | null;
+  name: string | null;
+  sizeBytes: number | null;
+  /** Why it failed. */
+  message: string | null;
 }
 
 /** Something that will happen by itself. */
@@ -152,6 +181,17 @@ export interface JobDetail extends JobRow {
   leaseOwner: string | null;
   leaseExpiresAt: EpochMs | null;
   attempts: JobAttempt[];
+  /** Jobs it asked for, oldest first, at most 50; `childCount` says how many there are. */
+  children: ChildJob[];
+  childCount: number;
+}
+
+/** A job that another one asked for. */
+export interface ChildJob {
+  id: number;
+  jobType: string;
+  status: JobStatus;
+  subject: string | null;
 }
 
 /** One attempt that did not complete the job. */

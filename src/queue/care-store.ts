@@ -33,8 +33,8 @@ export interface CareStore {
   claimOne(jobId: number, facts: { owner: string; now: number }): ClaimedJob | null;
   /** True when an unfinished job has the key of that one. */
   hasTwin(jobId: number): boolean;
-  /** Waiting jobs of that type are cancelled. */
-  cancelPending(facts: { jobType: string; now: number }): number;
+  /** Waiting jobs of that type are cancelled. Returns the cycle of each. */
+  cancelPending(facts: { jobType: string; now: number }): (string | null)[];
   /** Jobs that were put off only because their target was halted become due. */
   releaseHalted(now: number): number;
   /** Waiting jobs of that type and cycle become due. */
@@ -91,9 +91,12 @@ export function createCareStore(db: Db): CareStore {
   const hasTwin = sqlite.prepare<[number]>(
     `SELECT 1 FROM jobs twin JOIN jobs job ON job.id = ? WHERE twin.unique_key = job.unique_key AND twin.completed_at IS NULL AND twin.id <> job.id`,
   );
-  const cancelPending = sqlite.prepare(
-    `UPDATE jobs SET status = 'cancelled', completed_at = @now WHERE status = 'pending' AND job_type = @jobType`,
-  );
+  const cancelPending = sqlite
+    .prepare<object, string | null>(
+      `UPDATE jobs SET status = 'cancelled', completed_at = @now WHERE status = 'pending' AND job_type = @jobType
+        RETURNING cycle_date`,
+    )
+    .pluck();
   const releaseHalted = sqlite.prepare(
     `UPDATE jobs SET is_due = 1, next_retry_at = @now WHERE status = 'pending' AND is_due = 0 AND next_retry_at > @now
         AND (SELECT outcome FROM job_attempts WHERE job_id = jobs.id ORDER BY id DESC LIMIT 1) = 'halted'`,
@@ -128,7 +131,7 @@ export function createCareStore(db: Db): CareStore {
     },
     claimOne: (id, { owner, now }) => claimOne.get({ id, owner, now }) ?? null,
     hasTwin: (jobId) => hasTwin.get(jobId) !== undefined,
-    cancelPending: (facts) => cancelPending.run(facts).changes,
+    cancelPending: (facts) => cancelPending.all(facts),
     releaseHalted: (now) => releaseHalted.run({ now }).changes,
     hurry: (facts) => hurry.run(facts).changes,
     countUnfinished: () => countUnfinished.all(),

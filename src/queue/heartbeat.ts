@@ -37,16 +37,19 @@ export function createHeartbeat(deps: HeartbeatDeps): Heartbeat {
   /** While the database cannot be written, once a second is enough. */
   let notBeforeMs = 0;
 
+  /** At shutdown nobody is given up: whoever stops the queue says how long it waits, and until then leases are renewed. */
+  const stuckAtMs = ({ abortReason, abortedMs }: Attempt): number =>
+    abortReason === 'shutdown' ? Number.POSITIVE_INFINITY : abortedMs + STUCK_AFTER_MS;
+
   /** The next moment at which something has to be done for an attempt, monotonic ms. */
   function dueMs(attempt: Attempt): number {
     const { leaseMs, timeoutMs } = attempt.pool.handler.jobType;
     if (attempt.isReleased) return Number.POSITIVE_INFINITY;
-    if (attempt.abortReason !== null && !attempt.isSettled) {
-      const stuckMs = attempt.abortedMs + STUCK_AFTER_MS;
-      return attempt.abortReason === 'lease_lost'
-        ? stuckMs
-        : Math.min(stuckMs, attempt.renewedMs + leaseMs / 3);
-    }
+    // Nothing is left to renew; a result that waits will be fenced.
+    if (attempt.abortReason === 'lease_lost')
+      return attempt.isSettled ? Number.POSITIVE_INFINITY : stuckAtMs(attempt);
+    if (attempt.abortReason !== null && !attempt.isSettled)
+      return Math.min(stuckAtMs(attempt), attempt.renewedMs + leaseMs / 3);
     const renewal =
       attempt.renewedMs + (attempt.isDirty ? Math.min(PROGRESS_WRITE_MS, leaseMs / 3) : leaseMs / 3);
     return attempt.isSettled ? renewal : Math.min(renewal, attempt.startedMs + timeoutMs);
@@ -75,7 +78,7 @@ export function createHeartbeat(deps: HeartbeatDeps): Heartbeat {
     const renewals: Attempt[] = [];
     for (const attempt of due) {
       const { leaseMs, timeoutMs } = attempt.pool.handler.jobType;
-      if (!attempt.isSettled && attempt.abortReason !== null && nowMs >= attempt.abortedMs + STUCK_AFTER_MS) {
+      if (!attempt.isSettled && attempt.abortReason !== null && nowMs >= stuckAtMs(attempt)) {
         deps.onStuck(attempt, nowMs - attempt.abortedMs);
         continue;
       }

@@ -47,6 +47,8 @@ export interface Outcomes {
     pool: Pool,
     facts: { owner: string; word: EndWord; input: unknown; error: Error },
   ): boolean;
+  /** A job ended in this transaction without `write` or `end`: its barriers are asked as well. */
+  noteEnd(job: Pick<ClaimedJob, 'jobType' | 'cycleDate'>): void;
   /** Does all of `work` in one transaction, and calls the barriers of what ended in it. */
   transaction(work: () => void): void;
 }
@@ -67,7 +69,7 @@ export function createOutcomes(deps: OutcomeDeps): Outcomes {
   const ended = new Map<string, Set<string>>();
   const after = deps.db.afterCommit;
 
-  function noteEnd(job: ClaimedJob): void {
+  function noteEnd(job: Pick<ClaimedJob, 'jobType' | 'cycleDate'>): void {
     if (job.cycleDate === null) return;
     const types = ended.get(job.cycleDate);
     if (types === undefined) ended.set(job.cycleDate, new Set([job.jobType]));
@@ -122,8 +124,9 @@ export function createOutcomes(deps: OutcomeDeps): Outcomes {
         { code: decision.code },
         'the lease was lost before the failure could be recorded',
       );
-    // A refusal is an answer, too.
-    else if (error instanceof PermanentError) deps.targets.noteWorking(pool.handler.jobType.targets);
+    // A refusal is an answer, too; input that cannot be read never asked.
+    else if (error instanceof PermanentError && error.code !== 'bad_input')
+      deps.targets.noteWorking(pool.handler.jobType.targets);
   }
 
   /** False = the lease was lost. */
@@ -188,17 +191,18 @@ export function createOutcomes(deps: OutcomeDeps): Outcomes {
     const target = decision.scope ?? (pool.handler.jobType.targets[0] as string);
     // Several jobs meet the same outage: the first stops the target, and only that one is suspected.
     const wasStopped = deps.targets.list().some((halt) => halt.target === target && halt.until > now);
-    const halt = deps.targets.halt({ target, ...says });
+    const halt = deps.targets.plan({ target, ...says });
     const { cursor } = attempt.state;
     // Whoever stops its target goes to the end of the line: else the same file would stop it again, for ever.
     const behind = !wasStopped;
     if (!store.giveBack(job, { owner, dueAt: halt.until, error: message, cursor, behind })) return false;
+    deps.targets.keep(halt);
     store.addAttempt(job, { outcome: wasStopped ? 'interrupted' : 'halted', errorCode: code, message, now });
     after(() => {
       const facts = { err: { code, message }, target, hint, until: new Date(halt.until).toISOString() };
       attempt.context.log[kind === 'halted' ? 'error' : 'warn'](facts, 'target halted');
       bus.emit('job:givenBack', { ...eventOf(job), reason: 'halt', message });
-      if (!wasStopped) bus.emit('target:halted', { target, code, message, hint, until: halt.until });
+      if (!wasStopped) bus.emit('target:halted', { target, kind, code, message, hint, until: halt.until });
     });
     return true;
   }
@@ -253,17 +257,25 @@ export function createOutcomes(deps: OutcomeDeps): Outcomes {
         ? writeSuccess(finished.attempt, finished.input, finished.output)
         : writeFailure(finished.attempt, finished.input, finished.error),
     end,
-    transaction: (work) =>
-      deps.db.transaction(() => {
-        ended.clear();
-        work();
-        const cycles = [...ended];
-        ended.clear();
-        for (const [cycleDate, types] of cycles)
-          for (const { jobTypes, onSettled } of deps.barriers) {
-            if (!jobTypes.some((type) => types.has(type))) continue;
-            if (!store.hasUnfinished(cycleDate, jobTypes)) deps.enqueue(onSettled(cycleDate), null);
-          }
-      }),
+    noteEnd,
+    transaction(work) {
+      const undo = deps.targets.snapshot();
+      try {
+        deps.db.transaction(() => {
+          ended.clear();
+          work();
+          const cycles = [...ended];
+          ended.clear();
+          for (const [cycleDate, types] of cycles)
+            for (const { jobTypes, onSettled } of deps.barriers) {
+              if (!jobTypes.some((type) => types.has(type))) continue;
+              if (!store.hasUnfinished(cycleDate, jobTypes)) deps.enqueue(onSettled(cycleDate), null);
+            }
+        });
+      } catch (error) {
+        undo();
+        throw error;
+      }
+    },
   };
 }

@@ -34,7 +34,8 @@ export function createPools(deps: {
   function runningAt(target: string): number {
     let count = 0;
     for (const pool of pools.values())
-      if (target === 'all' || pool.handler.jobType.targets.includes(target)) count += pool.running.size + pool.claimed.size;
+      if (target === 'all' || pool.handler.jobType.targets.includes(target))
+        count += pool.running.size + pool.claimed.size;
     return count;
   }
 

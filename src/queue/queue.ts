@@ -37,6 +37,7 @@ export function createQueue(deps: QueueDeps): Queue {
   const trouble = createDatabaseTrouble({ targets, bus, log });
   const barriers: Barrier[] = [];
   let life: 'new' | 'working' | 'stopping' | 'stopped' = 'new';
+  let isTakenOver = false;
   const isStopping = (): boolean => life === 'stopping' || life === 'stopped';
 
   function insert(requests: readonly JobRequest[], parentJobId: number | null): number {
@@ -115,7 +116,10 @@ export function createQueue(deps: QueueDeps): Queue {
     heartbeat,
     committer,
     isStopping,
-    onBytes: (pool) => guarded(() => targets.noteWorking(pool.handler.jobType.targets)),
+    onBytes: (pool) =>
+      guarded(() => {
+        if (targets.noteWorking(pool.handler.jobType.targets)) waker.nudgeAll();
+      }),
     onFree: (pool) => {
       waker.nudge(pool.handler.jobType.type);
       idle.settle();
@@ -141,6 +145,29 @@ export function createQueue(deps: QueueDeps): Queue {
       undo();
       trouble.note(error);
     }
+  }
+
+  /** What an earlier process left: read, and put right. Tried again until the database can be written. */
+  function takeOver(): void {
+    if (isTakenOver) return;
+    guarded(() => {
+      controls.load();
+      targets.load();
+      waker.checkClock();
+      care.releaseHalted(clock.now());
+      rescue();
+      isTakenOver = true;
+    });
+  }
+
+  /** When its rest is over, one small write says whether the database works again, even if no job waits to find out. */
+  function tryDatabase(): void {
+    const now = clock.now();
+    if (!targets.list().some(({ target, until }) => target === 'database' && until <= now)) return;
+    guarded(() => {
+      deps.state.set('queue:database_tried', String(now), now);
+      trouble.clear();
+    });
   }
 
   /** Claims for these pools in one transaction, then lets the handlers begin. */
@@ -191,6 +218,8 @@ export function createQueue(deps: QueueDeps): Queue {
     },
     onTimer: () => {
       committer.flush();
+      tryDatabase();
+      takeOver();
       guarded(() => void rescue());
     },
     onClockSetBack: (byMs) =>
@@ -247,7 +276,12 @@ export function createQueue(deps: QueueDeps): Queue {
     },
     enqueue: (requests) => db.transaction(() => insert(requests, null)),
     cancelPending(jobType) {
-      const count = care.cancelPending({ jobType, now: clock.now() });
+      let count = 0;
+      outcomes.transaction(() => {
+        const cycles = care.cancelPending({ jobType, now: clock.now() });
+        count = cycles.length;
+        for (const cycleDate of cycles) outcomes.noteEnd({ jobType, cycleDate });
+      });
       if (count > 0) log.info({ jobType, count }, 'cancelled waiting jobs of a type that is switched off');
     },
     hurry(cycleDate, jobType) {
@@ -292,13 +326,7 @@ export function createQueue(deps: QueueDeps): Queue {
     start() {
       if (life !== 'new') return;
       life = 'working';
-      guarded(() => {
-        controls.load();
-        targets.load();
-        waker.checkClock();
-        care.releaseHalted(clock.now());
-        rescue();
-      });
+      takeOver();
       pump(pools.all());
       waker.arm();
     },

@@ -43,13 +43,15 @@ function pauseOf(facts: HaltFacts, failures: number, random: number): number {
 
 /** The circuit breakers, kept in `system_state` under `halt:<target>`, so that pages and commands see them. */
 export interface Targets {
-  /** Stops a target, or stops it again after a failed probe. A target that is stopped already stays so until the later time. */
-  halt(facts: HaltFacts): Halt;
-  /** Like `halt` for a database that cannot be written: in memory only. */
+  /** What `keep` would stop, or stop again after a failed probe. A target that is stopped already stays so until the later time. */
+  plan(facts: HaltFacts): Halt;
+  /** Stops a target as planned; joins the running transaction. */
+  keep(halt: Halt): void;
+  /** `plan` and `keep` for a database that cannot be written: in memory only. */
   haltInMemory(facts: HaltFacts): Halt;
   door(targets: readonly string[]): Door;
-  /** A job got an answer: whatever of these was being tried is free again. */
-  noteWorking(targets: readonly string[]): void;
+  /** A job got an answer: whatever of these was being tried is free again. True when that was any. */
+  noteWorking(targets: readonly string[]): boolean;
   /** When the next one is to be tried; null = none waits. */
   nextTryAt(targets: readonly string[]): number | null;
   list(): Halt[];
@@ -59,6 +61,8 @@ export interface Targets {
   load(): void;
   /** The wall clock was set back by so many ms: the waits keep their length. */
   shift(byMs: number): void;
+  /** Returns what takes everything back that changed since: for a transaction that is rolled back. */
+  snapshot(): () => void;
 }
 
 /** Breakers with a copy in memory, because pools ask before every claim. */
@@ -74,7 +78,7 @@ export function createTargets(deps: {
   const keyOf = (target: string): string => `halt:${target}`;
   const save = (halt: Halt): void => state.set(keyOf(halt.target), JSON.stringify(halt), clock.now());
 
-  function haltInMemory(asked: HaltFacts): Halt {
+  function plan(asked: HaltFacts): Halt {
     const { pauseMs: _, askedMs: __, ...facts } = asked;
     const now = clock.now();
     const before = halts.get(facts.target);
@@ -84,26 +88,30 @@ export function createTargets(deps: {
     const isLonger = !isStopped || asked.pauseMs !== null || (asked.askedMs ?? 0) > 0;
     const pauseMs = pauseOf(asked, isStopped ? 1 : failures, deps.random.next());
     const until = Math.ceil(now + pauseMs);
-    const halt: Halt = {
+    return {
       ...facts,
       since: before?.since ?? now,
       until: isStopped ? Math.max(before.until, isLonger ? until : 0) : until,
       failures,
     };
-    halts.set(halt.target, halt);
-    return halt;
   }
 
   function remove(target: string): void {
+    // The row first: should that throw, memory says what the row says. The database's own halt never has one.
+    if (target !== 'database') state.delete(keyOf(target));
     halts.delete(target);
     deps.db.afterCommit(() => deps.bus.emit('target:resumed', { target }));
   }
 
   return {
-    haltInMemory,
-    halt(facts) {
-      const halt = haltInMemory(facts);
+    plan,
+    keep(halt) {
       save(halt);
+      halts.set(halt.target, halt);
+    },
+    haltInMemory(facts) {
+      const halt = plan(facts);
+      halts.set(halt.target, halt);
       return halt;
     },
     door(targets) {
@@ -118,15 +126,17 @@ export function createTargets(deps: {
       return tried.length === 0 ? { state: 'free' } : { state: 'probe', targets: tried };
     },
     noteWorking(targets) {
-      if (halts.size === 0) return;
+      if (halts.size === 0) return false;
       const now = clock.now();
+      let isAny = false;
       for (const target of targets) {
         const halt = halts.get(target);
         // While it is stopped an answer may be older than the trouble.
         if (halt === undefined || halt.until > now) continue;
         remove(target);
-        state.delete(keyOf(target));
+        isAny = true;
       }
+      return isAny;
     },
     nextTryAt(targets) {
       const times = [...targets, ...EVERY_JOB].flatMap((target) => halts.get(target)?.until ?? []);
@@ -135,10 +145,7 @@ export function createTargets(deps: {
     list: () => [...halts.values()],
     lift(target) {
       const lifted = [...halts.keys()].filter((name) => target === null || name === target);
-      for (const name of lifted) {
-        remove(name);
-        state.delete(keyOf(name));
-      }
+      for (const name of lifted) remove(name);
       return lifted;
     },
     load() {
@@ -146,7 +153,10 @@ export function createTargets(deps: {
       for (const { key, value } of state.list('halt:')) {
         const halt = parseHalt(value);
         if (halt?.kind === 'unavailable' && halt.until > clock.now()) halts.set(halt.target, halt);
-        else state.delete(key);
+        else {
+          state.delete(key);
+          deps.bus.emit('target:resumed', { target: key.slice('halt:'.length) });
+        }
       }
     },
     shift(byMs) {
@@ -155,6 +165,13 @@ export function createTargets(deps: {
         halt.since += byMs;
         save(halt);
       }
+    },
+    snapshot() {
+      const before = [...halts];
+      return () => {
+        halts.clear();
+        for (const [target, halt] of before) halts.set(target, halt);
+      };
     },
   };
 }

@@ -47,6 +47,8 @@ export function createWaker(deps: WakerDeps): Waker {
   let wallMs = clock.now();
   let monotonicMs = clock.monotonicMs();
   let notedAt = Number.NEGATIVE_INFINITY;
+  /** Stands still while work comes and goes: else a busy queue would put its own care off for ever. */
+  let pollAtMs = monotonicMs + FALLBACK_POLL_MS;
 
   function schedule(): void {
     if (isScheduled || isStopped) return;
@@ -67,7 +69,7 @@ export function createWaker(deps: WakerDeps): Waker {
     cancel();
     if (isStopped) return;
     const now = clock.now();
-    let wakeAt = now + FALLBACK_POLL_MS;
+    let wakeAt = now + pollAtMs - clock.monotonicMs();
     deps.guarded(() => {
       wakeAt = Math.min(wakeAt, deps.nextLookAt() ?? wakeAt);
     });
@@ -75,6 +77,7 @@ export function createWaker(deps: WakerDeps): Waker {
   }
 
   function onTimer(): void {
+    pollAtMs = clock.monotonicMs() + FALLBACK_POLL_MS;
     checkClock();
     deps.onTimer();
     deps.pump('all');

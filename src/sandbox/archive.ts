@@ -42,6 +42,8 @@ export interface Archive extends RunningServer {
   readonly keys: ArchiveKeys;
   readonly faults: FaultList;
   counters(): ArchiveCounters;
+  /** How often each file was taken since the start, by `<identifier>/<key>`. */
+  accepted(): ReadonlyMap<string, number>;
   /** Resolves when no task is waiting, so that everything uploaded so far is visible or failed. */
   whenIdle(): Promise<void>;
   /** Runs all waiting tasks now, so that a test need not wait for the clock. */
@@ -57,7 +59,8 @@ export async function startArchive(options: ArchiveOptions): Promise<Archive> {
   const store = await ArchiveStore.open(options.dir);
   const tasks = new ArchiveTasks(store, options.taskDelayMs ?? 300);
   const counters = { puts: 0, putBytes: 0 };
-  const upload = new UploadApi({ store, tasks, faults, keys, counters });
+  const accepted = new Map<string, number>();
+  const upload = new UploadApi({ store, tasks, faults, keys, counters, accepted });
   tasks.resume();
   const server = await startHttpServer(options.port ?? 0, async (req, res, expectsContinue) => {
     if (answeredByFault(faults, 'ia', req, res)) return;
@@ -81,6 +84,7 @@ export async function startArchive(options: ArchiveOptions): Promise<Archive> {
       items: store.items.size,
       files: [...store.items.values()].reduce((sum, item) => sum + Object.keys(item.files).length, 0),
     }),
+    accepted: () => accepted,
     whenIdle: () => tasks.whenIdle(),
     runTasks: () => tasks.runAll(),
   };
@@ -92,6 +96,7 @@ interface UploadDeps {
   faults: FaultList;
   keys: ArchiveKeys;
   counters: { puts: number; putBytes: number };
+  accepted: Map<string, number>;
 }
 
 class UploadApi {
@@ -171,7 +176,7 @@ class UploadApi {
     res: ServerResponse,
     target: { identifier: string; key: string; path: string; expectsContinue: boolean },
   ): Promise<void> {
-    const { store, tasks, faults, counters } = this.#deps;
+    const { store, tasks, faults, counters, accepted } = this.#deps;
     const { identifier, key, path } = target;
     const cut = faults.take('ia', requestLine(req), ['reset']);
     if (target.expectsContinue) res.writeContinue();
@@ -211,6 +216,8 @@ class UploadApi {
       if (taskFault?.spec.kind === 'late-loss') file.shownMd5 = '0'.repeat(32);
       if (req.headers['x-archive-keep-old-version'] === '1') await store.keepOldVersion(item, key);
       await store.adopt(item, file, incoming);
+      const name = `${identifier}/${key}`;
+      accepted.set(name, (accepted.get(name) ?? 0) + 1);
       await tasks.queue(item, file, taskFault?.spec.kind === 'task-error');
     }
     res.writeHead(200, { 'Content-Length': 0 }).end();

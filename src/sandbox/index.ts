@@ -93,6 +93,8 @@ export interface Sandbox {
   readonly trackerUrl: string;
   readonly faults: FaultList;
   counters(): SandboxCounters;
+  /** How often each archive file (`<identifier>/<key>`) and each object was taken since the start. */
+  accepted(): { archive: ReadonlyMap<string, number>; r2: ReadonlyMap<string, number> };
   /** Resolves when no archive upload is waiting for its task. */
   whenArchiveIdle(): Promise<void>;
   /** Runs the archive's waiting tasks now. */
@@ -158,6 +160,7 @@ export async function startSandbox(options: SandboxOptions): Promise<Sandbox> {
         r2: r2.counters(),
         tracker: tracker.counters(),
       }),
+      accepted: () => ({ archive: archive.accepted(), r2: r2.accepted() }),
       whenArchiveIdle: () => archive.whenIdle(),
       runArchiveTasks: () => archive.runTasks(),
       stop: stopAll,

@@ -33,6 +33,8 @@ export interface R2 extends RunningServer {
   readonly faults: FaultList;
   /** `puts` are accepted writes since the start, `objects` what the bucket holds now. */
   counters(): { puts: number; objects: number };
+  /** How often each object was written since the start, by its key. */
+  accepted(): ReadonlyMap<string, number>;
 }
 
 const messages: Readonly<Record<string, [status: number, message: string]>> = {
@@ -65,6 +67,7 @@ export async function startR2(options: R2Options): Promise<R2> {
   const writeIntervalMs = options.writeIntervalMs ?? 1000;
   const lastWriteMs = new Map<string, number>();
   let puts = 0;
+  const accepted = new Map<string, number>();
 
   const put = async (
     req: IncomingMessage,
@@ -116,6 +119,7 @@ export async function startR2(options: R2Options): Promise<R2> {
       incoming,
     );
     puts += 1;
+    accepted.set(key, (accepted.get(key) ?? 0) + 1);
     res.writeHead(200, { ETag: `"${body.md5}"`, 'Content-Length': 0 }).end();
   };
 
@@ -161,6 +165,7 @@ export async function startR2(options: R2Options): Promise<R2> {
     publicBaseUrl: `${server.baseUrl}/public`,
     faults,
     counters: () => ({ puts, objects: store.objects.size }),
+    accepted: () => accepted,
   };
 }
 

@@ -27,6 +27,9 @@ const ItemAnswer = z.object({
   is_dark: z.boolean().optional(),
 });
 
+/** `tasks.php` with `summary=1`: how many tasks wait, run, failed or are paused. */
+const TasksAnswer = z.object({ value: z.object({ summary: z.record(z.string(), z.number()) }) });
+
 /** What the archive says about an item. */
 export interface ItemState {
   exists: boolean;
@@ -60,6 +63,8 @@ export function fileStateIn(item: ItemState, own: OwnFacts): FileState {
 /** Questions to the archive that cost nothing. */
 export interface ArchiveReader {
   item(identifier: string, signal: AbortSignal): Promise<ItemState>;
+  /** Whether its task queue holds anything for the item, red rows included; true when that cannot be read. */
+  hasTasks(identifier: string, signal: AbortSignal): Promise<boolean>;
   /** False when the archive asks for patience, or says nothing that can be read. */
   mayUpload(identifier: string, signal: AbortSignal): Promise<boolean>;
 }
@@ -98,6 +103,16 @@ export function createArchiveReader(deps: {
         ownWikiDbName: typeof own === 'string' ? own : null,
         files: answer.files ?? [],
       };
+    },
+    async hasTasks(identifier, signal) {
+      const query = new URLSearchParams({ identifier, summary: '1', history: '0', catalog: '0' });
+      const url = `${siteUrl}/services/tasks.php?${query}`;
+      const response = await deps.http.request({ url, headers: { authorization }, signal });
+      const answer = TasksAnswer.safeParse(
+        parseJson((await readBody(response, METADATA_BYTES_MAX)).toString('utf8')),
+      );
+      if (response.status !== 200 || !answer.success) return true;
+      return Object.values(answer.data.value.summary).some((count) => count > 0);
     },
     async mayUpload(identifier, signal) {
       const query = new URLSearchParams({ check_limit: '1', accesskey: access, bucket: identifier });

@@ -84,9 +84,7 @@ function tablesOf(database: Database.Database): Record<string, Row[]> {
           if (column === 'id') continue;
           if (column === 'dump_id') kept.dump = dumps.get(value);
           else if (column === 'torrent_id') kept.torrent = torrents.get(value);
-          else if (/_at$|_since$/.test(column)) kept[column] = value === null ? null : 'some time';
-          else if (Buffer.isBuffer(value)) kept[column] = value.toString('hex');
-          else kept[column] = typeof value === 'string' ? withoutPorts(value) : value;
+          else kept[column] = comparableValue(column, value);
         }
         return kept;
       });
@@ -98,6 +96,13 @@ function tablesOf(database: Database.Database): Record<string, Row[]> {
 function naturalKeys(database: Database.Database, table: string, column: string): Map<unknown, unknown> {
   const rows = database.prepare<[], Row>(`SELECT id, ${column} AS name FROM ${table}`).all();
   return new Map(rows.map((row) => [row.id, row.name]));
+}
+
+/** A value of a row without what differs from run to run. */
+function comparableValue(column: string, value: unknown): unknown {
+  if (/_at$|_since$/.test(column)) return value === null ? null : 'some time';
+  if (Buffer.isBuffer(value)) return value.toString('hex');
+  return typeof value === 'string' ? withoutPorts(value) : value;
 }
 
 /** Ports have five digits everywhere, so lengths in bencoded text stay right. */
@@ -124,12 +129,28 @@ function filesBelow(dataDir: string): Record<string, unknown> {
     const stat = statSync(absolute);
     if (stat.isDirectory()) found[path] = 'folder';
     else if (path.startsWith('db/')) found[path] = 'database';
-    else {
+    else if (path.startsWith('records/')) {
+      const rows = recordedRows(readFileSync(absolute, 'utf8'));
+      // A record without rows says what no record says; only a restart writes one, for a run without files.
+      if (rows.length > 0) found[path] = rows;
+    } else {
       const mode = (stat.mode & 0o777).toString(8);
       found[path] = { sha256: sha256(comparable(path, readFileSync(absolute))), links: stat.nlink, mode };
     }
   }
   return found;
+}
+
+/** Rows of a record of the catalog, by table, column and value. Shares are compared with the published bytes elsewhere. */
+function recordedRows(text: string): unknown[] {
+  const { tables } = JSON.parse(text) as { tables: Record<string, Row[]> };
+  return Object.entries(tables).flatMap(([table, rows]) =>
+    rows.map((row) =>
+      Object.entries(row).map(([column, value]) =>
+        column === 'content_sha256' ? [table, column] : [table, column, comparableValue(column, value)],
+      ),
+    ),
+  );
 }
 
 /** Files that name our own loopback ports and the time of the last fact; everything else is taken as it is. */

@@ -1,7 +1,7 @@
 import { html } from 'hono/html';
 import { formatRate } from '../../lib/index.ts';
 import { bytesText } from '../live-feed.ts';
-import { sentenceCase, wordsOf } from '../status.ts';
+import { jobCommand, QUARANTINE, sentenceCase, wordsOf } from '../operator-words.ts';
 import {
   JOB_STATUSES,
   type JobCount,
@@ -105,7 +105,9 @@ ${
 <p class="none"><span data-part="bytes">${bytesText(job)}</span> <span data-part="rate">${job.bytesPerSecond === null ? '' : formatRate(job.bytesPerSecond)}</span></p></div>`
     : ''
 }
+${job.status === 'quarantined' ? html`<p>${QUARANTINE}</p>` : ''}
 ${job.lastError === null ? '' : html`<p class="badtext">${job.lastError}</p>`}
+${todo(job, now)}
 <dl class="facts">
 ${fact('Attempt', `${job.attempt} of ${job.maxAttempts}`)}
 ${job.status === 'pending' ? fact('Due', job.nextAttemptAt <= now ? 'now' : time(job.nextAttemptAt)) : ''}
@@ -138,7 +140,29 @@ ${section({
           ),
         }),
 })}
+${children(job)}
 ${json('input', 'Input', job.input)}${json('cursor', 'Where the next attempt resumes', job.cursor)}${json('result', 'Result', job.result)}`;
+}
+
+function todo(job: JobDetail, now: number): Html {
+  const found = jobCommand(job, now);
+  return found === null
+    ? html``
+    : html`<p class="none todo">${found.words}: <code>${found.command}</code></p>`;
+}
+
+function children(job: JobDetail): Html {
+  if (job.childCount === 0) return html``;
+  const more = job.childCount - job.children.length;
+  return section({
+    id: 'children',
+    title: 'Jobs it asked for',
+    aside: count(job.childCount),
+    body: html`<ul class="pairs">${job.children.map(
+      (child) =>
+        html`<li><span><a href="/jobs/${child.id}">${sentenceCase(wordsOf(child.jobType))}</a> <span class="subject">${child.subject ?? ''}</span></span>${badge(child.status)}</li>`,
+    )}</ul>${more > 0 ? html`<p class="none more">and ${count(more)} more</p>` : ''}`,
+  });
 }
 
 /** Stored JSON, indented; at most 8,000 characters, because a result may be long and a page must not be. */

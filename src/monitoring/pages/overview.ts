@@ -1,9 +1,11 @@
 import { html } from 'hono/html';
 import { formatBytes, formatRate } from '../../lib/index.ts';
 import { bytesText } from '../live-feed.ts';
-import { type StatusReport, sentenceCase, wordsOf } from '../status.ts';
+import { sentenceCase, wordsOf } from '../operator-words.ts';
+import type { StatusReport } from '../status.ts';
 import type { JobFailure, RunningJob, WakeUp } from '../types.ts';
 import { cycleCard, cycleTable } from './cycle-parts.ts';
+import { careParts, wantedParts } from './operator-parts.ts';
 import {
   badge,
   bar,
@@ -17,7 +19,6 @@ import {
   plural,
   section,
   table,
-  time,
 } from './parts.ts';
 import { storageBody } from './storage-bar.ts';
 import { torrentList } from './torrents.ts';
@@ -27,7 +28,7 @@ export function overviewPage(report: StatusReport): Html {
   const [newest, ...older] = report.cycles;
   return html`<h1 class="hidden">Overview</h1>
 ${verdict(report)}
-${report.halts.length === 0 ? html`<div data-live="halts"></div>` : halts(report)}
+${wantedParts(report)}
 <div class="columns">
 <div class="main">
 ${
@@ -50,6 +51,7 @@ ${older.length === 0 ? '' : section({ id: 'older', title: 'Earlier cycles', asid
 ${section({ id: 'storage', title: 'Storage', body: storageBody(report.storage) })}
 ${wakeUps(report)}
 ${queue(report)}
+${careParts(report)}
 </div>
 </div>`;
 }
@@ -88,19 +90,6 @@ function doingWords(report: StatusReport): string {
 function nextWords(report: StatusReport): string {
   const next = report.wakeUps[0];
   return next === undefined ? '' : `Next: ${wordsOf(next.name)}, ${distance(next.at, report.at)}.`;
-}
-
-function halts(report: StatusReport): Html {
-  return html`<section class="halts" data-live="halts" aria-labelledby="halts"><h2 id="halts" class="hidden">Halted</h2>
-${report.halts.map(
-  (halt) => html`<div class="halt"><h3>${sentenceCase(wordsOf(halt.target))} is halted</h3>
-<p>${halt.message} <code>${halt.code}</code></p>${halt.hint === null ? '' : html`<p class="hint">${halt.hint}</p>`}
-<p class="when">${
-    halt.until === null
-      ? 'Until an operator resumes it.'
-      : html`Tried again ${distance(halt.until, report.at)}, at ${time(halt.until)}.`
-  }${halt.since === null ? '' : html` Halted since ${time(halt.since)}.`}</p></div>`,
-)}</section>`;
 }
 
 function running(report: StatusReport): Html {

@@ -24,6 +24,7 @@ import {
   throwVerdict,
 } from '../ia-metadata.ts';
 import type { ArchivePut, PutAnswer } from '../ia-put.ts';
+import { notingTheEnd, waitForLostAnswer } from '../lost-answer.ts';
 import type { Pace } from '../pace.ts';
 import { readLocalFile } from '../read-local-file.ts';
 
@@ -42,6 +43,8 @@ const Cursor = z.object({
   polls: z.number().int().nonnegative(),
   /** How often the bytes were sent. */
   puts: z.number().int().nonnegative(),
+  /** Epoch ms since which we do not know whether the archive took what was sent; null = we know. */
+  doubtAt: z.number().nullable().default(null),
   /** After a create race: the item is being made, so no creation metadata. */
   isItemMade: z.boolean(),
 });
@@ -128,6 +131,8 @@ export function handleUploadIa(deps: UploadIaDeps): JobHandler<Input, Output> {
       if (state === 'present') {
         if (item.hasTasks) throw waitForFiling(deps, cursor);
         throw startAgain(
+          deps,
+          row.id,
           context,
           cursor,
           `the Internet Archive lists another SHA-1 or source for ${own.key}`,
@@ -137,6 +142,8 @@ export function handleUploadIa(deps: UploadIaDeps): JobHandler<Input, Output> {
         const isOverdue = deps.clock.now() - cursor.putAt >= config.verifyDeadlineMs;
         if (state === 'different' && !item.hasTasks)
           throw startAgain(
+            deps,
+            row.id,
             context,
             cursor,
             `the Internet Archive lists other bytes for ${own.key} than we sent`,
@@ -152,6 +159,12 @@ export function handleUploadIa(deps: UploadIaDeps): JobHandler<Input, Output> {
             },
           );
       }
+      if (cursor.putAt === null && row.iaIdentifier === identifier)
+        await waitForLostAnswer(
+          { ...deps, pollMs: pollMs(config, cursor), deadlineMs: config.verifyDeadlineMs },
+          cursor,
+          context.signal,
+        );
       const next = await send(deps, { row, own, item, cursor, context });
       throw waitForFiling(deps, next);
     },
@@ -183,18 +196,29 @@ function firstCursor({ catalog, config }: UploadIaDeps, row: DumpFile): Cursor {
     putAt: null,
     polls: 0,
     puts: 0,
+    doubtAt: null,
     isItemMade: false,
   };
 }
 
 function waitForFiling({ clock, config }: UploadIaDeps, cursor: Cursor): Snooze {
-  const delayMs = config.verifyPollMs[Math.min(cursor.polls, config.verifyPollMs.length - 1)] ?? hours(1);
   const next: Cursor = { ...cursor, putAt: cursor.putAt ?? clock.now(), polls: cursor.polls + 1 };
-  return new Snooze('waiting for the Internet Archive to file it', delayMs, next);
+  return new Snooze('waiting for the Internet Archive to file it', pollMs(config, cursor), next);
+}
+
+function pollMs({ verifyPollMs }: UploadIaDeps['config'], { polls }: Cursor): number {
+  return verifyPollMs[Math.min(polls, verifyPollMs.length - 1)] ?? hours(1);
 }
 
 /** What is listed is wrong and at rest: the next attempt sends the bytes again. */
-function startAgain(context: JobContext, cursor: Cursor, message: string): RetryableError {
+function startAgain(
+  deps: UploadIaDeps,
+  dumpFileId: DumpFileId,
+  context: JobContext,
+  cursor: Cursor,
+  message: string,
+): RetryableError {
+  deps.catalog.noteSending(dumpFileId, null);
   context.progress({ cursor: { ...cursor, putAt: null, polls: 0 } satisfies Cursor });
   return new RetryableError('archive_mismatch', message, { subject: { identifier: cursor.identifier } });
 }
@@ -253,7 +277,7 @@ async function send(deps: UploadIaDeps, { row, own, item, cursor, context }: Sen
           ? itemMetadata(row, { collection: config.collection, part: cursor.part })
           : null,
       }),
-      openBody,
+      openBody: () => notingTheEnd(openBody(), sizeBytes, () => deps.catalog.noteSending(row.id, identifier)),
       signal: context.signal,
       onSent: (doneBytes) => context.progress({ doneBytes, totalBytes: row.sizeBytes, label: row.filename }),
     });
@@ -271,6 +295,8 @@ async function send(deps: UploadIaDeps, { row, own, item, cursor, context }: Sen
   step('upload:answered');
   const verdict = classifyArchiveAnswer({ ...answer, nowMs: deps.clock.now() });
   react(pace, verdict);
+  // A refusal is an answer: nothing was taken.
+  if (verdict.kind !== 'ok') deps.catalog.noteSending(row.id, null);
   if (verdict.kind === 'wait') {
     const isRace = verdict.code === 'create_race';
     if (!isRace) throw overloaded(verdict.reason, pace.slowDown(verdict.delayMs), subject);
@@ -291,7 +317,7 @@ async function send(deps: UploadIaDeps, { row, own, item, cursor, context }: Sen
     { room: 'upload', wiki: row.wikiDbName, dumpFileId: row.id, identifier, sizeBytes: row.sizeBytes },
     'dump file sent to the Internet Archive',
   );
-  return { ...cursor, putAt: deps.clock.now(), polls: 0, puts: cursor.puts + 1 };
+  return { ...cursor, putAt: deps.clock.now(), polls: 0, puts: cursor.puts + 1, doubtAt: null };
 }
 
 function react(pace: Pace, verdict: ArchiveVerdict): void {
