@@ -1,11 +1,19 @@
-import { copyFileSync, existsSync, mkdirSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import {
+  copyFileSync,
+  existsSync,
+  mkdirSync,
+  readdirSync,
+  readFileSync,
+  rmSync,
+  writeFileSync,
+} from 'node:fs';
 import { join } from 'node:path';
 import Database from 'better-sqlite3';
 import { describe, expect, test } from 'vitest';
 import { stringify } from 'yaml';
 import { migrateDb, openDb } from '../../src/db/index.ts';
-import { startWikiseed } from '../helpers/with-process.ts';
 import { temporaryFolder } from '../helpers/with-db.ts';
+import { startWikiseed } from '../helpers/with-process.ts';
 
 /**
  * Goal: a damaged or missing database is refused at start with the command that mends it, and nothing is overwritten.
@@ -50,7 +58,10 @@ function damagePages(path: string): void {
 
 const damages: [string, (path: string) => void][] = [
   ['damaged pages', damagePages],
-  ['something else in its place', (path) => writeFileSync(path, 'not a database at all, but long enough'.repeat(50))],
+  [
+    'something else in its place',
+    (path) => writeFileSync(path, 'not a database at all, but long enough'.repeat(50)),
+  ],
   ['a torn end', (path) => writeFileSync(path, readFileSync(path).subarray(0, 4096 * 30))],
 ];
 
@@ -75,7 +86,9 @@ describe.each(damages)('%s', (_what, damage) => {
     const restored = await startWikiseed(['restore', name, '--config', config]).ended;
     expect(restored.code, restored.stderr).toBe(0);
     const db = openDb(database, 'readonly');
-    expect(db.sqlite.prepare(`SELECT count(*) FROM system_state WHERE key LIKE 'key:%'`).pluck().get()).toBe(2000);
+    expect(db.sqlite.prepare(`SELECT count(*) FROM system_state WHERE key LIKE 'key:%'`).pluck().get()).toBe(
+      2000,
+    );
     db.close();
     const kept = readdirSync(join(dataDir, 'db')).filter((file) => file.startsWith('replaced-'));
     expect(kept).toHaveLength(1);

@@ -1,5 +1,6 @@
 import { createHash } from 'node:crypto';
-import { chmodSync, existsSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { once } from 'node:events';
+import { chmodSync, existsSync, readFileSync, rmSync, watch, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { expect, test } from 'vitest';
 import { calendarOf } from '../../src/app.ts';
@@ -203,6 +204,14 @@ test('a lost and a damaged file come back: fetched once each, in the same torren
   }
 });
 
+/** Resolves when the first records of files are there: they come up to two seconds after what they tell. */
+async function firstRecords(dataDir: string): Promise<void> {
+  const hasSome = (): boolean => existsSync(join(dataDir, 'records', 'files'));
+  const changes = watch(dataDir, { recursive: true });
+  while (!hasSome()) await once(changes, 'change');
+  changes.close();
+}
+
 test('a daemon that was killed, and its database lost with it: what it had fetched is not fetched again', async () => {
   const sandbox = await withSandbox({ runDates: [RUN_DATE], wikis: 4 });
   const options = oneByOne(sandboxConfig(sandbox));
@@ -217,6 +226,7 @@ test('a daemon that was killed, and its database lost with it: what it had fetch
   });
   const first = startWikiseed(['run', '--until-idle', '--config', path], { env });
   await stall.whenFired();
+  await firstRecords(dataDir);
   first.child.kill('SIGKILL');
   expect((await first.ended).code).toBeNull();
   expect(stall.fired).toBe(1);

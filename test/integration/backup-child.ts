@@ -6,8 +6,12 @@ import { createNodeDisk, createSystemClock, type Disk } from '../../src/ports/in
 
 const [, , action, dataDir = '', killAt = '', spaceSays = ''] = process.argv;
 
+let phase = 'none';
 subscribe(STEPS_CHANNEL, (message) => {
-  if ((message as { name: string }).name === killAt) process.kill(process.pid, 'SIGKILL');
+  const { name } = message as { name: string };
+  if (name === killAt) process.kill(process.pid, 'SIGKILL');
+  // Packing tells its progress only after the first 4 MiB.
+  if (name === 'backup:copied') phase = 'pack';
 });
 const nodeDisk = createNodeDisk();
 // A disk that promises more than it has, so that the space runs out while writing.
@@ -17,7 +21,6 @@ const disk: Disk =
     : nodeDisk;
 const deps = { disk, clock: createSystemClock(), dataDir };
 const signal = new AbortController().signal;
-let phase = 'none';
 const onProgress = (progress: { phase: string }): void => {
   phase = progress.phase;
 };

@@ -44,7 +44,8 @@ function checkRows(ledger: Ledger, rows: readonly Row[]): void {
   const keys = new Set<string>();
   for (const row of rows) {
     const known = JSON.stringify(ledger.rows.get(row.id));
-    if (JSON.stringify(row) !== known) ledger.fail(`the table says ${JSON.stringify(row)}, the model ${known}`);
+    if (JSON.stringify(row) !== known)
+      ledger.fail(`the table says ${JSON.stringify(row)}, the model ${known}`);
     if (!isUnfinished(row)) continue;
     if (keys.has(row.key)) ledger.fail(`two unfinished jobs have the key ${row.key}`);
     keys.add(row.key);
@@ -58,15 +59,17 @@ function checkRuns(ledger: Ledger, { process, isCalm }: Facts): void {
     const { leaseMs, timeoutMs } = kindOf(run.type);
     const sinceRenewalMs = ledger.nowMs() - run.renewedMs;
     const isHeld = holdsLease(ledger, run);
-    if (run.how !== null || (run.isStuckBefore && isHeld)) {
+    if (run.how !== null || (run.isStuckBefore && !run.hasBegun && isHeld)) {
       if (isHeld && isCalm && run.reason !== 'lease_lost' && !run.isLate)
         ledger.fail(`${job}: its result was not written`);
       if (!isHeld) run.isOver = true;
     } else if (!run.hasBegun && isHeld && isCalm) {
       ledger.fail(`${job} was claimed, and its handler never began`);
     } else if (run.abortedMs === null) {
-      if (sinceRenewalMs > leaseMs * 0.9 + 1000) ledger.fail(`${job} works on ${sinceRenewalMs} ms after its last renewal`);
-      if (isCalm && ledger.nowMs() - run.claimedMs >= timeoutMs) ledger.fail(`${job} works on after its time is over`);
+      if (sinceRenewalMs > leaseMs * 0.9 + 1000)
+        ledger.fail(`${job} works on ${sinceRenewalMs} ms after its last renewal`);
+      if (isCalm && ledger.nowMs() - run.claimedMs >= timeoutMs)
+        ledger.fail(`${job} works on after its time is over`);
       if (isCalm && !isHeld && sinceRenewalMs > leaseMs / 3) ledger.fail(`${job} works on without a lease`);
     } else if (isGivenUp(ledger, run) && isHeld && isCalm && run.reason !== 'lease_lost' && !run.isLate)
       ledger.fail(`${job} ignores its signal, and was not given up`);
@@ -74,8 +77,11 @@ function checkRuns(ledger: Ledger, { process, isCalm }: Facts): void {
   if (!isCalm) return;
   for (const row of ledger.rows.values()) {
     if (row.status !== 'in_progress') continue;
-    const run = ledger.runs.find((one) => one.jobId === row.id && one.seq === row.seq && one.process.owner === row.owner);
-    const isAlone = run === undefined || run.process !== process || run.how !== null || isGivenUp(ledger, run);
+    const run = ledger.runs.find(
+      (one) => one.jobId === row.id && one.seq === row.seq && one.process.owner === row.owner,
+    );
+    const isAlone =
+      run === undefined || run.process !== process || run.how !== null || isGivenUp(ledger, run);
     if (!isAlone) continue;
     const holder = ledger.runs.some(
       (one) => one.process === process && one.jobId === row.id && one.how === null && !isGivenUp(ledger, one),
@@ -84,7 +90,8 @@ function checkRuns(ledger: Ledger, { process, isCalm }: Facts): void {
     // Three polls of half a minute after the lease ran out and the handler was gone.
     if (run?.process !== process) continue;
     const goneMs = run.endedMs ?? (run.abortedMs ?? 0) + STUCK_MS;
-    const orphanMs = ledger.nowMs() - Math.max(goneMs, ledger.stalledAtMs, run.renewedMs + kindOf(row.type).leaseMs);
+    const orphanMs =
+      ledger.nowMs() - Math.max(goneMs, ledger.stalledAtMs, run.renewedMs + kindOf(row.type).leaseMs);
     if (orphanMs > 90_000) ledger.fail(`job ${row.id} has nobody who works at it for ${orphanMs} ms`);
   }
 }
@@ -99,7 +106,8 @@ function checkHalts(ledger: Ledger, { halts, storedHalts }: Facts): void {
       .join(', ');
   const model = text([...ledger.halts].map(([target, { until }]) => ({ target, until })));
   if (text(halts) !== model) ledger.fail(`halted in memory: [${text(halts)}], and in the model: [${model}]`);
-  if (text(storedHalts) !== model) ledger.fail(`halted in the table: [${text(storedHalts)}], in the model: [${model}]`);
+  if (text(storedHalts) !== model)
+    ledger.fail(`halted in the table: [${text(storedHalts)}], in the model: [${model}]`);
 }
 
 /** No slot is free while a job could take it: no wake-up was missed. */

@@ -34,7 +34,9 @@ const cycle = fc.constantFrom('c1', 'c2');
 const waits = fc.constantFrom(0, MINUTE_MS, 40 * MINUTE_MS, 7 * HOUR_MS);
 const target = fc.constantFrom('disk', 'web', 'all');
 const optional = <T, K extends string>(name: K, value: fc.Arbitrary<T>): fc.Arbitrary<{ [key in K]?: T }> =>
-  fc.option(value, { nil: undefined }).map((it) => (it === undefined ? {} : { [name]: it }) as { [key in K]?: T });
+  fc
+    .option(value, { nil: undefined })
+    .map((it) => (it === undefined ? {} : { [name]: it }) as { [key in K]?: T });
 
 const complete = fc.constant<How>({ end: 'complete' });
 const failing = fc.oneof<fc.Arbitrary<How>[]>(
@@ -52,7 +54,11 @@ const halting = fc.oneof<fc.Arbitrary<How>[]>(
     .record({ asked: optional('retryAfterMs', waits), pause: optional('pauseMs', waits) })
     .map(({ asked, pause }): How => ({ end: 'unavailable', ...asked, ...pause })),
 );
-const how = fc.oneof({ weight: 5, arbitrary: complete }, { weight: 4, arbitrary: failing }, { weight: 2, arbitrary: halting });
+const how = fc.oneof(
+  { weight: 5, arbitrary: complete },
+  { weight: 4, arbitrary: failing },
+  { weight: 2, arbitrary: halting },
+);
 
 /** Any of these commands. */
 const many = (...of: fc.Arbitrary<Command>[]): fc.Arbitrary<Command> => fc.oneof(...of);
@@ -81,14 +87,21 @@ const limited = fc.constantFrom('type:fetch', 'type:parse', 'target:web', 'targe
 const leases = many(
   fc.constant({ do: 'crash' }),
   fc.record({ do: fc.constant('stop' as const), waitMs: fc.constantFrom(0, 10_000, 30_000, 150_000) }),
-  fc.record({ do: fc.constant('stall' as const), ms: fc.constantFrom(30_000, 115_000, 11 * MINUTE_MS, DAY_MS) }),
+  fc.record({
+    do: fc.constant('stall' as const),
+    ms: fc.constantFrom(30_000, 115_000, 11 * MINUTE_MS, DAY_MS),
+  }),
   fc.record({ do: fc.constant('steal' as const), pick }),
   fc.record({ do: fc.constant('progress' as const), pick, cursor: fc.nat(9), isWhole: fc.boolean() }),
   fc.record({ do: fc.constant('setClock' as const), ms: fc.constantFrom(-DAY_MS, DAY_MS) }),
 );
 const operators = many(
   fc.record({ do: fc.constantFrom('pause' as const, 'resume' as const), scope }),
-  fc.record({ do: fc.constant('limit' as const), scope: limited, jobs: fc.option(fc.integer({ min: 1, max: 4 }), { nil: null }) }),
+  fc.record({
+    do: fc.constant('limit' as const),
+    scope: limited,
+    jobs: fc.option(fc.integer({ min: 1, max: 4 }), { nil: null }),
+  }),
   fc.record({ do: fc.constantFrom('retryJob' as const, 'cancelJob' as const, 'spoil' as const), pick }),
   fc.record({ do: fc.constant('hurry' as const), cycle, type: kind }),
   fc.record({ do: fc.constant('cancelPending' as const), type: kind }),
@@ -99,7 +112,11 @@ const trouble = many(
 );
 
 /** A history; the weights say how much of each there is. */
-export function histories(weights: { leases: number; operators: number; trouble: number }): fc.Arbitrary<Command[]> {
+export function histories(weights: {
+  leases: number;
+  operators: number;
+  trouble: number;
+}): fc.Arbitrary<Command[]> {
   const command = fc.oneof(
     { weight: 6, arbitrary: enqueue },
     { weight: 6, arbitrary: finish },

@@ -9,6 +9,7 @@ import {
   createLedger,
   holder,
   holdsLease,
+  isGivenUp,
   isUnfinished,
   kindOf,
   type Ledger,
@@ -90,9 +91,18 @@ export function createHistory(imagePath: string, counts: Record<string, number>)
     living = born;
     ledger.allows.due = (row) => row.dueAt > clock.wallMs;
     isStarting = true;
+    ledger.takesOver = isBroken;
     born.queue.start();
     isStarting = false;
     drain();
+    for (const row of isBroken ? [] : ledger.rows.values())
+      if (
+        row.status === 'pending' &&
+        row.dueAt > clock.wallMs &&
+        row.isDue === 0 &&
+        ledger.lastWord.get(row.id) === 'halted'
+      )
+        ledger.fail(`job ${row.id} waits for a halt that a restart ended`);
     ledger.allows = {};
   }
 
@@ -102,7 +112,9 @@ export function createHistory(imagePath: string, counts: Record<string, number>)
     if (changes.length > 0) judgeCommit(ledger, living.process, changes);
   }
 
-  function handle(...[process, , given, context]: Parameters<Handlers['begin']>): ReturnType<Handlers['begin']> {
+  function handle(
+    ...[process, , given, context]: Parameters<Handlers['begin']>
+  ): ReturnType<Handlers['begin']> {
     activity += 1;
     const run = ledger.runs.findLast((one) => one.process === process && one.jobId === context.jobId);
     const row = ledger.rows.get(context.jobId);
@@ -125,10 +137,12 @@ export function createHistory(imagePath: string, counts: Record<string, number>)
           activity += 1;
           open.splice(open.indexOf(one), 1);
           noteLate(run);
+          run.isDropped = isGivenUp(ledger, run);
           run.how = how;
           run.endedMs = clock.monotonicMs;
           if (process.life === 'dead') ledger.count('late results of the dead');
-          if (how.end === 'complete' || how.end === 'hookThrows') resolve({ isBroken: how.end === 'hookThrows' });
+          if (how.end === 'complete' || how.end === 'hookThrows')
+            resolve({ isBroken: how.end === 'hookThrows' });
           else reject(errorOf(how));
         },
       };
@@ -199,9 +213,12 @@ export function createHistory(imagePath: string, counts: Record<string, number>)
     ledger.allows = {};
   }
 
-  const choose = <T>(list: readonly T[], pick: number): T | undefined => list[pick % Math.max(1, list.length)];
+  const choose = <T>(list: readonly T[], pick: number): T | undefined =>
+    list[pick % Math.max(1, list.length)];
   const jobs = (status?: string) =>
-    [...ledger.rows.values()].filter((row) => row.type !== 'settled' && (status === undefined || row.status === status));
+    [...ledger.rows.values()].filter(
+      (row) => row.type !== 'settled' && (status === undefined || row.status === status),
+    );
 
   function finish(pick: number, how: How): void {
     // A dead process that still holds its lease will be rescued first: then it can do no harm.
@@ -224,7 +241,8 @@ export function createHistory(imagePath: string, counts: Record<string, number>)
   }
 
   const isGivenBack = (run: Run): boolean =>
-    run.isOver || (run.abortedMs !== null && clock.monotonicMs - run.abortedMs >= MINUTE_MS && run.reason !== 'shutdown');
+    run.isOver ||
+    (run.abortedMs !== null && clock.monotonicMs - run.abortedMs >= MINUTE_MS && run.reason !== 'shutdown');
 
   function crash(): void {
     bury(living);
@@ -266,7 +284,8 @@ export function createHistory(imagePath: string, counts: Record<string, number>)
       for (const text of [...ledger.pauses])
         if (scope.kind === 'all' || text === command.scope) ledger.pauses.delete(text);
       for (const target of [...ledger.halts.keys()])
-        if (scope.kind === 'all' || (scope.kind === 'target' && scope.name === target)) ledger.halts.delete(target);
+        if (scope.kind === 'all' || (scope.kind === 'target' && scope.name === target))
+          ledger.halts.delete(target);
       queue.resume(scope);
     });
   }
@@ -280,10 +299,16 @@ export function createHistory(imagePath: string, counts: Record<string, number>)
   function cancelJob(pick: number): void {
     const row = choose(jobs(), pick);
     if (row === undefined) return;
-    const one = open.find(({ run }) => run.jobId === row.id && run.process === living.process && !isGivenBack(run));
-    if (row.status === 'in_progress' && one !== undefined && one.run.reason === null) one.run.reason = 'cancelled';
-    const waits = ledger.runs.find((run) => run.jobId === row.id && holdsLease(ledger, run) && run.how !== null);
-    if (row.status === 'in_progress' && waits !== undefined && waits.reason === null) waits.reason = 'cancelled';
+    const one = open.find(
+      ({ run }) => run.jobId === row.id && run.process === living.process && !isGivenBack(run),
+    );
+    if (row.status === 'in_progress' && one !== undefined && one.run.reason === null)
+      one.run.reason = 'cancelled';
+    const waits = ledger.runs.find(
+      (run) => run.jobId === row.id && holdsLease(ledger, run) && run.how !== null,
+    );
+    if (row.status === 'in_progress' && waits !== undefined && waits.reason === null)
+      waits.reason = 'cancelled';
     call({ cancelId: row.status === 'pending' ? row.id : -1 }, (queue) => queue.cancelJob(row.id));
   }
 
@@ -310,7 +335,10 @@ export function createHistory(imagePath: string, counts: Record<string, number>)
         clock.wallMs += command.ms;
         ledger.jumpMs += command.ms;
         ledger.jumpedAtMs = clock.monotonicMs;
-        return ledger.count('clock set');
+        {
+          ledger.count('clock set');
+          return;
+        }
       case 'crash':
         return crash();
       case 'stop':
@@ -344,7 +372,8 @@ export function createHistory(imagePath: string, counts: Record<string, number>)
       }
       case 'hurry': {
         const { cycle, type } = command;
-        const due = (row: { cycle: string | null; type: string }): boolean => row.cycle === cycle && row.type === type;
+        const due = (row: { cycle: string | null; type: string }): boolean =>
+          row.cycle === cycle && row.type === type;
         call({ due }, (queue) => queue.hurry(cycle, type));
         return;
       }
@@ -366,8 +395,12 @@ export function createHistory(imagePath: string, counts: Record<string, number>)
   const isCalm = (): boolean => !isBroken && clock.monotonicMs > healedMs + 15_000;
 
   function check(): void {
+    if (isCalm()) ledger.takesOver = false;
     const halts = living.queue.halts();
-    const stored = sqlite.prepare(`SELECT value FROM system_state WHERE key LIKE 'halt:%'`).pluck().all() as string[];
+    const stored = sqlite
+      .prepare(`SELECT value FROM system_state WHERE key LIKE 'halt:%'`)
+      .pluck()
+      .all() as string[];
     checkRest(ledger, {
       rows: audited.rows(),
       process: living.process,
@@ -386,7 +419,9 @@ export function createHistory(imagePath: string, counts: Record<string, number>)
     for (const scope of [...ledger.pauses]) pauseOrResume({ do: 'resume', scope });
     for (let round = 0; jobs().some(isUnfinished); round += 1) {
       if (round === HEAL_ROUNDS)
-        throw new Error(`never ended: ${JSON.stringify(jobs().filter(isUnfinished))} ${JSON.stringify([...ledger.halts])}`);
+        throw new Error(
+          `never ended: ${JSON.stringify(jobs().filter(isUnfinished))} ${JSON.stringify([...ledger.halts])}`,
+        );
       await clock.advance(70_000);
       check();
       ledger.stalledAtMs = clock.monotonicMs + 2 * HOUR_MS;
@@ -409,9 +444,9 @@ export function createHistory(imagePath: string, counts: Record<string, number>)
       check();
     },
     close() {
+      counts.refused = (counts.refused ?? 0) + audited.refused();
       bury(living);
       audited.db.close();
     },
   };
 }
-

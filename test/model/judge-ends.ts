@@ -48,11 +48,15 @@ function halt(
   const asked = how.end === 'unavailable' ? (how.retryAfterMs ?? 0) : 0;
   const counted = isStopped ? 1 : failures;
   const [least, most]: [number, number] =
-    how.pauseMs === undefined ? backoff(asked > 0 ? counted - 1 : counted, asked) : [how.pauseMs, how.pauseMs];
+    how.pauseMs === undefined
+      ? backoff(asked > 0 ? counted - 1 : counted, asked)
+      : [how.pauseMs, how.pauseMs];
   let due: [number, number] = [now + least, now + most];
   if (isStopped) {
     const isLonger = how.pauseMs !== undefined || asked > 0;
-    due = isLonger ? [Math.max(before.until, due[0]), Math.max(before.until, due[1])] : [before.until, before.until];
+    due = isLonger
+      ? [Math.max(before.until, due[0]), Math.max(before.until, due[1])]
+      : [before.until, before.until];
   }
   const kind: Halted['kind'] = how.end === 'halt' ? 'halted' : 'unavailable';
   ledger.halts.set(target, { kind, failures, until: dueAt });
@@ -69,14 +73,17 @@ function halt(
 }
 
 /** The table of meanings once more, from docs/state-machine.md. null = this run may not have ended the job. */
-function verdict(ledger: Ledger, process: Process, old: Row, run: Run, dueAt: number): Verdict | null {
+function verdict(ledger: Ledger, process: Process, old: Row, run: Run, row: Row): Verdict | null {
   const now = ledger.wallMs();
-  const { how } = run;
-  if (run.isStuckBefore) {
+  const how = run.isDropped ? null : run.how;
+  const { dueAt } = row;
+  const isFailed = row.status === 'failed';
+  if (ledger.spoiled.has(old.id) && !run.hasBegun && isFailed)
+    return { status: 'failed', attempt: 0, outcome: 'permanent' };
+  if (run.isStuckBefore && !run.hasBegun) {
     const dueAt = now + STUCK_REST_MS;
     return { status: 'pending', attempt: -1, due: [dueAt, dueAt], cursor: run.cursor, outcome: null };
   }
-  if (ledger.spoiled.has(old.id) && !run.hasBegun) return { status: 'failed', attempt: 0, outcome: 'permanent' };
   if (run.reason === 'lease_lost') return null;
   if (how === null) {
     const isStuck = run.abortedMs !== null && ledger.nowMs() - run.abortedMs >= STUCK_MS;
@@ -94,7 +101,13 @@ function verdict(ledger: Ledger, process: Process, old: Row, run: Run, dueAt: nu
       return { status: 'pending', attempt: -1, due: [now, now], cursor: run.cursor, outcome: 'interrupted' };
     case 'snooze': {
       const cursor = how.cursor === undefined ? run.cursor : JSON.stringify({ at: how.cursor });
-      return { status: 'pending', attempt: -1, due: [now + how.delayMs, now + how.delayMs], cursor, outcome: null };
+      return {
+        status: 'pending',
+        attempt: -1,
+        due: [now + how.delayMs, now + how.delayMs],
+        cursor,
+        outcome: null,
+      };
     }
     case 'permanent':
       return { status: 'failed', attempt: 0, outcome: 'permanent' };
@@ -113,16 +126,23 @@ function verdict(ledger: Ledger, process: Process, old: Row, run: Run, dueAt: nu
 export function judgeEnd(ledger: Ledger, process: Process, old: Row, row: Row, outcomes: string[]): void {
   const job = `job ${row.id} (${row.type})`;
   const found = expected(ledger, process, old, row);
-  if (typeof found === 'string') return ledger.fail(`${job}: ${found}`);
+  if (typeof found === 'string') {
+    ledger.fail(`${job}: ${found}`);
+    return;
+  }
   const { verdict: wanted, run } = found;
   const says = JSON.stringify({ wanted, how: run?.how, reason: run?.reason, is: row, was: old });
   if (row.status !== wanted.status) ledger.fail(`${job}: is ${row.status}, not ${wanted.status}: ${says}`);
-  if (row.attempt !== old.attempt + wanted.attempt) ledger.fail(`${job}: counts attempt ${row.attempt}: ${says}`);
+  if (row.attempt !== old.attempt + wanted.attempt)
+    ledger.fail(`${job}: counts attempt ${row.attempt}: ${says}`);
   if (wanted.due !== undefined && (row.dueAt < wanted.due[0] || row.dueAt > wanted.due[1]))
     ledger.fail(`${job}: is due in ${row.dueAt - ledger.wallMs()} ms: ${says}`);
-  if (wanted.cursor !== undefined && row.cursor !== wanted.cursor) ledger.fail(`${job}: cursor ${row.cursor}: ${says}`);
-  if (row.priority !== old.priority + (wanted.behind ?? 0)) ledger.fail(`${job}: priority ${row.priority}: ${says}`);
-  if (outcomes.join() !== (wanted.outcome ?? '')) ledger.fail(`${job}: attempt noted as "${outcomes}": ${says}`);
+  if (wanted.cursor !== undefined && row.cursor !== wanted.cursor)
+    ledger.fail(`${job}: cursor ${row.cursor}: ${says}`);
+  if (row.priority !== old.priority + (wanted.behind ?? 0))
+    ledger.fail(`${job}: priority ${row.priority}: ${says}`);
+  if (outcomes.join() !== (wanted.outcome ?? ''))
+    ledger.fail(`${job}: attempt noted as "${outcomes}": ${says}`);
   if (run !== undefined) run.isOver = true;
   ledger.count(row.status === 'pending' ? 'given back or retried' : row.status);
   if (row.status === 'pending') return;
@@ -144,12 +164,26 @@ function expected(
 ): { verdict: Verdict; run?: Run } | string {
   const now = ledger.wallMs();
   if (process.life === 'dead') return `changed by ${process.name}, which is dead`;
-  if (ledger.allows.cancelId === row.id) return { verdict: { status: 'cancelled', attempt: 0, outcome: null } };
-  const takenBack: Verdict = { status: 'pending', attempt: -1, due: [now, now], cursor: old.cursor, outcome: 'lease_lost' };
-  const run = ledger.runs.find((one) => one.jobId === row.id && one.seq === old.seq && one.process.owner === old.owner);
+  if (ledger.allows.cancelId === row.id)
+    return { verdict: { status: 'cancelled', attempt: 0, outcome: null } };
+  const takenBack: Verdict = {
+    status: 'pending',
+    attempt: -1,
+    due: [now, now],
+    cursor: old.cursor,
+    outcome: 'lease_lost',
+  };
+  const run = ledger.runs.find(
+    (one) => one.jobId === row.id && one.seq === old.seq && one.process.owner === old.owner,
+  );
   if (old.owner !== process.owner) {
-    if (ledger.runs.some((one) => one.process === process && one.jobId === row.id && one.how === null && one.reason === null))
-      return 'taken back although its handler goes on in this process';
+    const isAtIt = (one: Run): boolean =>
+      one.process === process &&
+      one.jobId === row.id &&
+      one.hasBegun &&
+      one.how === null &&
+      one.reason === null;
+    if (ledger.runs.some(isAtIt)) return 'taken back although its handler goes on in this process';
     const deaths = (ledger.deaths.get(row.id) ?? 0) + 1;
     ledger.deaths.set(row.id, deaths);
     ledger.count('rescued');
@@ -164,6 +198,6 @@ function expected(
     ledger.count('expired');
     return { verdict: takenBack, run };
   }
-  const wanted = verdict(ledger, process, old, run, row.dueAt);
+  const wanted = verdict(ledger, process, old, run, row);
   return wanted === null ? `ended (${row.status}) although its handler goes on` : { verdict: wanted, run };
 }

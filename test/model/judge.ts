@@ -1,6 +1,6 @@
 import type { Change, Row } from './audited-db.ts';
-import { GROUPS, type KindName, MINUTE_MS } from './kinds.ts';
 import { judgeEnd } from './judge-ends.ts';
+import { GROUPS, type KindName, MINUTE_MS } from './kinds.ts';
 import {
   compare,
   haltsOf,
@@ -25,9 +25,14 @@ export function judgeCommit(ledger: Ledger, process: Process, changes: readonly 
   const { rows } = ledger;
   /** A job ends at most once in a transaction, so all words about it belong to that. */
   const notedFor = (jobId: number): string[] =>
-    changes.flatMap((change) => (change.what === 'attempt' && change.jobId === jobId ? [change.outcome] : []));
+    changes.flatMap((change) =>
+      change.what === 'attempt' && change.jobId === jobId ? [change.outcome] : [],
+    );
   for (const change of changes) {
-    if (change.what === 'attempt') continue;
+    if (change.what === 'attempt') {
+      ledger.lastWord.set(change.jobId, change.outcome);
+      continue;
+    }
     const { row } = change;
     const old = rows.get(row.id);
     if (change.what === 'insert') {
@@ -37,7 +42,9 @@ export function judgeCommit(ledger: Ledger, process: Process, changes: readonly 
     } else if (old === undefined) ledger.fail(`job ${row.id} was changed, but never was there`);
     else if (!ledger.allows.harness) {
       if (ledger.awaited.length > 0)
-        ledger.fail(`job ${row.id} changes while ${JSON.stringify(ledger.awaited[0])} should have been added`);
+        ledger.fail(
+          `job ${row.id} changes while ${JSON.stringify(ledger.awaited[0])} should have been added`,
+        );
       judgeUpdate(ledger, process, old, row, notedFor(row.id), claimed);
     }
     rows.set(row.id, row);
@@ -53,7 +60,10 @@ export function judgeCommit(ledger: Ledger, process: Process, changes: readonly 
 function judgeInsert(ledger: Ledger, row: Row): void {
   const wish = ledger.awaited.shift();
   const is = { type: row.type, key: row.key, cycle: row.cycle, priority: row.priority, parent: row.parent };
-  if (wish === undefined) return ledger.fail(`nobody asked for ${JSON.stringify(is)}`);
+  if (wish === undefined) {
+    ledger.fail(`nobody asked for ${JSON.stringify(is)}`);
+    return;
+  }
   const { delayMs, ...wanted } = wish;
   const dueAt = ledger.wallMs() + delayMs;
   const isSame = Object.entries(wanted).every(([name, value]) => is[name as 'type'] === value);
@@ -71,27 +81,46 @@ function judgeUpdate(
 ): void {
   const { allows } = ledger;
   const job = `job ${row.id} (${row.type})`;
-  if (process.life === 'dead') return ledger.fail(`${job} was changed by ${process.name}, which is dead`);
+  if (process.life === 'dead') {
+    ledger.fail(`${job} was changed by ${process.name}, which is dead`);
+    return;
+  }
   const move = `${old.status} -> ${row.status}`;
   switch (move) {
-    case 'pending -> pending':
-      return judgeWait(ledger, old, row);
+    case 'pending -> pending': {
+      judgeWait(ledger, old, row);
+      return;
+    }
     case 'pending -> in_progress':
       if (allows.cancelId === row.id) return;
       claimed.push(old);
-      return judgeClaim(ledger, process, old, row);
+      {
+        judgeClaim(ledger, process, old, row);
+        return;
+      }
     case 'in_progress -> in_progress': {
       const moved = (row.expiresAt as number) - (old.expiresAt as number);
-      if (isShift(ledger, moved)) return ledger.count('leases shifted');
-      const run = ledger.runs.find((one) => one.jobId === row.id && one.seq === row.seq && one.process === process);
-      if (run === undefined || run.isOver || row.owner !== old.owner || row.seq !== old.seq)
-        return ledger.fail(`${job}: ${process.name} renewed a lease that is not its own`);
+      if (isShift(ledger, moved)) {
+        ledger.count('leases shifted');
+        return;
+      }
+      const run = ledger.runs.find(
+        (one) => one.jobId === row.id && one.seq === row.seq && one.process === process,
+      );
+      if (run === undefined || run.isOver || row.owner !== old.owner || row.seq !== old.seq) {
+        ledger.fail(`${job}: ${process.name} renewed a lease that is not its own`);
+        return;
+      }
       if (run.reason === 'lease_lost') ledger.fail(`${job}: a lost lease was renewed`);
-      if (row.attempt !== old.attempt || row.dueAt !== old.dueAt) ledger.fail(`${job}: a renewal changed more`);
-      if (row.expiresAt !== ledger.wallMs() + kindOf(row.type).leaseMs) ledger.fail(`${job}: renewed for the wrong time`);
-      if (row.cursor !== run.cursor) ledger.fail(`${job}: renewed with cursor ${row.cursor}, not ${run.cursor}`);
+      if (row.attempt !== old.attempt || row.dueAt !== old.dueAt)
+        ledger.fail(`${job}: a renewal changed more`);
+      if (row.expiresAt !== ledger.wallMs() + kindOf(row.type).leaseMs)
+        ledger.fail(`${job}: renewed for the wrong time`);
+      if (row.cursor !== run.cursor)
+        ledger.fail(`${job}: renewed with cursor ${row.cursor}, not ${run.cursor}`);
       run.renewedMs = ledger.nowMs();
-      return ledger.count('renewals');
+      ledger.count('renewals');
+      return;
     }
     case 'pending -> cancelled':
       if (allows.cancelType !== row.type) ledger.fail(`${job} was cancelled, and nobody asked for it`);
@@ -100,18 +129,23 @@ function judgeUpdate(
     case 'quarantined -> pending':
     case 'cancelled -> pending': {
       if (allows.reviveId !== row.id) ledger.fail(`${job} came back, and nobody asked for it`);
-      if (row.attempt !== 0 || row.dueAt !== ledger.wallMs() || row.isDue !== 1) ledger.fail(`${job} came back wrong`);
-      if (holder(ledger, row.key) !== undefined) ledger.fail(`${job} came back beside another one with its key`);
+      if (row.attempt !== 0 || row.dueAt !== ledger.wallMs() || row.isDue !== 1)
+        ledger.fail(`${job} came back wrong`);
+      if (holder(ledger, row.key) !== undefined)
+        ledger.fail(`${job} came back beside another one with its key`);
       ledger.halted.delete(row.id);
       ledger.deaths.delete(row.id);
-      return ledger.count('revived');
+      ledger.count('revived');
+      return;
     }
     case 'in_progress -> pending':
     case 'in_progress -> completed':
     case 'in_progress -> failed':
     case 'in_progress -> quarantined':
-    case 'in_progress -> cancelled':
-      return judgeEnd(ledger, process, old, row, noted);
+    case 'in_progress -> cancelled': {
+      judgeEnd(ledger, process, old, row, noted);
+      return;
+    }
     default:
       ledger.fail(`${job}: ${move} cannot be`);
   }
@@ -124,33 +158,44 @@ const isShift = (ledger: Ledger, movedMs: number): boolean =>
 function judgeWait(ledger: Ledger, old: Row, row: Row): void {
   const job = `job ${row.id} (${row.type})`;
   const now = ledger.wallMs();
-  if (row.attempt !== old.attempt || row.seq !== old.seq || row.cursor !== old.cursor)
-    return ledger.fail(`${job} changed while it waited`);
+  if (row.attempt !== old.attempt || row.seq !== old.seq || row.cursor !== old.cursor) {
+    ledger.fail(`${job} changed while it waited`);
+    return;
+  }
   if (row.priority !== old.priority) {
     if (row.priority !== old.priority + 1000 || ledger.deaths.get(row.id) !== 3)
       ledger.fail(`${job}: priority ${row.priority} instead of ${old.priority}`);
     return;
   }
   if (row.dueAt === old.dueAt && row.isDue === 1 && old.dueAt <= now) return;
-  if (row.isDue === 1 && row.dueAt === now && ledger.allows.due?.(old)) return;
+  if (row.isDue === 1 && row.dueAt === now && (ledger.takesOver || ledger.allows.due?.(old))) return;
   const moved = row.dueAt - old.dueAt;
-  if (row.isDue === 0 && isShift(ledger, moved)) return ledger.count('shifted');
-  ledger.fail(`${job} is due at ${row.dueAt - now} instead of ${old.dueAt - now} ms from now, and nobody asked for it`);
+  if (row.isDue === 0 && isShift(ledger, moved)) {
+    ledger.count('shifted');
+    return;
+  }
+  ledger.fail(
+    `${job} is due at ${row.dueAt - now} instead of ${old.dueAt - now} ms from now, and nobody asked for it`,
+  );
 }
 
 function judgeClaim(ledger: Ledger, process: Process, old: Row, row: Row): void {
   const job = `job ${row.id} (${row.type})`;
   const kind = kindOf(row.type);
   const now = ledger.wallMs();
-  if (process.life !== 'working') ledger.fail(`${job} was claimed by ${process.name}, which is ${process.life}`);
-  if (row.owner !== process.owner || row.seq !== old.seq + 1) ledger.fail(`${job} was claimed under a strange lease`);
+  if (process.life !== 'working')
+    ledger.fail(`${job} was claimed by ${process.name}, which is ${process.life}`);
+  if (row.owner !== process.owner || row.seq !== old.seq + 1)
+    ledger.fail(`${job} was claimed under a strange lease`);
   if (row.expiresAt !== now + kind.leaseMs) ledger.fail(`${job} was leased for the wrong time`);
-  if (row.attempt !== old.attempt + 1 || row.attempt > row.maxAttempts) ledger.fail(`${job}: attempt ${row.attempt}`);
+  if (row.attempt !== old.attempt + 1 || row.attempt > row.maxAttempts)
+    ledger.fail(`${job}: attempt ${row.attempt}`);
   if (!isDue(old, now)) ledger.fail(`${job} was claimed ${old.dueAt - now} ms before its time`);
   if (isPaused(ledger, row.type)) ledger.fail(`${job} was claimed while it is paused`);
-  const ours = ledger.runs.filter((run) => run.process === process && run.jobId === row.id && run.how === null);
-  const isStuckBefore = ours.some((run) => run.hasBegun);
-  if (ours.some((run) => run.hasBegun && !isGivenUp(ledger, run)))
+  const ours = ledger.runs.filter((run) => run.process === process && run.jobId === row.id && run.hasBegun);
+  // One that returned in this very turn may count as gone or not.
+  const isStuckBefore = ours.some((run) => run.how === null || run.endedMs === ledger.nowMs());
+  if (ours.some((run) => run.how === null && !isGivenUp(ledger, run)))
     ledger.fail(`${job} was claimed while its handler goes on in the same process`);
   if (slots(ledger, process, (run) => run.type === row.type) >= typeLimit(ledger, row.type))
     ledger.fail(`${job}: more than ${typeLimit(ledger, row.type)} at once`);
@@ -160,7 +205,8 @@ function judgeClaim(ledger: Ledger, process: Process, old: Row, row: Row): void 
     if (at(target) >= targetLimit(ledger, target))
       ledger.fail(`${job}: more than ${targetLimit(ledger, target)} at ${target}`);
   for (const [target, halt] of haltsOf(ledger, row.type)) {
-    if (halt.until > now) ledger.fail(`${job} was claimed while ${target} is halted for ${halt.until - now} ms`);
+    if (halt.until > now)
+      ledger.fail(`${job} was claimed while ${target} is halted for ${halt.until - now} ms`);
     else if (at(target) > 0) ledger.fail(`${job} was claimed while another one tries ${target}`);
     else ledger.count('probes');
   }
@@ -178,6 +224,7 @@ function judgeClaim(ledger: Ledger, process: Process, old: Row, row: Row): void 
     abortedMs: null,
     reason: null,
     isLate: false,
+    isDropped: false,
     isOver: false,
     isStuckBefore,
   });
@@ -187,7 +234,12 @@ function judgeClaim(ledger: Ledger, process: Process, old: Row, row: Row): void 
 function judgeOrder(ledger: Ledger, claimed: readonly Row[]): void {
   for (const worse of claimed)
     for (const row of ledger.rows.values())
-      if (row.type === worse.type && row.status === 'pending' && isDue(row, ledger.wallMs()) && compare(row, worse) < 0)
+      if (
+        row.type === worse.type &&
+        row.status === 'pending' &&
+        isDue(row, ledger.wallMs()) &&
+        compare(row, worse) < 0
+      )
         ledger.fail(`job ${worse.id} was claimed before job ${row.id}, which is better`);
 }
 
@@ -208,4 +260,3 @@ function judgeBarriers(ledger: Ledger, ended: ReadonlySet<string>, fired: readon
     ledger.fail(`the barrier fired for [${is}], and should have fired for [${wanted}]`);
   for (const _ of fired) ledger.count('barriers');
 }
-

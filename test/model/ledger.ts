@@ -1,5 +1,13 @@
 import type { Row } from './audited-db.ts';
-import { type How, KINDS, type Kind, type KindName, STUCK_MS, TARGET_CONCURRENCY, type Wish } from './kinds.ts';
+import {
+  type How,
+  KINDS,
+  type Kind,
+  type KindName,
+  STUCK_MS,
+  TARGET_CONCURRENCY,
+  type Wish,
+} from './kinds.ts';
 
 /** A process as the model knows it. */
 export interface Process {
@@ -27,6 +35,8 @@ export interface Run {
   reason: 'shutdown' | 'timeout' | 'lease_lost' | 'cancelled' | null;
   /** Its renewals came so late that the queue may have given the lease up. */
   isLate: boolean;
+  /** It returned after the queue had given it up. */
+  isDropped: boolean;
   /** Its end is in the table, or never will be. */
   isOver: boolean;
   /** Claimed while an earlier handler of the job had not returned. */
@@ -48,6 +58,8 @@ export interface Ledger {
   limits: Map<string, number>;
   halted: Map<number, number>;
   deaths: Map<number, number>;
+  /** The last word about each job in `job_attempts`. */
+  lastWord: Map<number, string>;
   /** Stored input that fits no contract. */
   spoiled: Set<number>;
   /** Requests whose rows must be the next to appear, in order. */
@@ -60,6 +72,8 @@ export interface Ledger {
     cancelType?: string;
     harness?: boolean;
   };
+  /** A process started on a full disk: it takes over what it found as soon as it can write. */
+  takesOver: boolean;
   /** How far the wall clock was set since the queue last looked at it. */
   jumpMs: number;
   /** For so long the event loop stood still since then. */
@@ -77,7 +91,10 @@ export interface Ledger {
   count(what: string): void;
 }
 
-export function createLedger(time: { wallMs: number; monotonicMs: number }, counts: Record<string, number>): Ledger {
+export function createLedger(
+  time: { wallMs: number; monotonicMs: number },
+  counts: Record<string, number>,
+): Ledger {
   const wrong: string[] = [];
   return {
     rows: new Map(),
@@ -87,9 +104,11 @@ export function createLedger(time: { wallMs: number; monotonicMs: number }, coun
     limits: new Map(),
     halted: new Map(),
     deaths: new Map(),
+    lastWord: new Map(),
     spoiled: new Set(),
     awaited: [],
     allows: {},
+    takesOver: false,
     jumpMs: 0,
     blindMs: 0,
     stalledAtMs: 0,
@@ -163,5 +182,6 @@ export const haltsOf = (ledger: Ledger, type: string): [string, Halted][] =>
 /** A target answered: what was being tried works again. */
 export function worked(ledger: Ledger, targets: readonly string[]): void {
   for (const target of targets)
-    if ((ledger.halts.get(target)?.until ?? Number.POSITIVE_INFINITY) <= ledger.wallMs()) ledger.halts.delete(target);
+    if ((ledger.halts.get(target)?.until ?? Number.POSITIVE_INFINITY) <= ledger.wallMs())
+      ledger.halts.delete(target);
 }

@@ -27,16 +27,25 @@ export async function playMany(
   runs: number,
 ): Promise<Record<string, number>> {
   const { WIKISEED_MODEL_SEED, WIKISEED_MODEL_RUNS } = process.env;
-  const seed = WIKISEED_MODEL_SEED === undefined ? Math.floor(Math.random() * 2 ** 31) : Number(WIKISEED_MODEL_SEED);
+  const seed =
+    WIKISEED_MODEL_SEED === undefined ? Math.floor(Math.random() * 2 ** 31) : Number(WIKISEED_MODEL_SEED);
   const numRuns = WIKISEED_MODEL_RUNS === undefined ? runs : Number(WIKISEED_MODEL_RUNS);
   const counts: Record<string, number> = {};
   const startedMs = performance.now();
   console.info(`model of the queue, ${name}: ${numRuns} histories, WIKISEED_MODEL_SEED=${seed}`);
   await fc.assert(
     fc.asyncProperty(histories(weights), (commands) => play(commands, counts)),
-    { seed, numRuns, endOnFailure: false, interruptAfterTimeLimit: 10 * 60_000, markInterruptAsFailure: true },
+    {
+      seed,
+      numRuns,
+      endOnFailure: false,
+      interruptAfterTimeLimit: 10 * 60_000,
+      markInterruptAsFailure: true,
+    },
   );
   const seconds = Math.round((performance.now() - startedMs) / 100) / 10;
-  console.info(`model of the queue, ${name}: ${numRuns} histories in ${seconds} s, ${JSON.stringify(counts)}`);
+  console.info(
+    `model of the queue, ${name}: ${numRuns} histories in ${seconds} s, ${JSON.stringify(counts)}`,
+  );
   return counts;
 }

@@ -60,7 +60,8 @@ export class SimClock {
       const timer = this.next(end);
       if (timer === undefined) break;
       spins = timer.atMs > this.monotonicMs ? 0 : spins + 1;
-      if (spins > SPINS_MAX) throw new Error('the queue turns in circles: a timer fires again and again at once');
+      if (spins > SPINS_MAX)
+        throw new Error('the queue turns in circles: a timer fires again and again at once');
       this.timers.delete(timer);
       this.turnTo(Math.max(timer.atMs, this.monotonicMs));
       timer.fire();
@@ -82,7 +83,9 @@ export class SimClock {
     for (const timer of this.timers)
       if (
         timer.atMs <= end &&
-        (best === undefined || timer.atMs < best.atMs || (timer.atMs === best.atMs && timer.order < best.order))
+        (best === undefined ||
+          timer.atMs < best.atMs ||
+          (timer.atMs === best.atMs && timer.order < best.order))
       )
         best = timer;
     return best;

@@ -14,14 +14,26 @@ import {
   UnavailableError,
 } from '../../src/lib/index.ts';
 import { silentLog } from '../../src/ports/index.ts';
-import { createQueue, defineJob, handleJob, type JobContext, type JobRequest, type Queue } from '../../src/queue/index.ts';
+import {
+  createQueue,
+  defineJob,
+  handleJob,
+  type JobContext,
+  type JobRequest,
+  type Queue,
+} from '../../src/queue/index.ts';
 import { seededRandom } from '../helpers/seeded-random.ts';
 import type { Change } from './audited-db.ts';
 import { followUps, GROUPS, type How, KINDS, type KindName, TARGET_CONCURRENCY, type Wish } from './kinds.ts';
 import type { Process } from './ledger.ts';
 import type { ProcessClock } from './sim-clock.ts';
 
-const input = z.object({ page: z.string(), isDeaf: z.boolean(), key: z.string(), cycle: z.string().nullable() });
+const input = z.object({
+  page: z.string(),
+  isDeaf: z.boolean(),
+  key: z.string(),
+  cycle: z.string().nullable(),
+});
 const output = z.object({ isBroken: z.boolean() });
 type Input = z.infer<typeof input>;
 
@@ -141,7 +153,9 @@ export function createProcess(deps: {
   );
   for (const jobType of types) {
     const follow = (given: Input, isEnded: boolean): JobRequest[] =>
-      followUps(jobType.type as KindName, given.key, given.cycle, isEnded).map((wish) => requestOf(wish, false));
+      followUps(jobType.type as KindName, given.key, given.cycle, isEnded).map((wish) =>
+        requestOf(wish, false),
+      );
     queue.follow(jobType, (given) => follow(given, true));
     queue.followFailure(jobType, (given) => follow(given, false));
   }
