@@ -1,5 +1,5 @@
 import type { Db } from '../db/index.ts';
-import { BEHIND, CLAIMED, type ClaimedJob } from './store.ts';
+import { BEHIND, CLAIMED, type ClaimedJob, MET_A_HALT } from './store.ts';
 
 /** A job as an operator's command finds it. */
 export interface JobRow {
@@ -99,7 +99,8 @@ export function createCareStore(db: Db): CareStore {
     .pluck();
   const releaseHalted = sqlite.prepare(
     `UPDATE jobs SET is_due = 1, next_retry_at = @now WHERE status = 'pending' AND is_due = 0 AND next_retry_at > @now
-        AND (SELECT outcome FROM job_attempts WHERE job_id = jobs.id ORDER BY id DESC LIMIT 1) = 'halted'`,
+        AND (SELECT outcome = 'halted' OR error_code = '${MET_A_HALT}' FROM job_attempts
+              WHERE job_id = jobs.id ORDER BY id DESC LIMIT 1)`,
   );
   const hurry = sqlite.prepare(
     `UPDATE jobs SET is_due = 1, next_retry_at = @now

@@ -12,7 +12,7 @@ import type { Attempt } from './attempt.ts';
 import { type Decision, decide } from './decide.ts';
 import type { JobRequest } from './job-type.ts';
 import type { Barrier, Pool } from './pool.ts';
-import type { ClaimedJob, EndWord, JobStore } from './store.ts';
+import { type ClaimedJob, type EndWord, type JobStore, MET_A_HALT } from './store.ts';
 import type { Targets } from './targets.ts';
 
 /** What a handler left behind. `input` is undefined when it could not be read. */
@@ -197,7 +197,12 @@ export function createOutcomes(deps: OutcomeDeps): Outcomes {
     const behind = !wasStopped;
     if (!store.giveBack(job, { owner, dueAt: halt.until, error: message, cursor, behind })) return false;
     deps.targets.keep(halt);
-    store.addAttempt(job, { outcome: wasStopped ? 'interrupted' : 'halted', errorCode: code, message, now });
+    store.addAttempt(job, {
+      outcome: wasStopped ? 'interrupted' : 'halted',
+      errorCode: wasStopped ? MET_A_HALT : code,
+      message,
+      now,
+    });
     after(() => {
       const facts = { err: { code, message }, target, hint, until: new Date(halt.until).toISOString() };
       attempt.context.log[kind === 'halted' ? 'error' : 'warn'](facts, 'target halted');

@@ -16,6 +16,9 @@ export interface ClaimedJob {
   startedAt: number;
 }
 
+/** Error code of an attempt that met a target somebody else had stopped already. */
+export const MET_A_HALT = 'target_halted';
+
 /** Outcome words of `job_attempts`. */
 export type AttemptOutcome = 'retryable' | 'permanent' | 'halted' | 'interrupted' | 'lease_lost';
 
@@ -55,7 +58,7 @@ export interface JobStore {
     job: ClaimedJob,
     facts: { outcome: AttemptOutcome; errorCode: string | null; message: string | null; now: number },
   ): void;
-  /** How often a job stopped its whole target. */
+  /** How often a job stopped its whole target, since an operator last asked for another try. */
   countHalts(jobId: number): number;
   /** When the next pending job of that type may start, 0 = one is due; null when none is pending. */
   nextDueAt(jobType: string): number | null;
@@ -118,7 +121,10 @@ export function createJobStore(db: Db): JobStore {
     `INSERT INTO job_attempts (job_id, attempt, outcome, error_code, message, started_at, ended_at) VALUES (?, ?, ?, ?, ?, ?, ?)`,
   );
   const countHalts = sqlite
-    .prepare<[number], number>(`SELECT count(*) FROM job_attempts WHERE job_id = ? AND outcome = 'halted'`)
+    .prepare<object, number>(
+      `SELECT count(*) FROM job_attempts WHERE job_id = @id AND outcome = 'halted'
+          AND id > coalesce((SELECT max(id) FROM job_attempts WHERE job_id = @id AND error_code = 'revived'), 0)`,
+    )
     .pluck();
   const isAnyDue = sqlite.prepare<[string]>(
     `SELECT 1 FROM jobs WHERE status = 'pending' AND is_due = 1 AND job_type = ? LIMIT 1`,
@@ -180,7 +186,7 @@ export function createJobStore(db: Db): JobStore {
     addAttempt: (job, { outcome, errorCode, message, now }) => {
       addAttempt.run(job.id, job.attempt, outcome, errorCode, message, job.startedAt, now);
     },
-    countHalts: (jobId) => countHalts.get(jobId) ?? 0,
+    countHalts: (jobId) => countHalts.get({ id: jobId }) ?? 0,
     nextDueAt: (jobType) => (isAnyDue.get(jobType) === undefined ? (nextDueAt.get(jobType) ?? null) : 0),
     hasUnfinished: (cycleDate, jobTypes) =>
       jobTypes.some((jobType) => hasUnfinished.get(cycleDate, jobType) !== undefined),

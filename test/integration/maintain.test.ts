@@ -1,12 +1,13 @@
 import fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
 import { type Db, openDb } from '../../src/db/index.ts';
-import { hours } from '../../src/lib/index.ts';
+import { hours, Interrupted } from '../../src/lib/index.ts';
 import {
   applyRetention,
   RETENTION_KINDS,
   retentionStatements,
 } from '../../src/maintenance/care/retention.ts';
+import { vacuumInSteps } from '../../src/maintenance/care/vacuum.ts';
 import { createSystemClock } from '../../src/ports/index.ts';
 import { fillWithJobs, insertJob, withCare } from '../helpers/care.ts';
 import { withDb } from '../helpers/with-db.ts';
@@ -95,26 +96,39 @@ describe('vacuum', () => {
 
   test('ends between two steps when it is asked to, and what it did stays', async () => {
     const db = incrementalDb();
-    // Enough for some 20 steps: the word of the first comes from another thread and takes a few of them.
-    fillWithJobs(db, 30_000);
+    fillWithJobs(db, 6000);
+    db.sqlite.exec('DELETE FROM jobs');
+    const before = free(db);
+    let steps = 0;
+    const pace = {
+      monotonicMs: () => 0,
+      pause: async () => {},
+      onStep: () => void (steps += 1),
+      throwIfStopped() {
+        if (steps === 2) throw new Interrupted();
+      },
+    };
+    await expect(vacuumInSteps(db.sqlite, pace, { thresholdPercent: 1 })).rejects.toMatchObject({
+      code: 'interrupted',
+    });
+    expect(free(db)).toBeGreaterThan(0);
+    expect(free(db)).toBeLessThan(before);
+  });
+
+  test('a thread that is told to stop does so before its next step', async () => {
+    const db = incrementalDb();
+    fillWithJobs(db, 3000);
     db.sqlite.exec('DELETE FROM jobs');
     const before = free(db);
     const stop = new AbortController();
     const { care } = withCare(db);
-    await expect(
-      care.run('vacuum', {
-        signal: stop.signal,
-        onStep() {
-          if (stop.signal.aborted) return;
-          // Nobody takes another step while we hold the lock, however long the word to stop is on its way.
-          db.sqlite.exec('BEGIN IMMEDIATE');
-          stop.abort();
-        },
-      }),
-    ).rejects.toMatchObject({ code: 'interrupted' });
+    // Nobody takes a step while we hold the lock, so the word to stop always comes first.
+    db.sqlite.exec('BEGIN IMMEDIATE');
+    const work = care.run('vacuum', { signal: stop.signal, force: true });
+    stop.abort();
+    await expect(work).rejects.toMatchObject({ code: 'interrupted' });
     db.sqlite.exec('ROLLBACK');
-    expect(free(db)).toBeGreaterThan(0);
-    expect(free(db)).toBeLessThan(before);
+    expect(free(db)).toBe(before);
   });
 });
 
