@@ -2,7 +2,7 @@ import { join } from 'node:path';
 import { createAlerts } from './alerts/index.ts';
 import { type Catalog, createCatalog } from './catalog/index.ts';
 import type { Config, Secrets } from './config/index.ts';
-import { openDataDirectory } from './data-directory.ts';
+import { explainStartError, openDataDirectory } from './data-directory.ts';
 import { createSystemState, type DataDirectoryLock, type Db } from './db/index.ts';
 import { createDiscovery, discoverWikis, findDumps } from './discovery/index.ts';
 import { createDownload } from './download/index.ts';
@@ -14,6 +14,7 @@ import {
   createMaintenance,
   createRecordKeeper,
   rehearseRestore,
+  TELL_THEMSELVES,
 } from './maintenance/index.ts';
 import {
   createMonitoring,
@@ -121,19 +122,25 @@ export async function createApp(options: AppOptions): Promise<App> {
     ...{ disk, layout, clock, log },
     configPath: options.configPath ?? null,
   });
-  return wire({
-    configPath: null,
-    ...options,
-    clock,
-    random,
-    disk,
-    layout,
-    db,
-    lock,
-    config,
-    secrets,
-    log,
-  });
+  try {
+    return wire({
+      configPath: null,
+      ...options,
+      clock,
+      random,
+      disk,
+      layout,
+      db,
+      lock,
+      config,
+      secrets,
+      log,
+    });
+  } catch (error) {
+    db.close();
+    lock.release();
+    throw error;
+  }
 }
 
 function wire(deps: Required<AppOptions> & { layout: Layout; db: Db; lock: DataDirectoryLock }): App {
@@ -255,7 +262,7 @@ function wire(deps: Required<AppOptions> & { layout: Layout; db: Db; lock: DataD
     sweepLeases: () => queue.rescue(),
   });
   const records = createRecordKeeper({ db, disk, layout, clock, log });
-  const alerts = createAlerts({ db, bus, clock, log });
+  const alerts = createAlerts({ db, bus, clock, log, isOwner: true, tellThemselves: TELL_THEMSELVES });
   queue.register([
     ...maintenance.handlers,
     ...backupHandlers({
@@ -353,6 +360,7 @@ function wire(deps: Required<AppOptions> & { layout: Layout; db: Db; lock: DataD
         .catch((error: unknown) => log.error({ err: describeError(error) }, 'a room did not stop cleanly'));
     alerts.stop();
     db.close();
+    deps.lock.clearMark();
     deps.lock.release();
   }
   return {
@@ -366,14 +374,18 @@ function wire(deps: Required<AppOptions> & { layout: Layout; db: Db; lock: DataD
     async start() {
       // The page first: when its port is taken nothing has begun yet.
       const page = await monitoring.start();
-      alerts.start();
-      maintenance.start();
-      records.start();
-      await seeding.start();
-      await restoreTorrents();
-      pipeline.reconcile();
-      queue.start();
-      scheduling.start();
+      try {
+        alerts.start();
+        maintenance.start();
+        records.start();
+        await seeding.start();
+        await restoreTorrents();
+        pipeline.reconcile();
+        queue.start();
+        scheduling.start();
+      } catch (error) {
+        throw explainStartError(error, layout.dataDir);
+      }
       return page;
     },
     whenIdle: () => queue.whenIdle(),

@@ -3,6 +3,7 @@ import {
   type DataDirectoryLock,
   type Db,
   isDamage,
+  isDatabaseTrouble,
   lockDataDirectory,
   migrateDb,
   openDb,
@@ -38,7 +39,8 @@ export async function openDataDirectory(deps: OpenDeps): Promise<{ db: Db; lock:
   let db: Db | undefined;
   try {
     await assertDatabaseNotLost({ disk, layout });
-    refuseDamagedDatabase(layout.database, { wasKilled: lock.wasKilled });
+    refuseDamagedDatabase(layout.database, { wasInUse: lock.wasInUse });
+    lock.markInUse();
     db = openDb(layout.database);
     const migration = migrateDb(db, { dataDir: layout.dataDir, now: new Date(clock.now()) });
     if (migration.backupPath !== null) log.info(migration, 'migrated the database after a backup');
@@ -51,6 +53,15 @@ export async function openDataDirectory(deps: OpenDeps): Promise<{ db: Db; lock:
     const hint = await restoreHint({ disk, dataDir: layout.dataDir, configPath: deps.configPath });
     throw new WikiSeedError('database_corrupt', describeError(error), { hint, cause: error });
   }
+}
+
+/** What a start that failed means for the operator: `database_unwritable` for a full disk, else the error itself. */
+export function explainStartError(error: unknown, dataDir: string): unknown {
+  if (!isDatabaseTrouble(error)) return error;
+  return new WikiSeedError('database_unwritable', `the database cannot be written: ${describeError(error)}`, {
+    hint: `Free some space on the disk that holds ${dataDir}, then start again; nothing is lost.`,
+    cause: error,
+  });
 }
 
 /** @throws WikiSeedError `data_dir_not_writable` with what to do */

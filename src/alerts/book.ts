@@ -2,7 +2,7 @@ import { describeError, errorCode } from '../lib/index.ts';
 import type { Clock, Log } from '../ports/index.ts';
 import { type AlertStore, bounded, type Raised, type Severity } from './store.ts';
 
-/** What is open now, in memory and in the table. Nothing of it ever throws. */
+/** What is open now. The table says so; memory stands in for what could not be written to it. Nothing of it ever throws. */
 export interface AlertBook {
   raise(raised: Raised): void;
   /** Nothing happens when it is not open. */
@@ -49,6 +49,22 @@ export function createAlertBook(deps: { store: AlertStore; clock: Clock; log: Lo
   let cancelRetry: (() => void) | null = null;
 
   const openKeys = (prefix: string): string[] => [...open.keys()].filter((key) => key.startsWith(prefix));
+
+  /**
+   * How bad that matter is; undefined = it is not open. Another process, such as `wikiseed maintain`, opens and ends rows too, so the table is
+   * asked each time: by its index, without a lock.
+   */
+  function severityNow(key: string): Severity | undefined {
+    if (unwritten.has(key)) return open.get(key);
+    try {
+      const stored = store.severityOf(key);
+      if (stored === null) open.delete(key);
+      else open.set(key, stored);
+    } catch {
+      // A database that cannot be read says nothing, and the write that follows tells of it.
+    }
+    return open.get(key);
+  }
 
   /** Beyond the limit of a family everything counts into one matter. */
   function withinFamily(raised: Raised): Raised {
@@ -120,7 +136,7 @@ export function createAlertBook(deps: { store: AlertStore; clock: Clock; log: Lo
     raise(raw) {
       const raised = withinFamily(bounded(raw));
       const { key } = raised;
-      say(raised, open.get(key));
+      say(raised, severityNow(key));
       open.set(key, raised.severity);
       const now = clock.now();
       const entry = later(key);
@@ -142,8 +158,10 @@ export function createAlertBook(deps: { store: AlertStore; clock: Clock; log: Lo
     },
     resolve(key) {
       const at = clock.now();
-      const over = [bounded({ key, severity: 'info', message: '', hint: null }).key];
-      if (!open.delete(over[0] as string)) return;
+      const own = bounded({ key, severity: 'info', message: '', hint: null }).key;
+      if (severityNow(own) === undefined) return;
+      const over = [own];
+      open.delete(own);
       // The sum of the others is over with the last of them.
       const rest = restKeyOf(familyOf(key));
       if (openKeys(`${familyOf(key)}:`).every((other) => other === rest) && open.delete(rest))

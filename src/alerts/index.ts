@@ -3,14 +3,13 @@ import type { Bus, EventMap, JobEvent } from '../events/index.ts';
 import { describeError, errorCode, formatDuration } from '../lib/index.ts';
 import type { Clock, Log } from '../ports/index.ts';
 import { type AlertBook, createAlertBook } from './book.ts';
-import { type Alert, createAlertStore, type Raised } from './store.ts';
+import { createAlertStore, type Raised } from './store.ts';
 
-export { FAMILY_MAX, familyOf } from './book.ts';
-export type { Alert, Severity } from './store.ts';
+export { FAMILY_MAX } from './book.ts';
 
 /** Turns what happens into what somebody should look at: rows of `alerts` and lines in the log. */
 export interface Alerts {
-  /** Begins to listen; what an earlier process left open and cannot end any more is ended. Idempotent. */
+  /** Begins to listen. The owner of the data directory also ends what an earlier process left open and nobody else can end. Idempotent. */
   start(): void;
   /** Idempotent. */
   stop(): void;
@@ -22,6 +21,13 @@ export interface AlertsDeps {
   bus: Bus;
   clock: Clock;
   log: Log;
+  /**
+   * True for the holder of the lock on the data directory. A command beside the daemon is none: halts and stuck jobs it does not know
+   * of live in the daemon's memory.
+   */
+  isOwner: boolean;
+  /** Job types that raise an alert of their own when they fail: what the alert is about would else stand there twice. */
+  tellThemselves?: readonly string[];
 }
 
 /**
@@ -58,6 +64,7 @@ export function createAlerts(deps: AlertsDeps): Alerts {
   function onAttemptFailed(event: EventMap['job:attemptFailed']): void {
     // What an operator took out of the queue needs nobody's look.
     if (!event.isFinal || event.code === 'cancelled') return;
+    if (deps.tellThemselves?.includes(event.jobType)) return;
     const key = keyOf(event);
     const subject = key.slice(`job:${event.jobType}`.length).replace(/^:/, '');
     raise({
@@ -114,7 +121,7 @@ export function createAlerts(deps: AlertsDeps): Alerts {
           }),
         ),
       ];
-      afterwards(endWhatWentWithTheProcess);
+      if (deps.isOwner) afterwards(endWhatWentWithTheProcess);
     },
     stop() {
       for (const end of ends) end();
@@ -123,14 +130,4 @@ export function createAlerts(deps: AlertsDeps): Alerts {
       book = null;
     },
   };
-}
-
-/** What is open now, worst first; for pages and commands, also on a connection that only reads. At most 200. */
-export function openAlerts(db: Db): Alert[] {
-  return createAlertStore(db).open(200);
-}
-
-/** What was settled lately, newest first; at most `limit`. */
-export function resolvedAlerts(db: Db, limit = 50): Alert[] {
-  return createAlertStore(db).resolved(limit);
 }

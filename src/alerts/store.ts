@@ -3,23 +3,13 @@ import type { Db } from '../db/index.ts';
 /** How bad it is. `error`: somebody should look. */
 export type Severity = 'info' | 'warn' | 'error';
 
-/** One matter that somebody should look at, or should have. Times in epoch ms. */
-export interface Alert {
-  id: number;
+/** One matter that somebody should look at. `key` names it; raised again it stays one row of `alerts`. */
+export interface Raised {
   key: string;
   severity: Severity;
   message: string;
   hint: string | null;
-  /** How often it was raised since it opened. */
-  count: number;
-  firstAt: number;
-  lastAt: number;
-  /** Null while it is open. */
-  resolvedAt: number | null;
 }
-
-/** What is raised. */
-export type Raised = Pick<Alert, 'key' | 'severity' | 'message' | 'hint'>;
 
 /** Longest texts in a row, characters. */
 const KEY_MAX = 200;
@@ -38,30 +28,27 @@ export function bounded(raised: Raised): Raised {
 const cut = (text: string, length: number): string =>
   text.length <= length ? text : `${text.slice(0, length - 1)}…`;
 
-/** All SQL on `alerts`. */
+/** All SQL that writes `alerts`, and what it has to know for that; pages and commands read through monitoring. */
 export interface AlertStore {
   /** Counts up the open row of that key, or opens one. */
   raise(raised: Raised, facts: { times: number; firstAt: number; lastAt: number }): void;
   /** False when none was open. */
   resolve(key: string, at: number): boolean;
-  /** Open ones, worst first, then newest. */
-  open(limit: number): Alert[];
-  /** Those that are over, newest first. */
-  resolved(limit: number): Alert[];
+  /** How bad the open row of that key is; null when none is open. */
+  severityOf(key: string): Severity | null;
+  /** Every open matter; at most `limit`. */
+  open(limit: number): { key: string; severity: Severity }[];
 }
 
-const COLUMNS = `id, alert_key AS key, severity, message, hint, count, first_at AS firstAt, last_at AS lastAt, resolved_at AS resolvedAt`;
-
-/** The `alerts` table. Reads work on a connection that only reads. */
+/** The statements on `alerts`; each finds its row by the index on open keys. */
 export function createAlertStore(db: Db): AlertStore {
   const { sqlite } = db;
-  const open = sqlite.prepare<[number], Alert>(
-    `SELECT ${COLUMNS} FROM alerts WHERE resolved_at IS NULL
-      ORDER BY CASE severity WHEN 'error' THEN 0 WHEN 'warn' THEN 1 ELSE 2 END, last_at DESC, id DESC LIMIT ?`,
+  const open = sqlite.prepare<[number], { key: string; severity: Severity }>(
+    'SELECT alert_key AS key, severity FROM alerts WHERE resolved_at IS NULL ORDER BY alert_key LIMIT ?',
   );
-  const resolved = sqlite.prepare<[number], Alert>(
-    `SELECT ${COLUMNS} FROM alerts WHERE resolved_at IS NOT NULL ORDER BY resolved_at DESC, id DESC LIMIT ?`,
-  );
+  const severityOf = sqlite
+    .prepare<[string], Severity>('SELECT severity FROM alerts WHERE alert_key = ? AND resolved_at IS NULL')
+    .pluck();
   const again = sqlite.prepare(
     `UPDATE alerts SET severity = @severity, message = @message, hint = @hint, count = count + @times, last_at = @lastAt
       WHERE alert_key = @key AND resolved_at IS NULL`,
@@ -81,7 +68,7 @@ export function createAlertStore(db: Db): AlertStore {
       });
     },
     resolve: (key, at) => resolve.run(at, key).changes > 0,
+    severityOf: (key) => severityOf.get(key) ?? null,
     open: (limit) => open.all(limit),
-    resolved: (limit) => resolved.all(limit),
   };
 }

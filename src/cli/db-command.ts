@@ -14,7 +14,7 @@ const LIST_MAX = 8;
 export async function dbCommand(io: CliIo, options: { config?: string; json?: boolean }): Promise<number> {
   const loaded = loadForCommand(io, options.config);
   openForReading(loaded.config.wikiseed.dataDir).close();
-  const statistics = await careForCommand(loaded).statistics({ withSizes: true, signal: io.signal });
+  const statistics = await careForCommand(loaded).statistics({ isThorough: true, signal: io.signal });
   const troubles = findTroubles(statistics, thresholdsOf(loaded.config));
   if (options.json === true) printJson(io, { ...statistics, troubles });
   else io.out.write(formatDatabase(statistics, troubles));
@@ -95,7 +95,7 @@ const outcome = (run: LastRun | null): string =>
   run === null ? 'never' : run.ok ? 'ok' : run.message === null ? 'not completely' : `failed: ${run.message}`;
 
 function tables(s: DatabaseStatistics): string {
-  const rows = s.tables
+  const rows = (s.tables ?? [])
     .slice(0, LIST_MAX)
     .map(({ name, rows: n, sizeBytes }) => [
       name,

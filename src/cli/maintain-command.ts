@@ -70,7 +70,7 @@ export async function maintainCommand(
     if (isFull) await checkRoom(database);
     db = openDb(database);
     const bus = createBus({ log: silentLog });
-    const alerts = createAlerts({ db, bus, clock, log: silentLog });
+    const alerts = createAlerts({ db, bus, clock, log: silentLog, isOwner: lock !== null });
     alerts.start();
     const care = careForCommand(loaded, bus);
     const outcomes: Outcome[] = [];
@@ -86,7 +86,7 @@ export async function maintainCommand(
       });
       outcomes.push(outcome);
       // On a damaged database nothing else is done.
-      if (!outcome.ok && outcome.code === 'database_damaged') break;
+      if (!outcome.ok && outcome.code === 'database_corrupt') break;
     }
     const troubles = await care.check(io.signal).catch(() => []);
     alerts.stop();

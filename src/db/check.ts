@@ -10,12 +10,18 @@ const PROBLEMS_MAX = 3;
 /**
  * Refuses a damaged database before anything is written to it. It is opened for reading only, so that neither the file
  * nor its WAL changes.
- * @param options.wasKilled the process before did not end by itself
+ * @param options.wasInUse the database was not left in order: then it is read to its end, whatever its size
  * @throws WikiSeedError `database_corrupt`
  */
-export function refuseDamagedDatabase(path: string, options: { wasKilled: boolean }): void {
+export function refuseDamagedDatabase(
+  path: string,
+  options: { wasInUse: boolean; alwaysBelowBytes?: number },
+): void {
   if (!existsSync(path)) return;
-  const problems = findDamage(path, options.wasKilled || statSync(path).size < ALWAYS_BELOW_BYTES);
+  const problems = findDamage(
+    path,
+    options.wasInUse || statSync(path).size < (options.alwaysBelowBytes ?? ALWAYS_BELOW_BYTES),
+  );
   if (problems.length > 0)
     throw new WikiSeedError(
       'database_corrupt',
@@ -43,4 +49,10 @@ function findDamage(path: string, readsAll: boolean): string[] {
 export function isDamage(error: unknown): boolean {
   const code = error instanceof Error && 'code' in error ? String(error.code) : '';
   return /^SQLITE_(CORRUPT|NOTADB)/.test(code);
+}
+
+/** True for what SQLite throws when the disk or the file is in trouble, rather than a statement. */
+export function isDatabaseTrouble(error: unknown): boolean {
+  const code = error instanceof Error && 'code' in error ? String(error.code) : '';
+  return /^SQLITE_(FULL|IOERR|BUSY|LOCKED|CORRUPT|NOTADB|READONLY|CANTOPEN|NOMEM|PROTOCOL)/.test(code);
 }

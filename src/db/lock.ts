@@ -11,8 +11,12 @@ export interface DirectoryLock {
 
 /** The lock of a data directory. */
 export interface DataDirectoryLock extends DirectoryLock {
-  /** The process that held it before did not release it: it was killed, or the power failed. */
-  readonly wasKilled: boolean;
+  /** Somebody worked on the database and did not say that it was left in order: killed, or the power failed. */
+  readonly wasInUse: boolean;
+  /** Before the database is opened for writing. */
+  markInUse(): void;
+  /** After it was closed in order. */
+  clearMark(): void;
   /** Tells commands on this machine how to reach the process: adds its address and its token to `db/process.json`. */
   announce(how: { url: string; token: string }): void;
 }
@@ -39,6 +43,7 @@ export function lockDataDirectory(
 ): DataDirectoryLock {
   const path = join(dataDir, 'db', 'lock.db');
   const holderPath = holderPathOf(dataDir);
+  const markPath = join(dataDir, 'db', 'in-use');
   mkdirSync(dirname(path), { recursive: true, mode: 0o700 });
   // A reader such as `isDataDirectoryInUse` may hold the file for a moment; another daemon holds it for longer than we wait.
   const database = new Database(path, { timeout: 1000 });
@@ -57,8 +62,12 @@ export function lockDataDirectory(
       },
     );
   }
-  const wasKilled = existsSync(holderPath);
-  writeHolder(holderPath, facts);
+  try {
+    writeHolder(holderPath, facts);
+  } catch (error) {
+    database.close();
+    throw error;
+  }
   // Whoever holds the lock finds one whole database, also where a restore was cut short.
   try {
     finishRestore(dataDir);
@@ -67,7 +76,9 @@ export function lockDataDirectory(
     throw error;
   }
   return {
-    wasKilled,
+    wasInUse: existsSync(markPath),
+    markInUse: () => writeFileSync(markPath, ''),
+    clearMark: () => rmSync(markPath, { force: true }),
     announce(how) {
       if (database.open) writeHolder(holderPath, { ...facts, ...how });
     },

@@ -17,9 +17,6 @@ import type { Db } from './open.ts';
 /** The table in which drizzle counts applied migrations; its number of rows is the schema number of a database file. */
 export const MIGRATIONS_TABLE = '__drizzle_migrations';
 
-/** Value of the pragma `auto_vacuum`. */
-const INCREMENTAL = 2;
-
 const MIGRATIONS_DIR = join(import.meta.dirname, '..', '..', 'drizzle');
 
 /** What `migrateDb` did. */
@@ -52,7 +49,6 @@ export function migrateDb(db: Db, options: { dataDir: string | null; now: Date }
     copyTo(db, backupPath);
   }
   migrate(db.orm, { migrationsFolder: MIGRATIONS_DIR });
-  if (from > 0) enableIncrementalVacuum(db);
   return { from, to: known, backupPath };
 }
 
@@ -64,10 +60,9 @@ function copyTo(db: Db, path: string): void {
     rmSync(temporary, { force: true });
     db.sqlite.prepare('VACUUM INTO ?').run(temporary);
     chmodSync(temporary, 0o600);
-    const file = openSync(temporary, 'r');
-    fsyncSync(file);
-    closeSync(file);
+    syncPath(temporary);
     renameSync(temporary, path);
+    syncPath(dirname(path));
   } catch (cause) {
     if (existsSync(temporary)) rmSync(temporary);
     throw new WikiSeedError(
@@ -81,15 +76,13 @@ function copyTo(db: Db, path: string): void {
   }
 }
 
-/** Databases made before schema 2 cannot give back free pages in small steps; a VACUUM changes that, once. */
-function enableIncrementalVacuum(db: Db): void {
-  if (db.sqlite.pragma('auto_vacuum', { simple: true }) === INCREMENTAL) return;
-  db.sqlite.pragma(`auto_vacuum = ${INCREMENTAL}`);
+/** A file, or the names in a folder, on stable storage. */
+function syncPath(path: string): void {
+  const file = openSync(path, 'r');
   try {
-    db.sqlite.exec('VACUUM');
-  } catch (error) {
-    // It needs as much space again as the database. Without it the file is merely larger than it need be.
-    if (!(error instanceof Error && 'code' in error && error.code === 'SQLITE_FULL')) throw error;
+    fsyncSync(file);
+  } finally {
+    closeSync(file);
   }
 }
 
@@ -106,7 +99,7 @@ export function knownMigrations(): number {
 }
 
 function appliedMigrations(db: Db): number {
-  const table = db.sqlite.prepare("SELECT 1 FROM sqlite_master WHERE name = '__drizzle_migrations'").get();
+  const table = db.sqlite.prepare('SELECT 1 FROM sqlite_master WHERE name = ?').get(MIGRATIONS_TABLE);
   if (table === undefined) return 0;
-  return (db.sqlite.prepare('SELECT count(*) AS n FROM __drizzle_migrations').get() as { n: number }).n;
+  return (db.sqlite.prepare(`SELECT count(*) AS n FROM ${MIGRATIONS_TABLE}`).get() as { n: number }).n;
 }

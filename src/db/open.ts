@@ -18,6 +18,8 @@ export interface Db {
    * Called inside a running transaction it joins that one.
    */
   transaction<T>(work: () => T): T;
+  /** Inside a transaction: a throw of `work` undoes what it wrote, and nothing else, and is passed on. */
+  savepoint<T>(work: () => T): T;
   /** Calls `tell` once what is being written is committed, never when it is rolled back; at once outside a transaction. */
   afterCommit(tell: () => void): void;
   close(): void;
@@ -55,8 +57,11 @@ export function openMemoryDb(copyOf: string): Db {
   let image: Buffer | undefined;
   try {
     const live = new Database(copyOf, { readonly: true, timeout: 5000 });
-    image = live.serialize();
-    live.close();
+    try {
+      image = live.serialize();
+    } finally {
+      live.close();
+    }
     // The image of a database in WAL mode says so in bytes 18 and 19, and memory knows no WAL: 1 = rollback journal.
     image.fill(1, 18, 20);
   } catch {
@@ -94,6 +99,20 @@ function wrap(path: string, sqlite: Database.Database): Db {
       told = [];
       for (const tell of due) tell();
       return result;
+    },
+    savepoint(work) {
+      const known = told.length;
+      sqlite.exec('SAVEPOINT part');
+      try {
+        const result = work();
+        sqlite.exec('RELEASE part');
+        return result;
+      } catch (error) {
+        // SQLite may have undone the whole transaction already: a full disk does that.
+        if (sqlite.inTransaction) sqlite.exec('ROLLBACK TO part; RELEASE part');
+        told = told.slice(0, known);
+        throw error;
+      }
     },
     afterCommit(tell) {
       if (sqlite.inTransaction) told.push(tell);

@@ -2,7 +2,7 @@ import type { Db, SystemState } from '../db/index.ts';
 import type { Bus } from '../events/index.ts';
 import type { Clock, Disk, Log } from '../ports/index.ts';
 import type { AnyJobHandler, JobRequest } from '../queue/index.ts';
-import { listBackups, restoreHint } from './backups/index.ts';
+import { backupDb, listBackups, rehearseRestore, restoreHint } from './backups/index.ts';
 import { type Care, createCare } from './care/care.ts';
 import { type CareThreadDeps, createCareThread } from './care/care-thread.ts';
 import { type Checkpointer, createCheckpointer } from './care/checkpointer.ts';
@@ -12,10 +12,12 @@ import { dailyInWindow, type Window } from './care/window.ts';
 import { createMaintainDb, maintainDb } from './jobs/maintain-db.ts';
 
 export * from './backups/index.ts';
-export * from './backups/index.ts';
 export * from './care/index.ts';
 export { maintainDb } from './jobs/maintain-db.ts';
 export * from './rebuild/index.ts';
+
+/** Job types whose failure has an alert of its own, `BACKUP_ALERT` and `REHEARSAL_ALERT`: for the alerts room. */
+export const TELL_THEMSELVES: readonly string[] = [backupDb.type, rehearseRestore.type];
 
 /** The settings of this room, from `maintenance` and, for the free space, `storage`. */
 export interface MaintenanceConfig extends Thresholds {

@@ -2,9 +2,10 @@ import { createHash, timingSafeEqual } from 'node:crypto';
 import { type Context, Hono, type MiddlewareHandler } from 'hono';
 import { bodyLimit } from 'hono/body-limit';
 import { z } from 'zod';
+import { isDatabaseTrouble } from '../db/index.ts';
 import { describeError, errorCode } from '../lib/index.ts';
 import type { Log } from '../ports/index.ts';
-import { isDatabaseTrouble, LIMIT_MAX } from '../queue/index.ts';
+import { LIMIT_MAX } from '../queue/index.ts';
 import { type OperatorActions, REASON_MAX } from './operator-actions.ts';
 import { NAME_MAX, RefusedChange } from './scope-names.ts';
 

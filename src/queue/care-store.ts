@@ -1,5 +1,5 @@
 import type { Db } from '../db/index.ts';
-import { BEHIND, CLAIMED, type ClaimedJob, MET_A_HALT } from './store.ts';
+import { BEHIND, CLAIMED, type ClaimedJob } from './store.ts';
 
 /** A job as an operator's command finds it. */
 export interface JobRow {
@@ -35,8 +35,8 @@ export interface CareStore {
   hasTwin(jobId: number): boolean;
   /** Waiting jobs of that type are cancelled. Returns the cycle of each. */
   cancelPending(facts: { jobType: string; now: number }): (string | null)[];
-  /** Jobs that were put off only because their target was halted become due. */
-  releaseHalted(now: number): number;
+  /** Jobs that wait only for the end of a halt become due: of one target, or (null) of all but `except`. */
+  releaseHalted(facts: { target: string | null; except?: readonly string[]; now: number }): number;
   /** Waiting jobs of that type and cycle become due. */
   hurry(facts: { cycleDate: string; jobType: string; now: number }): number;
   countUnfinished(): { jobType: string; status: string; n: number }[];
@@ -98,9 +98,9 @@ export function createCareStore(db: Db): CareStore {
     )
     .pluck();
   const releaseHalted = sqlite.prepare(
-    `UPDATE jobs SET is_due = 1, next_retry_at = @now WHERE status = 'pending' AND is_due = 0 AND next_retry_at > @now
-        AND (SELECT outcome = 'halted' OR error_code = '${MET_A_HALT}' FROM job_attempts
-              WHERE job_id = jobs.id ORDER BY id DESC LIMIT 1)`,
+    `UPDATE jobs SET is_due = 1, next_retry_at = min(next_retry_at, @now), put_off_by = NULL
+      WHERE status = 'pending' AND put_off_by IS NOT NULL AND (@target IS NULL OR put_off_by = @target)
+        AND put_off_by NOT IN (SELECT value FROM json_each(@except))`,
   );
   const hurry = sqlite.prepare(
     `UPDATE jobs SET is_due = 1, next_retry_at = @now
@@ -133,7 +133,8 @@ export function createCareStore(db: Db): CareStore {
     claimOne: (id, { owner, now }) => claimOne.get({ id, owner, now }) ?? null,
     hasTwin: (jobId) => hasTwin.get(jobId) !== undefined,
     cancelPending: (facts) => cancelPending.all(facts),
-    releaseHalted: (now) => releaseHalted.run({ now }).changes,
+    releaseHalted: ({ target, except = [], now }) =>
+      releaseHalted.run({ target, except: JSON.stringify(except), now }).changes,
     hurry: (facts) => hurry.run(facts).changes,
     countUnfinished: () => countUnfinished.all(),
     shift(byMs) {

@@ -1,3 +1,4 @@
+import { isDatabaseTrouble } from '../db/index.ts';
 import { step } from '../lib/steps.ts';
 import type { Finished, Outcomes } from './outcomes.ts';
 
@@ -13,12 +14,6 @@ export interface Committer {
   waiting(): number;
 }
 
-/** True for what SQLite throws when the disk or the file is in trouble, rather than a statement. */
-export function isDatabaseTrouble(error: unknown): boolean {
-  const code = error instanceof Error && 'code' in error ? String(error.code) : '';
-  return /^SQLITE_(FULL|IOERR|BUSY|LOCKED|CORRUPT|NOTADB|READONLY|CANTOPEN|NOMEM|PROTOCOL)/.test(code);
-}
-
 /**
  * Group commit: the results of one turn share a transaction. When one of them throws, all are rolled back and each is
  * written on its own, so that nobody pays for another's error.
@@ -28,6 +23,8 @@ export function createCommitter(deps: {
   /** The attempts are over, written or fenced. */
   onCommitted: (finished: readonly Finished[]) => void;
   onTrouble: (error: unknown) => void;
+  /** Not even its failure could be written, whatever was left out: the attempt is over, its lease runs out. */
+  onBroken: (attempt: Finished['attempt'], error: unknown) => void;
   /** After the stop the database may be closed: what comes then is taken back at the next start. */
   isStopped: () => boolean;
 }): Committer {
@@ -35,24 +32,34 @@ export function createCommitter(deps: {
   let waiting: Finished[] = [];
   let isArmed = false;
 
-  function writeAll(batch: readonly Finished[]): void {
+  function writeAll(batch: readonly Finished[], options?: { isolatesBarriers: boolean }): void {
     outcomes.transaction(() => {
       for (const finished of batch) outcomes.write(finished);
       step('job:committing');
-    });
+    }, options);
     step('job:committed');
   }
 
-  /** What its own hooks threw becomes the error of the attempt. */
+  /** What its own hooks threw becomes the error of the attempt; each further try leaves out more of them. */
   function writeBroken({ attempt, input }: Finished, error: unknown): void {
     attempt.context.log.error({ err: error }, 'what a job found could not be recorded');
-    try {
-      writeAll([{ attempt, input, isOk: false, error }]);
-    } catch (again) {
-      if (isDatabaseTrouble(again)) throw again;
-      // Its failure hooks throw, too: without an input none is called.
-      writeAll([{ attempt, input: undefined, isOk: false, error }]);
-    }
+    const failed = { attempt, input, isOk: false, error } as const;
+    const tries: (() => void)[] = [
+      () => writeAll([failed]),
+      () => writeAll([failed], { isolatesBarriers: true }),
+      // Without an input no failure hook is called.
+      () => writeAll([{ ...failed, input: undefined }], { isolatesBarriers: true }),
+    ];
+    let last: unknown = error;
+    for (const write of tries)
+      try {
+        write();
+        return;
+      } catch (again) {
+        if (isDatabaseTrouble(again)) throw again;
+        last = again;
+      }
+    deps.onBroken(attempt, last);
   }
 
   /** @throws what the database is in trouble with; what is not written by then still waits */

@@ -54,6 +54,18 @@ export const LIMIT_MAX = 1000;
 export function createControls({ state, clock }: { state: SystemState; clock: Clock }): Controls {
   const pauses = new Map<string, Pause>();
   const limits = new Map<string, Limit>();
+
+  /** A row that cannot be read is left out: one of them must not keep the queue from starting. */
+  function read<T>(prefix: string, into: Map<string, T>): void {
+    for (const { key, value } of state.list(prefix)) {
+      try {
+        into.set(key.slice(prefix.length), JSON.parse(value) as T);
+      } catch {
+        state.delete(key);
+      }
+    }
+  }
+
   return {
     pause(scope, reason) {
       const text = scopeText(scope);
@@ -93,10 +105,8 @@ export function createControls({ state, clock }: { state: SystemState; clock: Cl
     load() {
       pauses.clear();
       limits.clear();
-      for (const { key, value } of state.list('pause:'))
-        pauses.set(key.slice('pause:'.length), JSON.parse(value) as Pause);
-      for (const { key, value } of state.list('limit:'))
-        limits.set(key.slice('limit:'.length), JSON.parse(value) as Limit);
+      read('pause:', pauses);
+      read('limit:', limits);
     },
   };
 }

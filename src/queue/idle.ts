@@ -24,6 +24,7 @@ export function createIdleWatch(deps: {
   controls: Controls;
   pools: Pools;
   isBusy: () => boolean;
+  guarded: (work: () => void) => void;
 }): IdleWatch {
   const waiting = new Set<(report: IdleReport) => void>();
   const conditions = new Set<() => void>();
@@ -56,7 +57,10 @@ export function createIdleWatch(deps: {
     settle() {
       for (const check of conditions) check();
       if (waiting.size === 0 || deps.isBusy()) return;
-      const found = report();
+      let found: IdleReport | null = null;
+      deps.guarded(() => {
+        found = report();
+      });
       if (found === null) return;
       for (const resolve of waiting) resolve(found);
       waiting.clear();

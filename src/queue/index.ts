@@ -1,4 +1,3 @@
-export { isDatabaseTrouble } from './committer.ts';
 export { LIMIT_MAX, type Limit, type Pause, parseScope, type Scope, scopeText } from './controls.ts';
 export * from './job-type.ts';
 export type { JobChange } from './operator.ts';

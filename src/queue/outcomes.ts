@@ -1,7 +1,8 @@
-import type { Db } from '../db/index.ts';
+import { type Db, isDatabaseTrouble } from '../db/index.ts';
 import type { Bus, JobEvent } from '../events/index.ts';
 import {
   assertNever,
+  describeError,
   HaltPipelineError,
   PermanentError,
   RetryableError,
@@ -12,7 +13,7 @@ import type { Attempt } from './attempt.ts';
 import { type Decision, decide } from './decide.ts';
 import type { JobRequest } from './job-type.ts';
 import type { Barrier, Pool } from './pool.ts';
-import { type ClaimedJob, type EndWord, type JobStore, MET_A_HALT } from './store.ts';
+import type { ClaimedJob, EndWord, JobStore } from './store.ts';
 import type { Targets } from './targets.ts';
 
 /** What a handler left behind. `input` is undefined when it could not be read. */
@@ -49,8 +50,11 @@ export interface Outcomes {
   ): boolean;
   /** A job ended in this transaction without `write` or `end`: its barriers are asked as well. */
   noteEnd(job: Pick<ClaimedJob, 'jobType' | 'cycleDate'>): void;
-  /** Does all of `work` in one transaction, and calls the barriers of what ended in it. */
-  transaction(work: () => void): void;
+  /**
+   * Does all of `work` in one transaction, and calls the barriers of what ended in it. A barrier that throws undoes all of it,
+   * unless `isolatesBarriers`: then only what the barrier did, and it is called again by the next look for unfinished work.
+   */
+  transaction(work: () => void, options?: { isolatesBarriers: boolean }): void;
 }
 
 export function eventOf(job: ClaimedJob): JobEvent {
@@ -195,11 +199,12 @@ export function createOutcomes(deps: OutcomeDeps): Outcomes {
     const { cursor } = attempt.state;
     // Whoever stops its target goes to the end of the line: else the same file would stop it again, for ever.
     const behind = !wasStopped;
-    if (!store.giveBack(job, { owner, dueAt: halt.until, error: message, cursor, behind })) return false;
+    if (!store.giveBack(job, { owner, dueAt: halt.until, error: message, cursor, behind, putOffBy: target }))
+      return false;
     deps.targets.keep(halt);
     store.addAttempt(job, {
       outcome: wasStopped ? 'interrupted' : 'halted',
-      errorCode: wasStopped ? MET_A_HALT : code,
+      errorCode: code,
       message,
       now,
     });
@@ -256,6 +261,22 @@ export function createOutcomes(deps: OutcomeDeps): Outcomes {
     return true;
   }
 
+  /** In a savepoint, so that a throw undoes this alone. */
+  function isolated(work: () => void, cycleDate: string): void {
+    try {
+      deps.db.savepoint(work);
+    } catch (error) {
+      if (isDatabaseTrouble(error)) throw error;
+      const message = `what follows in cycle ${cycleDate} could not be asked for: ${describeError(error)}`;
+      const hint =
+        'It is tried again daily and at the next start. This is a bug; please report it with the log.';
+      after(() => {
+        deps.log.error({ err: error, cycle: cycleDate }, 'a barrier threw');
+        bus.emit('alert:raised', { key: `barrier:${cycleDate}`, severity: 'error', message, hint });
+      });
+    }
+  }
+
   return {
     write: (finished) =>
       finished.isOk
@@ -263,7 +284,7 @@ export function createOutcomes(deps: OutcomeDeps): Outcomes {
         : writeFailure(finished.attempt, finished.input, finished.error),
     end,
     noteEnd,
-    transaction(work) {
+    transaction(work, options) {
       const undo = deps.targets.snapshot();
       try {
         deps.db.transaction(() => {
@@ -274,7 +295,10 @@ export function createOutcomes(deps: OutcomeDeps): Outcomes {
           for (const [cycleDate, types] of cycles)
             for (const { jobTypes, onSettled } of deps.barriers) {
               if (!jobTypes.some((type) => types.has(type))) continue;
-              if (!store.hasUnfinished(cycleDate, jobTypes)) deps.enqueue(onSettled(cycleDate), null);
+              if (store.hasUnfinished(cycleDate, jobTypes)) continue;
+              const settle = (): void => deps.enqueue(onSettled(cycleDate), null);
+              if (options?.isolatesBarriers === true) isolated(settle, cycleDate);
+              else settle();
             }
         });
       } catch (error) {

@@ -19,14 +19,13 @@ export interface Pools {
 /** Largest claim at once. */
 const CLAIM_MAX = 64;
 
-/** See `Pools`. `targetConcurrency`: jobs at once over all types that name the target; absent = no bound. */
+/** See `Pools`. */
 export function createPools(deps: {
   store: JobStore;
   targets: Targets;
   controls: Controls;
   clock: Clock;
   owner: string;
-  targetConcurrency: Readonly<Record<string, number>>;
 }): Pools {
   const { controls, targets, store, clock } = deps;
   const pools = new Map<string, Pool>();
@@ -44,11 +43,11 @@ export function createPools(deps: {
     const { type, targets: names } = pool.handler.jobType;
     if (controls.isPaused(type, names)) return 0;
     const limit = controls.limitOf('type', type) ?? pool.concurrency;
-    // Slots of handlers that do not return are used again, but not without end.
-    if (pool.stuck.size >= limit) return 0;
+    // The slots of handlers that do not return are used again, but not without end.
+    if (pool.stuck.size > limit) return 0;
     let free = limit - pool.running.size;
     for (const name of names) {
-      const bound = controls.limitOf('target', name) ?? deps.targetConcurrency[name];
+      const bound = controls.limitOf('target', name);
       if (bound !== undefined) free = Math.min(free, bound - runningAt(name));
     }
     return Math.min(free, CLAIM_MAX);

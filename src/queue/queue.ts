@@ -1,7 +1,9 @@
-import { assert } from '../lib/index.ts';
+import { isDatabaseTrouble } from '../db/index.ts';
+import { assert, describeError } from '../lib/index.ts';
 import { createCareStore } from './care-store.ts';
-import { createCommitter, isDatabaseTrouble } from './committer.ts';
-import { createControls, scopeText } from './controls.ts';
+import { createCommitter } from './committer.ts';
+import { createQueueControl } from './control.ts';
+import { createControls } from './controls.ts';
 import { createExecutor } from './executor.ts';
 import { createHeartbeat } from './heartbeat.ts';
 import { createIdleWatch } from './idle.ts';
@@ -16,6 +18,10 @@ import { createTargets } from './targets.ts';
 import { createDatabaseTrouble } from './trouble.ts';
 import type { Queue, QueueDeps } from './types.ts';
 import { createWaker } from './wake.ts';
+
+const BUG_HINT = 'This is a bug; please report it with the log.';
+/** While the queue stops, results that could not be written are tried again this often. */
+const STOP_RETRY_MS = 1000;
 
 /** SQLite is the truth: a process that starts with an empty memory loses nothing. */
 export function createQueue(deps: QueueDeps): Queue {
@@ -32,7 +38,6 @@ export function createQueue(deps: QueueDeps): Queue {
     controls,
     clock,
     owner,
-    targetConcurrency: deps.targetConcurrency ?? {},
   });
   const trouble = createDatabaseTrouble({ targets, bus, log });
   const barriers: Barrier[] = [];
@@ -77,6 +82,19 @@ export function createQueue(deps: QueueDeps): Queue {
       trouble.note(error);
       waker.arm();
     },
+    onBroken(attempt, error) {
+      attempt.context.log.error(
+        { err: error },
+        'how a job ended cannot be recorded at all; its lease will run out',
+      );
+      const message = `how job ${attempt.job.id} (${attempt.job.jobType}) ended cannot be recorded: ${describeError(error)}`;
+      bus.emit('alert:raised', {
+        key: `broken:${attempt.job.jobType}`,
+        severity: 'error',
+        message,
+        hint: BUG_HINT,
+      });
+    },
     onCommitted: (batch) => {
       trouble.clear();
       for (const { attempt } of batch) {
@@ -105,9 +123,7 @@ export function createQueue(deps: QueueDeps): Queue {
     },
     onLost: (attempt) =>
       attempt.context.log.warn({}, 'the lease of a running job was lost, its result will be dropped'),
-    onStuck: (attempt, waitedMs) => {
-      if (attempt.abortReason !== 'shutdown') executor.release(attempt, waitedMs);
-    },
+    onStuck: (attempt, waitedMs) => executor.release(attempt, waitedMs),
   });
   const executor = createExecutor({
     clock,
@@ -152,9 +168,13 @@ export function createQueue(deps: QueueDeps): Queue {
     if (isTakenOver) return;
     guarded(() => {
       controls.load();
-      targets.load();
+      targets.load('lasting');
       waker.checkClock();
-      care.releaseHalted(clock.now());
+      care.releaseHalted({
+        target: null,
+        except: targets.list().map(({ target }) => target),
+        now: clock.now(),
+      });
       rescue();
       isTakenOver = true;
     });
@@ -208,7 +228,7 @@ export function createQueue(deps: QueueDeps): Queue {
     pump: (types) => pump(types === 'all' ? pools.all() : types.flatMap((type) => pools.get(type) ?? [])),
     nextLookAt() {
       if (committer.waiting() > 0 || targets.list().some(({ target }) => target === 'database'))
-        return targets.nextTryAt([]);
+        return targets.databaseTryAt();
       let next: number | null = null;
       for (const pool of pools.all()) {
         const at = pools.nextLookAt(pool);
@@ -222,12 +242,12 @@ export function createQueue(deps: QueueDeps): Queue {
       takeOver();
       guarded(() => void rescue());
     },
-    onClockSetBack: (byMs) =>
-      guarded(() => {
-        const count = care.shift(byMs);
-        targets.shift(byMs);
-        log.warn({ byMs, count }, 'the clock was set back; waiting jobs keep their waits');
-      }),
+    onClockSetBack(byMs) {
+      const count = care.shift(byMs);
+      targets.shift(byMs);
+      log.warn({ byMs, count }, 'the clock was set back; waiting jobs keep their waits');
+    },
+    transaction: (work) => outcomes.transaction(work),
     guarded,
     afterPump: () => idle.settle(),
   });
@@ -236,6 +256,7 @@ export function createQueue(deps: QueueDeps): Queue {
     targets,
     controls,
     pools,
+    guarded,
     isBusy: () => waker.isNudged() || committer.waiting() > 0 || heartbeat.running().length > 0,
   });
 
@@ -245,11 +266,18 @@ export function createQueue(deps: QueueDeps): Queue {
     return pool;
   }
 
-  /** An operator may change things before `start`: then what is stored counts. */
-  function operated(): typeof controls {
-    if (life === 'new') controls.load();
-    return controls;
-  }
+  const control = createQueueControl({
+    controls,
+    targets,
+    care,
+    pools,
+    operator,
+    waker,
+    clock,
+    log,
+    isStarted: () => life !== 'new',
+    onHeld: () => idle.settle(),
+  });
 
   return {
     register(handlers) {
@@ -290,39 +318,7 @@ export function createQueue(deps: QueueDeps): Queue {
     },
     hasUnfinished: (cycleDate, jobTypes) => store.hasUnfinished(cycleDate, jobTypes),
     rescue,
-    pause(scope, reason) {
-      operated().pause(scope, reason);
-      log.info({ scope: scopeText(scope), reason }, 'paused by an operator');
-      idle.settle();
-    },
-    resume(scope) {
-      const resumed = operated().resume(scope).map(scopeText);
-      if (life === 'new') targets.load();
-      if (scope.kind !== 'type') {
-        const lifted = targets.lift(scope.kind === 'all' ? null : scope.name);
-        care.releaseHalted(clock.now());
-        resumed.push(...lifted.map((target) => `target:${target}`).filter((text) => !resumed.includes(text)));
-      }
-      log.info({ resumed }, 'resumed by an operator');
-      waker.nudgeAll();
-      return resumed;
-    },
-    pauses: () => operated().pauses(),
-    setLimit(scope, jobs) {
-      operated().setLimit(scope, jobs);
-      log.info({ scope: scopeText(scope), jobs }, 'limit set by an operator');
-      waker.nudgeAll();
-    },
-    limits: () => operated().limits(),
-    halts: () => targets.list(),
-    retryJob(jobId) {
-      const change = operator.retry(jobId);
-      waker.nudge(change.jobType);
-      return change;
-    },
-    cancelJob: (jobId) => operator.cancel(jobId),
-    jobTypes: () => [...pools.all()].map((pool) => pool.handler.jobType.type),
-    targets: () => [...new Set([...pools.all()].flatMap((pool) => pool.handler.jobType.targets))],
+    ...control,
     start() {
       if (life !== 'new') return;
       life = 'working';
@@ -341,7 +337,15 @@ export function createQueue(deps: QueueDeps): Queue {
       waker.stop();
       for (const attempt of heartbeat.running()) attempt.abort('shutdown');
       const isDone = (): boolean => heartbeat.running().length === 0;
+      // A result that the database refused once is tried again until the last moment.
+      let cancelRetry = (): void => {};
+      const retry = (): void => {
+        committer.flush();
+        cancelRetry = clock.after(STOP_RETRY_MS, retry);
+      };
+      cancelRetry = clock.after(STOP_RETRY_MS, retry);
       if (timeoutMs > 0) await idle.until(isDone, (wake) => clock.after(timeoutMs, wake));
+      cancelRetry();
       life = 'stopped';
       heartbeat.stop();
       const left = heartbeat.running().length;

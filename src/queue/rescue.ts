@@ -1,11 +1,12 @@
-import type { Db } from '../db/index.ts';
+import { type Db, isDatabaseTrouble } from '../db/index.ts';
 import { PermanentError } from '../lib/index.ts';
 import type { Clock, Log } from '../ports/index.ts';
 import type { CareStore } from './care-store.ts';
 import { safeInput } from './executor.ts';
 import type { Outcomes } from './outcomes.ts';
+import type { Pool } from './pool.ts';
 import type { Pools } from './pools.ts';
-import type { JobStore } from './store.ts';
+import type { ClaimedJob, JobStore } from './store.ts';
 
 /** A job under which the process died so often runs after the others of its type. */
 const DEATHS_BEHIND = 3;
@@ -31,37 +32,51 @@ export function createRescuer(deps: {
 }): Rescuer {
   const { care, store, clock, log } = deps;
 
+  /** Its failure hooks may throw: then it ends without them. */
+  function quarantine(job: ClaimedJob & { leaseOwner: string }, pool: Pool, error: PermanentError): void {
+    const facts = { owner: job.leaseOwner, word: 'quarantined', error } as const;
+    try {
+      deps.db.savepoint(() => deps.outcomes.end(job, pool, { ...facts, input: safeInput(pool, job) }));
+    } catch (thrown) {
+      if (isDatabaseTrouble(thrown)) throw thrown;
+      log.error({ err: thrown, jobId: job.id }, 'the failure of a job could not be recorded');
+      deps.outcomes.end(job, pool, { ...facts, input: undefined });
+    }
+  }
+
   return {
     rescue(running) {
       const now = clock.now();
       let count = 0;
-      deps.outcomes.transaction(() => {
-        for (const job of care.abandoned({ owner: deps.owner, now, running })) {
-          count += 1;
-          if (job.leaseOwner === deps.owner) {
-            care.takeBack(job, { now, code: 'lease_lost', message: 'its lease ran out' });
-            continue;
+      deps.outcomes.transaction(
+        () => {
+          for (const job of care.abandoned({ owner: deps.owner, now, running })) {
+            count += 1;
+            if (job.leaseOwner === deps.owner) {
+              care.takeBack(job, { now, code: 'lease_lost', message: 'its lease ran out' });
+              continue;
+            }
+            const deaths = care.countDeaths(job.id) + 1;
+            const pool = deps.pools.get(job.jobType);
+            if (deaths < DEATHS_MAX || pool === undefined) {
+              care.takeBack(job, { now, code: 'process_died', message: 'the process that ran it ended' });
+              if (deaths === DEATHS_BEHIND) care.putBehind(job.id);
+              continue;
+            }
+            const message = `the process ended ${deaths} times while it ran this job`;
+            const error = new PermanentError('process_died', message, {
+              hint: `Find out why, then: wikiseed jobs retry ${job.id}`,
+            });
+            store.addAttempt(job, { outcome: 'lease_lost', errorCode: 'process_died', message, now });
+            quarantine(job, pool, error);
+            log.error(
+              { jobId: job.id, jobType: job.jobType, deaths },
+              'job quarantined: it may be what ends the process',
+            );
           }
-          const deaths = care.countDeaths(job.id) + 1;
-          const pool = deps.pools.get(job.jobType);
-          if (deaths < DEATHS_MAX || pool === undefined) {
-            care.takeBack(job, { now, code: 'process_died', message: 'the process that ran it ended' });
-            if (deaths === DEATHS_BEHIND) care.putBehind(job.id);
-            continue;
-          }
-          const message = `the process ended ${deaths} times while it ran this job`;
-          const error = new PermanentError('process_died', message, {
-            hint: `Find out why, then: wikiseed jobs retry ${job.id}`,
-          });
-          store.addAttempt(job, { outcome: 'lease_lost', errorCode: 'process_died', message, now });
-          const input = safeInput(pool, job);
-          deps.outcomes.end(job, pool, { owner: job.leaseOwner, word: 'quarantined', input, error });
-          log.error(
-            { jobId: job.id, jobType: job.jobType, deaths },
-            'job quarantined: it may be what ends the process',
-          );
-        }
-      });
+        },
+        { isolatesBarriers: true },
+      );
       return count;
     },
   };

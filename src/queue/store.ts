@@ -16,9 +16,6 @@ export interface ClaimedJob {
   startedAt: number;
 }
 
-/** Error code of an attempt that met a target somebody else had stopped already. */
-export const MET_A_HALT = 'target_halted';
-
 /** Outcome words of `job_attempts`. */
 export type AttemptOutcome = 'retryable' | 'permanent' | 'halted' | 'interrupted' | 'lease_lost';
 
@@ -49,10 +46,20 @@ export interface JobStore {
     job: ClaimedJob,
     facts: { owner: string; dueAt: number; error: string; cursor: string | null },
   ): boolean;
-  /** Back to pending without counting the attempt; `behind` puts it after the jobs that did no harm. */
+  /**
+   * Back to pending without counting the attempt; `behind` puts it after the jobs that did no harm, `putOffBy` names the
+   * target whose halt it waits for.
+   */
   giveBack(
     job: ClaimedJob,
-    facts: { owner: string; dueAt: number; error: string | null; cursor: string | null; behind?: boolean },
+    facts: {
+      owner: string;
+      dueAt: number;
+      error: string | null;
+      cursor: string | null;
+      behind?: boolean;
+      putOffBy?: string | null;
+    },
   ): boolean;
   addAttempt(
     job: ClaimedJob,
@@ -97,7 +104,7 @@ export function createJobStore(db: Db): JobStore {
   // One statement in an immediate transaction: with a single writer nobody can claim the same row in between.
   const claim = sqlite.prepare<unknown[], ClaimedJob & { priority: number }>(
     `UPDATE jobs SET status = 'in_progress', attempt = attempt + 1, lease_owner = ?, lease_seq = lease_seq + 1,
-            lease_expires_at = ?, started_at = ?
+            lease_expires_at = ?, started_at = ?, put_off_by = NULL
       WHERE id IN (SELECT id FROM jobs WHERE status = 'pending' AND is_due = 1 AND job_type = ?
                     ORDER BY priority, next_retry_at, id LIMIT ?)
       RETURNING ${CLAIMED}, priority, next_retry_at AS dueAt`,
@@ -115,7 +122,7 @@ export function createJobStore(db: Db): JobStore {
     `UPDATE jobs SET status = 'pending', is_due = 0, next_retry_at = ?, last_error = ?, cursor = ?, lease_owner = NULL, lease_expires_at = NULL ${FENCE}`,
   );
   const giveBack = sqlite.prepare(
-    `UPDATE jobs SET status = 'pending', is_due = 0, attempt = attempt - 1, next_retry_at = ?, last_error = ?, cursor = ?, priority = priority + ?, lease_owner = NULL, lease_expires_at = NULL ${FENCE}`,
+    `UPDATE jobs SET status = 'pending', is_due = 0, attempt = attempt - 1, next_retry_at = ?, last_error = ?, cursor = ?, priority = priority + ?, put_off_by = ?, lease_owner = NULL, lease_expires_at = NULL ${FENCE}`,
   );
   const addAttempt = sqlite.prepare(
     `INSERT INTO job_attempts (job_id, attempt, outcome, error_code, message, started_at, ended_at) VALUES (?, ?, ?, ?, ?, ?, ?)`,
@@ -181,8 +188,9 @@ export function createJobStore(db: Db): JobStore {
       end.run(word, error, now, job.id, owner, job.leaseSeq).changes === 1,
     retry: (job, { owner, dueAt, error, cursor }) =>
       retry.run(dueAt, error, cursor, job.id, owner, job.leaseSeq).changes === 1,
-    giveBack: (job, { owner, dueAt, error, cursor, behind = false }) =>
-      giveBack.run(dueAt, error, cursor, behind ? BEHIND : 0, job.id, owner, job.leaseSeq).changes === 1,
+    giveBack: (job, { owner, dueAt, error, cursor, behind = false, putOffBy = null }) =>
+      giveBack.run(dueAt, error, cursor, behind ? BEHIND : 0, putOffBy, job.id, owner, job.leaseSeq)
+        .changes === 1,
     addAttempt: (job, { outcome, errorCode, message, now }) => {
       addAttempt.run(job.id, job.attempt, outcome, errorCode, message, job.startedAt, now);
     },

@@ -3,7 +3,7 @@ import type { Bus } from '../events/index.ts';
 import { backoffMs, RETRY_AFTER_CAP_MS } from '../lib/index.ts';
 import type { Clock, Random } from '../ports/index.ts';
 
-/** Every job type stands behind these two: `all` is halted by hand of a job, `database` when it cannot be written. */
+/** Every job type stands behind these two: a job may halt `all`, and the queue halts `database` when it cannot be written. */
 export const EVERY_JOB = ['all', 'database'] as const;
 
 /** One target that stopped for all its jobs: a circuit breaker that is open. Times in epoch ms. */
@@ -52,13 +52,16 @@ export interface Targets {
   door(targets: readonly string[]): Door;
   /** A job got an answer: whatever of these was being tried is free again. True when that was any. */
   noteWorking(targets: readonly string[]): boolean;
-  /** When the next one is to be tried; null = none waits. */
-  nextTryAt(targets: readonly string[]): number | null;
+  /** When the database is to be tried again; null = it is not in trouble. */
+  databaseTryAt(): number | null;
   list(): Halt[];
   /** An operator says "try again now". Returns what was lifted. */
   lift(target: string | null): string[];
-  /** What stays halted over a restart: only what the other side asked for. A restart is how an operator says "try again". */
-  load(): void;
+  /**
+   * Reads what is stored. `lasting`: only outages stay; refusals are forgotten, because a restart is how an operator says
+   * "try again". `all`: everything, for a look or a change without a start.
+   */
+  load(what: 'lasting' | 'all'): void;
   /** The wall clock was set back by so many ms: the waits keep their length. */
   shift(byMs: number): void;
   /** Returns what takes everything back that changed since: for a transaction that is rolled back. */
@@ -138,21 +141,19 @@ export function createTargets(deps: {
       }
       return isAny;
     },
-    nextTryAt(targets) {
-      const times = [...targets, ...EVERY_JOB].flatMap((target) => halts.get(target)?.until ?? []);
-      return times.length === 0 ? null : Math.max(...times);
-    },
+    databaseTryAt: () => halts.get('database')?.until ?? null,
     list: () => [...halts.values()],
     lift(target) {
       const lifted = [...halts.keys()].filter((name) => target === null || name === target);
       for (const name of lifted) remove(name);
       return lifted;
     },
-    load() {
+    load(what) {
       halts.clear();
       for (const { key, value } of state.list('halt:')) {
         const halt = parseHalt(value);
-        if (halt?.kind === 'unavailable' && halt.until > clock.now()) halts.set(halt.target, halt);
+        const lasts = halt !== null && halt.kind === 'unavailable' && halt.until > clock.now();
+        if (halt !== null && (lasts || what === 'all')) halts.set(halt.target, halt);
         else {
           state.delete(key);
           deps.bus.emit('target:resumed', { target: key.slice('halt:'.length) });
@@ -160,10 +161,11 @@ export function createTargets(deps: {
       }
     },
     shift(byMs) {
-      for (const halt of halts.values()) {
-        halt.until += byMs;
-        halt.since += byMs;
-        save(halt);
+      // New objects: a snapshot of before must stay what it was.
+      for (const halt of [...halts.values()]) {
+        const moved = { ...halt, until: halt.until + byMs, since: halt.since + byMs };
+        if (halt.target !== 'database') save(moved);
+        halts.set(halt.target, moved);
       }
     },
     snapshot() {

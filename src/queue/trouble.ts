@@ -1,3 +1,4 @@
+import { isDamage } from '../db/index.ts';
 import type { Bus } from '../events/index.ts';
 import { describeError, errorCode } from '../lib/index.ts';
 import type { Log } from '../ports/index.ts';
@@ -23,10 +24,13 @@ export interface DatabaseTrouble {
 /** One log line and one alert for a trouble, however often it is met. */
 export function createDatabaseTrouble(deps: { targets: Targets; bus: Bus; log: Log }): DatabaseTrouble {
   let isTroubled = false;
+  /** Stays until a restart: that one page can be written says nothing about the damaged one. */
+  let isDamaged = false;
   return {
     note(error) {
       const code = errorCode(error);
-      const isCorrupt = /^SQLITE_(CORRUPT|NOTADB)/.test(code);
+      const isCorrupt = isDamage(error);
+      isDamaged ||= isCorrupt;
       const hint = isCorrupt ? CORRUPT_HINT : FULL_HINT;
       const message = `the database could not be ${isCorrupt ? 'read' : 'written'}: ${describeError(error)}`;
       deps.targets.haltInMemory({
@@ -46,7 +50,7 @@ export function createDatabaseTrouble(deps: { targets: Targets; bus: Bus; log: L
       deps.bus.emit('alert:raised', { key: 'database', severity: 'error', message, hint });
     },
     clear() {
-      if (!isTroubled) return;
+      if (!isTroubled || isDamaged) return;
       isTroubled = false;
       deps.targets.lift('database');
       deps.log.info({}, 'the database can be used again');

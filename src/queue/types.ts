@@ -85,6 +85,4 @@ export interface QueueDeps {
   bus: Bus;
   /** Jobs at once by type; 1 for types not named. */
   concurrency: Readonly<Record<string, number>>;
-  /** Jobs at once over all types that name the target; no bound for targets not named. */
-  targetConcurrency?: Readonly<Record<string, number>>;
 }

@@ -29,6 +29,7 @@ export interface WakerDeps {
   pump: (types: readonly string[] | 'all') => void;
   /** Epoch ms, null = nothing is known to become due. */
   nextLookAt: () => number | null;
+  transaction: (work: () => void) => void;
   /** Before the pools are looked at by time. */
   onTimer: () => void;
   onClockSetBack: (byMs: number) => void;
@@ -89,17 +90,21 @@ export function createWaker(deps: WakerDeps): Waker {
   function checkClock(): void {
     const now = clock.now();
     const jumpMs = now - wallMs - (clock.monotonicMs() - monotonicMs);
-    if (Math.abs(jumpMs) >= JUMP_MS) {
-      wallMs = now;
-      monotonicMs = clock.monotonicMs();
-    }
+    const isJump = Math.abs(jumpMs) >= JUMP_MS;
     deps.guarded(() => {
       const lastSeen = notedAt === Number.NEGATIVE_INFINITY ? Number(state.get(LAST_SEEN) ?? 0) : 0;
       const backMs = Math.min(jumpMs, now - lastSeen);
-      if (backMs <= -JUMP_MS) deps.onClockSetBack(Math.round(backMs));
-      else if (Math.abs(now - notedAt) < NOTE_TIME_MS) return;
-      state.set(LAST_SEEN, String(now), now);
+      const isBack = backMs <= -JUMP_MS;
+      if (!isBack && !isJump && Math.abs(now - notedAt) < NOTE_TIME_MS) return;
+      // All or nothing: what was shifted must not be shifted again, nor forgotten when the database refuses it now.
+      deps.transaction(() => {
+        if (isBack) deps.onClockSetBack(Math.round(backMs));
+        state.set(LAST_SEEN, String(now), now);
+      });
       notedAt = now;
+      if (!isJump) return;
+      wallMs = now;
+      monotonicMs = clock.monotonicMs();
     });
   }
 

@@ -161,9 +161,12 @@ export function createScheduling(deps: SchedulingDeps): Scheduling {
     const nextAt = nextRun(schedule.cron, now);
     arm(schedule, nextAt);
     try {
-      note(schedule, now, nextAt);
-      step('scheduling:noted');
-      schedule.run();
+      // Together: a process that dies in between must neither skip a time nor forget it.
+      deps.db.transaction(() => {
+        schedule.run();
+        note(schedule, now, nextAt);
+        step('scheduling:noted');
+      });
     } catch (error) {
       log.error(
         { schedule: schedule.name, err: { code: errorCode(error), message: describeError(error) } },

@@ -11,7 +11,7 @@ import { join } from 'node:path';
 import Database from 'better-sqlite3';
 import { describe, expect, test } from 'vitest';
 import { stringify } from 'yaml';
-import { migrateDb, openDb } from '../../src/db/index.ts';
+import { lockDataDirectory, migrateDb, openDb, refuseDamagedDatabase } from '../../src/db/index.ts';
 import { temporaryFolder } from '../helpers/with-db.ts';
 import { startWikiseed } from '../helpers/with-process.ts';
 
@@ -125,4 +125,30 @@ test('the newest backup is damaged, too: restore says so and takes the one befor
   expect(said).toContain(newer);
   expect(said).toContain(older);
   expect(existsSync(database)).toBe(true);
+});
+
+test('a large database that was not closed in order is read to its end at every start until it is mended', () => {
+  const { dataDir, database } = dataDirectory();
+  damagePages(database);
+  const small = { alwaysBelowBytes: 0 };
+  // Closed in order and large: not read.
+  refuseDamagedDatabase(database, { wasInUse: false, ...small });
+  const facts = { pid: 1, startedAt: '2026-11-23T00:00:00Z' };
+  const killed = lockDataDirectory(dataDir, facts);
+  killed.markInUse();
+  killed.release();
+  for (let start = 0; start < 2; start += 1) {
+    const lock = lockDataDirectory(dataDir, facts);
+    expect(lock.wasInUse).toBe(true);
+    expect(() => refuseDamagedDatabase(database, { wasInUse: lock.wasInUse, ...small })).toThrow(
+      /is damaged/,
+    );
+    lock.release();
+  }
+  const last = lockDataDirectory(dataDir, facts);
+  last.clearMark();
+  last.release();
+  const next = lockDataDirectory(dataDir, facts);
+  expect(next.wasInUse).toBe(false);
+  next.release();
 });

@@ -58,7 +58,6 @@ export async function queueBundle(options: {
   fetch?: Run;
   send?: Run;
   concurrency?: number;
-  targetConcurrency?: Record<string, number>;
   handlers?: readonly AnyJobHandler[];
   /** Before the start: follow-ups, barriers. */
   wire?: (queue: Queue) => void;
@@ -98,7 +97,6 @@ export async function queueBundle(options: {
       state: createSystemState(db),
       random: seededRandom(seed),
       concurrency: { fetch: options.concurrency ?? 1, send: options.concurrency ?? 1 },
-      ...(options.targetConcurrency === undefined ? {} : { targetConcurrency: options.targetConcurrency }),
     });
     queue.register([
       handleJob(fetchJob, { run: handle(options.fetch) }),

@@ -1,8 +1,9 @@
 import { describe, expect, onTestFinished, test } from 'vitest';
-import { createAlerts, FAMILY_MAX, openAlerts, resolvedAlerts } from '../../src/alerts/index.ts';
+import { createAlerts, FAMILY_MAX } from '../../src/alerts/index.ts';
 import { type Db, openDb } from '../../src/db/index.ts';
 import { createBus, type EventMap } from '../../src/events/index.ts';
 import type { Log } from '../../src/ports/index.ts';
+import { openAlerts, resolvedAlerts } from '../helpers/alerts.ts';
 import { insertJob } from '../helpers/care.ts';
 import { FakeClock } from '../helpers/fake-clock.ts';
 import { withDb } from '../helpers/with-db.ts';
@@ -22,11 +23,14 @@ function recordingLog(): { log: Log; lines: string[] } {
   return { log, lines };
 }
 
-function setup(db: Db = withDb()) {
+function setup(db: Db = withDb(), { isOwner = true } = {}) {
   const clock = new FakeClock('2026-11-21T00:00:00Z');
   const { log, lines } = recordingLog();
   const bus = createBus({ log });
-  const alerts = createAlerts({ db, bus, clock, log });
+  const alerts = createAlerts({
+    ...{ db, bus, clock, log, isOwner },
+    tellThemselves: ['rehearse_restore'],
+  });
   alerts.start();
   onTestFinished(() => alerts.stop());
   const raise = (key: string, severity: 'info' | 'warn' | 'error' = 'warn', message = key): void =>
@@ -105,13 +109,67 @@ describe('the book', () => {
       bus.emit('alert:resolved', { key: `job:download_dump:${n}` });
     expect(openAlerts(db).map(({ key }) => key)).toEqual(['job:upload_ia:1']);
   });
+});
 
-  test('open ones can be read on a connection that only reads', () => {
-    const { db, raise } = setup();
-    raise('database:wal');
-    const reader = openDb(db.path, 'readonly');
-    expect(openAlerts(reader)).toHaveLength(1);
-    reader.close();
+describe('a command beside the daemon', () => {
+  /** Two processes on one file: each its own connection, bus and book. */
+  function daemonAndCommand() {
+    const daemon = setup();
+    daemon.bus.emit('target:halted', {
+      target: 'r2',
+      kind: 'halted',
+      code: 'bad_credentials',
+      message: 'refused',
+      hint: null,
+      until: 1,
+    });
+    daemon.bus.emit('job:stuck', { ...failure(7), waitedMs: 60_000 });
+    const other = openDb(daemon.db.path);
+    onTestFinished(() => other.close());
+    return { daemon, command: setup(other, { isOwner: false }) };
+  }
+  const keys = (db: Db): string[] =>
+    openAlerts(db)
+      .map(({ key }) => key)
+      .sort();
+
+  test('ends nothing that lives in the memory of the daemon', () => {
+    const { daemon, command } = daemonAndCommand();
+    command.alerts.stop();
+    expect(keys(daemon.db)).toEqual(['stuck:7', 'target:r2']);
+  });
+
+  test('what it opened is ended by the daemon, and what it ended is opened again by the daemon', () => {
+    const { daemon, command } = daemonAndCommand();
+    command.raise('database:size', 'warn', 'large');
+    daemon.raise('database:backup', 'warn', 'old');
+    command.bus.emit('alert:resolved', { key: 'database:backup' });
+    command.alerts.stop();
+    expect(keys(daemon.db)).toEqual(['database:size', 'stuck:7', 'target:r2']);
+    daemon.bus.emit('alert:resolved', { key: 'database:size' });
+    expect(keys(daemon.db)).toEqual(['stuck:7', 'target:r2']);
+    daemon.raise('database:backup', 'warn', 'old again');
+    expect(keys(daemon.db)).toEqual(['database:backup', 'stuck:7', 'target:r2']);
+    // It is told as new, since it was over in between.
+    expect(daemon.lines.slice(-1)).toEqual(['warn old again']);
+  });
+
+  test('what it raised already is one row, and told only when it gets worse', () => {
+    const { daemon, command } = daemonAndCommand();
+    command.raise('database:size', 'error', 'large');
+    const told = daemon.lines.length;
+    daemon.raise('database:size', 'warn', 'large');
+    expect(openAlerts(daemon.db).find(({ key }) => key === 'database:size')?.count).toBe(2);
+    expect(daemon.lines.length).toBe(told);
+  });
+
+  test('resolving what is not open asks for no write lock', () => {
+    const { daemon, command } = daemonAndCommand();
+    command.db.sqlite.exec('BEGIN IMMEDIATE');
+    daemon.db.sqlite.pragma('busy_timeout = 0');
+    daemon.bus.emit('alert:resolved', { key: 'database:size' });
+    expect(daemon.lines).not.toContain('warn alerts cannot be written now and will be later');
+    command.db.sqlite.exec('COMMIT');
   });
 });
 
@@ -183,6 +241,12 @@ describe('what it listens to', () => {
       .prepare('UPDATE jobs SET unique_key = (SELECT unique_key FROM jobs WHERE id = ?) WHERE id = ?')
       .run(jobId, again);
     bus.emit('job:completed', { ...done, jobId: again });
+    expect(openAlerts(db)).toEqual([]);
+  });
+
+  test('a job type that raises an alert of its own about its failure has no second row', () => {
+    const { db, bus } = setup();
+    bus.emit('job:attemptFailed', { ...failure(7), jobType: 'rehearse_restore' });
     expect(openAlerts(db)).toEqual([]);
   });
 

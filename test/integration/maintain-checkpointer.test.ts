@@ -43,13 +43,21 @@ function withCheckpointer(
   onTestFinished(() => checkpointer.stop());
   // Nothing but the checkpointer may empty the log.
   db.sqlite.pragma('wal_autocheckpoint = 0');
-  return { checkpointer, clock, alerts, workers, walBytes: () => statSync(`${db.path}-wal`).size };
+  return { checkpointer, clock, bus, alerts, workers, walBytes: () => statSync(`${db.path}-wal`).size };
 }
 
 const pending = (db: Db): number => {
   const [row] = db.sqlite.pragma('wal_checkpoint(NOOP)') as [{ log: number; checkpointed: number }];
   return row.log - row.checkpointed;
 };
+
+/**
+ * Resolves when the look that the timer has begun is over, which arms it again. The timer that fired is gone and nobody else
+ * waits on this clock; without a look under way this never ends, and the test fails by its time.
+ */
+async function lookOfTheTimer(clock: FakeClock): Promise<void> {
+  while (clock.waiting === 0) await new Promise((resolve) => setImmediate(resolve));
+}
 
 const ofWal = (alerts: string[]): string[] => alerts.filter((alert) => alert.endsWith('database:wal'));
 
@@ -112,12 +120,17 @@ test('a reader that does not end is waited for a moment, then not again for ten 
     done: { mode: 'truncate', busy: true },
   });
   expect(ofWal(alerts).at(-1)).toBe('error database:wal');
-  // Writers are not held up again and again.
-  expect(await checkpointer.look()).toMatchObject({ due: 'truncate', done: { mode: 'passive' } });
+  await checkpointer.stop();
+  // Writers are not held up again and again: even with the reader gone, only what holds up nobody is done.
   reader.sqlite.exec('COMMIT');
   reader.close();
-  await clock.advance(10_000);
-  expect(await checkpointer.look()).not.toBeNull();
+  for (const elapsedMs of [0, 5000, 4999]) {
+    await clock.advance(elapsedMs);
+    expect(await checkpointer.look()).toMatchObject({ due: 'truncate', done: { mode: 'passive' } });
+    expect(walBytes()).toBeGreaterThan(7_000_000);
+  }
+  await clock.advance(1);
+  expect(await checkpointer.look()).toMatchObject({ due: 'truncate', done: { mode: 'truncate', busy: false } });
   expect(walBytes()).toBeLessThan(20_000);
   expect(ofWal(alerts).at(-1)).toBe('over database:wal');
 });
@@ -161,15 +174,10 @@ test('a thread that is killed is started again, and the next look finds its work
   expect(alerts.filter((alert) => alert.startsWith('error'))).toEqual([]);
 });
 
-test('a thread that dies each time is an alert after the third, is tried less and less often, and the alert ends by itself', async () => {
-  const db = withDb();
-  const { clock, alerts, ...rest } = withCheckpointer(db);
-  await rest.checkpointer.stop();
-  let started = 0;
-  let isDeadly = true;
-  const bus = createBus({ log: silentLog });
-  bus.on('alert:raised', ({ key, severity }) => alerts.push(`${severity} ${key}`));
-  bus.on('alert:resolved', ({ key }) => alerts.push(`over ${key}`));
+/** A checkpointer whose looks are counted as its thread is started, and that dies as long as it is told to. */
+function withDeadlyThread(db: Db) {
+  const { clock, alerts, bus } = withCheckpointer(db);
+  const state = { started: 0, isDeadly: true };
   const checkpointer = createCheckpointer({
     databasePath: db.path,
     disk: createNodeDisk(),
@@ -181,26 +189,45 @@ test('a thread that dies each time is an alert after the third, is tried less an
       databasePath: db.path,
       clock,
       spawn(facts) {
-        started += 1;
+        state.started += 1;
         const worker = spawnCareWorker(facts);
-        if (isDeadly) void worker.terminate();
+        if (state.isDeadly) void worker.terminate();
         return worker;
       },
     }),
   });
   onTestFinished(() => checkpointer.stop());
   fill(db, 4);
+  return { checkpointer, clock, alerts, state };
+}
+
+test('a thread that dies each time is an alert after the third, and the alert ends by itself', async () => {
+  const db = withDb();
+  const { checkpointer, alerts, state } = withDeadlyThread(db);
   checkpointer.start();
   for (let n = 1; n <= 3; n += 1) {
     await checkpointer.look();
-    expect(started).toBe(n);
+    expect(state.started).toBe(n);
     expect(alerts.includes('error database:checkpoint')).toBe(n === 3);
   }
-  isDeadly = false;
+  state.isDeadly = false;
   expect(await checkpointer.look()).not.toBeNull();
   expect(alerts.at(-1)).toBe('over database:checkpoint');
   // The note of the checkpoint itself is written after it.
   expect(pending(db)).toBeLessThan(5);
+});
+
+test('after each failure the timer waits twice as long, up to a minute', async () => {
+  const db = withDb();
+  const { checkpointer, clock, state } = withDeadlyThread(db);
+  checkpointer.start();
+  for (const [failures, waitMs] of [1000, 2000, 4000, 8000, 16_000, 32_000, 60_000, 60_000].entries()) {
+    await clock.advance(waitMs - 1);
+    expect(state.started).toBe(failures);
+    await clock.advance(1);
+    await lookOfTheTimer(clock);
+    expect(state.started).toBe(failures + 1);
+  }
 });
 
 test('it may be stopped before it is started, and twice, and looks no more afterwards', async () => {
@@ -217,14 +244,39 @@ test('it may be stopped before it is started, and twice, and looks no more after
   expect(workers).toHaveLength(0);
 });
 
-test('the timer looks once a second', async () => {
+test('the timer looks once a second, again and again', async () => {
   const db = withDb();
   const { checkpointer, clock, workers } = withCheckpointer(db);
-  fill(db, 4);
   checkpointer.start();
-  await clock.advance(999);
-  expect(workers).toHaveLength(0);
+  for (let second = 1; second <= 3; second += 1) {
+    fill(db, 4);
+    const before = pending(db);
+    await clock.advance(999);
+    expect(pending(db)).toBe(before);
+    await clock.advance(1);
+    await lookOfTheTimer(clock);
+    expect(pending(db)).toBeLessThan(5);
+  }
+  // All of them in one thread.
+  expect(workers).toHaveLength(1);
+});
+
+test('a log that stays too large is told again after an hour, with its size by then, and not before', async () => {
+  const db = withDb();
+  const { checkpointer, clock, alerts } = withCheckpointer(db, {
+    walWarnSizeBytes: 5_000_000,
+    walMaxSizeBytes: 1e12,
+  });
+  const reader = openDb(db.path, 'readonly');
+  reader.sqlite.exec('BEGIN');
+  reader.sqlite.prepare('SELECT count(*) FROM jobs').get();
+  fill(db, 6);
+  await checkpointer.look();
+  await clock.advance(3_599_999);
+  await checkpointer.look();
+  expect(ofWal(alerts)).toEqual(['warn database:wal']);
   await clock.advance(1);
   await checkpointer.look();
-  expect(workers).toHaveLength(1);
+  expect(ofWal(alerts)).toEqual(['warn database:wal', 'warn database:wal']);
+  reader.close();
 });

@@ -1,11 +1,11 @@
 import { existsSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { describe, expect, test } from 'vitest';
-import { openAlerts } from '../../src/alerts/index.ts';
 import { dbCommand } from '../../src/cli/db-command.ts';
 import type { CliIo } from '../../src/cli/io.ts';
 import { maintainCommand } from '../../src/cli/maintain-command.ts';
 import { type Db, isDataDirectoryInUse, lockDataDirectory } from '../../src/db/index.ts';
+import { openAlerts } from '../helpers/alerts.ts';
 import { fillWithJobs, insertJob } from '../helpers/care.ts';
 import { temporaryFolder, withDb } from '../helpers/with-db.ts';
 

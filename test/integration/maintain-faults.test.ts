@@ -61,7 +61,7 @@ describe('integrity', () => {
     const { care, raised } = withCare(db);
     await expect(care.run('integrity')).rejects.toMatchObject({
       name: 'HaltPipelineError',
-      code: 'database_damaged',
+      code: 'database_corrupt',
       scope: 'all',
       isNeverOwnFault: true,
       hint: 'wikiseed restore the-good-one',
@@ -101,8 +101,8 @@ describe('integrity', () => {
     writeSync(handle, Buffer.alloc(8192, 0x5a));
     closeSync(handle);
     const thread = createCareThread({ databasePath: path, clock: createSystemClock() });
-    await expect(thread.call('statistics', { withSizes: false })).rejects.toMatchObject({
-      code: 'database_damaged',
+    await expect(thread.call('statistics', { isThorough: false })).rejects.toMatchObject({
+      code: 'database_corrupt',
       scope: 'all',
     });
     await thread.close();

@@ -9,13 +9,15 @@ import { FakeClock } from '../helpers/fake-clock.ts';
 import { temporaryFolder, withDb } from '../helpers/with-db.ts';
 
 /** The room as the app wires it. */
-function setup(): { db: Db; clock: FakeClock; room: ReturnType<typeof createMaintenance>; raised: string[] } {
+function setup({ walWarnSizeBytes = THRESHOLDS.walWarnSizeBytes } = {}): { db: Db; clock: FakeClock; room: ReturnType<typeof createMaintenance>; raised: string[]; resolved: string[] } {
   const dataDir = temporaryFolder();
   const db = withDb(dataDir);
   const clock = new FakeClock('2026-11-23T00:00:00Z');
   const bus = createBus({ log: silentLog });
   const raised: string[] = [];
+  const resolved: string[] = [];
   bus.on('alert:raised', ({ key }) => raised.push(key));
+  bus.on('alert:resolved', ({ key }) => resolved.push(key));
   const room = createMaintenance({
     db,
     dataDir,
@@ -28,6 +30,7 @@ function setup(): { db: Db; clock: FakeClock; room: ReturnType<typeof createMain
     sweepLeases: () => 2,
     config: {
       ...THRESHOLDS,
+      walWarnSizeBytes,
       window: { fromMinute: 120, toMinuteExclusive: 360 },
       analyze: 'daily',
       integrityCheck: 'weekly',
@@ -37,7 +40,7 @@ function setup(): { db: Db; clock: FakeClock; room: ReturnType<typeof createMain
     },
   });
   onTestFinished(() => room.stop());
-  return { db, clock, room, raised };
+  return { db, clock, room, raised, resolved };
 }
 
 test('schedules every kind of care, each as one job', () => {
@@ -80,4 +83,19 @@ test('new statistics reach the connection of the main thread', async () => {
   expect(detail()).toContain('probe_b');
   await room.care.run('analyze');
   expect(detail()).toContain('probe_a');
+});
+
+test('an alert has one owner: what the checkpointer and the rehearsal raise themselves is only told here', async () => {
+  const { db, clock, room, raised, resolved } = setup({ walWarnSizeBytes: 1 });
+  const rehearsal = { ok: false, at: 0, code: 'x', message: 'no room' };
+  createSystemState(db).set('maintenance:last_rehearsal', JSON.stringify(rehearsal), clock.now());
+  expect((await room.care.check()).map(({ key }) => key).sort()).toEqual(['database:wal', 'rehearsal_failed']);
+  expect(raised).toEqual([]);
+  createSystemState(db).delete('maintenance:last_rehearsal');
+  await room.care.check();
+  expect(resolved).not.toContain('rehearsal_failed');
+  expect(resolved).not.toContain('database:wal');
+  // Their owners do: a look of the checkpointer ends what an earlier process left.
+  await room.checkpointer.look();
+  expect([...raised, ...resolved].filter((key) => key === 'database:wal')).toHaveLength(1);
 });

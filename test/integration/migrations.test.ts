@@ -121,7 +121,8 @@ describe.each(released)('from schema %i', (schema) => {
     const fresh = open(join(temporaryFolder(), 'db', 'jobs.db'));
     migrateDb(fresh, { dataDir: null, now: new Date(0) });
     expect(shapeOf(db)).toEqual(shapeOf(fresh));
-    for (const pragma of ['auto_vacuum', 'journal_mode', 'foreign_keys'])
+    // `wikiseed maintain vacuum --full` gives old files incremental vacuum; `wikiseed db` says so.
+    for (const pragma of ['journal_mode', 'foreign_keys'])
       expect(db.sqlite.pragma(pragma, { simple: true }), pragma).toBe(
         fresh.sqlite.pragma(pragma, { simple: true }),
       );

@@ -70,7 +70,8 @@ describe('limits', () => {
       _name: string,
       { clock, signal }: { clock: { sleep(ms: number, s: AbortSignal): Promise<void> }; signal: AbortSignal },
     ) => clock.sleep(60 * MINUTE_MS, signal);
-    const t = await queueBundle({ concurrency: 4, targetConcurrency: { web: 2 }, fetch: wait, send: wait });
+    const t = await queueBundle({ concurrency: 4, fetch: wait, send: wait });
+    t.queue.setLimit({ kind: 'target', name: 'web' }, 2);
     t.fetch('a', 'b', 'c');
     t.send('x', 'y');
     await t.clock.advance(0);

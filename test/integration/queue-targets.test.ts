@@ -1,5 +1,5 @@
 import { expect, test } from 'vitest';
-import { HaltPipelineError, PermanentError, UnavailableError } from '../../src/lib/index.ts';
+import { HaltPipelineError, PermanentError, Snooze, UnavailableError } from '../../src/lib/index.ts';
 import { queueBundle } from '../helpers/queue-bundle.ts';
 
 const MINUTE_MS = 60_000;
@@ -200,4 +200,43 @@ test('an operator’s resume tries a halted target at once', async () => {
   expect(t.queue.resume({ kind: 'target', name: 'web' })).toEqual(['target:web']);
   await t.queue.whenIdle();
   expect(t.count('completed')).toBe(2);
+});
+
+test('resume wakes every job that met the halt, and none that waits for something else', async () => {
+  let isDown = true;
+  const t = await queueBundle({
+    concurrency: 2,
+    fetch: async () => {
+      if (isDown) throw new HaltPipelineError('forbidden', '403', { pauseMs: 6 * 60 * MINUTE_MS });
+    },
+    send: async (name) => {
+      if (isDown && name === 'x') throw new HaltPipelineError('forbidden', '403', { pauseMs: MINUTE_MS });
+      if (name === 'x') throw new Snooze('not its hour', 24 * 60 * MINUTE_MS);
+    },
+  });
+  t.fetch('a', 'b');
+  t.send('x');
+  await t.clock.advance(0);
+  expect(t.begun.sort()).toEqual(['a', 'b', 'x']);
+  isDown = false;
+  await t.clock.advance(2 * MINUTE_MS);
+  t.begun.length = 0;
+  t.queue.resume({ kind: 'all' });
+  await t.clock.advance(0);
+  expect(t.begun.sort()).toEqual(['a', 'b']);
+  expect(t.row('send:x')).toMatchObject({ status: 'pending', put_off_by: null });
+});
+
+test('another try by an operator forgets how often a job stopped its target', async () => {
+  const t = await queueBundle({
+    fetch: async () => {
+      throw new HaltPipelineError('forbidden', '403', { pauseMs: MINUTE_MS });
+    },
+  });
+  t.fetch('a');
+  for (let minute = 0; minute < 6; minute += 1) await t.clock.advance(MINUTE_MS);
+  expect(t.row('fetch:a').status).toBe('quarantined');
+  t.queue.retryJob(Number(t.row('fetch:a').id));
+  await t.clock.advance(0);
+  expect(t.row('fetch:a').status).toBe('pending');
 });

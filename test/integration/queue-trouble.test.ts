@@ -24,8 +24,6 @@ test('a handler that ignores its abort is reported as stuck; its lease is fenced
   expect(t.seen('job:stuck')).toMatchObject([{ jobType: 'fetch', jobId: t.row('fetch:deaf').id }]);
   expect(t.row('fetch:deaf')).toMatchObject({ status: 'pending', attempt: 1, lease_owner: null });
   expect(t.row('fetch:deaf').last_error).toMatch(/gave up after 720 minutes/);
-  t.queue.setLimit({ kind: 'type', name: 'fetch' }, 2);
-  await t.clock.advance(0);
   expect(t.row('fetch:b').status).toBe('completed');
 
   // While it has not returned, no second handler touches the same files.
@@ -89,27 +87,18 @@ test('a full database loses nothing: results wait, and everything goes on by its
   });
   t.fetch('a', 'b', 'c', 'd');
   await t.clock.advance(0);
-  // SQLite itself says "database or disk is full" from here on.
-  const pages = Number(t.db.sqlite.pragma('page_count', { simple: true }));
-  t.db.sqlite.exec('CREATE TABLE filler (x); DROP TABLE filler');
-  t.db.sqlite.pragma(`max_page_count = ${pages}`);
-  const filler = t.db.sqlite.prepare('INSERT INTO system_state VALUES (?, ?, 0)');
-  let refused: unknown;
-  for (let row = 0; refused === undefined; row += 1)
-    try {
-      filler.run(`filler:${row}`, 'x'.repeat(1000));
-    } catch (error) {
-      refused = error;
-    }
-  expect(refused).toMatchObject({ code: 'SQLITE_FULL' });
-  // Updates find room in their pages; an index that has to split does not. Make sure by refusing all writes.
-  t.db.sqlite.pragma('query_only = ON');
+  // SQLite itself says "database or disk is full" from here on: not one page more, and each row needs several.
+  t.db.sqlite.exec(`CREATE TRIGGER swell AFTER UPDATE OF status ON jobs WHEN new.status = 'completed'
+    BEGIN INSERT INTO system_state VALUES ('swell:' || new.id, hex(zeroblob(20000)), 0); END`);
+  t.db.sqlite.pragma('incremental_vacuum');
+  t.db.sqlite.pragma(`max_page_count = ${Number(t.db.sqlite.pragma('page_count', { simple: true }))}`);
   await t.clock.advance(5 * MINUTE_MS);
   expect(done).toBe(2);
   expect(t.seen('alert:raised')).toMatchObject([{ key: 'database', severity: 'error' }]);
   expect(t.queue.halts()).toMatchObject([{ target: 'database', code: 'database_unwritable' }]);
+  expect(t.queue.halts()[0]?.message).toContain('full');
 
-  t.db.sqlite.pragma('query_only = OFF');
+  t.db.sqlite.exec('DROP TRIGGER swell');
   t.db.sqlite.pragma('max_page_count = 1000000');
   await t.clock.advance(MINUTE_MS);
   await t.queue.whenIdle();
@@ -177,4 +166,55 @@ test('a clock that was set back while the process was down makes nobody wait for
   await t.restart();
   await t.clock.advance(10 * MINUTE_MS);
   expect(t.row('fetch:a').status).toBe('completed');
+});
+
+test('a barrier that throws stops neither the queue nor its job for ever', async () => {
+  const t = await queueBundle({
+    concurrency: 2,
+    wire: (queue) =>
+      queue.whenSettled([fetchJob.type], () => {
+        throw new Error('a bug in what follows');
+      }),
+  });
+  t.fetch('a');
+  t.send('x', 'y');
+  await t.clock.advance(0);
+  await t.clock.advance(DAY_MS);
+  // The job paid for it with its attempts, as for any error in its own record; everybody else went on.
+  expect(t.row('fetch:a')).toMatchObject({ status: 'failed', last_error: 'a bug in what follows' });
+  expect(t.count('completed')).toBe(2);
+  expect(t.queue.halts()).toEqual([]);
+  expect(t.seen('alert:raised')).toMatchObject([{ key: 'barrier:2026-11-20', severity: 'error' }]);
+});
+
+test('failure hooks that throw do not keep a job that ends the process from its quarantine', async () => {
+  const t = await queueBundle({
+    fetch: () => new Promise<void>(() => {}),
+    wire: (queue) =>
+      queue.followFailure(fetchJob, () => {
+        throw new Error('a bug in what follows');
+      }),
+  });
+  t.fetch('killer');
+  await t.clock.advance(0);
+  for (let death = 1; death <= 10; death += 1) await t.restart(death + 1);
+  expect(t.row('fetch:killer').status).toBe('quarantined');
+});
+
+test('damage is not over because one row could be written', async () => {
+  let isDamaged = true;
+  const t = await queueBundle({ concurrency: 1 });
+  const damage = Object.assign(new Error('database disk image is malformed'), { code: 'SQLITE_CORRUPT' });
+  t.queue.follow(fetchJob, () => {
+    if (isDamaged) throw damage;
+    return [];
+  });
+  t.fetch('a');
+  await t.clock.advance(0);
+  expect(t.queue.halts()).toMatchObject([{ target: 'database', code: 'database_corrupt' }]);
+  isDamaged = false;
+  t.queue.pause({ kind: 'type', name: 'send' }, 'writes a row');
+  await t.clock.advance(59 * MINUTE_MS);
+  expect(t.queue.halts()).toHaveLength(1);
+  expect(t.seen('alert:resolved')).toEqual([]);
 });

@@ -429,6 +429,7 @@ export function createHistory(imagePath: string, counts: Record<string, number>)
       await clock.quiet();
       check();
     }
+    await clock.quiet();
     ledger.count('histories');
   }
 

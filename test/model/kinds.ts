@@ -30,9 +30,6 @@ export const KINDS = {
 export type KindName = keyof typeof KINDS;
 export const WORK_KINDS = ['fetch', 'parse', 'send'] as const;
 
-/** Jobs at once by target, as configured. */
-export const TARGET_CONCURRENCY: Readonly<Record<string, number>> = { web: 3 };
-
 /** Groups whose end is a barrier; the second one contains the first. */
 export const GROUPS: readonly (readonly KindName[])[] = [
   ['fetch', 'parse'],

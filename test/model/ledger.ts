@@ -1,13 +1,5 @@
 import type { Row } from './audited-db.ts';
-import {
-  type How,
-  KINDS,
-  type Kind,
-  type KindName,
-  STUCK_MS,
-  TARGET_CONCURRENCY,
-  type Wish,
-} from './kinds.ts';
+import { type How, KINDS, type Kind, type KindName, STUCK_MS, type Wish } from './kinds.ts';
 
 /** A process as the model knows it. */
 export interface Process {
@@ -170,7 +162,7 @@ export const typeLimit = (ledger: Ledger, type: string): number =>
   ledger.limits.get(`type:${type}`) ?? kindOf(type).concurrency;
 
 export const targetLimit = (ledger: Ledger, target: string): number =>
-  ledger.limits.get(`target:${target}`) ?? TARGET_CONCURRENCY[target] ?? Number.POSITIVE_INFINITY;
+  ledger.limits.get(`target:${target}`) ?? Number.POSITIVE_INFINITY;
 
 /** Halts a job of that type stands behind. */
 export const haltsOf = (ledger: Ledger, type: string): [string, Halted][] =>

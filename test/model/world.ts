@@ -24,7 +24,7 @@ import {
 } from '../../src/queue/index.ts';
 import { seededRandom } from '../helpers/seeded-random.ts';
 import type { Change } from './audited-db.ts';
-import { followUps, GROUPS, type How, KINDS, type KindName, TARGET_CONCURRENCY, type Wish } from './kinds.ts';
+import { followUps, GROUPS, type How, KINDS, type KindName, type Wish } from './kinds.ts';
 import type { Process } from './ledger.ts';
 import type { ProcessClock } from './sim-clock.ts';
 
@@ -138,7 +138,6 @@ export function createProcess(deps: {
       },
     },
     concurrency: Object.fromEntries(Object.entries(KINDS).map(([type, kind]) => [type, kind.concurrency])),
-    targetConcurrency: TARGET_CONCURRENCY,
   });
   const types = Object.values(jobTypes);
   queue.register(

@@ -34,8 +34,10 @@ export const jobs = sqliteTable(
     maxAttempts: integer('max_attempts').notNull(),
     /** Not to be claimed before, epoch ms. */
     nextRetryAt: integer('next_retry_at').notNull(),
-    /** A pending job whose time has come; only these are looked at by a claim, so that it costs the same however many wait. */
+    /** A pending job that was seen to be due: a claim looks, and so marks it. Only these are looked at by a claim, so that it costs the same however many wait. */
     isDue: integer('is_due', { mode: 'boolean' }).notNull().default(false),
+    /** The halted target that a pending job waits for, when it waits for nothing else. */
+    putOffBy: text('put_off_by'),
     lastError: text('last_error'),
     leaseOwner: text('lease_owner'),
     /** Grows with every claim and never goes back: the fencing token of one lease. */
@@ -55,6 +57,7 @@ export const jobs = sqliteTable(
       .on(t.jobType, t.priority, t.nextRetryAt, t.id)
       .where(sql`status = 'pending' AND is_due = 1`),
     index('idx_jobs_due').on(t.jobType, t.nextRetryAt).where(sql`status = 'pending' AND is_due = 0`),
+    index('idx_jobs_put_off').on(t.putOffBy).where(sql`put_off_by IS NOT NULL`),
     index('idx_jobs_leased').on(t.id).where(sql`status = 'in_progress'`),
     index('idx_jobs_type_status').on(t.jobType, t.status),
     // "completed_at IS NULL" means unfinished, and unlike the status it does not change with a claim: nor do these indexes.

@@ -48,8 +48,14 @@ export async function inBackupsFolder<T>(
   } catch (error) {
     throw isDiskFull(errorCode(error)) ? diskFull((error as Error).message) : error;
   } finally {
-    await disk.removeTree(folder.work);
-    lock.release();
+    try {
+      await disk.removeTree(folder.work);
+    } catch {
+      // The work is done, or failed for a reason of its own that must not be hidden. What is left is in nobody's way: the next
+      // owner of the folder sweeps it before its work, and does not begin when it cannot.
+    } finally {
+      lock.release();
+    }
   }
 }
 

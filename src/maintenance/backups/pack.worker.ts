@@ -10,6 +10,8 @@ const LEVEL = 1;
  * priority instead of in Node's pool, which the daemon needs for its files; it can be shared; and it can be ended between blocks.
  */
 const BLOCK_BYTES = 4 * 2 ** 20;
+/** What zlib hands out at a time. The default of 16 KiB is 256 pieces for each block, which are put together again. */
+const CHUNK_BYTES = 2 ** 20;
 /** Put on disk little by little, for the same reason as the copy. */
 const SYNC_EVERY_BYTES = 4 * 2 ** 20;
 
@@ -42,9 +44,10 @@ function pack(
     const count = readSync(files.from, block, 0, wanted, position);
     if (count === 0) throw new Error(`the copy ends at ${position} instead of ${endExclusive} bytes`);
     const plain = block.subarray(0, count);
-    const packed = gzipSync(plain, { level: LEVEL });
+    const packed = gzipSync(plain, { level: LEVEL, chunkSize: CHUNK_BYTES });
     // Only what was read back is ever named a backup.
-    if (!gunzipSync(packed).equals(plain)) throw new Error('what was packed cannot be unpacked again');
+    if (!gunzipSync(packed, { chunkSize: CHUNK_BYTES }).equals(plain))
+      throw new Error('what was packed cannot be unpacked again');
     for (let written = 0; written < packed.length; )
       written += writeSync(files.to, packed, written, packed.length - written, sizeBytes + written);
     position += count;

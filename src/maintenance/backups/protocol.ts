@@ -16,13 +16,15 @@ export interface CheckTask {
   database: string;
 }
 export interface CheckResult {
-  /** Empty = sound. At most a few lines. */
+  /** Damage of the file; empty = sound. At most a few lines. */
   problems: string[];
+  /** Rows that refer to rows that are not there. At most a few lines. */
+  orphans: string[];
   /** Rows of each table; empty when it could not be read. */
   rows: Record<string, number>;
 }
 
-/** Compresses one stretch of a file, and unpacks what comes out at once, so that only what can be read back is ever named a backup. */
+/** Compresses one stretch of a file, and unpacks at once what came out: only what was read back is ever named a backup. */
 export interface PackTask {
   kind: 'pack';
   source: string;

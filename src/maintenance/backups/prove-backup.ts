@@ -5,6 +5,7 @@ import type { Disk } from '../../ports/index.ts';
 import type { BackupProgress } from './create-backup.ts';
 import { assertSpace, type FolderDeps, inBackupsFolder } from './folder.ts';
 import { type BackupEntry, findBackup, listBackups } from './list.ts';
+import { backupsFolder } from './names.ts';
 import type { UnpackTask } from './protocol.ts';
 import { readSidecar, type Sidecar, writeSidecar } from './sidecar.ts';
 import { isDamage, runInThread, type ThreadOptions } from './threads.ts';
@@ -58,8 +59,9 @@ export async function proveInto(
     if (isDamage(error)) return damaged(`it cannot be unpacked: ${error.message}`);
     throw error;
   }
-  const { problems, rows } = await runInThread({ kind: 'check', database: target }, { signal });
-  if (problems.length > 0) return damaged(`the database in it is damaged: ${problems.join('; ')}`);
+  const { problems, orphans, rows } = await runInThread({ kind: 'check', database: target }, { signal });
+  const faults = [...problems, ...orphans];
+  if (faults.length > 0) return damaged(`the database in it is damaged: ${faults.join('; ')}`);
   return judge(known, databaseBytes, rows);
 }
 
@@ -125,7 +127,7 @@ export async function namedBackup(disk: Disk, dataDir: string, name: string): Pr
   if (backup !== null) return backup;
   const [newest] = await listBackups(disk, dataDir);
   throw new UsageError(
-    `there is no backup "${name}" in ${dataDir}`,
+    `there is no backup "${name}" in ${backupsFolder(dataDir)}`,
     newest === undefined
       ? 'There are no backups at all.'
       : `The newest is ${newest.name}; "wikiseed backups" lists them.`,
@@ -137,7 +139,7 @@ export function noGoodBackup(dataDir: string, rejected: readonly Rejected[]): Pe
   const tried = rejected.map(({ name, reason }) => `${name}: ${reason}`).join('; ');
   return new PermanentError(
     'no_good_backup',
-    `there is no good backup in ${dataDir}${tried === '' ? '' : ` (${tried})`}`,
+    `there is no good backup in ${backupsFolder(dataDir)}${tried === '' ? '' : ` (${tried})`}`,
     {
       hint: 'The data directory and its manifest are enough to make the database again: "wikiseed rebuild".',
     },

@@ -48,9 +48,13 @@ export async function rehearseRestore(deps: FolderDeps, options: ProofOptions): 
         );
       },
     );
-    const { problems, rows } = await runInThread({ kind: 'check', database }, { signal: options.signal });
-    if (problems.length > 0)
-      throw failed(`${backup.name} is damaged once it is migrated: ${problems.join('; ')}`);
+    const { problems, orphans, rows } = await runInThread(
+      { kind: 'check', database },
+      { signal: options.signal },
+    );
+    const faults = [...problems, ...orphans];
+    if (faults.length > 0)
+      throw failed(`${backup.name} is damaged once it is migrated: ${faults.join('; ')}`);
     const rowCount = Object.values(rows).reduce((sum, count) => sum + count, 0);
     const tookMs = Math.round(clock.monotonicMs() - startedMs);
     return { backup, schemaFrom: proof.schema, schemaTo: to, rowCount, tookMs };

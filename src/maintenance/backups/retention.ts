@@ -18,10 +18,10 @@ export interface RetentionPlan<T extends Retainable = Retainable> {
 }
 
 /** Copies made before a migration, and databases a restore put aside, are kept this long. */
-export const KEEP_BEFORE_MIGRATION_MS = days(90);
-export const KEEP_REPLACED_MS = days(30);
+const KEEP_BEFORE_MIGRATION_MS = days(90);
+const KEEP_REPLACED_MS = days(30);
 /** Backups nobody has proved, and damaged ones: long enough to look at them. */
-export const KEEP_DOUBTFUL_MS = days(30);
+const KEEP_DOUBTFUL_MS = days(30);
 
 const DAY_MS = days(1);
 

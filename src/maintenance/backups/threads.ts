@@ -1,5 +1,5 @@
 import { Worker } from 'node:worker_threads';
-import { HaltPipelineError, Interrupted, minutes, PermanentError, RetryableError } from '../../lib/index.ts';
+import { HaltPipelineError, Interrupted, minutes, RetryableError } from '../../lib/index.ts';
 import type { Reply, Results, Task } from './protocol.ts';
 
 /** Scripts, one for each task: a thread loads no more than it needs, since its start is part of what a backup takes. */
@@ -25,13 +25,24 @@ export class ThreadError extends RetryableError {}
  * Does one task in a thread of its own. When it settles the thread has ended, so its files may be removed.
  * @throws Interrupted when `signal` aborts; HaltPipelineError `disk_full`; else ThreadError
  */
-export async function runInThread<T extends Task>(
-  task: T,
+export function runInThread<T extends Task>(task: T, options: ThreadOptions): Promise<Results[T['kind']]> {
+  return runWhenReady(task.kind, Promise.resolve(task), options);
+}
+
+/**
+ * The same for a task that somebody else prepares: the thread starts meanwhile, so that its start delays nobody.
+ * @throws also what `task` rejects with
+ */
+export async function runWhenReady<K extends Task['kind']>(
+  kind: K,
+  task: Promise<Extract<Task, { kind: K }>>,
   options: ThreadOptions,
-): Promise<Results[T['kind']]> {
+): Promise<Results[K]> {
   const { signal } = options;
+  // Whoever ends this thread early does not look at the task any more.
+  task.catch(() => {});
   if (signal.aborted) throw new Interrupted();
-  const worker = new Worker(SCRIPTS[task.kind], { workerData: task, name: `backup-${task.kind}` });
+  const worker = new Worker(SCRIPTS[kind], { name: `backup-${kind}` });
   let onAbort = (): void => {};
   try {
     return await new Promise((resolve, reject) => {
@@ -39,11 +50,12 @@ export async function runInThread<T extends Task>(
       signal.addEventListener('abort', onAbort, { once: true });
       worker.on('message', (reply: Reply) => {
         if (reply.kind === 'progress') options.onProgress?.(reply.doneBytes, reply.totalBytes);
-        else if (reply.kind === 'done') resolve(reply.result as Results[T['kind']]);
+        else if (reply.kind === 'done') resolve(reply.result as Results[K]);
         else reject(isDiskFull(reply.code) ? diskFull(reply.message) : toError(reply));
       });
       worker.on('error', reject);
       worker.on('exit', () => reject(new RetryableError('backup_thread', 'a thread ended before its work')));
+      task.then((ready) => worker.postMessage(ready), reject);
     });
   } finally {
     signal.removeEventListener('abort', onAbort);
@@ -74,14 +86,5 @@ export function isDamage(error: unknown): error is ThreadError {
   return (
     error instanceof ThreadError &&
     (/^(SQLITE_(CORRUPT|NOTADB)|Z_)/.test(error.code) || error.code === 'ERR_ZLIB_INITIALIZATION_FAILED')
-  );
-}
-
-/** The live database cannot be copied because it is damaged. */
-export function damagedDatabase(problems: readonly string[]): PermanentError {
-  return new PermanentError(
-    'database_damaged',
-    `the database is damaged, so no backup was made of it: ${problems.join('; ')}`,
-    { hint: 'Stop the daemon and restore the last good backup: "wikiseed restore".' },
   );
 }

@@ -37,12 +37,19 @@ export async function analyze(connection: Database, pace: Pace): Promise<Stepped
       result.longestStepMs = Math.max(result.longestStepMs, tookMs);
       pace.onStep({ step: result.steps, done: result.done, tookMs });
     };
-    const run = (): number => {
-      write.immediate(row);
-      return 1;
-    };
-    // One of two asked for: the step is the last one.
-    await inSmallSteps({ ...pace, onStep }, { firstSize: 2, maxSize: 2, run });
+    await inSmallSteps(
+      { ...pace, onStep },
+      {
+        // One of two asked for: the step is the last one.
+        firstSize: 2,
+        maxSize: 2,
+        find: () => row,
+        write(found) {
+          write.immediate(found);
+          return 1;
+        },
+      },
+    );
     await pace.pause(1);
   }
   return result;

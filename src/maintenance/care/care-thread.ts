@@ -11,7 +11,7 @@ export interface CareThread {
   /**
    * Runs one task; calls do not overlap, whoever has several asks one after the other.
    * @throws Interrupted when the signal aborts; RetryableError `care_thread_ended` when the thread died;
-   *   HaltPipelineError `disk_full`, `disk_error`, `database_damaged`; RetryableError `database_busy`
+   *   HaltPipelineError `disk_full`, `disk_error`, `database_corrupt`; RetryableError `database_busy`
    */
   call<K extends CareTask>(
     task: K,

@@ -6,7 +6,14 @@ import type { CheckpointMode } from './checkpoint.ts';
 import type { StepNote } from './pace.ts';
 import { damaged } from './sqlite-trouble.ts';
 import type { DatabaseStatistics } from './statistics.ts';
-import { findTroubles, RESTORE_HINT, type Thresholds, TROUBLE_KEYS, type Trouble } from './troubles.ts';
+import {
+  findTroubles,
+  OWNED_ELSEWHERE,
+  RESTORE_HINT,
+  type Thresholds,
+  TROUBLE_KEYS,
+  type Trouble,
+} from './troubles.ts';
 
 /** Everything that can be done for the database, in the order in which it is done when all of it is. */
 export const MAINTAIN_TASKS = [
@@ -35,13 +42,13 @@ export interface MaintainReport {
 export interface Care {
   /**
    * Does one task in a thread of its own, then looks at the thresholds.
-   * @throws HaltPipelineError `database_damaged` (scope `all`) when the integrity check fails, `disk_full` and `disk_error`
+   * @throws HaltPipelineError `database_corrupt` (scope `all`) when the integrity check fails, `disk_full` and `disk_error`
    *   (scope `disk`); Interrupted when the signal aborts; RetryableError
    */
   run(task: MaintainTask, options?: CareOptions): Promise<MaintainReport>;
-  /** @param withSizes also of each table and index, which reads the whole file */
-  statistics(options?: { withSizes?: boolean; signal?: AbortSignal }): Promise<DatabaseStatistics>;
-  /** What is wrong now; raises the alerts of it, and resolves those that are over. */
+  /** @param isThorough also of tables, indexes and finished jobs, which reads the whole file; without it they are null */
+  statistics(options?: { isThorough?: boolean; signal?: AbortSignal }): Promise<DatabaseStatistics>;
+  /** What is wrong now; raises the alerts of it, and resolves those that are over, but for those of `OWNED_ELSEWHERE`. */
   check(signal?: AbortSignal): Promise<Trouble[]>;
 }
 
@@ -203,17 +210,19 @@ export function createCare(deps: CareDeps): Care {
     const damage = troubles.find(({ key }) => key === 'database:integrity');
     if (damage !== undefined) damage.hint = await restoreHint();
     const found = new Set(troubles.map(({ key }) => key));
-    for (const trouble of troubles) deps.bus.emit('alert:raised', trouble);
-    for (const key of TROUBLE_KEYS) if (!found.has(key)) deps.bus.emit('alert:resolved', { key });
+    for (const trouble of troubles)
+      if (!OWNED_ELSEWHERE.has(trouble.key)) deps.bus.emit('alert:raised', trouble);
+    for (const key of TROUBLE_KEYS)
+      if (!found.has(key) && !OWNED_ELSEWHERE.has(key)) deps.bus.emit('alert:resolved', { key });
     return troubles;
   }
 
   async function statisticsIn(
     thread: CareThread,
-    options: { withSizes?: boolean; signal?: AbortSignal },
+    options: { isThorough?: boolean; signal?: AbortSignal },
   ): Promise<DatabaseStatistics> {
-    const { withSizes = false, ...rest } = options;
-    const found = await thread.call('statistics', { withSizes }, rest);
+    const { isThorough = false, ...rest } = options;
+    const found = await thread.call('statistics', { isThorough }, rest);
     return { ...found, newestGoodBackupAt: await deps.newestGoodBackupAt() };
   }
 

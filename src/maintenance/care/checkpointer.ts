@@ -1,5 +1,5 @@
 import type { Bus } from '../../events/index.ts';
-import { describeError, errorCode, WikiSeedError } from '../../lib/index.ts';
+import { describeError, errorCode, hours, WikiSeedError } from '../../lib/index.ts';
 import type { Clock, Disk, Log } from '../../ports/index.ts';
 import type { CareThread } from './care-thread.ts';
 import { type CheckpointMode, type CheckpointResult, PASSIVE_FROM_BYTES } from './checkpoint.ts';
@@ -34,6 +34,9 @@ const BUSY_PAUSE_MS = 10_000;
 /** After a failure: 1 s, 2 s, 4 s, … up to a minute. */
 const FAILURE_PAUSE_MAX_MS = 60_000;
 
+/** A log that stays too large is told again so often, with its size by then. */
+const TELL_EVERY_MS = hours(1);
+
 /** The key of the alert while checkpoints fail. */
 const ALERT_KEY = 'database:checkpoint';
 
@@ -48,6 +51,7 @@ export function createCheckpointer(deps: CheckpointerDeps): Checkpointer {
   let mayTakeWriteLockAt = 0;
   // Unknown at first: an earlier process may have left alerts open.
   let walSeverity: string | null | undefined;
+  let toldAtMs = 0;
   let mayBeRaised = true;
 
   /** Null when the log is too small to care, or when it could not be looked at. */
@@ -75,11 +79,13 @@ export function createCheckpointer(deps: CheckpointerDeps): Checkpointer {
     log.debug({ ...done, due }, 'checkpoint');
   }
 
-  /** Tells only what is new: the alerts room counts, and once a second is too often to count. */
+  /** Owns the alert about the size. Tells what is new, and seldom what is not: the alerts room counts, and once a second is too often to count. */
   function noteSize(walBytes: number): null {
     const trouble = walTrouble(walBytes, config);
-    if ((trouble?.severity ?? null) === walSeverity) return null;
+    const isOld = (trouble?.severity ?? null) === walSeverity;
+    if (isOld && (trouble === null || clock.monotonicMs() - toldAtMs < TELL_EVERY_MS)) return null;
     walSeverity = trouble?.severity ?? null;
+    toldAtMs = clock.monotonicMs();
     if (trouble === null) deps.bus.emit('alert:resolved', { key: 'database:wal' });
     else deps.bus.emit('alert:raised', trouble);
     return null;

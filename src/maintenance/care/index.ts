@@ -1,21 +1,14 @@
-export * from './care.ts';
-export * from './care-thread.ts';
 export {
-  CHECKPOINT_BUSY_MS,
-  CHECKPOINT_MODES,
-  type CheckpointMode,
-  type CheckpointResult,
-} from './checkpoint.ts';
-export * from './checkpointer.ts';
-export type { LastRun, Recorded } from './records.ts';
-export { recordKey, SINCE_KEY } from './records.ts';
-export { careError, damaged, diskFull } from './sqlite-trouble.ts';
+  type Care,
+  type CareDeps,
+  createCare,
+  MAINTAIN_TASKS,
+  type MaintainReport,
+  type MaintainTask,
+} from './care.ts';
+export { createCareThread, spawnCareWorker } from './care-thread.ts';
+export { CHECKPOINT_MODES, type CheckpointMode } from './checkpoint.ts';
+export { createCheckpointer } from './checkpointer.ts';
+export { type LastRun, SINCE_KEY } from './records.ts';
 export type { DatabaseStatistics } from './statistics.ts';
-export {
-  findTroubles,
-  RESTORE_HINT,
-  type Thresholds,
-  TROUBLE_KEYS,
-  type Trouble,
-  walTrouble,
-} from './troubles.ts';
+export { findTroubles, type Thresholds, type Trouble } from './troubles.ts';

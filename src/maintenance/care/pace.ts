@@ -47,20 +47,27 @@ const BUSY_MAX = 100;
 /**
  * Repeats a short write until it has nothing left to do, with pauses in which others write. The size of a step follows
  * the time the last one took.
- * @param options.run does at most `size` rows or pages in one transaction and says how many; fewer than `size` means that nothing is left
+ * @param options.find looks, without the lock, for what at most `size` rows or pages are to be written; its time is nobody's wait and is not counted
+ * @param options.write writes them in one transaction and says how many; fewer than `size` means that nothing is left
  * @throws RetryableError `database_busy` when the write lock was not to be had for a long time
  */
-export async function inSmallSteps(
+export async function inSmallSteps<T>(
   pace: Pace,
-  options: { firstSize: number; maxSize: number; run: (size: number) => number },
+  options: {
+    firstSize: number;
+    maxSize: number;
+    find: (size: number) => T;
+    write: (found: T, size: number) => number;
+  },
 ): Promise<Stepped> {
   const result: Stepped = { steps: 0, done: 0, longestStepMs: 0 };
   let size = options.firstSize;
   let busy = 0;
   for (;;) {
     pace.throwIfStopped();
+    const found = options.find(size);
     const startedMs = pace.monotonicMs();
-    const count = withoutBusy(() => options.run(size));
+    const count = withoutBusy(() => options.write(found, size));
     if (count === null) {
       busy += 1;
       if (busy > BUSY_MAX)

@@ -19,7 +19,11 @@ const FIRST_ROWS = 50;
 /** A job that nobody will touch again. Anything else is never removed, however old. */
 const FINISHED = `+status IN ('completed','failed','quarantined','cancelled') AND completed_at IS NOT NULL AND completed_at < @before`;
 
-/** What ages: found in the order of an index or of the key, so that finding the next few never reads what stays. */
+/**
+ * What ages. Old jobs are found by an index, so that finding the next few never reads what stays. The others have no index on their age,
+ * which would cost every measurement a write: they are found in the order they were written, the oldest first, and so the last look at each of these
+ * tables reads all of it, once a night. That look holds no lock, and no step counts its time.
+ */
 export const RETENTION_KINDS: readonly {
   table: string;
   where: string;
@@ -74,8 +78,8 @@ export async function applyRetention(
     const stepped = await inSmallSteps(pace, {
       firstSize: FIRST_ROWS,
       maxSize: MAX_ROWS,
-      run(size) {
-        const ids = find.all({ ...values, limit: size });
+      find: (size) => find.all({ ...values, limit: size }),
+      write(ids) {
         if (ids.length > 0) removed += remove.run({ ...values, ids: JSON.stringify(ids) }).changes;
         return ids.length;
       },

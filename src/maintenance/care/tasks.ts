@@ -35,7 +35,7 @@ export interface CareTasks {
   vacuum: { input: { thresholdPercent: number; full: boolean }; output: VacuumResult };
   integrity: { input: object; output: IntegrityResult };
   retention: { input: RetentionCutoffs; output: RetentionResult };
-  statistics: { input: { withSizes: boolean }; output: StatisticsFromDatabase };
+  statistics: { input: { isThorough: boolean }; output: StatisticsFromDatabase };
 }
 /** Name of a task of the care thread. */
 export type CareTask = keyof CareTasks;
@@ -122,14 +122,14 @@ const RUNNERS: Runners = {
     record(around, 'retention', { ok: true });
     return done;
   },
-  statistics({ withSizes }, around) {
+  statistics({ isThorough }, around) {
     return databaseStatistics(around.connection, {
       now: around.now,
       path: around.databasePath,
       fileBytes: around.fileBytes(around.databasePath),
       walBytes: walBytesOf(around)(),
       freeDiskBytes: around.freeDiskBytes(),
-      withSizes,
+      isThorough,
     });
   },
 };

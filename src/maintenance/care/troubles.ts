@@ -22,7 +22,7 @@ export interface Thresholds {
   safetyMarginBytes: number;
 }
 
-/** Every key that `findTroubles` may give: what is not found any more is over. The jobs of backups raise some of them too. */
+/** Every key that `findTroubles` may give: what is not found any more is over. */
 export const TROUBLE_KEYS = [
   'database:wal',
   'database:size',
@@ -36,6 +36,15 @@ export const TROUBLE_KEYS = [
   'rehearsal_failed',
   'database:integrity',
 ] as const;
+
+/**
+ * Each alert has one owner, who raises and resolves it. These have another one, who sees them first: the checkpointer the size of its log,
+ * `rehearse_restore` its own outcome. Here they are only told to whoever asks.
+ */
+export const OWNED_ELSEWHERE: ReadonlySet<string> = new Set<(typeof TROUBLE_KEYS)[number]>([
+  'database:wal',
+  'rehearsal_failed',
+]);
 
 /** What an operator does about a damaged database, where nobody looked which backup is good. */
 export const RESTORE_HINT =

@@ -52,7 +52,8 @@ export async function vacuumInSteps(
   const stepped = await inSmallSteps(pace, {
     firstSize: FIRST_PAGES,
     maxSize: MAX_PAGES,
-    run(size) {
+    find: () => null,
+    write(_found, size) {
       connection.pragma(`incremental_vacuum(${size})`);
       const given = Math.min(size, left);
       left -= given;

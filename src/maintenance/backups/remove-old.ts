@@ -7,26 +7,33 @@ import { sidecarPath } from './names.ts';
 import { type KeepPolicy, planBackupRetention, type RetentionPlan } from './retention.ts';
 
 /** What was removed, and why. */
-export interface Removed {
+interface Removed {
   name: string;
   sizeBytes: number;
   reason: string;
 }
 
-/** What `applyRetention` would do now. */
-export async function planRetention(deps: FolderDeps, keep: KeepPolicy): Promise<RetentionPlan<BackupEntry>> {
+/** What `removeOldBackups` would do now. */
+export async function planOldBackups(
+  deps: FolderDeps,
+  keep: KeepPolicy,
+): Promise<RetentionPlan<BackupEntry>> {
   return planBackupRetention(await listBackups(deps.disk, deps.dataDir), keep, deps.clock.now());
 }
 
 /** Removes what the plan says, each looked at once more just before. */
-export function applyRetention(deps: FolderDeps, keep: KeepPolicy, signal: AbortSignal): Promise<Removed[]> {
-  return inBackupsFolder(deps, signal, (folder) => apply(deps, keep, folder));
+export function removeOldBackups(
+  deps: FolderDeps,
+  keep: KeepPolicy,
+  signal: AbortSignal,
+): Promise<Removed[]> {
+  return inBackupsFolder(deps, signal, (folder) => removePlanned(deps, keep, folder));
 }
 
-async function apply(deps: FolderDeps, keep: KeepPolicy, folder: OwnedFolder): Promise<Removed[]> {
+async function removePlanned(deps: FolderDeps, keep: KeepPolicy, folder: OwnedFolder): Promise<Removed[]> {
   const { disk, dataDir } = deps;
   const removed: Removed[] = [];
-  for (const { backup, reason } of (await planRetention(deps, keep)).remove) {
+  for (const { backup, reason } of (await planOldBackups(deps, keep)).remove) {
     const now = await findBackup(disk, dataDir, backup.name);
     if (now === null || now.sizeBytes !== backup.sizeBytes || now.state !== backup.state) continue;
     await assertNotLastGood(deps, backup);
