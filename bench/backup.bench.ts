@@ -68,7 +68,7 @@ export async function run({ folder, note }: BenchTools): Promise<BenchResult> {
     bus,
     concurrency: { [emptyJob.type]: CONCURRENCY },
   });
-  const deps = { disk: createNodeDisk(), clock, dataDir: folder, version: 'bench' };
+  const deps = { disk: createNodeDisk(), clock, dataDir: folder, version: 'bench', configPath: null };
   const backup = (): Promise<CreatedBackup> =>
     createBackup(deps, { reason: 'manual', signal: new AbortController().signal });
   const clear = (): void => rmSync(backupsFolder(folder), { recursive: true });

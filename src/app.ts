@@ -269,6 +269,7 @@ function wire(deps: Required<AppOptions> & { layout: Layout; db: Db; lock: DataD
       ...{ disk, clock, log, bus, state },
       dataDir: layout.dataDir,
       version: VERSION,
+      configPath: deps.configPath,
       keep: config.maintenance.keep,
     }),
     ...discovery.handlers,

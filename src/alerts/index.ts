@@ -1,4 +1,4 @@
-import type { Db } from '../db/index.ts';
+import { type Db, STATE_KEYS } from '../db/index.ts';
 import type { Bus, EventMap, JobEvent } from '../events/index.ts';
 import { describeError, errorCode, formatDuration } from '../lib/index.ts';
 import type { Clock, Log } from '../ports/index.ts';
@@ -98,7 +98,7 @@ export function createAlerts(deps: AlertsDeps): Alerts {
     for (const key of to.openKeys('stuck:')) to.resolve(key);
     const isHalted = db.sqlite.prepare<[string]>('SELECT 1 FROM system_state WHERE key = ?');
     for (const key of to.openKeys('target:'))
-      if (isHalted.get(`halt:${key.slice('target:'.length)}`) === undefined) to.resolve(key);
+      if (isHalted.get(`${STATE_KEYS.halt}${key.slice('target:'.length)}`) === undefined) to.resolve(key);
   }
 
   return {

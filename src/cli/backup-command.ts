@@ -12,7 +12,7 @@ export async function backupCommand(
   io: CliIo,
   options: { config?: string; json?: boolean },
 ): Promise<number> {
-  const { config } = loadForCommand(io, options.config);
+  const { config, sourcePath } = loadForCommand(io, options.config);
   const bar = showByteBar(io);
   const created = await createBackup(
     {
@@ -20,6 +20,7 @@ export async function backupCommand(
       clock: createSystemClock(),
       dataDir: config.wikiseed.dataDir,
       version: VERSION,
+      configPath: sourcePath,
     },
     { reason: 'manual', signal: io.signal, onProgress: bar.show },
   ).finally(bar.stop);

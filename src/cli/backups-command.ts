@@ -1,5 +1,6 @@
+import { dirname } from 'node:path';
 import { formatBytes } from '../lib/index.ts';
-import { type BackupEntry, listBackups, planRetention, verifyBackup } from '../maintenance/index.ts';
+import { type BackupEntry, listBackups, planOldBackups, verifyBackup } from '../maintenance/index.ts';
 import { createNodeDisk, createSystemClock } from '../ports/index.ts';
 import { showByteBar } from './backup-command.ts';
 import { EXIT } from './exit-codes.ts';
@@ -28,7 +29,7 @@ export async function backupsCommand(
   const disk = createNodeDisk();
   const deps = { disk, clock: createSystemClock(), dataDir: config.wikiseed.dataDir };
   const outcomes = options.verify === true ? await verifyAll(io, deps) : null;
-  const plan = await planRetention(deps, config.maintenance.keep);
+  const plan = await planOldBackups(deps, config.maintenance.keep);
   const fates = new Map([
     ...plan.keep.map(({ backup, reasons }) => [backup.name, reasons.join(', ')] as const),
     ...plan.remove.map(
@@ -63,10 +64,18 @@ export async function backupsCommand(
     const heads = ['name', 'made (UTC)', 'size', 'reason', 'schema', 'state', 'kept or not'];
     const width = io.out.isTTY === true ? io.out.columns : undefined;
     io.out.write(
-      `${formatTable(rows, { heads, numbers: [2, 4], flexible: [5, 6], ...(width === undefined ? {} : { width }) })}\n\n${counted(backups.length, 'copy', 'copies')} in ${deps.dataDir}\n`,
+      `${formatTable(rows, { heads, numbers: [2, 4], flexible: [5, 6], ...(width === undefined ? {} : { width }) })}\n\n${placesOf(backups)}\n`,
     );
   }
   return hasBad ? EXIT.failed : EXIT.ok;
+}
+
+/** `3 copies in /data/backups, 1 copy in /data/db` */
+function placesOf(backups: readonly BackupEntry[]): string {
+  const places = Map.groupBy(backups, ({ path }) => dirname(path));
+  return [...places]
+    .map(([folder, held]) => `${counted(held.length, 'copy', 'copies')} in ${folder}`)
+    .join(', ');
 }
 
 /** Name -> what is wrong with it, null for a good one. */

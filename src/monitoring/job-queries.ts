@@ -29,6 +29,8 @@ const ROW = `j.id, j.job_type AS jobType, j.status, ${SUBJECT}, j.attempt, j.max
   j.next_retry_at AS nextAttemptAt, j.last_error AS lastError, j.created_at AS createdAt, j.started_at AS startedAt,
   j.completed_at AS completedAt, ${PROGRESS}`;
 const FROM = 'FROM jobs j LEFT JOIN dumps d ON d.id = j.dump_id';
+const FROM_WAITING = 'FROM jobs j INDEXED BY idx_jobs_due LEFT JOIN dumps d ON d.id = j.dump_id';
+const FROM_RUNNING = 'FROM jobs j INDEXED BY idx_jobs_leased LEFT JOIN dumps d ON d.id = j.dump_id';
 
 /** Questions about the queue, read-only. */
 export interface JobQueries {
@@ -66,7 +68,7 @@ export function createJobQueries({ db, clock }: { db: Db; clock: Clock }): JobQu
   const running = sqlite.prepare<[], RunningJob>(
     `SELECT j.id, j.job_type AS jobType, ${SUBJECT}, j.attempt, j.started_at AS startedAt,
        j.lease_expires_at AS leaseExpiresAt, ${PROGRESS}
-     ${FROM} WHERE j.status = 'in_progress' ORDER BY j.started_at, j.id LIMIT 200`,
+     ${FROM_RUNNING} WHERE j.status = 'in_progress' ORDER BY j.started_at, j.id LIMIT 200`,
   );
   const failureColumns = `j.id, j.job_type AS jobType, j.status, ${SUBJECT}, j.attempt, j.max_attempts AS maxAttempts,
     (SELECT error_code FROM job_attempts a WHERE a.job_id = j.id ORDER BY a.id DESC LIMIT 1) AS code,
@@ -83,17 +85,32 @@ export function createJobQueries({ db, clock }: { db: Db; clock: Clock }): JobQu
      WHERE j.status = 'pending' AND j.last_error IS NOT NULL
      GROUP BY j.id ORDER BY at DESC LIMIT ?`,
   );
+  // Jobs whose time has come are marked `is_due` and stand in an index of their own: what waits for a later time is in the other one.
   const nextOfType = sqlite.prepare<[string, number], WakeUp>(
     `SELECT 'job' AS kind, j.job_type AS name, j.id AS jobId, ${SUBJECT}, j.next_retry_at AS at
-     ${FROM} WHERE j.job_type = ? AND j.status = 'pending' AND j.next_retry_at > ? ORDER BY j.next_retry_at LIMIT 1`,
+     ${FROM_WAITING} WHERE j.job_type = ? AND j.status = 'pending' AND j.is_due = 0 AND j.next_retry_at > ? ORDER BY j.next_retry_at LIMIT 1`,
   );
+  // The index of due jobs is ordered by time within one priority only, so it jumps from priority to priority; there are a few.
   const oldestDue = sqlite
-    .prepare<[string], number | null>(
-      `SELECT min(next_retry_at) FROM jobs WHERE job_type = ? AND status = 'pending'`,
+    .prepare<{ type: string }, number | null>(
+      `WITH RECURSIVE p(priority) AS (
+         SELECT min(priority) FROM jobs INDEXED BY idx_jobs_claim WHERE status = 'pending' AND is_due = 1 AND job_type = @type
+         UNION ALL
+         SELECT (SELECT min(priority) FROM jobs INDEXED BY idx_jobs_claim
+                  WHERE status = 'pending' AND is_due = 1 AND job_type = @type AND priority > p.priority)
+           FROM p WHERE p.priority IS NOT NULL)
+       SELECT min((SELECT min(next_retry_at) FROM jobs INDEXED BY idx_jobs_claim
+                    WHERE status = 'pending' AND is_due = 1 AND job_type = @type AND priority = p.priority))
+         FROM p WHERE p.priority IS NOT NULL`,
+    )
+    .pluck();
+  const oldestWaiting = sqlite
+    .prepare<{ type: string }, number | null>(
+      `SELECT min(next_retry_at) FROM jobs INDEXED BY idx_jobs_due WHERE status = 'pending' AND is_due = 0 AND job_type = @type`,
     )
     .pluck();
   const oldestLease = sqlite.prepare<[], { id: number; at: number; n: number }>(
-    `SELECT id, min(lease_expires_at) AS at, count(*) AS n FROM jobs WHERE status = 'in_progress'`,
+    `SELECT id, min(lease_expires_at) AS at, count(*) AS n FROM jobs INDEXED BY idx_jobs_leased WHERE status = 'in_progress'`,
   );
   const lastCompleted = sqlite
     .prepare<[], number | null>('SELECT max(completed_at) FROM jobs WHERE completed_at IS NOT NULL')
@@ -195,7 +212,9 @@ export function createJobQueries({ db, clock }: { db: Db; clock: Clock }): JobQu
     movement() {
       const now = clock.now();
       const lease = oldestLease.get();
-      const due = types.all().flatMap((type) => oldestDue.get(type) ?? []);
+      const due = types
+        .all()
+        .flatMap((type) => [oldestDue.get({ type }) ?? [], oldestWaiting.get({ type }) ?? []].flat());
       const oldestDueAt = due.length === 0 ? null : Math.min(...due);
       const ends = [lastCompleted.get(), lastAttempt.get()].filter((at) => typeof at === 'number');
       return {

@@ -1,4 +1,4 @@
-import { createSystemState, type Db } from '../db/index.ts';
+import { createSystemState, type Db, STATE_KEYS } from '../db/index.ts';
 import { type Limit, type Pause, parseScope } from '../queue/index.ts';
 import type { Alert, Halt, LastBackup } from './types.ts';
 
@@ -16,10 +16,7 @@ export interface OperatorQueries {
   lastBackup(): LastBackup | null;
 }
 
-const HALT = 'halt:';
-const PAUSE = 'pause:';
-const LIMIT = 'limit:';
-const LAST_BACKUP = 'maintenance:last_backup';
+const { halt: HALT, pause: PAUSE, limit: LIMIT, lastBackup: LAST_BACKUP } = STATE_KEYS;
 
 /** Prepares the questions. */
 export function createOperatorQueries(db: Db): OperatorQueries {

@@ -1,4 +1,4 @@
-import { createSystemState, type Db } from '../db/index.ts';
+import { createSystemState, type Db, STATE_KEYS } from '../db/index.ts';
 import type { Clock } from '../ports/index.ts';
 import { createJobQueries, type JobQueries, MAX_PAGES } from './job-queries.ts';
 import { memoByCost } from './memo.ts';
@@ -167,7 +167,7 @@ export function createStatusQueries({ db, clock }: { db: Db; clock: Clock }): St
       return { items, page: at, pageSize, pageCount, total };
     },
     nextWakeUps(limit = 8) {
-      const schedules = state.list('schedule:').flatMap(({ key, value }) => parseSchedule(key, value) ?? []);
+      const schedules = state.list(STATE_KEYS.schedule).flatMap(({ key, value }) => parseSchedule(key, value) ?? []);
       return [...nextJobs(), ...schedules].sort((a, b) => a.at - b.at).slice(0, limit);
     },
     torrents: ({ limit = 1000, offset = 0 } = {}) => torrentRows.all(limit, offset),
@@ -184,6 +184,6 @@ function parseSchedule(key: string, value: string): WakeUp | null {
   const facts = parseObject(value);
   const at = time(facts?.nextAt);
   if (facts === null || at === null) return null;
-  const name = text(facts.name) ?? key.slice('schedule:'.length);
+  const name = text(facts.name) ?? key.slice(STATE_KEYS.schedule.length);
   return { kind: 'schedule', name, jobId: null, subject: null, at };
 }

@@ -27,7 +27,10 @@ const onProgress = (progress: { phase: string }): void => {
 try {
   const result =
     action === 'backup'
-      ? await createBackup({ ...deps, version: 'test' }, { reason: 'manual', signal, onProgress })
+      ? await createBackup(
+          { ...deps, version: 'test', configPath: null },
+          { reason: 'manual', signal, onProgress },
+        )
       : await restoreBackup(deps, { name: null, signal, onProgress });
   process.stdout.write(JSON.stringify({ ok: true, name: result.backup.name }));
 } catch (error) {

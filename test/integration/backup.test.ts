@@ -15,7 +15,6 @@ import { describe, expect, onTestFinished, test } from 'vitest';
 import { createSystemState, type Db, tryLockFile } from '../../src/db/index.ts';
 import { createBus } from '../../src/events/index.ts';
 import {
-  applyRetention,
   backupDb,
   backupHandlers,
   backupName,
@@ -26,6 +25,7 @@ import {
   readSidecar,
   rehearseRestore,
   rehearseRestoreNow,
+  removeOldBackups,
   restoreHint,
   verifyBackup,
   writeSidecar,
@@ -43,7 +43,7 @@ const CHILD = join(import.meta.dirname, 'backup-child.ts');
 const KEEP = { daily: 7, weekly: 4, monthly: 12 };
 
 function depsFor(dataDir: string) {
-  return { disk, clock: createSystemClock(), dataDir, version: 'test' };
+  return { disk, clock: createSystemClock(), dataDir, version: 'test', configPath: null };
 }
 
 function fill(db: Db, rows: number): void {
@@ -309,7 +309,7 @@ describe('retention on disk', () => {
     for (let n = 0; n < 3; n += 1) names.push((await make(dataDir)).backup.name);
     const [first, second, third] = names as [string, string, string];
     writeFileSync(join(dataDir, 'backups', third), 'x');
-    const removed = await applyRetention(depsFor(dataDir), KEEP, never());
+    const removed = await removeOldBackups(depsFor(dataDir), KEEP, never());
     expect(removed.map(({ name }) => name)).toEqual([first]);
     expect(filesIn(dataDir).sort()).toEqual([second, `${second}.json`, third, `${third}.json`].sort());
   });

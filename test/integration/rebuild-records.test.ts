@@ -1,6 +1,6 @@
 import { existsSync, mkdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { dirname, join } from 'node:path';
-import { expect, test } from 'vitest';
+import { expect, onTestFinished, test } from 'vitest';
 import { createCatalog } from '../../src/catalog/index.ts';
 import { openDb } from '../../src/db/index.ts';
 import { createRecordKeeper } from '../../src/maintenance/index.ts';
@@ -262,4 +262,66 @@ test('changes are seen whatever the conflict clause of the statement that made t
   db.sqlite.prepare('DELETE FROM cycles').run();
   await keeper.stop();
   expect(text('cycles')).not.toContain('2026-11-20');
+});
+
+test('a run without files has no record of files, not even after a restart; one that lost its files says so', async () => {
+  const { db, dataDir, clock, keeper, discover, record, text } = setup();
+  keeper.start();
+  discover();
+  db.sqlite.exec(
+    `INSERT INTO dump_runs (wiki_db_name, run_date, cycle_date, status, checked_at) VALUES ('abwiki', '20261120', '2026-11-20', 'in_progress', 0)`,
+  );
+  await keeper.stop();
+  const again = createRecordKeeper({
+    ...{ db, disk: createNodeDisk(), layout: createLayout(dataDir), clock },
+    log: silentLog,
+  });
+  again.start();
+  await again.flush();
+  expect(text('runs/20261120/abwiki.classic')).toContain('abwiki');
+  expect(existsSync(record('files/20261120/abwiki.classic'))).toBe(false);
+  expect(text(FILES)).toContain('aawiki-20261120-page.sql.gz');
+  db.sqlite.prepare('DELETE FROM dumps').run();
+  await again.stop();
+  expect(text(FILES)).toContain('"dumps":[]');
+});
+
+test('a database that cannot be read ends nothing: it is told once, tried again, and the records follow', async () => {
+  const errors: string[] = [];
+  const log: Log = { ...silentLog, error: (_fields, message) => void errors.push(message), child: () => log };
+  const { db, clock, keeper, discover, text } = setup(undefined, log);
+  let fired = 0;
+  let isBroken = true;
+  const refuse = (): void => {
+    if (!isBroken) return;
+    fired += 1;
+    throw Object.assign(new Error('disk I/O error'), { code: 'SQLITE_IOERR_READ' });
+  };
+  const statements = Object.getPrototypeOf(db.sqlite.prepare('SELECT 1')) as { all(...values: unknown[]): unknown[] };
+  const { all } = statements;
+  onTestFinished(() => {
+    statements.all = all;
+  });
+  statements.all = function (this: { source: string }, ...values) {
+    if (/changed_records|SELECT DISTINCT/.test(this.source)) refuse();
+    return all.apply(this, values);
+  };
+  const unhandled: unknown[] = [];
+  const onUnhandled = (error: unknown): void => void unhandled.push(error);
+  process.on('unhandledRejection', onUnhandled);
+  onTestFinished(() => void process.off('unhandledRejection', onUnhandled));
+  keeper.start();
+  discover();
+  await keeper.flush();
+  for (let minute = 0; minute < 3; minute += 1) await clock.advance(60_000);
+  // The comparison and the changes, each at the start and again.
+  expect(fired).toBeGreaterThanOrEqual(6);
+  expect(errors).toHaveLength(2);
+  expect(text(FILES)).toBe('');
+  isBroken = false;
+  await clock.advance(60_000);
+  await keeper.flush();
+  expect(text(FILES)).toContain('aawiki-20261120-page.sql.gz');
+  await keeper.stop();
+  expect(unhandled).toEqual([]);
 });

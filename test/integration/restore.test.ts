@@ -16,7 +16,13 @@ import { temporaryFolder } from '../helpers/with-db.ts';
 const disk = createNodeDisk();
 const CHILD = join(import.meta.dirname, 'backup-child.ts');
 const never = (): AbortSignal => new AbortController().signal;
-const depsFor = (dataDir: string) => ({ disk, clock: createSystemClock(), dataDir, version: 'test' });
+const depsFor = (dataDir: string) => ({
+  disk,
+  clock: createSystemClock(),
+  dataDir,
+  version: 'test',
+  configPath: null,
+});
 const restore = (dataDir: string, name: string | null = null) =>
   restoreBackup(depsFor(dataDir), { name, signal: never() });
 

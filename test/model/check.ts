@@ -65,6 +65,8 @@ function checkRuns(ledger: Ledger, { process, isCalm }: Facts): void {
       if (!isHeld) run.isOver = true;
     } else if (!run.hasBegun && isHeld && isCalm) {
       ledger.fail(`${job} was claimed, and its handler never began`);
+    } else if (!run.hasBegun && ledger.spoiled.has(run.jobId)) {
+      // Its handler is never called: what waits is the word that its input cannot be read.
     } else if (run.abortedMs === null) {
       if (sinceRenewalMs > leaseMs * 0.9 + 1000)
         ledger.fail(`${job} works on ${sinceRenewalMs} ms after its last renewal`);

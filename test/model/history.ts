@@ -100,10 +100,16 @@ export function createHistory(imagePath: string, counts: Record<string, number>)
         row.status === 'pending' &&
         row.dueAt > clock.wallMs &&
         row.isDue === 0 &&
-        ledger.lastWord.get(row.id) === 'halted'
+        isPutOffInVain(row.id)
       )
         ledger.fail(`job ${row.id} waits for a halt that a restart ended`);
     ledger.allows = {};
+  }
+
+  /** An outage that outlives the restart keeps those who met it waiting; a halt that is over must not. */
+  function isPutOffInVain(id: number): boolean {
+    const target = sqlite.prepare('SELECT put_off_by FROM jobs WHERE id = ?').pluck().get(id);
+    return typeof target === 'string' && !ledger.halts.has(target);
   }
 
   /** Takes over what single statements changed. */

@@ -1,11 +1,11 @@
 import { join } from 'node:path';
-import { MIGRATIONS_TABLE } from '../../db/index.ts';
-import { errorCode, PermanentError } from '../../lib/index.ts';
+import { isDamage, MIGRATIONS_TABLE } from '../../db/index.ts';
+import { describeError, errorCode, PermanentError } from '../../lib/index.ts';
 import { step } from '../../lib/steps.ts';
 import type { Disk } from '../../ports/index.ts';
 import { assertSpace, type FolderDeps, inBackupsFolder, type OwnedFolder } from './folder.ts';
 import { type BackupEntry, findBackup, listBackups } from './list.ts';
-import { makePackedCopy, type PartsMs } from './make-packed-copy.ts';
+import { makePackedCopy, type PackedCopy, type PackedCopyOptions, type PartsMs } from './make-packed-copy.ts';
 import { backupName } from './names.ts';
 import { type BackupReason, type Sidecar, writeSidecar } from './sidecar.ts';
 import { unsoundSource } from './unsound-source.ts';
@@ -67,7 +67,7 @@ export async function createBackup(deps: CreateDeps, options: CreateOptions): Pr
       { what: 'the packed backup', sizeBytes: Math.ceil(expectedBytes * packedShare) },
     ]);
     const createdAt = clock.now();
-    const made = await makePackedCopy({
+    const made = await makeSoundCopy(deps, {
       clock,
       signal: options.signal,
       onProgress: options.onProgress ?? (() => {}),
@@ -75,8 +75,6 @@ export async function createBackup(deps: CreateDeps, options: CreateOptions): Pr
       expectedBytes,
       work: folder.work,
     });
-    const unsound = await unsoundSource(deps, made);
-    if (unsound !== null) throw unsound;
     step('backup:packed');
     await disk.remove(made.copy);
     const sidecar: Omit<Sidecar, 'name'> = {
@@ -99,6 +97,20 @@ export async function createBackup(deps: CreateDeps, options: CreateOptions): Pr
     const { sha256, schema, databaseBytes } = sidecar;
     return { backup, sha256, schema, databaseBytes, tookMs: { ...made.tookMs, all } };
   });
+}
+
+/** @throws what `unsoundSource` says of a database that is not fit to be backed up */
+async function makeSoundCopy(deps: CreateDeps, options: PackedCopyOptions): Promise<PackedCopy> {
+  let found: PackedCopy | { problems: string[]; orphans: string[] };
+  try {
+    found = await makePackedCopy(options);
+  } catch (error) {
+    if (!isDamage(error)) throw error;
+    found = { problems: [describeError(error)], orphans: [] };
+  }
+  const unsound = await unsoundSource(deps, found);
+  if (unsound !== null) throw unsound;
+  return found as PackedCopy;
 }
 
 /** Sidecar first: every backup that has its name has its facts, and facts without a backup are swept away. */

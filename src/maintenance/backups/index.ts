@@ -2,33 +2,18 @@ import type { AnyJobHandler } from '../../queue/index.ts';
 import { type BackupJobDeps, handleBackupDb } from '../jobs/backup-db.ts';
 import { handleRehearseRestore } from '../jobs/rehearse-restore.ts';
 
-export * from '../jobs/backup-db.ts';
-export * from '../jobs/rehearse-restore.ts';
-export { applyRetention, planRetention, type Removed } from './apply-retention.ts';
-export {
-  type BackupProgress,
-  type CreateDeps,
-  type CreatedBackup,
-  type CreateOptions,
-  createBackup,
-} from './create-backup.ts';
-export type { FolderDeps } from './folder.ts';
+export { backupDb, LAST_BACKUP } from '../jobs/backup-db.ts';
+export { LAST_REHEARSAL, rehearseRestore } from '../jobs/rehearse-restore.ts';
+export { type BackupProgress, type CreatedBackup, createBackup } from './create-backup.ts';
 export { restoreHint } from './hint.ts';
-export { type BackupEntry, findBackup, listBackups } from './list.ts';
-export { type BackupKind, backupName, backupsFolder, parseBackupName } from './names.ts';
-export { type Proof, type ProofOptions, type Rejected, verifyBackup } from './prove-backup.ts';
-export { type Rehearsal, rehearseRestore as rehearseRestoreNow } from './rehearse.ts';
-export { type Restored, type RestoreOptions, restoreBackup } from './restore-backup.ts';
-export {
-  KEEP_BEFORE_MIGRATION_MS,
-  KEEP_DOUBTFUL_MS,
-  KEEP_REPLACED_MS,
-  type KeepPolicy,
-  planBackupRetention,
-  type Retainable,
-  type RetentionPlan,
-} from './retention.ts';
-export { BackupReason, readSidecar, Sidecar, writeSidecar } from './sidecar.ts';
+export { type BackupEntry, listBackups } from './list.ts';
+export { backupName, backupsFolder } from './names.ts';
+export { verifyBackup } from './prove-backup.ts';
+export { rehearseRestore as rehearseRestoreNow } from './rehearse.ts';
+export { planOldBackups, removeOldBackups } from './remove-old.ts';
+export { type Restored, restoreBackup } from './restore-backup.ts';
+export { planBackupRetention, type Retainable } from './retention.ts';
+export { readSidecar, writeSidecar } from './sidecar.ts';
 
 /** The jobs of backups: `backup_db` and `rehearse_restore`. */
 export function backupHandlers(deps: BackupJobDeps): AnyJobHandler[] {

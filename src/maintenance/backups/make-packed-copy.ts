@@ -3,8 +3,8 @@ import { step } from '../../lib/steps.ts';
 import type { Clock } from '../../ports/index.ts';
 import { allOrNone } from './all-or-none.ts';
 import type { BackupProgress } from './create-backup.ts';
-import type { CheckResult, CopyResult, JoinResult, PackResult, PackTask } from './protocol.ts';
-import { isDamage, runWhenReady } from './threads.ts';
+import type { CheckResult, JoinResult, PackTask } from './protocol.ts';
+import { runInThread, runWhenReady } from './threads.ts';
 
 /** Milliseconds from when a part could begin to its end; packing includes joining. */
 export interface PartsMs {
@@ -40,42 +40,70 @@ const ONE_PART_BYTES = 8 * 2 ** 20;
 /**
  * Copies the database, then checks and packs the copy at the same time. All threads start at once, so that they are there
  * when their task is; the first trouble of one ends the others.
- * @throws HaltPipelineError `disk_full`; RetryableError; Interrupted
+ * @throws ThreadError, also for a database that cannot be read to its end; HaltPipelineError `disk_full`; Interrupted
  */
 export async function makePackedCopy(options: PackedCopyOptions): Promise<PackedCopy> {
-  const { clock, onProgress } = options;
+  const { clock, onProgress, database } = options;
   const copy = join(options.work, 'jobs.db');
   const packed = join(options.work, 'jobs.db.gz');
   // Two halves, so that packing fills the processor that the check leaves idle when it is through.
   const parts = options.expectedBytes <= ONE_PART_BYTES ? [packed] : [packed, `${packed}.1`];
-  const copied = Promise.withResolvers<CopyResult>();
-  const packings = parts.map(() => Promise.withResolvers<PackResult>());
-  const doneBytes = parts.map(() => 0);
   const startedMs = clock.monotonicMs();
-  const endedMs = { copy: 0, check: 0 };
+  let copiedMs = startedMs;
+  let checkedMs = startedMs;
+  let copyBytes = 0;
 
-  const copyIt = async (signal: AbortSignal): Promise<CopyResult | null> => {
-    const task = { kind: 'copy', database: options.database, target: copy } as const;
-    try {
-      const result = await runWhenReady('copy', Promise.resolve(task), {
-        signal,
-        onProgress: (done, total) => onProgress({ phase: 'copy', doneBytes: done, totalBytes: total }),
-      });
+  return allOrNone(options.signal, async (begin) => {
+    const copied = begin(async (signal) => {
+      const tell = (doneBytes: number, totalBytes: number): void =>
+        onProgress({ phase: 'copy', doneBytes, totalBytes });
+      const result = await runInThread(
+        { kind: 'copy', database, target: copy },
+        { signal, onProgress: tell },
+      );
+      copiedMs = clock.monotonicMs();
+      copyBytes = result.databaseBytes;
       step('backup:copied');
-      endedMs.copy = clock.monotonicMs();
-      copied.resolve(result);
       return result;
-    } catch (error) {
-      copied.reject(error);
-      throw error;
-    }
-  };
-  const checkIt = async (signal: AbortSignal): Promise<CheckResult> => {
-    const task = copied.promise.then(() => ({ kind: 'check', database: copy }) as const);
-    const result = await runWhenReady('check', task, { signal });
-    endedMs.check = clock.monotonicMs();
-    return result;
-  };
-  const packIt = async (index: number, signal: AbortSignal): Promise<PackResult> => { return null as never; };
-  return null as never;
+    });
+    const checked = begin(async (signal) => {
+      const task = copied.then(() => ({ kind: 'check', database: copy }) as const);
+      const result = await runWhenReady('check', task, { signal });
+      checkedMs = clock.monotonicMs();
+      return result;
+    });
+    const doneBytes = parts.map(() => 0);
+    const packings = parts.map((target, index) =>
+      begin((signal) => {
+        const task = copied.then(({ databaseBytes }): PackTask => {
+          const [fromByte = 0, endExclusive = 0] = stretchOf(databaseBytes, parts.length, index);
+          return { kind: 'pack', source: copy, target, fromByte, endExclusive };
+        });
+        const tell = (done: number): void => {
+          doneBytes[index] = done;
+          const sum = doneBytes.reduce((all, each) => all + each, 0);
+          onProgress({ phase: 'pack', doneBytes: sum, totalBytes: copyBytes });
+        };
+        return runWhenReady('pack', task, { signal, onProgress: tell });
+      }),
+    );
+    const joined = begin((signal) => {
+      const task = Promise.all(packings).then(() => ({ kind: 'join', parts }) as const);
+      return runWhenReady('join', task, { signal });
+    });
+    const all = { ...(await copied), ...(await checked), ...(await joined) };
+    const packedMs = clock.monotonicMs();
+    const tookMs = { copy: copiedMs - startedMs, check: checkedMs - copiedMs, pack: packedMs - copiedMs };
+    return { ...all, packed, copy, tookMs };
+  });
+}
+
+/** @returns first byte and, exclusive, the end of one of so many equal parts */
+function stretchOf(
+  sizeBytes: number,
+  parts: number,
+  index: number,
+): [fromByte: number, endExclusive: number] {
+  const each = Math.ceil(sizeBytes / parts);
+  return [Math.min(index * each, sizeBytes), Math.min((index + 1) * each, sizeBytes)];
 }

@@ -26,18 +26,18 @@ export class ThreadError extends RetryableError {}
  * @throws Interrupted when `signal` aborts; HaltPipelineError `disk_full`; else ThreadError
  */
 export function runInThread<T extends Task>(task: T, options: ThreadOptions): Promise<Results[T['kind']]> {
-  return runWhenReady(task.kind, Promise.resolve(task), options);
+  return runWhenReady<T>(task.kind, Promise.resolve(task), options);
 }
 
 /**
  * The same for a task that somebody else prepares: the thread starts meanwhile, so that its start delays nobody.
  * @throws also what `task` rejects with
  */
-export async function runWhenReady<K extends Task['kind']>(
-  kind: K,
-  task: Promise<Extract<Task, { kind: K }>>,
+export async function runWhenReady<T extends Task>(
+  kind: T['kind'],
+  task: Promise<T>,
   options: ThreadOptions,
-): Promise<Results[K]> {
+): Promise<Results[T['kind']]> {
   const { signal } = options;
   // Whoever ends this thread early does not look at the task any more.
   task.catch(() => {});
@@ -50,7 +50,7 @@ export async function runWhenReady<K extends Task['kind']>(
       signal.addEventListener('abort', onAbort, { once: true });
       worker.on('message', (reply: Reply) => {
         if (reply.kind === 'progress') options.onProgress?.(reply.doneBytes, reply.totalBytes);
-        else if (reply.kind === 'done') resolve(reply.result as Results[K]);
+        else if (reply.kind === 'done') resolve(reply.result as Results[T['kind']]);
         else reject(isDiskFull(reply.code) ? diskFull(reply.message) : toError(reply));
       });
       worker.on('error', reject);

@@ -1,4 +1,6 @@
 import type { Database } from 'better-sqlite3';
+// Not through the index: a thread that starts in a tenth of a second must not load all of it.
+import { STATE_KEYS } from '../../db/state-keys.ts';
 
 /** What maintenance remembers of its last run of each kind, in `system_state` under `maintenance:last_<what>`. */
 export const RECORDED = [
@@ -25,7 +27,7 @@ export interface LastRun {
 }
 
 /** The key of a record. */
-export const recordKey = (what: Recorded): string => `maintenance:last_${what}`;
+export const recordKey = (what: Recorded): string => `${STATE_KEYS.lastRun}${what}`;
 
 /** Since when somebody takes care of this database; before that nothing can be overdue. */
 export const SINCE_KEY = 'maintenance:since';

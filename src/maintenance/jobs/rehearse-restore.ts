@@ -1,8 +1,9 @@
 import { z } from 'zod';
-import { describeError, errorCode, hours, WikiSeedError } from '../../lib/index.ts';
+import { describeError, errorCode, hours } from '../../lib/index.ts';
 import { defineJob, handleJob, type JobHandler } from '../../queue/index.ts';
 import { rehearseRestore as rehearse } from '../backups/rehearse.ts';
 import type { BackupJobDeps } from './backup-db.ts';
+import { alertOf, isCancelled } from './failure.ts';
 
 const Input = z.object({});
 const Output = z.object({
@@ -31,14 +32,12 @@ export const rehearseRestore = defineJob<Input, Output>({
 export const LAST_REHEARSAL = 'maintenance:last_rehearsal';
 
 /** How the last rehearsal went; times are epoch ms. */
-export const LastRehearsal = z.discriminatedUnion('ok', [
-  Output.extend({ ok: z.literal(true), at: z.number() }),
-  z.object({ ok: z.literal(false), at: z.number(), code: z.string(), message: z.string() }),
-]);
-export type LastRehearsal = z.infer<typeof LastRehearsal>;
+type LastRehearsal =
+  | ({ ok: true; at: number } & Output)
+  | { ok: false; at: number; code: string; message: string };
 
 /** Key of the alert about backups that cannot be restored. */
-export const REHEARSAL_ALERT = 'rehearsal_failed';
+const REHEARSAL_ALERT = 'rehearsal_failed';
 
 /** The handler of `rehearse_restore`. */
 export function handleRehearseRestore(
@@ -62,14 +61,10 @@ export function handleRehearseRestore(
       bus.emit('alert:resolved', { key: REHEARSAL_ALERT });
     },
     recordFailure(_input, error) {
-      const message = describeError(error);
-      note({ ok: false, at: clock.now(), code: errorCode(error), message });
-      bus.emit('alert:raised', {
-        key: REHEARSAL_ALERT,
-        severity: 'error',
-        message: `the rehearsal of a restore failed: ${message}`,
-        hint: (error instanceof WikiSeedError ? error.hint : undefined) ?? null,
-      });
+      // Somebody did not want it: that says nothing of backups.
+      if (isCancelled(error)) return;
+      note({ ok: false, at: clock.now(), code: errorCode(error), message: describeError(error) });
+      bus.emit('alert:raised', alertOf(REHEARSAL_ALERT, 'the rehearsal of a restore failed', error));
     },
   });
 }

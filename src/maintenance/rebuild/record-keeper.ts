@@ -30,7 +30,7 @@ export interface RecordKeeperDeps {
 
 /** A run whose files arrive one after the other is written once for several of them; at worst this much is hashed again. */
 const FLUSH_MS = seconds(2);
-/** A full disk does not heal in seconds. */
+/** A full disk, or a database that cannot be read, does not heal in seconds. */
 const TROUBLE_MS = minutes(1);
 /** Another process, such as a command, may have written to the tables without our triggers. */
 const COMPARE_MS = hours(24);
@@ -49,6 +49,7 @@ export function createRecordKeeper(deps: RecordKeeperDeps): RecordKeeper {
   let isStarted = false;
   let isStopped = false;
   let hasTrouble = false;
+  let canCompare = true;
 
   function next(): RecordKey | undefined {
     for (const key of changes.take()) changed.add(key);
@@ -60,21 +61,24 @@ export function createRecordKeeper(deps: RecordKeeperDeps): RecordKeeper {
     return undefined;
   }
 
-  /** One record at a time: the disk belongs to the downloads. */
+  /** One record at a time: the disk belongs to the downloads. Never rejects: a timer waits for it. */
   async function writeDue(): Promise<void> {
-    for (let key = next(); key !== undefined; key = next()) {
+    for (;;) {
+      let key: RecordKey | undefined;
       try {
-        await writeRecord(key);
+        key = next();
+        if (key !== undefined) await writeRecord(key);
         hasTrouble = false;
+        if (key === undefined) return;
       } catch (error) {
         if (errorCode(error) === 'unsafe_name') {
           log.error({ record: key }, 'a name cannot be a path, so it has no record');
           continue;
         }
-        changed.add(key);
+        if (key !== undefined) changed.add(key);
         if (!hasTrouble)
           log.error(
-            { record: key, err: { code: errorCode(error), message: describeError(error) } },
+            { record: key ?? null, err: { code: errorCode(error), message: describeError(error) } },
             'a record of the catalog could not be written; it is tried again every minute',
           );
         hasTrouble = true;
@@ -87,8 +91,13 @@ export function createRecordKeeper(deps: RecordKeeperDeps): RecordKeeper {
 
   async function writeRecord(key: RecordKey): Promise<void> {
     const path = recordPath(layout, key);
-    const text = encodeRecord(readTables(db, key));
-    if ((await disk.readText(path)) !== text) await writeAtomically(disk, path, text);
+    const tables = readTables(db, key);
+    const written = await disk.readText(path);
+    // Every run is listed as one that may have files. One that had some and lost them must say so; one that never had any has nothing to say.
+    const isEmpty = key.includes('/') && Object.values(tables).every((rows) => rows.length === 0);
+    if (written === null && isEmpty) return;
+    const text = encodeRecord(tables);
+    if (written !== text) await writeAtomically(disk, path, text);
   }
 
   function run(): Promise<void> {
@@ -104,8 +113,20 @@ export function createRecordKeeper(deps: RecordKeeperDeps): RecordKeeper {
   }
 
   function compareAll(): void {
-    for (const key of keysInTables(db)) compared.add(key);
-    cancelCompare = clock.after(COMPARE_MS, compareAll);
+    let nextInMs = COMPARE_MS;
+    try {
+      for (const key of keysInTables(db)) compared.add(key);
+      canCompare = true;
+    } catch (error) {
+      nextInMs = TROUBLE_MS;
+      if (canCompare)
+        log.error(
+          { err: { code: errorCode(error), message: describeError(error) } },
+          'the records cannot be compared with the catalog; it is tried again every minute',
+        );
+      canCompare = false;
+    }
+    cancelCompare = clock.after(nextInMs, compareAll);
   }
 
   return {
