@@ -1,4 +1,3 @@
-import { join } from 'node:path';
 import { createAlerts } from './alerts/index.ts';
 import { type Catalog, createCatalog } from './catalog/index.ts';
 import type { Config, Secrets } from './config/index.ts';
@@ -41,7 +40,7 @@ import { createQueue, type IdleReport, type Queue } from './queue/index.ts';
 import { type CycleCalendar, createScheduling } from './scheduling/index.ts';
 import { createSeeding, type SeedingFacts } from './seeding/index.ts';
 import { createLayout, createSpaceGuard, type DiskUsage, type Layout, measureDisk } from './storage/index.ts';
-import { createTorrenting } from './torrenting/index.ts';
+import { createTorrenting, findMissingTorrents } from './torrenting/index.ts';
 import { createUpload } from './upload/index.ts';
 import { VERSION } from './version.ts';
 
@@ -266,10 +265,9 @@ function wire(deps: Required<AppOptions> & { layout: Layout; db: Db; lock: DataD
   queue.register([
     ...maintenance.handlers,
     ...backupHandlers({
-      ...{ disk, clock, log, bus, state },
+      ...{ disk, clock, log, bus, state, configPath: deps.configPath },
       dataDir: layout.dataDir,
       version: VERSION,
-      configPath: deps.configPath,
       keep: config.maintenance.keep,
     }),
     ...discovery.handlers,
@@ -337,16 +335,10 @@ function wire(deps: Required<AppOptions> & { layout: Layout; db: Db; lock: DataD
     version: VERSION,
   });
 
-  /** Torrents whose folder or file is gone are made again from the dump files, which are other names of the same bytes. */
   async function restoreTorrents(): Promise<void> {
-    for (const torrent of catalog.torrents()) {
-      const folder = await disk.stat(join(layout.absolute(torrent.contentPath), torrent.name));
-      const file = await disk.stat(layout.absolute(torrent.torrentFilePath));
-      if (folder !== null && file !== null) continue;
-      log.warn(
-        { infohash: torrent.infoHash, name: torrent.name },
-        'a torrent is missing on disk and will be made again',
-      );
+    for (const torrent of await findMissingTorrents(shared)) {
+      const facts = { infohash: torrent.infoHash, name: torrent.name };
+      log.warn(facts, 'a torrent is missing on disk and will be made again');
       pipeline.rebuild(torrent);
     }
   }

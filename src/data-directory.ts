@@ -32,14 +32,19 @@ export interface OpenDeps {
 export async function openDataDirectory(deps: OpenDeps): Promise<{ db: Db; lock: DataDirectoryLock }> {
   const { disk, layout, clock, log } = deps;
   await checkDataDirectory(disk, layout.dataDir);
+  // What is known, and the token of the process, are nobody else's business; dumps and manifests are.
+  for (const folder of [join(layout.dataDir, 'db'), layout.backups, layout.records]) {
+    await disk.makeDirectory(folder);
+    await disk.chmod(folder, 0o700);
+  }
   const lock = lockDataDirectory(layout.dataDir, {
     pid: process.pid,
     startedAt: new Date(clock.now()).toISOString(),
   });
   let db: Db | undefined;
   try {
-    await assertDatabaseNotLost({ disk, layout });
     refuseDamagedDatabase(layout.database, { wasInUse: lock.wasInUse });
+    await assertDatabaseNotLost({ disk, layout });
     lock.markInUse();
     db = openDb(layout.database);
     const migration = migrateDb(db, { dataDir: layout.dataDir, now: new Date(clock.now()) });

@@ -40,7 +40,7 @@ export async function operate<T>(
   openForReading(dataDir).close();
   if (isDataDirectoryInUse(dataDir))
     return work({ actions: remoteActions(reach(loaded), io.signal), isDaemon: true });
-  const app = await createApp({ config, secrets, log: silentLog });
+  const app = await createApp({ config, secrets, log: silentLog, configPath: loaded.sourcePath });
   try {
     return await work({ actions: localActions(app), isDaemon: false });
   } finally {

@@ -1,3 +1,4 @@
+import { existsSync, readdirSync } from 'node:fs';
 import { resolve } from 'node:path';
 import {
   type Config,
@@ -7,8 +8,8 @@ import {
   type SecretOrigins,
   type Secrets,
 } from '../config/index.ts';
-import { type Db, isCurrent, openDb } from '../db/index.ts';
-import { UsageError } from '../lib/index.ts';
+import { type Db, isCurrent, isDamage, openDb, schemaOf } from '../db/index.ts';
+import { describeError, UsageError, WikiSeedError } from '../lib/index.ts';
 import { createLayout } from '../storage/index.ts';
 import type { CliIo } from './io.ts';
 import { counted } from './words.ts';
@@ -48,16 +49,40 @@ export function loadForCommand(io: CliIo, path: string | undefined): LoadedConfi
   };
 }
 
+const MEND_HINT =
+  '"wikiseed restore" puts the newest good backup in its place; without one, "wikiseed rebuild" makes it again from the data directory.';
+
+/** What a command says when it meets a damaged database. */
+export function explainDamage(error: unknown): WikiSeedError {
+  return new WikiSeedError('database_corrupt', `the database is damaged: ${describeError(error)}`, {
+    hint: `Stop the daemon if it runs. ${MEND_HINT}`,
+    cause: error,
+  });
+}
+
 /**
  * Opens the database for looking, beside a running daemon or without one.
- * @throws UsageError when there is none yet, or its schema is another version's
+ * @throws UsageError when there is none yet, or its schema is another version's; WikiSeedError `database_missing`, `database_corrupt`
  */
 export function openForReading(dataDir: string): Db {
-  const { database } = createLayout(dataDir);
+  const { database, records, backups } = createLayout(dataDir);
   let db: Db;
   try {
+    const wasThereBefore = [records, backups].some(
+      (folder) => existsSync(folder) && readdirSync(folder).length > 0,
+    );
+    if (wasThereBefore && (schemaOf(database) ?? 0) === 0)
+      throw new WikiSeedError(
+        'database_missing',
+        `the database ${database} is gone or empty, but there was one before`,
+        {
+          hint: MEND_HINT,
+        },
+      );
     db = openDb(database, 'readonly');
   } catch (error) {
+    if (error instanceof WikiSeedError) throw error;
+    if (isDamage(error)) throw explainDamage(error);
     throw new UsageError(
       `there is no readable database at ${database}`,
       `Start "wikiseed run" once, or name the right configuration with --config. (${(error as Error).message})`,

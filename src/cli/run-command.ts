@@ -28,7 +28,7 @@ export async function runCommand(
   log.info(describeConfig(config, loaded.secretOrigins), 'effective configuration');
   const clock = createSystemClock();
   const startedMs = clock.monotonicMs();
-  const app = await createApp({ config, secrets, log, clock, configPath: options.config ?? null });
+  const app = await createApp({ config, secrets, log, clock, configPath: loaded.sourcePath });
   const bars = showProgressBars({ bus: app.bus, queries: app.queries, stream: io.err });
   // Timers of the house never hold the process; this one does, until stop.
   const keepAlive = setInterval(() => {}, 2 ** 30);

@@ -1,6 +1,7 @@
 import { existsSync, statSync } from 'node:fs';
 import Database from 'better-sqlite3';
 import { describeError, WikiSeedError } from '../lib/errors.ts';
+import { MIGRATIONS_TABLE } from './migrate.ts';
 
 /** Up to here every start reads the whole file; beyond, only after an end that was not clean: 10 s for a few GB. */
 const ALWAYS_BELOW_BYTES = 256_000_000;
@@ -55,4 +56,17 @@ export function isDamage(error: unknown): boolean {
 export function isDatabaseTrouble(error: unknown): boolean {
   const code = error instanceof Error && 'code' in error ? String(error.code) : '';
   return /^SQLITE_(FULL|IOERR|BUSY|LOCKED|CORRUPT|NOTADB|READONLY|CANTOPEN|NOMEM|PROTOCOL)/.test(code);
+}
+
+/** Applied migrations of a database file; 0 for an empty one, null when there is no file. Reads only. */
+export function schemaOf(path: string): number | null {
+  if (!existsSync(path)) return null;
+  const database = new Database(path, { readonly: true, timeout: 5000 });
+  try {
+    const table = database.prepare('SELECT 1 FROM sqlite_master WHERE name = ?').get(MIGRATIONS_TABLE);
+    if (table === undefined) return 0;
+    return Number(database.prepare(`SELECT count(*) FROM ${MIGRATIONS_TABLE}`).pluck().get());
+  } finally {
+    database.close();
+  }
 }

@@ -8,10 +8,13 @@ import {
   readFileSync,
   renameSync,
   rmSync,
+  statfsSync,
 } from 'node:fs';
 import { dirname, join } from 'node:path';
+import Database from 'better-sqlite3';
 import { migrate } from 'drizzle-orm/better-sqlite3/migrator';
 import { UsageError, WikiSeedError } from '../lib/errors.ts';
+import { formatBytes } from '../lib/units.ts';
 import type { Db } from './open.ts';
 
 /** The table in which drizzle counts applied migrations; its number of rows is the schema number of a database file. */
@@ -58,7 +61,9 @@ function copyTo(db: Db, path: string): void {
   try {
     mkdirSync(dirname(path), { recursive: true, mode: 0o700 });
     rmSync(temporary, { force: true });
+    checkRoom(db, dirname(path));
     db.sqlite.prepare('VACUUM INTO ?').run(temporary);
+    checkCopy(temporary);
     chmodSync(temporary, 0o600);
     syncPath(temporary);
     renameSync(temporary, path);
@@ -73,6 +78,26 @@ function copyTo(db: Db, path: string): void {
         cause,
       },
     );
+  }
+}
+
+/** @throws Error with the figures when the disk cannot take a copy */
+function checkRoom(db: Db, folder: string): void {
+  const pages = Number(db.sqlite.pragma('page_count', { simple: true }));
+  const neededBytes = pages * Number(db.sqlite.pragma('page_size', { simple: true }));
+  const { bavail, bsize } = statfsSync(folder);
+  if (bavail * bsize < neededBytes)
+    throw new Error(`${formatBytes(neededBytes)} are needed and ${formatBytes(bavail * bsize)} are free`);
+}
+
+/** @throws Error when the copy is not whole */
+function checkCopy(path: string): void {
+  const copy = new Database(path, { readonly: true });
+  try {
+    const verdict = String(copy.pragma('integrity_check(1)', { simple: true }));
+    if (verdict !== 'ok') throw new Error(`the copy is damaged: ${verdict}`);
+  } finally {
+    copy.close();
   }
 }
 

@@ -44,6 +44,17 @@ export function decideRestore(dataDir: string, decision: RestoreDecision): void 
   step('restore:decided');
 }
 
+/** Moves the database and its side files to `replaced-<stamp>/`, the database first; what is not there is passed over. */
+export function setAside(dataDir: string, stamp: string): void {
+  const databaseFolder = join(dataDir, 'db');
+  const replacedPath = replacedFolder(dataDir, stamp);
+  for (const name of DATABASE_FILES.filter((each) => existsSync(join(databaseFolder, each)))) {
+    mkdirSync(replacedPath, { recursive: true, mode: 0o700 });
+    renameSync(join(databaseFolder, name), join(replacedPath, name));
+    step(`restore:moved ${name}`);
+  }
+}
+
 /**
  * Carries out a decided restore from wherever it was cut short, and clears away one that was not decided; does nothing when
  * there is none. The old database goes to `replaced-<stamp>/` before the new one gets its name: a log of the old one is
@@ -63,11 +74,7 @@ export function finishRestore(dataDir: string): { backupName: string; replacedPa
   const replacedPath = replacedFolder(dataDir, decision.stamp);
   // When the new database has left the folder, the one in place is it.
   if (existsSync(join(folder, 'jobs.db'))) {
-    for (const name of DATABASE_FILES.filter((each) => existsSync(join(databaseFolder, each)))) {
-      mkdirSync(replacedPath, { recursive: true, mode: 0o700 });
-      renameSync(join(databaseFolder, name), join(replacedPath, name));
-      step(`restore:moved ${name}`);
-    }
+    setAside(dataDir, decision.stamp);
     if (existsSync(replacedPath)) syncFolder(replacedPath);
     syncFolder(databaseFolder);
     renameSync(join(folder, 'jobs.db'), join(databaseFolder, 'jobs.db'));

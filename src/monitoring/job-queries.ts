@@ -1,6 +1,6 @@
 import type { Db } from '../db/index.ts';
 import type { Clock } from '../ports/index.ts';
-import { memoByCost } from './memo.ts';
+import { createJobCounter } from './job-counter.ts';
 import {
   type ChildJob,
   JOB_STATUSES,
@@ -36,6 +36,8 @@ const FROM_RUNNING = 'FROM jobs j INDEXED BY idx_jobs_leased LEFT JOIN dumps d O
 export interface JobQueries {
   /** Sorted by job type. */
   jobCounts(): JobCount[];
+  /** Counts a large queue in parts, so that what asks for counts next does not stop the event loop; see `JobCounter`. */
+  freshenCounts(): Promise<void>;
   /** Longest running first; at most 200. */
   runningJobs(): RunningJob[];
   /** Newest first: failed and quarantined jobs, and pending ones that wait after an error. */
@@ -62,9 +64,6 @@ export function createJobQueries({ db, clock }: { db: Db; clock: Clock }): JobQu
        SELECT name FROM t WHERE name IS NOT NULL`,
     )
     .pluck();
-  const counts = sqlite.prepare<[], { jobType: string; status: JobStatus; n: number }>(
-    'SELECT job_type AS jobType, status, count(*) AS n FROM jobs GROUP BY job_type, status',
-  );
   const running = sqlite.prepare<[], RunningJob>(
     `SELECT j.id, j.job_type AS jobType, ${SUBJECT}, j.attempt, j.started_at AS startedAt,
        j.lease_expires_at AS leaseExpiresAt, ${PROGRESS}
@@ -122,8 +121,8 @@ export function createJobQueries({ db, clock }: { db: Db; clock: Clock }): JobQu
     .prepare<[number, number], number>('SELECT id FROM jobs ORDER BY id DESC LIMIT ? OFFSET ?')
     .pluck();
   const idsOf = sqlite
-    .prepare<[string, string, number], number>(
-      'SELECT id FROM jobs WHERE job_type = ? AND status = ? ORDER BY id DESC LIMIT ?',
+    .prepare<[string, string, number, number], number>(
+      'SELECT id FROM jobs WHERE job_type = ? AND status = ? AND id > ? ORDER BY id DESC LIMIT ?',
     )
     .pluck();
   const row = sqlite.prepare<[number], JobRow>(`SELECT ${ROW} ${FROM} WHERE j.id = ?`);
@@ -150,30 +149,34 @@ export function createJobQueries({ db, clock }: { db: Db; clock: Clock }): JobQu
     )
     .pluck();
 
-  // A covering index scan, measured: 70 ms with a million jobs; hence at most every 14 s there, and at once on a small queue.
-  const jobCounts = memoByCost<'all', JobCount[]>(clock, 200, () => {
-    const byType = new Map<string, JobCount>();
-    for (const { jobType, status, n } of counts.all()) {
-      const entry = byType.get(jobType) ?? { jobType, total: 0, byStatus: emptyCounts() };
-      entry.byStatus[status] = n;
-      entry.total += n;
-      byType.set(jobType, entry);
-    }
-    return [...byType.values()].sort((a, b) => (a.jobType < b.jobType ? -1 : 1));
-  });
+  const counter = createJobCounter({ db, clock });
 
   function pageOfIds(filter: { status?: JobStatus; type?: string }, offset: number, limit: number): number[] {
     if (filter.status === undefined && filter.type === undefined) return newestIds.all(limit, offset);
-    // The index is ordered by id within one type and one state only; so every such stretch gives its newest and we merge.
-    const stretches: number[] = [];
-    for (const type of filter.type === undefined ? types.all() : [filter.type])
-      for (const status of filter.status === undefined ? JOB_STATUSES : [filter.status])
-        stretches.push(...idsOf.all(type, status, offset + limit));
-    return stretches.sort((a, b) => b - a).slice(offset, offset + limit);
+    // The index is ordered by id within one type and one state only; so every such stretch gives its newest and we merge. The largest one goes
+    // first: what is older than all that is wanted of it need not be read of the others.
+    const stretches = counter
+      .counts()
+      .filter(({ jobType }) => filter.type === undefined || jobType === filter.type)
+      .flatMap(({ jobType, byStatus }) =>
+        JOB_STATUSES.filter((status) => filter.status === undefined || status === filter.status).map(
+          (status) => ({ jobType, status, n: byStatus[status] }),
+        ),
+      )
+      .sort((a, b) => b.n - a.n);
+    const wanted = offset + limit;
+    let ids: number[] = [];
+    for (const { jobType, status } of stretches) {
+      const olderThanAll = ids.length < wanted ? 0 : (ids.at(-1) as number);
+      const found = idsOf.all(jobType, status, olderThanAll, wanted);
+      if (found.length > 0) ids = [...ids, ...found].sort((a, b) => b - a).slice(0, wanted);
+    }
+    return ids.slice(offset);
   }
 
   return {
-    jobCounts: () => jobCounts('all'),
+    jobCounts: counter.counts,
+    freshenCounts: counter.freshen,
     runningJobs: () => running.all(),
     failures(limit) {
       const found = waiting.all(ATTEMPTS_LOOKED_AT, limit);
@@ -187,7 +190,7 @@ export function createJobQueries({ db, clock }: { db: Db; clock: Clock }): JobQu
       return types.all().flatMap((type) => nextOfType.get(type, now) ?? []);
     },
     jobs({ status, type, page, pageSize }) {
-      const matching = jobCounts('all').filter((c) => type === undefined || c.jobType === type);
+      const matching = counter.counts().filter((c) => type === undefined || c.jobType === type);
       const total = matching.reduce(
         (sum, c) => sum + (status === undefined ? c.total : c.byStatus[status]),
         0,
@@ -226,8 +229,4 @@ export function createJobQueries({ db, clock }: { db: Db; clock: Clock }): JobQu
       };
     },
   };
-}
-
-function emptyCounts(): Record<JobStatus, number> {
-  return { pending: 0, in_progress: 0, completed: 0, failed: 0, quarantined: 0, cancelled: 0 };
 }

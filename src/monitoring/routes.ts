@@ -18,6 +18,8 @@ import { currentHalts, readStatus, type StatusSources, stuckReason } from './sta
 import { ICON, STYLE } from './style.ts';
 import { FILE_STATUSES, JOB_STATUSES } from './types.ts';
 
+/** Eight years of them. */
+const CYCLES_LISTED = 200;
 /** Rows on one page of a list. */
 const PAGE_SIZE = 50;
 /** Style and script carry their own hash in the address, so they may be kept for a year. */
@@ -128,7 +130,8 @@ export function createRoutes(deps: RouteDeps): Hono {
 
   app.get('/', async (c) => page(c, 'Overview', '/', overviewPage(await readStatus(deps))));
 
-  app.get('/jobs', (c) => {
+  app.get('/jobs', async (c) => {
+    await queries.freshen();
     const filter = {
       status: JobStatusWord.parse(c.req.query('status')),
       type: TypeWord.parse(c.req.query('type')),
@@ -153,7 +156,10 @@ export function createRoutes(deps: RouteDeps): Hono {
     return page(c, `Job ${job.id}`, '/jobs', jobPage(job, clock.now()));
   });
 
-  app.get('/cycles', (c) => page(c, 'Cycles', '/cycles', cyclesPage(queries.cycles(200))));
+  app.get('/cycles', async (c) => {
+    await queries.freshen({ cycles: CYCLES_LISTED });
+    return page(c, 'Cycles', '/cycles', cyclesPage(queries.cycles(CYCLES_LISTED)));
+  });
 
   app.get('/cycles/:date', (c) => {
     const date = c.req.param('date');

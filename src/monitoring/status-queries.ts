@@ -1,7 +1,7 @@
 import { createSystemState, type Db, STATE_KEYS } from '../db/index.ts';
 import type { Clock } from '../ports/index.ts';
 import { createJobQueries, type JobQueries, MAX_PAGES } from './job-queries.ts';
-import { memoByCost } from './memo.ts';
+import { createBreather, memoByCost } from './memo.ts';
 import { createOperatorQueries, type OperatorQueries, parseObject, text, time } from './operator-queries.ts';
 import {
   type CycleState,
@@ -14,7 +14,13 @@ import {
 } from './types.ts';
 
 /** "What is the state?", answered from the database for the page and for `wikiseed status`. Synchronous, read-only. */
-export interface StatusQueries extends Omit<JobQueries, 'nextJobs'>, OperatorQueries {
+export interface StatusQueries extends Omit<JobQueries, 'nextJobs' | 'freshenCounts'>, OperatorQueries {
+  /**
+   * Counts what is too old to be told again, in parts between other work. The rest of this interface is synchronous: a daemon with a large
+   * queue asks this first, and the counts after it cost nothing.
+   * @param options.cycles so many of the newest cycles will be asked for; default 0
+   */
+  freshen(options?: { cycles?: number }): Promise<void>;
   /** Newest first. */
   cycles(limit?: number): CycleState[];
   cycle(cycleDate: string): CycleState | null;
@@ -50,7 +56,7 @@ const HELD: readonly FileStatus[] = ['downloaded', 'uploading', 'uploaded', 'inc
 export function createStatusQueries({ db, clock }: { db: Db; clock: Clock }): StatusQueries {
   const { sqlite } = db;
   const state = createSystemState(db);
-  const { nextJobs, ...jobQueries } = createJobQueries({ db, clock });
+  const { nextJobs, freshenCounts, ...jobQueries } = createJobQueries({ db, clock });
 
   const cycleColumns = `cycle_date AS cycleDate, status, includes_history AS includesHistory, opened_at AS openedAt,
     scanned_at AS scannedAt, sealed_at AS sealedAt, torrented_at AS torrentedAt, seeding_at AS seedingAt,
@@ -105,8 +111,11 @@ export function createStatusQueries({ db, clock }: { db: Db; clock: Clock }): St
   const busySums = memoByCost<string, FileSum[]>(clock, 200, (date) => fileSums.all(date));
   const quietSums = memoByCost<string, FileSum[]>(clock, 3000, (date) => fileSums.all(date));
 
+  const sumsOf = ({ status }: Pick<CycleRow, 'status'>): typeof busySums =>
+    status === 'published' ? quietSums : busySums;
+
   function withNumbers(row: CycleRow): CycleState {
-    const sums = (row.status === 'published' ? quietSums : busySums)(row.cycleDate);
+    const sums = sumsOf(row)(row.cycleDate);
     const runs = runCounts.all(row.cycleDate);
     const runsOf = (status?: string): number =>
       runs.reduce((sum, r) => sum + (status === undefined || r.status === status ? r.n : 0), 0);
@@ -150,6 +159,15 @@ export function createStatusQueries({ db, clock }: { db: Db; clock: Clock }): St
   return {
     ...jobQueries,
     ...createOperatorQueries(db),
+    async freshen({ cycles = 0 } = {}) {
+      await freshenCounts();
+      const breathe = createBreather(clock);
+      for (const row of cycleRows.all(cycles)) {
+        if (sumsOf(row).isFresh(row.cycleDate)) continue;
+        sumsOf(row)(row.cycleDate);
+        await breathe();
+      }
+    },
     cycles: (limit = 24) => cycleRows.all(limit).map(withNumbers),
     cycle(cycleDate) {
       const row = cycleRow.get(cycleDate);
@@ -167,7 +185,9 @@ export function createStatusQueries({ db, clock }: { db: Db; clock: Clock }): St
       return { items, page: at, pageSize, pageCount, total };
     },
     nextWakeUps(limit = 8) {
-      const schedules = state.list(STATE_KEYS.schedule).flatMap(({ key, value }) => parseSchedule(key, value) ?? []);
+      const schedules = state
+        .list(STATE_KEYS.schedule)
+        .flatMap(({ key, value }) => parseSchedule(key, value) ?? []);
       return [...nextJobs(), ...schedules].sort((a, b) => a.at - b.at).slice(0, limit);
     },
     torrents: ({ limit = 1000, offset = 0 } = {}) => torrentRows.all(limit, offset),

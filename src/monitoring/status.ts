@@ -86,6 +86,8 @@ export const STILL_MS = 10 * 60_000;
 /** Jobs that failed longer ago than this no longer colour the page; they stay in the lists. */
 export const FAILURE_MEMORY_MS = 7 * 24 * 60 * 60_000;
 
+const CYCLES_SHOWN = 6;
+
 /** Alerts looked at and shown. */
 const ALERTS_READ = 200;
 const ALERTS_SHOWN = 10;
@@ -100,11 +102,12 @@ export async function readStatus(sources: StatusSources): Promise<StatusReport> 
     sources.storage().catch((error: unknown) => describeError(error)),
     sources.seeding?.().catch(() => null) ?? null,
   ]);
+  await queries.freshen({ cycles: CYCLES_SHOWN });
   const at = clock.now();
   const halts = currentHalts(sources);
   const alerts = alertsBesideHalts(queries.alerts(ALERTS_READ), halts);
   const facts = {
-    cycles: queries.cycles(6),
+    cycles: queries.cycles(CYCLES_SHOWN),
     jobs: queries.jobCounts(),
     running: queries.runningJobs(),
     failures: queries.failures(FAILURES_COUNTED),

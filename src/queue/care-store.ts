@@ -59,7 +59,7 @@ export function createCareStore(db: Db): CareStore {
      VALUES (@id, @attempt, 'lease_lost', @code, @message, @startedAt, @now)`,
   );
   const takeBack = sqlite.prepare(
-    `UPDATE jobs SET status = 'pending', is_due = 1, attempt = attempt - 1, next_retry_at = @now, lease_owner = NULL, lease_expires_at = NULL
+    `UPDATE jobs SET status = 'pending', is_due = 1, attempt = max(attempt - 1, 0), next_retry_at = @now, lease_owner = NULL, lease_expires_at = NULL
       WHERE id = @id AND status = 'in_progress'`,
   );
   const countDeaths = sqlite
@@ -84,7 +84,7 @@ export function createCareStore(db: Db): CareStore {
      SELECT id, 0, 'interrupted', 'revived', 'an operator asked for another try', @now, @now FROM jobs WHERE id = @id`,
   );
   const claimOne = sqlite.prepare<object, ClaimedJob>(
-    `UPDATE jobs SET status = 'in_progress', attempt = attempt + 1, lease_owner = @owner, lease_seq = lease_seq + 1,
+    `UPDATE jobs SET status = 'in_progress', attempt = min(attempt + 1, max_attempts), lease_owner = @owner, lease_seq = lease_seq + 1,
             lease_expires_at = @now + 60000, started_at = @now
       WHERE id = @id AND status = 'pending' RETURNING ${CLAIMED}`,
   );

@@ -5,7 +5,6 @@ import {
   describeError,
   errorCode,
   HaltPipelineError,
-  isAbort,
   PermanentError,
   RetryableError,
   Snooze,
@@ -39,20 +38,20 @@ export type Decision = { code: string; message: string } & (
  * The one table of what a thrown error means for its job (docs/state-machine.md); pure.
  * @param attempt the attempt that ended, from 1
  * @param random 0 <= random < 1, for the jitter
- * @param isStopping true when the attempt was cut short by us: shutdown
+ * @param wasShutDown the attempt was cut short by us, to stop: whatever its handler made of that is not its fault
  */
 export function decide(facts: {
   error: unknown;
   attempt: number;
   maxAttempts: number;
   random: number;
-  isStopping: boolean;
-  /** How often this job has stopped its target before. */
+  wasShutDown: boolean;
+  /** How often this job has stopped its target before, as far as that speaks against it. */
   halts: number;
 }): Decision {
   const { error, attempt, maxAttempts } = facts;
   const says = { code: errorCode(error), message: describeError(error) };
-  if (facts.isStopping && isAbort(error)) return { ...says, action: 'give_back', code: 'interrupted' };
+  if (facts.wasShutDown && !isVerdict(error)) return { ...says, action: 'give_back', code: 'interrupted' };
   if (error instanceof Snooze)
     return { ...says, action: 'snooze', delayMs: error.delayMs, cursor: error.cursor };
   // After so many rests of the whole target the trouble is most likely this job's own.
@@ -90,4 +89,11 @@ export function decide(facts: {
     ...(asked === undefined ? {} : { retryAfterMs: asked }),
   });
   return { ...says, action: 'retry', delayMs };
+}
+
+/** Errors that say something of the job or its target, whatever else is going on. */
+function isVerdict(error: unknown): boolean {
+  return [PermanentError, AssertionError, CorruptError, HaltPipelineError, Snooze].some(
+    (kind) => error instanceof kind,
+  );
 }

@@ -6,6 +6,7 @@ import type { CareStore } from './care-store.ts';
 import { safeInput } from './executor.ts';
 import type { Outcomes } from './outcomes.ts';
 import type { Pools } from './pools.ts';
+import type { JobStore } from './store.ts';
 
 /** What became of an operator's wish for one job. */
 export interface JobChange {
@@ -29,6 +30,7 @@ export interface JobOperator {
 export function createJobOperator(deps: {
   db: Db;
   care: CareStore;
+  store: JobStore;
   outcomes: Outcomes;
   pools: Pools;
   clock: Clock;
@@ -74,9 +76,11 @@ export function createJobOperator(deps: {
         const now = clock.now();
         const job = care.claimOne(jobId, { owner, now });
         const pool = deps.pools.get(jobType);
-        if (job === null || pool === undefined) throw new UsageError(`job ${jobId} cannot be cancelled now`);
+        if (job === null) throw new UsageError(`job ${jobId} cannot be cancelled now`);
         const error = new PermanentError('cancelled', 'cancelled by an operator');
-        deps.outcomes.end(job, pool, { owner, word: 'cancelled', input: safeInput(pool, job), error });
+        // A type of another version has no hooks here.
+        if (pool === undefined) deps.store.end(job, { owner, now, word: 'cancelled', error: error.message });
+        else deps.outcomes.end(job, pool, { owner, word: 'cancelled', input: safeInput(pool, job), error });
       });
       return { jobId, jobType, was: status, now: 'cancelled' };
     },

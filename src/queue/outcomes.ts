@@ -32,7 +32,6 @@ export interface OutcomeDeps {
   log: Log;
   bus: Bus;
   owner: string;
-  isStopping: () => boolean;
   barriers: readonly Barrier[];
   /** Enqueues inside the running transaction. */
   enqueue: (requests: readonly JobRequest[], parentJobId: number | null) => void;
@@ -105,6 +104,15 @@ export function createOutcomes(deps: OutcomeDeps): Outcomes {
     return new RetryableError('timeout', `gave up after ${minutes} minutes`);
   }
 
+  /** Halts that speak against the job. An outage does so only when the target worked for others since its first one. */
+  function haltsOf(job: ClaimedJob, pool: Pool, error: unknown): number {
+    const isOutage = error instanceof UnavailableError;
+    if (!isOutage && !(error instanceof HaltPipelineError)) return 0;
+    const { count, firstAt } = store.countHalts(job.id);
+    if (!isOutage || firstAt === null) return count;
+    return deps.targets.workedSince(pool.handler.jobType.targets[0] as string, firstAt) ? count : 0;
+  }
+
   function writeFailure(attempt: Attempt, input: unknown, thrown: unknown): void {
     const { job, pool } = attempt;
     const error = causeOf(attempt, thrown);
@@ -114,14 +122,13 @@ export function createOutcomes(deps: OutcomeDeps): Outcomes {
       writeEnd(attempt, input, 'cancelled', { code: 'cancelled', message: 'cancelled by an operator' });
       return;
     }
-    const mayHalt = error instanceof HaltPipelineError || error instanceof UnavailableError;
     const decision = decide({
       error,
       attempt: job.attempt,
       maxAttempts: job.maxAttempts,
       random: deps.random.next(),
-      isStopping: deps.isStopping(),
-      halts: mayHalt ? store.countHalts(job.id) : 0,
+      wasShutDown: attempt.abortReason === 'shutdown',
+      halts: haltsOf(job, pool, error),
     });
     if (!writeDecision(attempt, input, error, decision))
       attempt.context.log.warn(

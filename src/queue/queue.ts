@@ -71,7 +71,6 @@ export function createQueue(deps: QueueDeps): Queue {
     store,
     targets,
     owner,
-    isStopping,
     barriers,
     enqueue: (requests, parentJobId) => void insert(requests, parentJobId),
   });
@@ -144,6 +143,7 @@ export function createQueue(deps: QueueDeps): Queue {
   const rescuer = createRescuer({ db, store, care, outcomes, pools, clock, log, owner });
   const operator = createJobOperator({
     db,
+    store,
     care,
     outcomes,
     pools,

@@ -66,7 +66,7 @@ export interface JobStore {
     facts: { outcome: AttemptOutcome; errorCode: string | null; message: string | null; now: number },
   ): void;
   /** How often a job stopped its whole target, since an operator last asked for another try. */
-  countHalts(jobId: number): number;
+  countHalts(jobId: number): { count: number; firstAt: number | null };
   /** When the next pending job of that type may start, 0 = one is due; null when none is pending. */
   nextDueAt(jobType: string): number | null;
   hasUnfinished(cycleDate: string, jobTypes: readonly string[]): boolean;
@@ -81,6 +81,9 @@ const FENCE = `WHERE id = ? AND status = 'in_progress' AND lease_owner = ? AND l
 
 /** More than the priorities of one job type ever differ. */
 export const BEHIND = 1000;
+
+/** A job that waits for a full disk for months would else note every look. */
+const ATTEMPTS_KEPT = 100;
 
 /** Jobs that become due in one claim; a hundred thousand at once, after a long outage, would hold up everything else. */
 const WAKE_MAX = 1000;
@@ -103,7 +106,7 @@ export function createJobStore(db: Db): JobStore {
   );
   // One statement in an immediate transaction: with a single writer nobody can claim the same row in between.
   const claim = sqlite.prepare<unknown[], ClaimedJob & { priority: number }>(
-    `UPDATE jobs SET status = 'in_progress', attempt = attempt + 1, lease_owner = ?, lease_seq = lease_seq + 1,
+    `UPDATE jobs SET status = 'in_progress', attempt = min(attempt + 1, max_attempts), lease_owner = ?, lease_seq = lease_seq + 1,
             lease_expires_at = ?, started_at = ?, put_off_by = NULL
       WHERE id IN (SELECT id FROM jobs WHERE status = 'pending' AND is_due = 1 AND job_type = ?
                     ORDER BY priority, next_retry_at, id LIMIT ?)
@@ -122,17 +125,19 @@ export function createJobStore(db: Db): JobStore {
     `UPDATE jobs SET status = 'pending', is_due = 0, next_retry_at = ?, last_error = ?, cursor = ?, lease_owner = NULL, lease_expires_at = NULL ${FENCE}`,
   );
   const giveBack = sqlite.prepare(
-    `UPDATE jobs SET status = 'pending', is_due = 0, attempt = attempt - 1, next_retry_at = ?, last_error = ?, cursor = ?, priority = priority + ?, put_off_by = ?, lease_owner = NULL, lease_expires_at = NULL ${FENCE}`,
+    `UPDATE jobs SET status = 'pending', is_due = 0, attempt = max(attempt - 1, 0), next_retry_at = ?, last_error = ?, cursor = ?, priority = priority + ?, put_off_by = ?, lease_owner = NULL, lease_expires_at = NULL ${FENCE}`,
   );
   const addAttempt = sqlite.prepare(
     `INSERT INTO job_attempts (job_id, attempt, outcome, error_code, message, started_at, ended_at) VALUES (?, ?, ?, ?, ?, ?, ?)`,
   );
-  const countHalts = sqlite
-    .prepare<object, number>(
-      `SELECT count(*) FROM job_attempts WHERE job_id = @id AND outcome = 'halted'
+  const forgetAttempts = sqlite.prepare(
+    `DELETE FROM job_attempts WHERE job_id = @id
+        AND id <= (SELECT id FROM job_attempts WHERE job_id = @id ORDER BY id DESC LIMIT 1 OFFSET ${ATTEMPTS_KEPT})`,
+  );
+  const countHalts = sqlite.prepare<object, { count: number; firstAt: number | null }>(
+    `SELECT count(*) AS count, min(ended_at) AS firstAt FROM job_attempts WHERE job_id = @id AND outcome = 'halted'
           AND id > coalesce((SELECT max(id) FROM job_attempts WHERE job_id = @id AND error_code = 'revived'), 0)`,
-    )
-    .pluck();
+  );
   const isAnyDue = sqlite.prepare<[string]>(
     `SELECT 1 FROM jobs WHERE status = 'pending' AND is_due = 1 AND job_type = ? LIMIT 1`,
   );
@@ -193,8 +198,9 @@ export function createJobStore(db: Db): JobStore {
         .changes === 1,
     addAttempt: (job, { outcome, errorCode, message, now }) => {
       addAttempt.run(job.id, job.attempt, outcome, errorCode, message, job.startedAt, now);
+      forgetAttempts.run({ id: job.id });
     },
-    countHalts: (jobId) => countHalts.get({ id: jobId }) ?? 0,
+    countHalts: (jobId) => countHalts.get({ id: jobId }) ?? { count: 0, firstAt: null },
     nextDueAt: (jobType) => (isAnyDue.get(jobType) === undefined ? (nextDueAt.get(jobType) ?? null) : 0),
     hasUnfinished: (cycleDate, jobTypes) =>
       jobTypes.some((jobType) => hasUnfinished.get(cycleDate, jobType) !== undefined),

@@ -52,6 +52,8 @@ export interface Targets {
   door(targets: readonly string[]): Door;
   /** A job got an answer: whatever of these was being tried is free again. True when that was any. */
   noteWorking(targets: readonly string[]): boolean;
+  /** Whether the target was stopped and got through again after that time. */
+  workedSince(target: string, at: number): boolean;
   /** When the database is to be tried again; null = it is not in trouble. */
   databaseTryAt(): number | null;
   list(): Halt[];
@@ -137,10 +139,12 @@ export function createTargets(deps: {
         // While it is stopped an answer may be older than the trouble.
         if (halt === undefined || halt.until > now) continue;
         remove(target);
+        if (target !== 'database') state.set(`worked:${target}`, String(now), now);
         isAny = true;
       }
       return isAny;
     },
+    workedSince: (target, at) => Number(state.get(`worked:${target}`) ?? Number.NEGATIVE_INFINITY) > at,
     databaseTryAt: () => halts.get('database')?.until ?? null,
     list: () => [...halts.values()],
     lift(target) {

@@ -10,6 +10,8 @@ const CORRUPT_PAUSE_MS = 60 * 60_000;
 
 const FULL_HINT =
   'Free some space on the disk that holds the database; the work goes on by itself, and nothing that was done is lost.';
+const BUSY_HINT =
+  'Another program holds the database: close it, such as an sqlite3 shell with an open transaction; the work goes on by itself.';
 const CORRUPT_HINT =
   'Stop WikiSeed, then run "wikiseed restore": it takes the newest good backup and keeps the damaged database.';
 
@@ -31,12 +33,13 @@ export function createDatabaseTrouble(deps: { targets: Targets; bus: Bus; log: L
       const code = errorCode(error);
       const isCorrupt = isDamage(error);
       isDamaged ||= isCorrupt;
-      const hint = isCorrupt ? CORRUPT_HINT : FULL_HINT;
+      const isBusy = /^SQLITE_(BUSY|LOCKED)/.test(code);
+      const hint = isCorrupt ? CORRUPT_HINT : isBusy ? BUSY_HINT : FULL_HINT;
       const message = `the database could not be ${isCorrupt ? 'read' : 'written'}: ${describeError(error)}`;
       deps.targets.haltInMemory({
         target: 'database',
         kind: 'halted',
-        code: isCorrupt ? 'database_corrupt' : 'database_unwritable',
+        code: isCorrupt ? 'database_corrupt' : isBusy ? 'database_busy' : 'database_unwritable',
         message,
         hint,
         pauseMs: isCorrupt ? CORRUPT_PAUSE_MS : TRY_AGAIN_MS,

@@ -40,9 +40,9 @@ function dataDirectory(): { dataDir: string; config: string; database: string } 
 const run = (config: string) => startWikiseed(['run', '--until-idle', '--config', config]).ended;
 
 /** Overwrites pages in the middle; the header stays. */
-function damagePages(path: string): void {
+function damagePages(path: string, firstPage = 20): void {
   const bytes = readFileSync(path);
-  bytes.fill(0xa5, 4096 * 20, 4096 * 60);
+  bytes.fill(0xa5, 4096 * firstPage, 4096 * (firstPage + 40));
   writeFileSync(path, bytes);
   const check = new Database(path, { readonly: true });
   const verdict = (() => {
@@ -129,7 +129,8 @@ test('the newest backup is damaged, too: restore says so and takes the one befor
 
 test('a large database that was not closed in order is read to its end at every start until it is mended', () => {
   const { dataDir, database } = dataDirectory();
-  damagePages(database);
+  // Rows, not the schema: a light look sees nothing of it.
+  damagePages(database, 100);
   const small = { alwaysBelowBytes: 0 };
   // Closed in order and large: not read.
   refuseDamagedDatabase(database, { wasInUse: false, ...small });
@@ -151,4 +152,45 @@ test('a large database that was not closed in order is read to its end at every 
   const next = lockDataDirectory(dataDir, facts);
   expect(next.wasInUse).toBe(false);
   next.release();
+});
+
+describe('an empty file where a database was', () => {
+  test.each([
+    'run',
+    'status',
+    'db',
+    'jobs',
+    'pause all',
+    'maintain',
+    'backup',
+  ])('%s refuses, says what to do, and nothing that is recorded is overwritten', async (command) => {
+    const { dataDir, config, database } = dataDirectory();
+    mkdirSync(join(dataDir, 'records'));
+    writeFileSync(join(dataDir, 'records', 'wikis.json'), '{"what":"was known"}');
+    writeFileSync(database, '');
+    const refused = await startWikiseed([...command.split(' '), '--config', config]).ended;
+    expect(refused.code, refused.stdout).toBe(1);
+    expect(refused.stderr).toMatch(/database .* (gone or )?empty/);
+    expect(refused.stderr).toContain('wikiseed restore');
+    expect(refused.stderr).not.toContain('    at ');
+    expect(readFileSync(join(dataDir, 'records', 'wikis.json'), 'utf8')).toBe('{"what":"was known"}');
+    expect(readFileSync(database)).toHaveLength(0);
+  });
+});
+
+test.each([
+  'status',
+  'db',
+  'jobs',
+  'pause all',
+  'maintain',
+  'cycles',
+])('%s names the way out of a damaged database without a stack', async (command) => {
+  const { config, database } = dataDirectory();
+  damagePages(database, 1);
+  const refused = await startWikiseed([...command.split(' '), '--config', config]).ended;
+  expect(refused.code, refused.stdout).toBe(1);
+  expect(refused.stderr).toContain('damaged');
+  expect(refused.stderr).toContain('wikiseed restore');
+  expect(refused.stderr).not.toContain('    at ');
 });

@@ -58,14 +58,11 @@ const alertsWhenFull = [...alerts];
 const readableWhenFull = count() === before;
 rmSync(filler);
 // By itself: the timer of the checkpointer, which waits for a few seconds after one failure.
-await new Promise<void>((resolve) => {
-  const cancel = clock.after(30_000, resolve);
-  bus.on('alert:resolved', ({ key }) => {
-    if (key !== 'database:checkpoint') return;
-    cancel();
-    resolve();
-  });
+const healing = new AbortController();
+bus.on('alert:resolved', ({ key }) => {
+  if (key === 'database:checkpoint') healing.abort();
 });
+await clock.sleep(30_000, healing.signal).catch(() => 'healed');
 const healed = alerts.at(-1);
 await checkpointer.stop();
 const rowsAfter = count();

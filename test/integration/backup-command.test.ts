@@ -45,7 +45,7 @@ test('backup, backups and restore, for people and for scripts', async () => {
   });
 
   expect(await backupsCommand(io, { config, verify: true })).toBe(0);
-  expect(text()).toMatch(/manual .* good +.*last good one/);
+  expect(text()).toMatch(/manual .* good +.*last good one[\s\S]*2 copies in .*\/backups\n$/);
   await expect(restoreCommand(io, undefined, { config })).rejects.toMatchObject({ code: 'already_running' });
   expect(await restoreCommand(io, undefined, { config, dryRun: true })).toBe(0);
   expect(text()).toMatch(/Would restore jobs-.* Nothing was changed/);

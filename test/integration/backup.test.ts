@@ -12,15 +12,13 @@ import { join } from 'node:path';
 import { gunzipSync } from 'node:zlib';
 import Database from 'better-sqlite3';
 import { describe, expect, onTestFinished, test } from 'vitest';
-import { createSystemState, type Db, tryLockFile } from '../../src/db/index.ts';
+import { createSystemState, type Db, STATE_KEYS, tryLockFile } from '../../src/db/index.ts';
 import { createBus } from '../../src/events/index.ts';
 import {
   backupDb,
   backupHandlers,
   backupName,
   createBackup,
-  LAST_BACKUP,
-  LAST_REHEARSAL,
   listBackups,
   readSidecar,
   rehearseRestore,
@@ -190,7 +188,11 @@ describe('a backup', () => {
     db.sqlite.pragma('wal_checkpoint(TRUNCATE)');
     db.close();
     flip(database, 300_000, 60_000);
-    await expect(make(dataDir)).rejects.toMatchObject({ code: 'database_damaged', hint: /restore/ });
+    await expect(make(dataDir)).rejects.toMatchObject({
+      code: 'database_corrupt',
+      scope: 'all',
+      hint: /rebuild/,
+    });
     expect(filesIn(dataDir)).toEqual([]);
   });
 
@@ -354,24 +356,28 @@ describe('jobs', () => {
     queue.enqueue([backupDb.request({ reason: 'scheduled' })]);
     expect(queue.enqueue([backupDb.request({ reason: 'manual' })])).toBe(0);
     await queue.whenIdle();
-    const last = JSON.parse(state.get(LAST_BACKUP) ?? '{}');
+    const last = JSON.parse(state.get(STATE_KEYS.lastBackup) ?? '{}');
     const [backup] = await listBackups(disk, dataDir);
     expect(last).toMatchObject({ ok: true, reason: 'scheduled', name: backup?.name });
 
     queue.enqueue([rehearseRestore.request({})]);
     await queue.whenIdle();
-    expect(JSON.parse(state.get(LAST_REHEARSAL) ?? '{}')).toMatchObject({ ok: true, name: backup?.name });
+    expect(JSON.parse(state.get(STATE_KEYS.lastRehearsal) ?? '{}')).toMatchObject({
+      ok: true,
+      name: backup?.name,
+    });
 
     flip(backup?.path ?? '', 200, 50);
     queue.enqueue([rehearseRestore.request({})]);
     await queue.whenIdle();
-    expect(JSON.parse(state.get(LAST_REHEARSAL) ?? '{}')).toMatchObject({
+    expect(JSON.parse(state.get(STATE_KEYS.lastRehearsal) ?? '{}')).toMatchObject({
       ok: false,
       code: 'rehearsal_failed',
     });
     expect((await listBackups(disk, dataDir))[0]?.state).toBe('damaged');
     expect(told).toEqual([
       'resolved backup_failed',
+      'resolved backup_removal_failed',
       'resolved rehearsal_failed',
       'raised rehearsal_failed true',
     ]);

@@ -130,7 +130,10 @@ test('a reader that does not end is waited for a moment, then not again for ten 
     expect(walBytes()).toBeGreaterThan(7_000_000);
   }
   await clock.advance(1);
-  expect(await checkpointer.look()).toMatchObject({ due: 'truncate', done: { mode: 'truncate', busy: false } });
+  expect(await checkpointer.look()).toMatchObject({
+    due: 'truncate',
+    done: { mode: 'truncate', busy: false },
+  });
   expect(walBytes()).toBeLessThan(20_000);
   expect(ofWal(alerts).at(-1)).toBe('over database:wal');
 });

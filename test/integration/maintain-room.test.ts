@@ -9,7 +9,13 @@ import { FakeClock } from '../helpers/fake-clock.ts';
 import { temporaryFolder, withDb } from '../helpers/with-db.ts';
 
 /** The room as the app wires it. */
-function setup({ walWarnSizeBytes = THRESHOLDS.walWarnSizeBytes } = {}): { db: Db; clock: FakeClock; room: ReturnType<typeof createMaintenance>; raised: string[]; resolved: string[] } {
+function setup({ walWarnSizeBytes = THRESHOLDS.walWarnSizeBytes } = {}): {
+  db: Db;
+  clock: FakeClock;
+  room: ReturnType<typeof createMaintenance>;
+  raised: string[];
+  resolved: string[];
+} {
   const dataDir = temporaryFolder();
   const db = withDb(dataDir);
   const clock = new FakeClock('2026-11-23T00:00:00Z');
@@ -89,7 +95,10 @@ test('an alert has one owner: what the checkpointer and the rehearsal raise them
   const { db, clock, room, raised, resolved } = setup({ walWarnSizeBytes: 1 });
   const rehearsal = { ok: false, at: 0, code: 'x', message: 'no room' };
   createSystemState(db).set('maintenance:last_rehearsal', JSON.stringify(rehearsal), clock.now());
-  expect((await room.care.check()).map(({ key }) => key).sort()).toEqual(['database:wal', 'rehearsal_failed']);
+  expect((await room.care.check()).map(({ key }) => key).sort()).toEqual([
+    'database:wal',
+    'rehearsal_failed',
+  ]);
   expect(raised).toEqual([]);
   createSystemState(db).delete('maintenance:last_rehearsal');
   await room.care.check();

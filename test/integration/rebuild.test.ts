@@ -4,6 +4,7 @@ import {
   existsSync,
   mkdirSync,
   mkdtempSync,
+  readdirSync,
   readFileSync,
   renameSync,
   rmSync,
@@ -15,7 +16,7 @@ import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { createApp } from '../../src/app.ts';
 import { runCli } from '../../src/cli/index.ts';
-import { openDb } from '../../src/db/index.ts';
+import { migrateDb, openDb } from '../../src/db/index.ts';
 import { silentLog } from '../../src/ports/index.ts';
 import { startSandbox } from '../../src/sandbox/index.ts';
 import {
@@ -526,17 +527,34 @@ describe('the command', () => {
   test('refuses where a database is, and changes nothing', async () => {
     const { cli, database } = setup();
     mkdirSync(join(database, '..'), { recursive: true });
-    writeFileSync(database, 'perhaps the only copy');
+    const db = openDb(database);
+    migrateDb(db, { dataDir: null, now: new Date(0) });
+    db.close();
+    const before = readFileSync(database);
     const { code, err } = await cli();
     expect(code).toBe(1);
-    expect(err).toMatch(/there is a database at[\s\S]*wikiseed restore[\s\S]*mv /);
-    expect(readFileSync(database, 'utf8')).toBe('perhaps the only copy');
+    expect(err).toMatch(/there is a whole database at[\s\S]*mv /);
+    expect(readFileSync(database).equals(before)).toBe(true);
+  });
+
+  test.each([
+    ['damaged', 'perhaps the only copy'],
+    ['empty', ''],
+  ])('sets one aside that is %s', async (_what, content) => {
+    const { cli, dataDir, database } = setup();
+    mkdirSync(join(database, '..'), { recursive: true });
+    writeFileSync(database, content);
+    const { code, err } = await cli();
+    expect(code, err).toBe(0);
+    expect(tablesOf(dataDir)).toEqual(published.tables);
+    const [kept] = readdirSync(join(dataDir, 'db')).filter((name) => name.startsWith('replaced-'));
+    expect(readFileSync(join(dataDir, 'db', kept as string, 'jobs.db'), 'utf8')).toBe(content);
   });
 
   test('prefers a backup, and goes on without one when told so', async () => {
     const { cli, dataDir, database } = setup();
     mkdirSync(join(dataDir, 'backups'), { recursive: true });
-    writeFileSync(join(dataDir, 'backups', 'jobs-20261122T020000Z.db.gz'), 'x');
+    writeFileSync(join(dataDir, 'backups', 'jobs-2026-11-22T02-00-00-000Z.db.gz'), 'x');
     const refused = await cli();
     expect(refused.code).toBe(1);
     expect(refused.err).toMatch(/wikiseed restore[\s\S]*--ignore-backups/);
@@ -613,7 +631,7 @@ describe('SIGKILL during a rebuild', () => {
     expect(existsSync(database)).toBe(name === 'rebuild:in_place');
     const again = await startWikiseed(args, { env }).ended;
     if (name === 'rebuild:in_place')
-      expect(again).toMatchObject({ code: 1, stderr: expect.stringContaining('there is a database') });
+      expect(again).toMatchObject({ code: 1, stderr: expect.stringContaining('there is a whole database') });
     else expect(again.code, again.stderr).toBe(0);
     expect(tablesOf(dataDir)).toEqual(published.tables);
     expect(filesBelow(join(dataDir, 'db')).filter((file) => file.includes('rebuilding'))).toEqual([]);

@@ -96,12 +96,7 @@ export function createHistory(imagePath: string, counts: Record<string, number>)
     isStarting = false;
     drain();
     for (const row of isBroken ? [] : ledger.rows.values())
-      if (
-        row.status === 'pending' &&
-        row.dueAt > clock.wallMs &&
-        row.isDue === 0 &&
-        isPutOffInVain(row.id)
-      )
+      if (row.status === 'pending' && row.dueAt > clock.wallMs && row.isDue === 0 && isPutOffInVain(row.id))
         ledger.fail(`job ${row.id} waits for a halt that a restart ended`);
     ledger.allows = {};
   }

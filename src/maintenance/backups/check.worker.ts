@@ -1,13 +1,11 @@
 import Database from 'better-sqlite3';
-import { answer } from './answer.worker.ts';
-import type { CheckResult } from './protocol.ts';
+import type { CheckResult, CheckTask } from './protocol.ts';
 
 /** More lines help nobody. */
 const PROBLEMS_MAX = 10;
 
-await answer<'check'>(({ database }) => check(database));
-
-function check(path: string): CheckResult {
+/** Judges a database. What SQLite cannot read is a problem, not an error. */
+export function check({ database: path }: CheckTask): CheckResult {
   const rows: Record<string, number> = {};
   let database: Database.Database | undefined;
   try {

@@ -1,7 +1,8 @@
 import { closeSync, fdatasyncSync, openSync, statSync } from 'node:fs';
 import Database from 'better-sqlite3';
-import { answer } from './answer.worker.ts';
+import type { Tell } from './answer.worker.ts';
 import { needNoLog } from './no-log.worker.ts';
+import type { CopyResult, CopyTask } from './protocol.ts';
 
 /**
  * 8 MiB at a time with pages of 4 KiB: between two steps the thread can be ended, tells how far it is, and puts on disk what
@@ -10,7 +11,8 @@ import { needNoLog } from './no-log.worker.ts';
  */
 const PAGES_PER_STEP = 2048;
 
-await answer<'copy'>(async ({ database, target }, tell) => {
+/** Copies a database in use. */
+export async function copy({ database, target }: CopyTask, tell: Tell): Promise<CopyResult> {
   // Made by us, so that nobody else can read it while it grows.
   const written = openSync(target, 'wx', 0o600);
   const source = new Database(database, { readonly: true, timeout: 5000 });
@@ -34,4 +36,4 @@ await answer<'copy'>(async ({ database, target }, tell) => {
   }
   needNoLog(target);
   return { databaseBytes: statSync(target).size };
-});
+}

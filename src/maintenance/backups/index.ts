@@ -2,8 +2,8 @@ import type { AnyJobHandler } from '../../queue/index.ts';
 import { type BackupJobDeps, handleBackupDb } from '../jobs/backup-db.ts';
 import { handleRehearseRestore } from '../jobs/rehearse-restore.ts';
 
-export { backupDb, LAST_BACKUP } from '../jobs/backup-db.ts';
-export { LAST_REHEARSAL, rehearseRestore } from '../jobs/rehearse-restore.ts';
+export { backupDb } from '../jobs/backup-db.ts';
+export { rehearseRestore } from '../jobs/rehearse-restore.ts';
 export { type BackupProgress, type CreatedBackup, createBackup } from './create-backup.ts';
 export { restoreHint } from './hint.ts';
 export { type BackupEntry, listBackups } from './list.ts';

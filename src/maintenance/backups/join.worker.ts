@@ -1,11 +1,12 @@
 import { createHash } from 'node:crypto';
 import { closeSync, fdatasyncSync, fsyncSync, openSync, readSync, unlinkSync, writeSync } from 'node:fs';
-import { answer } from './answer.worker.ts';
+import type { JoinResult, JoinTask } from './protocol.ts';
 
 const BLOCK_BYTES = 2 ** 20;
 const SYNC_EVERY_BYTES = 4 * 2 ** 20;
 
-await answer<'join'>(({ parts: [first = '', ...others] }) => {
+/** Makes one file of the packed parts. */
+export function join({ parts: [first = '', ...others] }: JoinTask): JoinResult {
   const block = Buffer.allocUnsafe(BLOCK_BYTES);
   const hash = createHash('sha256');
   const target = openSync(first, 'r+');
@@ -43,4 +44,4 @@ await answer<'join'>(({ parts: [first = '', ...others] }) => {
   } finally {
     closeSync(target);
   }
-});
+}

@@ -4,7 +4,7 @@ import type { Clock } from '../../ports/index.ts';
 import { allOrNone } from './all-or-none.ts';
 import type { BackupProgress } from './create-backup.ts';
 import type { CheckResult, JoinResult, PackTask } from './protocol.ts';
-import { runInThread, runWhenReady } from './threads.ts';
+import { type Thread, withThread } from './threads.ts';
 
 /** Milliseconds from when a part could begin to its end; packing includes joining. */
 export interface PartsMs {
@@ -38,8 +38,8 @@ export interface PackedCopyOptions {
 const ONE_PART_BYTES = 8 * 2 ** 20;
 
 /**
- * Copies the database, then checks and packs the copy at the same time. All threads start at once, so that they are there
- * when their task is; the first trouble of one ends the others.
+ * Copies the database, then checks and packs the copy at the same time. A thread does its next task where it is: starting one
+ * takes as long as packing eight megabytes. Those that pack start while the copy is being made, which keeps one processor busy.
  * @throws ThreadError, also for a database that cannot be read to its end; HaltPipelineError `disk_full`; Interrupted
  */
 export async function makePackedCopy(options: PackedCopyOptions): Promise<PackedCopy> {
@@ -47,63 +47,72 @@ export async function makePackedCopy(options: PackedCopyOptions): Promise<Packed
   const copy = join(options.work, 'jobs.db');
   const packed = join(options.work, 'jobs.db.gz');
   // Two halves, so that packing fills the processor that the check leaves idle when it is through.
-  const parts = options.expectedBytes <= ONE_PART_BYTES ? [packed] : [packed, `${packed}.1`];
+  const isCut = options.expectedBytes > ONE_PART_BYTES;
+  const parts = isCut ? [packed, `${packed}.1`] : [packed];
   const startedMs = clock.monotonicMs();
-  let copiedMs = startedMs;
-  let checkedMs = startedMs;
-  let copyBytes = 0;
+  const since = (beganMs: number): number => clock.monotonicMs() - beganMs;
+  const isUnderWay = Promise.withResolvers<void>();
+  const copied = Promise.withResolvers<{ databaseBytes: number; atMs: number }>();
+  const doneBytes = parts.map(() => 0);
+
+  const copyAndCheck = async (thread: Thread) => {
+    const { databaseBytes } = await thread.run(
+      { kind: 'copy', database, target: copy },
+      (done, totalBytes) => {
+        isUnderWay.resolve();
+        onProgress({ phase: 'copy', doneBytes: done, totalBytes });
+      },
+    );
+    step('backup:copied');
+    const atMs = clock.monotonicMs();
+    copied.resolve({ databaseBytes, atMs });
+    const found = await thread.run({ kind: 'check', database: copy });
+    return { ...found, databaseBytes, copyMs: atMs - startedMs, checkMs: since(atMs) };
+  };
+  const packPart = async (thread: Thread, index: number): Promise<void> => {
+    const { databaseBytes } = await copied.promise;
+    const task: PackTask = {
+      kind: 'pack',
+      source: copy,
+      target: parts[index] as string,
+      ...stretchOf(databaseBytes, parts.length, index),
+    };
+    await thread.run(task, (done) => {
+      doneBytes[index] = done;
+      const sum = doneBytes.reduce((all, each) => all + each, 0);
+      onProgress({ phase: 'pack', doneBytes: sum, totalBytes: databaseBytes });
+    });
+  };
 
   return allOrNone(options.signal, async (begin) => {
-    const copied = begin(async (signal) => {
-      const tell = (doneBytes: number, totalBytes: number): void =>
-        onProgress({ phase: 'copy', doneBytes, totalBytes });
-      const result = await runInThread(
-        { kind: 'copy', database, target: copy },
-        { signal, onProgress: tell },
-      );
-      copiedMs = clock.monotonicMs();
-      copyBytes = result.databaseBytes;
-      step('backup:copied');
-      return result;
-    });
-    const checked = begin(async (signal) => {
-      const task = copied.then(() => ({ kind: 'check', database: copy }) as const);
-      const result = await runWhenReady('check', task, { signal });
-      checkedMs = clock.monotonicMs();
-      return result;
-    });
-    const doneBytes = parts.map(() => 0);
-    const packings = parts.map((target, index) =>
-      begin((signal) => {
-        const task = copied.then(({ databaseBytes }): PackTask => {
-          const [fromByte = 0, endExclusive = 0] = stretchOf(databaseBytes, parts.length, index);
-          return { kind: 'pack', source: copy, target, fromByte, endExclusive };
-        });
-        const tell = (done: number): void => {
-          doneBytes[index] = done;
-          const sum = doneBytes.reduce((all, each) => all + each, 0);
-          onProgress({ phase: 'pack', doneBytes: sum, totalBytes: copyBytes });
-        };
-        return runWhenReady('pack', task, { signal, onProgress: tell });
-      }),
+    const first = begin((signal) =>
+      // Whatever becomes of it, nobody is kept waiting to begin.
+      withThread('database', signal, copyAndCheck).finally(isUnderWay.resolve),
     );
-    const joined = begin((signal) => {
-      const task = Promise.all(packings).then(() => ({ kind: 'join', parts }) as const);
-      return runWhenReady('join', task, { signal });
+    const packing = <P>(work: (thread: Thread) => Promise<P>): Promise<P> =>
+      begin((signal) => isUnderWay.promise.then(() => withThread('pack', signal, work)));
+    const others = parts.slice(1).map((_, index) => packing((thread) => packPart(thread, index + 1)));
+    const joined = packing(async (thread) => {
+      await Promise.all([packPart(thread, 0), ...others]);
+      return thread.run({ kind: 'join', parts });
     });
-    const all = { ...(await copied), ...(await checked), ...(await joined) };
-    const packedMs = clock.monotonicMs();
-    const tookMs = { copy: copiedMs - startedMs, check: checkedMs - copiedMs, pack: packedMs - copiedMs };
-    return { ...all, packed, copy, tookMs };
+    const { sizeBytes, sha256 } = await joined;
+    const packMs = since((await copied.promise).atMs);
+    const { copyMs, checkMs, ...found } = await first;
+    const tookMs = { copy: copyMs, check: checkMs, pack: packMs };
+    return { ...found, sizeBytes, sha256, packed, copy, tookMs };
   });
 }
 
-/** @returns first byte and, exclusive, the end of one of so many equal parts */
+/** One of so many equal parts of a file. */
 function stretchOf(
   sizeBytes: number,
   parts: number,
   index: number,
-): [fromByte: number, endExclusive: number] {
+): Pick<PackTask, 'fromByte' | 'endExclusive'> {
   const each = Math.ceil(sizeBytes / parts);
-  return [Math.min(index * each, sizeBytes), Math.min((index + 1) * each, sizeBytes)];
+  return {
+    fromByte: Math.min(index * each, sizeBytes),
+    endExclusive: Math.min((index + 1) * each, sizeBytes),
+  };
 }

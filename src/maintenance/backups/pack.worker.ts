@@ -1,6 +1,7 @@
 import { closeSync, fdatasyncSync, fsyncSync, openSync, readSync, writeSync } from 'node:fs';
 import { gunzipSync, gzipSync } from 'node:zlib';
-import { answer } from './answer.worker.ts';
+import { answer, type Tell } from './answer.worker.ts';
+import { join } from './join.worker.ts';
 import type { PackResult, PackTask } from './protocol.ts';
 
 /** 1 is 2.5 times as fast as the default and the file is 3 % larger: databases are mostly numbers and hashes. */
@@ -15,12 +16,14 @@ const CHUNK_BYTES = 2 ** 20;
 /** Put on disk little by little, for the same reason as the copy. */
 const SYNC_EVERY_BYTES = 4 * 2 ** 20;
 
-await answer<'pack'>((task, tell) => {
+answer({ pack, join });
+
+function pack(task: PackTask, tell: Tell): PackResult {
   const from = openSync(task.source, 'r');
   try {
     const to = openSync(task.target, 'wx', 0o600);
     try {
-      const result = pack(task, { from, to }, tell);
+      const result = packStretch(task, { from, to }, tell);
       fsyncSync(to);
       return result;
     } finally {
@@ -29,12 +32,12 @@ await answer<'pack'>((task, tell) => {
   } finally {
     closeSync(from);
   }
-});
+}
 
-function pack(
+function packStretch(
   { fromByte, endExclusive }: PackTask,
   files: { from: number; to: number },
-  tell: (doneBytes: number, totalBytes: number) => void,
+  tell: Tell,
 ): PackResult {
   const block = Buffer.allocUnsafe(BLOCK_BYTES);
   let sizeBytes = 0;

@@ -2,14 +2,23 @@ import { Worker } from 'node:worker_threads';
 import { HaltPipelineError, Interrupted, minutes, RetryableError } from '../../lib/index.ts';
 import type { Reply, Results, Task } from './protocol.ts';
 
-/** Scripts, one for each task: a thread loads no more than it needs, since its start is part of what a backup takes. */
-const SCRIPTS: Readonly<Record<Task['kind'], URL>> = {
-  copy: new URL('./copy.worker.ts', import.meta.url),
-  check: new URL('./check.worker.ts', import.meta.url),
+/** What a thread can do. Each loads no more than it needs: its start is part of what a backup takes. */
+type Trade = 'database' | 'pack' | 'unpack' | 'migrate';
+
+const SCRIPTS: Readonly<Record<Trade, URL>> = {
+  database: new URL('./database.worker.ts', import.meta.url),
   pack: new URL('./pack.worker.ts', import.meta.url),
-  join: new URL('./join.worker.ts', import.meta.url),
   unpack: new URL('./unpack.worker.ts', import.meta.url),
   migrate: new URL('./migrate.worker.ts', import.meta.url),
+};
+
+const TRADES: Readonly<Record<Task['kind'], Trade>> = {
+  copy: 'database',
+  check: 'database',
+  pack: 'pack',
+  join: 'pack',
+  unpack: 'unpack',
+  migrate: 'migrate',
 };
 
 /** What a caller may want beside the result. */
@@ -21,42 +30,54 @@ export interface ThreadOptions {
 /** A task that could not be done; `code` is Node's or SQLite's word. Unless it tells of damage, the trouble may pass. */
 export class ThreadError extends RetryableError {}
 
+/** A thread that is there, for one task after the other. */
+export interface Thread {
+  /** @throws HaltPipelineError `disk_full`; else ThreadError */
+  run<T extends Task>(task: T, onProgress?: ThreadOptions['onProgress']): Promise<Results[T['kind']]>;
+}
+
 /**
  * Does one task in a thread of its own. When it settles the thread has ended, so its files may be removed.
  * @throws Interrupted when `signal` aborts; HaltPipelineError `disk_full`; else ThreadError
  */
 export function runInThread<T extends Task>(task: T, options: ThreadOptions): Promise<Results[T['kind']]> {
-  return runWhenReady<T>(task.kind, Promise.resolve(task), options);
+  return withThread(TRADES[task.kind], options.signal, (thread) => thread.run(task, options.onProgress));
 }
 
 /**
- * The same for a task that somebody else prepares: the thread starts meanwhile, so that its start delays nobody.
- * @throws also what `task` rejects with
+ * The same for several tasks, or for one that is not ready yet: the thread starts meanwhile.
+ * @param use is given up when `signal` aborts, whatever it waits for
  */
-export async function runWhenReady<T extends Task>(
-  kind: T['kind'],
-  task: Promise<T>,
-  options: ThreadOptions,
-): Promise<Results[T['kind']]> {
-  const { signal } = options;
-  // Whoever ends this thread early does not look at the task any more.
-  task.catch(() => {});
+export async function withThread<R>(
+  trade: Trade,
+  signal: AbortSignal,
+  use: (thread: Thread) => Promise<R>,
+): Promise<R> {
   if (signal.aborted) throw new Interrupted();
-  const worker = new Worker(SCRIPTS[kind], { name: `backup-${kind}` });
-  let onAbort = (): void => {};
-  try {
-    return await new Promise((resolve, reject) => {
-      onAbort = () => reject(new Interrupted());
-      signal.addEventListener('abort', onAbort, { once: true });
-      worker.on('message', (reply: Reply) => {
-        if (reply.kind === 'progress') options.onProgress?.(reply.doneBytes, reply.totalBytes);
-        else if (reply.kind === 'done') resolve(reply.result as Results[T['kind']]);
+  const worker = new Worker(SCRIPTS[trade], { name: `backup-${trade}` });
+  const ended = Promise.withResolvers<never>();
+  const onAbort = (): void => ended.reject(new Interrupted());
+  signal.addEventListener('abort', onAbort, { once: true });
+  worker.on('error', ended.reject);
+  worker.on('exit', () =>
+    ended.reject(new RetryableError('backup_thread', 'a thread ended before its work')),
+  );
+  const run: Thread['run'] = <T extends Task>(task: T, onProgress?: ThreadOptions['onProgress']) =>
+    new Promise<Results[T['kind']]>((resolve, reject) => {
+      const onReply = (reply: Reply): void => {
+        if (reply.kind === 'progress') {
+          onProgress?.(reply.doneBytes, reply.totalBytes);
+          return;
+        }
+        worker.off('message', onReply);
+        if (reply.kind === 'done') resolve(reply.result as Results[T['kind']]);
         else reject(isDiskFull(reply.code) ? diskFull(reply.message) : toError(reply));
-      });
-      worker.on('error', reject);
-      worker.on('exit', () => reject(new RetryableError('backup_thread', 'a thread ended before its work')));
-      task.then((ready) => worker.postMessage(ready), reject);
+      };
+      worker.on('message', onReply);
+      worker.postMessage(task);
     });
+  try {
+    return await Promise.race([use({ run }), ended.promise]);
   } finally {
     signal.removeEventListener('abort', onAbort);
     await worker.terminate();

@@ -5,26 +5,24 @@ import { Transform } from 'node:stream';
 import { pipeline } from 'node:stream/promises';
 import { createGunzip } from 'node:zlib';
 import Database from 'better-sqlite3';
-import { answer } from './answer.worker.ts';
+import { answer, type Tell } from './answer.worker.ts';
 import { needNoLog } from './no-log.worker.ts';
 
 const BLOCK_BYTES = 2 ** 18;
 
-await answer<'unpack'>(async ({ form, source, target }, tell) => {
-  let sha256: string | null = null;
-  if (form === 'packed') sha256 = await unpack(source, target, tell);
-  else if (form === 'plain') copyFileSync(source, target, constants.COPYFILE_EXCL);
-  else foldIn(source, target);
-  needNoLog(target);
-  return { sha256, databaseBytes: statSync(target).size };
+answer({
+  async unpack({ form, source, target }, tell) {
+    let sha256: string | null = null;
+    if (form === 'packed') sha256 = await gunzip(source, target, tell);
+    else if (form === 'plain') copyFileSync(source, target, constants.COPYFILE_EXCL);
+    else foldIn(source, target);
+    needNoLog(target);
+    return { sha256, databaseBytes: statSync(target).size };
+  },
 });
 
 /** @returns SHA-256 of the packed bytes, all of them: gunzip alone does not look at what follows its end */
-async function unpack(
-  source: string,
-  target: string,
-  tell: (doneBytes: number, totalBytes: number) => void,
-): Promise<string> {
+async function gunzip(source: string, target: string, tell: Tell): Promise<string> {
   const totalBytes = statSync(source).size;
   const hash = createHash('sha256');
   let readBytes = 0;

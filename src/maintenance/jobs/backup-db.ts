@@ -1,5 +1,5 @@
 import { z } from 'zod';
-import type { SystemState } from '../../db/index.ts';
+import { STATE_KEYS, type SystemState } from '../../db/index.ts';
 import type { Bus } from '../../events/index.ts';
 import { describeError, errorCode, hours, isAbort } from '../../lib/index.ts';
 import type { Log } from '../../ports/index.ts';
@@ -37,10 +37,7 @@ export const backupDb = defineJob<Input, Output>({
   priority: 50,
 });
 
-/** Key of `system_state` with the outcome of the last backup, JSON: `LastBackup`. */
-export const LAST_BACKUP = 'maintenance:last_backup';
-
-/** How the last backup went; times are epoch ms. */
+/** How the last backup went, as `system_state` keeps it in JSON; times are epoch ms. */
 type LastBackup =
   | ({ ok: true; at: number; reason: Input['reason'] } & Output)
   | { ok: false; at: number; code: string; message: string };
@@ -61,7 +58,8 @@ export interface BackupJobDeps extends CreateDeps {
 /** The handler of `backup_db`. */
 export function handleBackupDb(deps: BackupJobDeps): JobHandler<Input, Output> {
   const { state, bus, clock } = deps;
-  const note = (facts: LastBackup): void => state.set(LAST_BACKUP, JSON.stringify(facts), clock.now());
+  const note = (facts: LastBackup): void =>
+    state.set(STATE_KEYS.lastBackup, JSON.stringify(facts), clock.now());
   const raise = (error: unknown): void =>
     bus.emit('alert:raised', alertOf(BACKUP_ALERT, 'the database could not be backed up', error));
 

@@ -1,4 +1,5 @@
 import { z } from 'zod';
+import { STATE_KEYS } from '../../db/index.ts';
 import { describeError, errorCode, hours } from '../../lib/index.ts';
 import { defineJob, handleJob, type JobHandler } from '../../queue/index.ts';
 import { rehearseRestore as rehearse } from '../backups/rehearse.ts';
@@ -28,10 +29,7 @@ export const rehearseRestore = defineJob<Input, Output>({
   timeoutMs: hours(4),
 });
 
-/** Key of `system_state` with the outcome of the last rehearsal, JSON: `LastRehearsal`. */
-export const LAST_REHEARSAL = 'maintenance:last_rehearsal';
-
-/** How the last rehearsal went; times are epoch ms. */
+/** How the last rehearsal went, as `system_state` keeps it in JSON; times are epoch ms. */
 type LastRehearsal =
   | ({ ok: true; at: number } & Output)
   | { ok: false; at: number; code: string; message: string };
@@ -44,7 +42,8 @@ export function handleRehearseRestore(
   deps: Pick<BackupJobDeps, 'disk' | 'clock' | 'dataDir' | 'state' | 'bus'>,
 ): JobHandler<Input, Output> {
   const { state, bus, clock } = deps;
-  const note = (facts: LastRehearsal): void => state.set(LAST_REHEARSAL, JSON.stringify(facts), clock.now());
+  const note = (facts: LastRehearsal): void =>
+    state.set(STATE_KEYS.lastRehearsal, JSON.stringify(facts), clock.now());
   return handleJob(rehearseRestore, {
     async run(_input, { signal, log, progress }) {
       const { backup, ...facts } = await rehearse(deps, {

@@ -1,8 +1,9 @@
 import { dirname } from 'node:path';
-import { type Db, migrateDb, openDb } from '../../db/index.ts';
+import { type Db, migrateDb, openDb, setAside } from '../../db/index.ts';
 import { WikiSeedError } from '../../lib/index.ts';
 import { step } from '../../lib/steps.ts';
 import type { Disk } from '../../ports/index.ts';
+import type { Layout } from '../../storage/index.ts';
 
 /** A database that is being filled and has not its name yet. */
 export interface UnfinishedDatabase {
@@ -16,7 +17,11 @@ export interface UnfinishedDatabase {
 const SIDE_FILES: readonly string[] = ['-wal', '-shm', '-journal'];
 
 /** Begins a new, migrated database beside the place where it will stand; what an interrupted rebuild left is thrown away. */
-export async function beginDatabase(disk: Disk, path: string, now: Date): Promise<UnfinishedDatabase> {
+export async function beginDatabase(
+  disk: Disk,
+  { database: path, dataDir }: Layout,
+  now: Date,
+): Promise<UnfinishedDatabase> {
   const temporary = `${path}.rebuilding`;
   const removeAll = async (): Promise<void> => {
     for (const suffix of ['', ...SIDE_FILES]) await disk.remove(`${temporary}${suffix}`);
@@ -49,6 +54,7 @@ export async function beginDatabase(disk: Disk, path: string, now: Date): Promis
       step('rebuild:filled');
       // A log of the lost database would be replayed into this one.
       const stamp = now.toISOString().replaceAll(/[:.]/g, '-');
+      if ((await disk.stat(path)) !== null) setAside(dataDir, stamp);
       for (const suffix of ['-wal', '-journal'])
         if ((await disk.stat(`${path}${suffix}`)) !== null)
           await disk.rename(`${path}${suffix}`, `${path}${suffix}.of-lost-database-${stamp}`);

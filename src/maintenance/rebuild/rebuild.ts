@@ -1,9 +1,10 @@
 import { createCatalog } from '../../catalog/index.ts';
-import { lockDataDirectory } from '../../db/index.ts';
+import { lockDataDirectory, refuseDamagedDatabase, schemaOf } from '../../db/index.ts';
 import { WikiSeedError } from '../../lib/index.ts';
 import { step } from '../../lib/steps.ts';
 import type { Clock, Disk } from '../../ports/index.ts';
 import type { Layout } from '../../storage/index.ts';
+import { listBackups } from '../backups/index.ts';
 import { checkFiles, findStrangers, HELD_SQL } from './check-files.ts';
 import { checkTorrents } from './check-torrents.ts';
 import { beginDatabase, type UnfinishedDatabase } from './database-file.ts';
@@ -47,7 +48,7 @@ export async function rebuildDatabase(options: RebuildOptions): Promise<RebuildR
   const lock = lockDataDirectory(layout.dataDir, { pid: options.pid, startedAt: now.toISOString() });
   try {
     await assertWanted(options);
-    const unfinished = await beginDatabase(disk, layout.database, now);
+    const unfinished = await beginDatabase(disk, layout, now);
     try {
       const report = await fill(options, unfinished);
       await unfinished.finish();
@@ -62,19 +63,30 @@ export async function rebuildDatabase(options: RebuildOptions): Promise<RebuildR
 
 async function assertWanted({ disk, layout, ignoreBackups }: RebuildOptions): Promise<void> {
   const { database } = layout;
-  if ((await disk.stat(database)) !== null)
-    throw new WikiSeedError('database_exists', `there is a database at ${database}`, {
-      hint: `If it is damaged, "wikiseed restore" puts a backup in its place. To rebuild, move it away first: mv ${database} ${database}.old (with ${database}-wal, if that is there).`,
+  if (isUsable(database))
+    throw new WikiSeedError('database_exists', `there is a whole database at ${database}`, {
+      hint: `Nothing has to be rebuilt. To do it all the same, move it away first: mv ${database} ${database}.old (with ${database}-wal, if that is there).`,
     });
-  const backups = (await disk.list(layout.backups)).filter((name) => /\.(db|gz)$/.test(name));
+  const backups = (await listBackups(disk, layout.dataDir)).filter(({ kind }) => kind === 'backup');
   if (backups.length > 0 && !ignoreBackups)
     throw new WikiSeedError(
       'backups_exist',
-      `there are ${backups.length} backups in ${layout.backups}, the last by name is ${backups.at(-1)}`,
+      `there are ${backups.length} backups in ${layout.backups}, the newest is ${backups[0]?.name}`,
       {
         hint: 'A backup knows more than can be rebuilt (jobs, attempts, statistics): "wikiseed restore" takes the newest good one. To rebuild all the same: wikiseed rebuild --ignore-backups',
       },
     );
+}
+
+/** A database that a daemon would start with; one that is damaged or empty is set aside, not kept. */
+function isUsable(path: string): boolean {
+  try {
+    refuseDamagedDatabase(path, { wasInUse: true });
+  } catch (error) {
+    if (error instanceof WikiSeedError && error.code === 'database_corrupt') return false;
+    throw error;
+  }
+  return (schemaOf(path) ?? 0) > 0;
 }
 
 async function fill(options: RebuildOptions, { db }: UnfinishedDatabase): Promise<RebuildReport> {

@@ -3,7 +3,7 @@ import { describeError, errorCode, hours, minutes, seconds } from '../../lib/ind
 import { type Clock, type Disk, type Log, writeAtomically } from '../../ports/index.ts';
 import type { Layout } from '../../storage/index.ts';
 import { watchRecords } from './record-changes.ts';
-import { keysInTables, type RecordKey, readTables, recordPath } from './record-kinds.ts';
+import { type ListPlace, listKeys, type RecordKey, readTables, recordPath } from './record-kinds.ts';
 import { encodeRecord } from './record-text.ts';
 
 /**
@@ -48,17 +48,23 @@ export function createRecordKeeper(deps: RecordKeeperDeps): RecordKeeper {
   let running: Promise<void> | null = null;
   let isStarted = false;
   let isStopped = false;
+  /** How far the listing of what is compared has come; null = it is at its end. */
+  let toCompare: ListPlace | null = null;
   let hasTrouble = false;
-  let canCompare = true;
 
   function next(): RecordKey | undefined {
     for (const key of changes.take()) changed.add(key);
-    for (const set of [changed, compared])
-      for (const key of set) {
-        set.delete(key);
-        return key;
-      }
-    return undefined;
+    for (;;) {
+      for (const set of [changed, compared])
+        for (const key of set) {
+          set.delete(key);
+          return key;
+        }
+      if (toCompare === null) return undefined;
+      const { keys, next: place } = listKeys(db, toCompare);
+      for (const key of keys) compared.add(key);
+      toCompare = place;
+    }
   }
 
   /** One record at a time: the disk belongs to the downloads. Never rejects: a timer waits for it. */
@@ -85,7 +91,10 @@ export function createRecordKeeper(deps: RecordKeeperDeps): RecordKeeper {
         return;
       }
       // While stopping, what is only compared can wait for the next start.
-      if (isStopped) compared.clear();
+      if (isStopped) {
+        compared.clear();
+        toCompare = null;
+      }
     }
   }
 
@@ -112,21 +121,10 @@ export function createRecordKeeper(deps: RecordKeeperDeps): RecordKeeper {
     cancelTick = clock.after(hasTrouble ? TROUBLE_MS : FLUSH_MS, () => void run().then(arm));
   }
 
+  /** The next round begins to compare; a listing that is under way begins anew. */
   function compareAll(): void {
-    let nextInMs = COMPARE_MS;
-    try {
-      for (const key of keysInTables(db)) compared.add(key);
-      canCompare = true;
-    } catch (error) {
-      nextInMs = TROUBLE_MS;
-      if (canCompare)
-        log.error(
-          { err: { code: errorCode(error), message: describeError(error) } },
-          'the records cannot be compared with the catalog; it is tried again every minute',
-        );
-      canCompare = false;
-    }
-    cancelCompare = clock.after(nextInMs, compareAll);
+    toCompare = { kind: 0, afterId: 0 };
+    cancelCompare = clock.after(COMPARE_MS, compareAll);
   }
 
   return {
