@@ -21,7 +21,7 @@ export {
   readStatus,
   type StatusReport,
   type StatusSources,
-  stuckReason,
+  standstillReason,
   type Verdict,
 } from './status.ts';
 export { createStatusQueries, type FileFilter, type StatusQueries } from './status-queries.ts';

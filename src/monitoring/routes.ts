@@ -14,7 +14,7 @@ import { jobPage, jobsPage } from './pages/jobs.ts';
 import { overviewPage } from './pages/overview.ts';
 import type { Html } from './pages/parts.ts';
 import { torrentsPage } from './pages/torrents.ts';
-import { currentHalts, readStatus, type StatusSources, stuckReason } from './status.ts';
+import { currentHalts, readStatus, type StatusSources, standstillReason } from './status.ts';
 import { ICON, STYLE } from './style.ts';
 import { FILE_STATUSES, JOB_STATUSES } from './types.ts';
 
@@ -88,7 +88,7 @@ export function createRoutes(deps: RouteDeps): Hono {
 
   function healthReason(at: number): string | null {
     try {
-      return stuckReason({
+      return standstillReason({
         movement: queries.movement(),
         halts: currentHalts(deps),
         pauses: queries.pauses(),

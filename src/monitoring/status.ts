@@ -120,8 +120,8 @@ export async function readStatus(sources: StatusSources): Promise<StatusReport> 
     torrentCount: queries.torrentCount(),
   };
   const movement = queries.movement();
-  const stuck = stuckReason({ ...facts, movement, at, startedAt: sources.startedAt });
-  const verdict = judge({ ...facts, alerts, at, stuck, storage });
+  const standstill = standstillReason({ ...facts, movement, at, startedAt: sources.startedAt });
+  const verdict = judge({ ...facts, alerts, at, standstill, storage });
   return {
     at,
     version: sources.version,
@@ -148,7 +148,7 @@ export function currentHalts(sources: Pick<StatusSources, 'queries' | 'halts'>):
  * Does work move? Pure.
  * @returns a sentence that says why not; null when it does, or when there is nothing to do
  */
-export function stuckReason(facts: {
+export function standstillReason(facts: {
   movement: Movement;
   halts: readonly Halt[];
   /** What is held by hand does not move, and should not. */
@@ -176,7 +176,7 @@ export function stuckReason(facts: {
 /** Boils the facts down to one level and its reasons. Pure. `storage` is the reason when it could not be read. */
 export function judge(facts: {
   at: EpochMs;
-  stuck: string | null;
+  standstill: string | null;
   halts: readonly Halt[];
   pauses: readonly Pause[];
   alerts: readonly Alert[];
@@ -186,7 +186,7 @@ export function judge(facts: {
 }): Verdict {
   const stopped: string[] = [];
   const attention: string[] = [];
-  if (facts.stuck !== null) stopped.push(facts.stuck);
+  if (facts.standstill !== null) stopped.push(facts.standstill);
   const { storage } = facts;
   if (typeof storage === 'string') attention.push(`Storage could not be measured: ${storage}.`);
   else if (storage.mode === 'hard_stop') stopped.push('The disk is full: downloads are stopped.');

@@ -100,7 +100,7 @@ describe('maintain', () => {
       `INSERT INTO job_attempts (job_id, attempt, outcome, started_at, ended_at) VALUES (1, 1, 'retryable', 0, 1)`,
     );
     expect(await maintainCommand(io, [], { config })).toBe(1);
-    expect(err()).toContain('integrity   failed: the database failed its integrity check');
+    expect(err()).toContain('integrity   failed: the database is damaged');
     expect(err()).toMatch(/wikiseed (restore|rebuild)/);
     expect(out()).not.toContain('retention');
     expect(out()).toContain('ERROR: the database is damaged');

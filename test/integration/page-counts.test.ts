@@ -108,6 +108,31 @@ test('a count that meets a closed database ends nothing', async () => {
   await expect(counting).rejects.toThrow(/not open/);
 });
 
+test('the longest waiting job is found whatever its priority, and whether its time was noted or not', () => {
+  const db = withDb();
+  const clock = new FakeClock();
+  const queries = createStatusQueries({ db, clock });
+  const insert = db.sqlite.prepare(
+    `INSERT INTO jobs (job_type, status, params, unique_key, max_attempts, next_retry_at, is_due, priority, created_at)
+     VALUES ('download_dump', 'pending', '{}', ?, 5, ?, ?, ?, 0)`,
+  );
+  expect(queries.movement().oldestDueAt).toBeNull();
+  const now = clock.now();
+  insert.run('later', now + 5000, 0, 100);
+  expect(queries.movement().oldestDueAt).toBeNull();
+  expect(queries.nextWakeUps()).toMatchObject([{ name: 'download_dump', at: now + 5000 }]);
+  for (const [priority, waitedMs] of [
+    [100, 10],
+    [1100, 30],
+    [2100, 20],
+  ] as const)
+    insert.run(`due ${priority}`, now - waitedMs, 1, priority);
+  expect(queries.movement().oldestDueAt).toBe(now - 30);
+  insert.run('not noted yet', now - 40, 0, 100);
+  expect(queries.movement().oldestDueAt).toBe(now - 40);
+  expect(queries.nextWakeUps()).toMatchObject([{ name: 'download_dump', at: now + 5000 }]);
+});
+
 test('the newest jobs are the same whatever the order of types and states', () => {
   const db = withDb();
   for (let round = 1; round <= 40; round += 1) {

@@ -103,7 +103,11 @@ const MAY_READ_MUCH: readonly { sql: string; plan: RegExp; why: string }[] = [
   },
   // Small tables.
   { sql: 'FROM cycles ORDER BY cycle_date DESC', plan: /^SCAN cycles/, why: '24 a year' },
-  { sql: 'FROM torrents', plan: /^(SCAN t|SCAN torrents)\b/, why: 'some thousands a year; by LIMIT, or counted' },
+  {
+    sql: 'FROM torrents',
+    plan: /^(SCAN t|SCAN torrents)\b/,
+    why: 'some thousands a year; by LIMIT, or counted',
+  },
   { sql: 'FROM system_state WHERE substr', plan: /^SCAN system_state/, why: 'some dozens of rows' },
   { sql: 'FROM __drizzle_migrations', plan: /^SCAN __drizzle_migrations/, why: 'one row for each migration' },
 ];

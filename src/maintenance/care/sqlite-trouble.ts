@@ -45,11 +45,11 @@ export function diskFull(reason: string): HaltPipelineError {
   });
 }
 
-/** The database failed its integrity check: going on would write on broken ground. */
+/** The database is damaged: going on would write on broken ground. */
 export function damaged(problems: readonly string[], hint: string = RESTORE_HINT): HaltPipelineError {
   return new HaltPipelineError(
     'database_corrupt',
-    `the database failed its integrity check: ${problems.slice(0, 3).join('; ').slice(0, 500)}`,
+    `the database is damaged: ${problems.slice(0, 3).join('; ').slice(0, 500)}`,
     { scope: 'all', pauseMs: DAMAGE_PAUSE_MS, isNeverOwnFault: true, hint },
   );
 }

@@ -43,7 +43,9 @@ describe('the size of a step', () => {
         firstSize: 1,
         maxSize: 1,
         // Looking holds no lock: it makes no step longer and no pause.
-        find: () => void (nowMs += 500),
+        find() {
+          nowMs += 500;
+        },
         write() {
           nowMs += left === 3 ? 20 : 1;
           left -= 1;
