@@ -156,8 +156,8 @@ export function createTargets(deps: {
       halts.clear();
       for (const { key, value } of state.list('halt:')) {
         const halt = parseHalt(value);
-        const lasts = halt !== null && halt.kind === 'unavailable' && halt.until > clock.now();
-        if (halt !== null && (lasts || what === 'all')) halts.set(halt.target, halt);
+        // An outage whose time is over stays, too: one job tries, as if there had been no restart.
+        if (halt !== null && (halt.kind === 'unavailable' || what === 'all')) halts.set(halt.target, halt);
         else {
           state.delete(key);
           deps.bus.emit('target:resumed', { target: key.slice('halt:'.length) });

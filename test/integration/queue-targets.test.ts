@@ -240,3 +240,21 @@ test('another try by an operator forgets how often a job stopped its target', as
   await t.clock.advance(0);
   expect(t.row('fetch:a').status).toBe('pending');
 });
+
+test('an outage of four days costs no job an attempt, and none fails', async () => {
+  let isDown = true;
+  const t = await queueBundle({
+    concurrency: 2,
+    fetch: async () => {
+      if (isDown) throw new UnavailableError('network', 'nobody is there');
+    },
+  });
+  t.fetch('a', 'b', 'c', 'd');
+  await t.clock.advance(0);
+  for (let day = 0; day < 4; day += 1) await t.clock.advance(24 * 60 * MINUTE_MS);
+  expect(t.count('pending')).toBe(4);
+  expect(t.db.sqlite.prepare('SELECT sum(attempt) FROM jobs').pluck().get()).toBe(0);
+  isDown = false;
+  await t.clock.advance(5 * 60 * MINUTE_MS);
+  expect(t.count('completed')).toBe(4);
+});

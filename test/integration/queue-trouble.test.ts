@@ -1,5 +1,5 @@
 import { expect, test } from 'vitest';
-import { CorruptError, HaltPipelineError } from '../../src/lib/index.ts';
+import { CorruptError, HaltPipelineError, RetryableError } from '../../src/lib/index.ts';
 import { fetchJob, queueBundle } from '../helpers/queue-bundle.ts';
 
 const MINUTE_MS = 60_000;
@@ -217,4 +217,48 @@ test('damage is not over because one row could be written', async () => {
   await t.clock.advance(59 * MINUTE_MS);
   expect(t.queue.halts()).toHaveLength(1);
   expect(t.seen('alert:resolved')).toEqual([]);
+});
+
+test('whatever a handler makes of being stopped is not its fault', async () => {
+  const t = await queueBundle({
+    fetch: (_name, { signal }) =>
+      new Promise((_resolve, reject) => {
+        signal.addEventListener('abort', () =>
+          reject(new RetryableError('thread_ended', 'its thread ended')),
+        );
+      }),
+  });
+  t.fetch('a');
+  await t.clock.advance(0);
+  await t.queue.stop();
+  expect(t.row('fetch:a')).toMatchObject({ status: 'pending', attempt: 0 });
+});
+
+test('a row at its limit of attempts, or of a type that is gone, stops nobody', async () => {
+  const t = await queueBundle({ concurrency: 2 });
+  t.queue.pause({ kind: 'all' }, null);
+  t.fetch('a', 'b');
+  t.db.sqlite.exec(`UPDATE jobs SET attempt = max_attempts WHERE unique_key = 'fetch:a'`);
+  t.db.sqlite.exec(`INSERT INTO jobs (job_type, params, unique_key, max_attempts, next_retry_at, created_at)
+    VALUES ('gone', '{}', 'gone:1', 5, 0, 0)`);
+  t.queue.resume({ kind: 'all' });
+  await t.queue.whenIdle();
+  expect(t.count('completed')).toBe(2);
+  expect(t.queue.cancelJob(Number(t.row('gone:1').id))).toMatchObject({ now: 'cancelled' });
+  expect(t.row('gone:1').status).toBe('cancelled');
+});
+
+test('a job that meets the same halt for months keeps its last hundred attempts only', async () => {
+  const t = await queueBundle({
+    fetch: async () => {
+      throw new HaltPipelineError('disk_full', 'full', { pauseMs: 5 * MINUTE_MS, isNeverOwnFault: true });
+    },
+  });
+  t.fetch('a');
+  await t.clock.advance(0);
+  await t.clock.advance(DAY_MS);
+  expect(t.begun.length).toBeGreaterThan(200);
+  expect(Number(t.db.sqlite.prepare('SELECT count(*) FROM job_attempts').pluck().get())).toBeLessThanOrEqual(
+    101,
+  );
 });

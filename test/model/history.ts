@@ -86,8 +86,7 @@ export function createHistory(imagePath: string, counts: Record<string, number>)
       },
     });
     // A restart tries again, but for those who asked for a rest.
-    for (const [target, halt] of [...ledger.halts])
-      if (halt.kind === 'halted' || halt.until <= clock.wallMs) ledger.halts.delete(target);
+    for (const [target, halt] of [...ledger.halts]) if (halt.kind === 'halted') ledger.halts.delete(target);
     living = born;
     ledger.allows.due = (row) => row.dueAt > clock.wallMs;
     isStarting = true;

@@ -60,7 +60,10 @@ function halt(
   }
   const kind: Halted['kind'] = how.end === 'halt' ? 'halted' : 'unavailable';
   ledger.halts.set(target, { kind, failures, until: dueAt });
-  if (!isStopped) ledger.halted.set(old.id, (ledger.halted.get(old.id) ?? 0) + 1);
+  if (!isStopped) {
+    ledger.halted.set(old.id, (ledger.halted.get(old.id) ?? 0) + 1);
+    if (!ledger.firstHaltedAt.has(old.id)) ledger.firstHaltedAt.set(old.id, ledger.wallMs());
+  }
   ledger.count(isStopped ? 'halts met' : 'halts');
   return {
     status: 'pending',
@@ -70,6 +73,13 @@ function halt(
     behind: isStopped ? 0 : PRIORITY_BEHIND,
     outcome: isStopped ? 'interrupted' : 'halted',
   };
+}
+
+/** An outage speaks against a job only when the target got through for somebody after the job's first one. */
+function hasWorkedSince(ledger: Ledger, job: Row): boolean {
+  const firstAt = ledger.firstHaltedAt.get(job.id);
+  const workedAt = ledger.workedAt.get(kindOf(job.type).targets[0] as string);
+  return firstAt !== undefined && workedAt !== undefined && workedAt > firstAt;
 }
 
 /** The table of meanings once more, from docs/state-machine.md. null = this run may not have ended the job. */
@@ -95,10 +105,13 @@ function verdict(ledger: Ledger, process: Process, old: Row, run: Run, row: Row)
   if (run.reason === 'timeout') return retry(old, now, null, run.cursor);
   if (how === null) return retry(old, now, null, run.cursor);
   const halts = ledger.halted.get(old.id) ?? 0;
+  // Whatever a handler makes of being stopped is not its fault, unless it says something of the job itself.
+  const givenBack = ['interrupted', 'retryable', 'unknown', 'unavailable', 'hookThrows'].includes(how.end);
+  if (process.life !== 'working' && givenBack)
+    return { status: 'pending', attempt: -1, due: [now, now], cursor: run.cursor, outcome: 'interrupted' };
   switch (how.end) {
     case 'interrupted':
-      if (process.life === 'working') return retry(old, now, how, run.cursor);
-      return { status: 'pending', attempt: -1, due: [now, now], cursor: run.cursor, outcome: 'interrupted' };
+      return retry(old, now, how, run.cursor);
     case 'snooze': {
       const cursor = how.cursor === undefined ? run.cursor : JSON.stringify({ at: how.cursor });
       return {
@@ -116,7 +129,9 @@ function verdict(ledger: Ledger, process: Process, old: Row, run: Run, row: Row)
         return { status: 'quarantined', attempt: 0, outcome: 'permanent' };
       return halt(ledger, old, how, run, dueAt);
     case 'unavailable':
-      return halts >= HALTS_ALLOWED ? retry(old, now, how, run.cursor) : halt(ledger, old, how, run, dueAt);
+      return halts >= HALTS_ALLOWED && hasWorkedSince(ledger, old)
+        ? retry(old, now, how, run.cursor)
+        : halt(ledger, old, how, run, dueAt);
     default:
       return retry(old, now, how, run.cursor);
   }

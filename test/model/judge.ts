@@ -134,6 +134,7 @@ function judgeUpdate(
       if (holder(ledger, row.key) !== undefined)
         ledger.fail(`${job} came back beside another one with its key`);
       ledger.halted.delete(row.id);
+      ledger.firstHaltedAt.delete(row.id);
       ledger.deaths.delete(row.id);
       ledger.count('revived');
       return;

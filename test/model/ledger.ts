@@ -49,6 +49,10 @@ export interface Ledger {
   pauses: Set<string>;
   limits: Map<string, number>;
   halted: Map<number, number>;
+  /** Wall time of the first of them. */
+  firstHaltedAt: Map<number, number>;
+  /** When a target that was halted got through again, wall time. */
+  workedAt: Map<string, number>;
   deaths: Map<number, number>;
   /** The last word about each job in `job_attempts`. */
   lastWord: Map<number, string>;
@@ -95,6 +99,8 @@ export function createLedger(
     pauses: new Set(),
     limits: new Map(),
     halted: new Map(),
+    firstHaltedAt: new Map(),
+    workedAt: new Map(),
     deaths: new Map(),
     lastWord: new Map(),
     spoiled: new Set(),
@@ -174,6 +180,8 @@ export const haltsOf = (ledger: Ledger, type: string): [string, Halted][] =>
 /** A target answered: what was being tried works again. */
 export function worked(ledger: Ledger, targets: readonly string[]): void {
   for (const target of targets)
-    if ((ledger.halts.get(target)?.until ?? Number.POSITIVE_INFINITY) <= ledger.wallMs())
+    if ((ledger.halts.get(target)?.until ?? Number.POSITIVE_INFINITY) <= ledger.wallMs()) {
       ledger.halts.delete(target);
+      ledger.workedAt.set(target, ledger.wallMs());
+    }
 }
