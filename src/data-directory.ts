@@ -14,6 +14,9 @@ import { assertDatabaseNotLost, restoreHint } from './maintenance/index.ts';
 import type { Clock, Disk, Log } from './ports/index.ts';
 import type { Layout } from './storage/index.ts';
 
+/** How long a write of the daemon waits for another program's: 200 ms. */
+const BUSY_TIMEOUT_MS = 200;
+
 /** What opening needs. */
 export interface OpenDeps {
   disk: Disk;
@@ -49,6 +52,8 @@ export async function openDataDirectory(deps: OpenDeps): Promise<{ db: Db; lock:
     db = openDb(layout.database);
     const migration = migrateDb(db, { dataDir: layout.dataDir, now: new Date(clock.now()) });
     if (migration.backupPath !== null) log.info(migration, 'migrated the database after a backup');
+    // From here on the event loop stands still while a write waits for another program: the queue tries again by itself.
+    db.sqlite.pragma(`busy_timeout = ${BUSY_TIMEOUT_MS}`);
     return { db, lock };
   } catch (error) {
     db?.close();

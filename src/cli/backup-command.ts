@@ -5,7 +5,7 @@ import { createNodeDisk, createSystemClock } from '../ports/index.ts';
 import { VERSION } from '../version.ts';
 import { EXIT } from './exit-codes.ts';
 import { type CliIo, printJson } from './io.ts';
-import { loadForCommand } from './load.ts';
+import { loadForCommand, openForReading } from './load.ts';
 
 /** `backup`: one now, beside a running daemon or without one. */
 export async function backupCommand(
@@ -13,6 +13,8 @@ export async function backupCommand(
   options: { config?: string; json?: boolean },
 ): Promise<number> {
   const { config, sourcePath } = loadForCommand(io, options.config);
+  // Says of a database that is gone, empty or of another version what every command says.
+  openForReading(config.wikiseed.dataDir).close();
   const bar = showByteBar(io);
   const created = await createBackup(
     {

@@ -1,5 +1,5 @@
 import { Command, CommanderError } from 'commander';
-import { isDamage } from '../db/index.ts';
+import { isDamage, isDatabaseTrouble } from '../db/index.ts';
 import { describeError, formatBytes, isAbort, UsageError, WikiSeedError } from '../lib/index.ts';
 import { VERSION } from '../version.ts';
 import { configCheck, configShow } from './config-command.ts';
@@ -12,7 +12,7 @@ import { EXIT, exitCodeOf } from './exit-codes.ts';
 import { type CliIo, createProcessIo } from './io.ts';
 import { cancelJobs, retryJobs } from './job-actions.ts';
 import { jobsCommand } from './jobs-command.ts';
-import { explainDamage } from './load.ts';
+import { explainDamage, explainTrouble } from './load.ts';
 import { runCommand } from './run-command.ts';
 import { statusCommand } from './status-command.ts';
 
@@ -35,7 +35,11 @@ export async function runCli(args: readonly string[], io: CliIo = createProcessI
   } catch (error) {
     if (error instanceof CommanderError) return error.exitCode === 0 ? EXIT.ok : EXIT.usage;
     if (isAbort(error)) return EXIT.interrupted;
-    const told = isDamage(error) ? explainDamage(error) : error;
+    const told = isDamage(error)
+      ? explainDamage(error)
+      : isDatabaseTrouble(error)
+        ? explainTrouble(error)
+        : error;
     io.err.write(`wikiseed: ${textOf(told)}\n`);
     return exitCodeOf(told);
   }

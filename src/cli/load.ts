@@ -1,5 +1,5 @@
-import { existsSync, readdirSync } from 'node:fs';
-import { resolve } from 'node:path';
+import { existsSync, readdirSync, statSync } from 'node:fs';
+import { join, resolve } from 'node:path';
 import {
   type Config,
   DEFAULT_PATHS,
@@ -39,6 +39,8 @@ export function loadForCommand(io: CliIo, path: string | undefined): LoadedConfi
     const errors = result.problems.filter((problem) => problem.severity === 'error').length;
     throw new UsageError(`${counted(errors, 'problem')} in the configuration\n${lines.join('\n')}`);
   }
+  const acting = actAsOwner(resolve(io.cwd, result.config.wikiseed.dataDir));
+  if (acting !== null) io.err.write(`${acting}\n`);
   for (const warning of result.warnings) io.err.write(`${formatProblem(warning, result.sourcePath)}\n`);
   const dataDir = resolve(io.cwd, result.config.wikiseed.dataDir);
   return {
@@ -49,8 +51,37 @@ export function loadForCommand(io: CliIo, path: string | undefined): LoadedConfi
   };
 }
 
+/**
+ * Run by root, a command acts as the user the data belongs to: files that root makes could not be read by the service, and a
+ * lock that it may not write locks nothing.
+ * @returns what to tell the operator, null when nothing changed
+ */
+export function actAsOwner(dataDir: string): string | null {
+  if (process.getuid?.() !== 0) return null;
+  const owned = [join(dataDir, 'db'), dataDir].find((path) => existsSync(path));
+  if (owned === undefined) return null;
+  const { uid, gid } = statSync(owned);
+  if (uid === 0) return null;
+  process.setgroups?.([gid]);
+  process.setgid?.(gid);
+  process.setuid?.(uid);
+  return `acting as user ${uid}, the owner of ${owned}`;
+}
+
 const MEND_HINT =
   '"wikiseed restore" puts the newest good backup in its place; without one, "wikiseed rebuild" makes it again from the data directory.';
+
+/** The same for one that cannot be written or opened. */
+export function explainTrouble(error: unknown): WikiSeedError {
+  const what = describeError(error);
+  const isRight = /readonly|unable to open/i.test(what);
+  return new WikiSeedError('database_unwritable', `the database cannot be used: ${what}`, {
+    hint: isRight
+      ? 'Run the command as the user WikiSeed runs as, or give that user the data directory: chown -R <user> <data_dir>'
+      : 'Free some space on the disk that holds it, or close the program that keeps it locked; nothing is lost.',
+    cause: error,
+  });
+}
 
 /** What a command says when it meets a damaged database. */
 export function explainDamage(error: unknown): WikiSeedError {

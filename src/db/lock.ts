@@ -2,6 +2,7 @@ import { existsSync, mkdirSync, readFileSync, renameSync, rmSync, writeFileSync 
 import { dirname, join } from 'node:path';
 import Database from 'better-sqlite3';
 import { AlreadyRunningError } from '../lib/errors.ts';
+import { holdExclusively } from './exclusive-file.ts';
 import { finishRestore } from './restore-swap.ts';
 
 /** Held for as long as the process works on the data directory. */
@@ -32,6 +33,9 @@ export interface LockHolder {
   token: string | null;
 }
 
+/** Longest wait for a command such as `restore` to end. */
+const COMMAND_WAIT_MS = 10_000;
+
 /**
  * Takes the one lock of a data directory: an exclusive transaction on `db/lock.db`. The operating system drops it when the
  * process ends, however it ends, so there is never a stale lock to clear by hand. `db/process.json` only says who holds it.
@@ -45,15 +49,11 @@ export function lockDataDirectory(
   const holderPath = holderPathOf(dataDir);
   const markPath = join(dataDir, 'db', 'in-use');
   mkdirSync(dirname(path), { recursive: true, mode: 0o700 });
-  // A reader such as `isDataDirectoryInUse` may hold the file for a moment; another daemon holds it for longer than we wait.
-  const database = new Database(path, { timeout: 1000 });
-  try {
-    database.pragma('journal_mode = DELETE');
-    database.exec('BEGIN EXCLUSIVE');
-  } catch (error) {
-    database.close();
-    if (!(error instanceof Error && 'code' in error && String(error.code).startsWith('SQLITE_BUSY')))
-      throw error;
+  // A reader such as `isDataDirectoryInUse` may hold the file for a moment, a command for some seconds; a daemon for longer
+  // than we wait. The service manager does not start us again after "already running", so a command must not cause that.
+  const database =
+    holdExclusively(path, 1000) ?? (isDaemon(dataDir) ? null : holdExclusively(path, COMMAND_WAIT_MS));
+  if (database === null)
     throw new AlreadyRunningError(
       'already_running',
       `another WikiSeed ${describeHolder(holderPath)} uses ${dataDir}`,
@@ -61,7 +61,6 @@ export function lockDataDirectory(
         hint: 'Stop it first, or point this one at another wikiseed.data_dir.',
       },
     );
-  }
   try {
     writeHolder(holderPath, facts);
   } catch (error) {
@@ -97,21 +96,22 @@ export function lockDataDirectory(
  * @returns null when another connection, here or in another process, holds it
  */
 export function tryLockFile(path: string): DirectoryLock | null {
-  const database = new Database(path, { timeout: 0 });
-  try {
-    database.pragma('journal_mode = DELETE');
-    database.exec('BEGIN EXCLUSIVE');
-  } catch (error) {
-    database.close();
-    if (error instanceof Error && 'code' in error && String(error.code).startsWith('SQLITE_BUSY'))
-      return null;
-    throw error;
-  }
+  const database = holdExclusively(path, 0);
+  if (database === null) return null;
   return {
     release() {
       if (database.open) database.close();
     },
   };
+}
+
+/** A daemon announces where it takes commands; a command does not. */
+function isDaemon(dataDir: string): boolean {
+  try {
+    return readLockHolder(dataDir)?.url != null;
+  } catch {
+    return true;
+  }
 }
 
 /** Whether a process works on the data directory now. Looks only: takes nothing that would keep a daemon from starting. */
@@ -124,8 +124,10 @@ export function isDataDirectoryInUse(dataDir: string): boolean {
     database.prepare('SELECT 1 FROM sqlite_master').get();
     return false;
   } catch (error) {
-    if (error instanceof Error && 'code' in error && String(error.code).startsWith('SQLITE_BUSY'))
-      return true;
+    const code = error instanceof Error && 'code' in error ? String(error.code) : '';
+    if (code.startsWith('SQLITE_BUSY')) return true;
+    // Not a lock that anybody could hold; whoever takes it makes it anew.
+    if (code === 'SQLITE_NOTADB' || code.startsWith('SQLITE_CORRUPT')) return false;
     throw error;
   } finally {
     database.close();

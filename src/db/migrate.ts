@@ -13,7 +13,7 @@ import {
 import { dirname, join } from 'node:path';
 import Database from 'better-sqlite3';
 import { migrate } from 'drizzle-orm/better-sqlite3/migrator';
-import { UsageError, WikiSeedError } from '../lib/errors.ts';
+import { describeError, UsageError, WikiSeedError } from '../lib/errors.ts';
 import { formatBytes } from '../lib/units.ts';
 import type { Db } from './open.ts';
 
@@ -51,7 +51,20 @@ export function migrateDb(db: Db, options: { dataDir: string | null; now: Date }
     backupPath = join(options.dataDir, 'backups', `before-migration-${from}-to-${known}-${stamp}.db`);
     copyTo(db, backupPath);
   }
-  migrate(db.orm, { migrationsFolder: MIGRATIONS_DIR });
+  try {
+    migrate(db.orm, { migrationsFolder: MIGRATIONS_DIR });
+  } catch (cause) {
+    // Rolled back: the copy is of no use, and each further start would leave another.
+    if (backupPath !== null) rmSync(backupPath, { force: true });
+    throw new WikiSeedError(
+      'migration_failed',
+      `the database ${db.path} could not be brought from schema ${from} to ${known}: ${describeError(cause)}`,
+      {
+        hint: 'Nothing was changed: the version before still works with it. Please report this with the log.',
+        cause,
+      },
+    );
+  }
   return { from, to: known, backupPath };
 }
 

@@ -11,6 +11,7 @@ import {
 } from 'node:fs';
 import { join } from 'node:path';
 import { z } from 'zod';
+import { WikiSeedError } from '../lib/errors.ts';
 import { step } from '../lib/steps.ts';
 
 /** The files of one database: SQLite applies a log to whatever stands beside it, so they move together, the database first. */
@@ -69,7 +70,20 @@ export function finishRestore(dataDir: string): { backupName: string; replacedPa
     rmSync(folder, { recursive: true, force: true });
     return null;
   }
-  const decision = Decision.parse(JSON.parse(readFileSync(decisionPath, 'utf8')));
+  const decision = readDecision(decisionPath);
+  if (decision === null) {
+    // Written in one piece and never changed: only the disk can have damaged it. With a database in place nothing is lost.
+    if (!existsSync(join(dataDir, 'db', 'jobs.db')))
+      throw new WikiSeedError(
+        'restore_unclear',
+        `a restore was cut short, and ${decisionPath} cannot be read`,
+        {
+          hint: `Move ${folder} away, then run the restore again.`,
+        },
+      );
+    rmSync(folder, { recursive: true, force: true });
+    return null;
+  }
   const databaseFolder = join(dataDir, 'db');
   const replacedPath = replacedFolder(dataDir, decision.stamp);
   // When the new database has left the folder, the one in place is it.
@@ -85,6 +99,14 @@ export function finishRestore(dataDir: string): { backupName: string; replacedPa
   syncFolder(databaseFolder);
   step('restore:finished');
   return { backupName: decision.backupName, replacedPath: existsSync(replacedPath) ? replacedPath : null };
+}
+
+function readDecision(path: string): RestoreDecision | null {
+  try {
+    return Decision.parse(JSON.parse(readFileSync(path, 'utf8')));
+  } catch {
+    return null;
+  }
 }
 
 /** Temporary name, fsync, rename: readers see all of it or nothing. */

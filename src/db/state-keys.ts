@@ -11,10 +11,8 @@ export const STATE_KEYS = {
   limit: 'limit:',
   /** `schedule:<name>`: when something regular happens next; written by scheduling. */
   schedule: 'schedule:',
-  /** `maintenance:last_<what>`: how the last run of one kind went; written by maintenance. */
-  lastRun: 'maintenance:last_',
-  /** How the last backup went. */
+  /** How the last backup went; written by maintenance. */
   lastBackup: 'maintenance:last_backup',
-  /** How the last rehearsal of a restore went. */
+  /** How the last rehearsal of a restore went; written by maintenance. */
   lastRehearsal: 'maintenance:last_rehearsal',
 } as const;

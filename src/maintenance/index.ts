@@ -16,7 +16,7 @@ export * from './care/index.ts';
 export { maintainDb } from './jobs/maintain-db.ts';
 export * from './rebuild/index.ts';
 
-/** Job types whose failure has an alert of its own, `BACKUP_ALERT` and `REHEARSAL_ALERT`: for the alerts room. */
+/** Job types whose failure has an alert of its own, `backup_failed` and `rehearsal_failed`: for the alerts room. */
 export const TELL_THEMSELVES: readonly string[] = [backupDb.type, rehearseRestore.type];
 
 /** The settings of this room, from `maintenance` and, for the free space, `storage`. */

@@ -99,7 +99,8 @@ export function createOperatorActions(deps: {
       return { scope, jobs, limits: queue.limits() };
     },
     retryJob: (jobId) => ofJob(jobId, () => queue.retryJob(jobId)),
-    cancelJob: (jobId) => ofJob(jobId, () => queue.cancelJob(jobId)),
+    // Also of a type that is gone: what can never run should not wait for ever.
+    cancelJob: (jobId) => refusing(409, () => queue.cancelJob(jobId)),
     retryFailed({ type, after }) {
       // Of a type that this version does not know any more nothing would ever run.
       const types = type === null ? queue.jobTypes() : [typeOf(scopes(`type:${type}`)[0] as Scope)];

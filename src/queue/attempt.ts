@@ -63,8 +63,8 @@ export function createAttempt(deps: {
       if (attempt.isReleased || attempt.abortReason === 'lease_lost') return;
       if (update.cursor !== undefined) state.cursor = JSON.stringify(update.cursor);
       if (update.label !== undefined) label = update.label;
-      if (update.totalBytes !== undefined) state.totalBytes = update.totalBytes;
-      if (update.doneBytes !== undefined) {
+      if (update.totalBytes !== undefined) state.totalBytes = countOrNull(update.totalBytes);
+      if (update.doneBytes !== undefined && Number.isFinite(update.doneBytes)) {
         state.doneBytes = Math.round(update.doneBytes);
         // Bytes that were there before this attempt are no speed.
         firstBytes ??= update.doneBytes;
@@ -89,6 +89,9 @@ export function createAttempt(deps: {
     isSettled: false,
     isReleased: false,
     abort(reason) {
+      // An operator's word goes before the others: the job must not come back.
+      if (reason === 'cancelled' && attempt.abortReason !== null && attempt.abortReason !== 'lease_lost')
+        attempt.abortReason = reason;
       if (attempt.abortReason !== null) return;
       attempt.abortReason = reason;
       attempt.abortedMs = clock.monotonicMs();
@@ -96,6 +99,11 @@ export function createAttempt(deps: {
     },
   };
   return attempt;
+}
+
+/** What a handler says is not trusted into a column. */
+function countOrNull(value: number | null): number | null {
+  return typeof value === 'number' && Number.isFinite(value) ? Math.round(value) : null;
 }
 
 function parseCursor(text: string | null): unknown {

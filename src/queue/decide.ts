@@ -1,3 +1,4 @@
+import { isDatabaseTrouble } from '../db/index.ts';
 import {
   AssertionError,
   backoffMs,
@@ -13,6 +14,10 @@ import {
 
 /** A job that stopped its target this often before is treated as the trouble itself. */
 export const HALTS_MAX = 3;
+
+/** Nothing waits for longer than a year, whatever was computed. */
+const WAIT_MAX_MS = 366 * 24 * 60 * 60_000;
+const DATABASE_REST_MS = 10_000;
 
 /** What to do with an attempt that did not complete. */
 export type Decision = { code: string; message: string } & (
@@ -53,7 +58,10 @@ export function decide(facts: {
   const says = { code: errorCode(error), message: describeError(error) };
   if (facts.wasShutDown && !isVerdict(error)) return { ...says, action: 'give_back', code: 'interrupted' };
   if (error instanceof Snooze)
-    return { ...says, action: 'snooze', delayMs: error.delayMs, cursor: error.cursor };
+    return { ...says, action: 'snooze', delayMs: bounded(error.delayMs), cursor: error.cursor };
+  // The handler met a full or a locked database: that is not its fault, and the queue will notice by itself.
+  if (isDatabaseTrouble(error))
+    return { ...says, action: 'snooze', delayMs: DATABASE_REST_MS, cursor: undefined };
   // After so many rests of the whole target the trouble is most likely this job's own.
   const isSuspect = facts.halts >= HALTS_MAX;
   if (error instanceof HaltPipelineError && (!isSuspect || error.isNeverOwnFault))
@@ -61,8 +69,9 @@ export function decide(facts: {
       ...says,
       action: 'halt',
       kind: 'halted',
-      scope: error.scope ?? null,
-      pauseMs: error.pauseMs,
+      // `database` is the queue's own: it alone notices when that is over.
+      scope: error.scope === 'database' ? 'all' : (error.scope ?? null),
+      pauseMs: bounded(error.pauseMs),
       askedMs: null,
       hint: error.hint ?? null,
     };
@@ -73,7 +82,7 @@ export function decide(facts: {
       action: 'halt',
       kind: 'unavailable',
       scope: null,
-      pauseMs: error.pauseMs ?? null,
+      pauseMs: error.pauseMs === undefined ? null : bounded(error.pauseMs),
       askedMs: error.retryAfterMs ?? null,
       hint: error.hint ?? null,
     };
@@ -96,4 +105,9 @@ function isVerdict(error: unknown): boolean {
   return [PermanentError, AssertionError, CorruptError, HaltPipelineError, Snooze].some(
     (kind) => error instanceof kind,
   );
+}
+
+/** A wait that can be stored and will end. */
+function bounded(ms: number): number {
+  return Number.isNaN(ms) ? 0 : Math.min(Math.max(ms, 0), WAIT_MAX_MS);
 }

@@ -1,4 +1,4 @@
-import type { Db } from '../db/index.ts';
+import type { Db, SystemState } from '../db/index.ts';
 import { PermanentError, UsageError } from '../lib/index.ts';
 import type { Clock } from '../ports/index.ts';
 import type { Attempt } from './attempt.ts';
@@ -6,6 +6,7 @@ import type { CareStore } from './care-store.ts';
 import { safeInput } from './executor.ts';
 import type { Outcomes } from './outcomes.ts';
 import type { Pools } from './pools.ts';
+import { cancelKey } from './state-keys.ts';
 import type { JobStore } from './store.ts';
 
 /** What became of an operator's wish for one job. */
@@ -35,6 +36,7 @@ export function createJobOperator(deps: {
   pools: Pools;
   clock: Clock;
   owner: string;
+  state: SystemState;
   running: () => readonly Attempt[];
 }): JobOperator {
   const { care, clock, owner } = deps;
@@ -61,6 +63,7 @@ export function createJobOperator(deps: {
             '"wikiseed jobs --status pending" shows it.',
           );
         care.revive(jobId, clock.now());
+        deps.state.delete(cancelKey(jobId));
         return { jobId, jobType, was: status, now: 'due' };
       }),
     cancel(jobId) {
@@ -68,6 +71,8 @@ export function createJobOperator(deps: {
       if (status === 'in_progress') {
         const attempt = deps.running().find(({ job }) => job.id === jobId);
         if (attempt === undefined) throw new UsageError(`job ${jobId} is about to end; try again`);
+        // Written down first: should the process die before its handler stops, the next one knows.
+        deps.state.set(cancelKey(jobId), '', clock.now());
         attempt.abort('cancelled');
         return { jobId, jobType, was: status, now: 'stopping' };
       }

@@ -1,4 +1,4 @@
-import { type Db, isDatabaseTrouble } from '../db/index.ts';
+import { type Db, isDatabaseTrouble, type SystemState } from '../db/index.ts';
 import type { Bus, JobEvent } from '../events/index.ts';
 import {
   assertNever,
@@ -13,6 +13,7 @@ import type { Attempt } from './attempt.ts';
 import { type Decision, decide } from './decide.ts';
 import type { JobRequest } from './job-type.ts';
 import type { Barrier, Pool } from './pool.ts';
+import { cancelKey } from './state-keys.ts';
 import type { ClaimedJob, EndWord, JobStore } from './store.ts';
 import type { Targets } from './targets.ts';
 
@@ -25,6 +26,7 @@ export type Finished = { attempt: Attempt; input: unknown } & (
 /** What the outcomes are written with. */
 export interface OutcomeDeps {
   db: Db;
+  state: SystemState;
   store: JobStore;
   targets: Targets;
   clock: Clock;
@@ -86,6 +88,7 @@ export function createOutcomes(deps: OutcomeDeps): Outcomes {
       attempt.context.log.warn({}, 'the lease was lost before the result could be recorded');
       return;
     }
+    if (attempt.abortReason === 'cancelled') deps.state.delete(cancelKey(job.id));
     const recorded = pool.handler.record?.(input, output);
     for (const follow of pool.follows) deps.enqueue(follow(input, output, recorded, job), job.id);
     noteEnd(job);
@@ -261,6 +264,7 @@ export function createOutcomes(deps: OutcomeDeps): Outcomes {
       for (const follow of pool.failureFollows) deps.enqueue(follow(facts.input, job), job.id);
     }
     noteEnd(job);
+    if (facts.word === 'cancelled') deps.state.delete(cancelKey(job.id));
     const code = 'code' in facts.error ? String(facts.error.code) : 'unknown';
     after(() =>
       bus.emit('job:attemptFailed', { ...eventOf(job), code, message, isFinal: true, nextAttemptAt: null }),

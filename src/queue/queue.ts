@@ -140,9 +140,10 @@ export function createQueue(deps: QueueDeps): Queue {
       idle.settle();
     },
   });
-  const rescuer = createRescuer({ db, store, care, outcomes, pools, clock, log, owner });
+  const rescuer = createRescuer({ db, state: deps.state, store, care, outcomes, pools, clock, log, owner });
   const operator = createJobOperator({
     db,
+    state: deps.state,
     store,
     care,
     outcomes,

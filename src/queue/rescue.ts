@@ -1,4 +1,4 @@
-import { type Db, isDatabaseTrouble } from '../db/index.ts';
+import { type Db, isDatabaseTrouble, type SystemState } from '../db/index.ts';
 import { PermanentError } from '../lib/index.ts';
 import type { Clock, Log } from '../ports/index.ts';
 import type { CareStore } from './care-store.ts';
@@ -6,7 +6,8 @@ import { safeInput } from './executor.ts';
 import type { Outcomes } from './outcomes.ts';
 import type { Pool } from './pool.ts';
 import type { Pools } from './pools.ts';
-import type { ClaimedJob, JobStore } from './store.ts';
+import { cancelKey } from './state-keys.ts';
+import type { ClaimedJob, EndWord, JobStore } from './store.ts';
 
 /** A job under which the process died so often runs after the others of its type. */
 const DEATHS_BEHIND = 3;
@@ -22,6 +23,7 @@ export interface Rescuer {
 /** See `Rescuer`. A lost lease costs no attempt. */
 export function createRescuer(deps: {
   db: Db;
+  state: SystemState;
   store: JobStore;
   care: CareStore;
   outcomes: Outcomes;
@@ -33,14 +35,18 @@ export function createRescuer(deps: {
   const { care, store, clock, log } = deps;
 
   /** Its failure hooks may throw: then it ends without them. */
-  function quarantine(job: ClaimedJob & { leaseOwner: string }, pool: Pool, error: PermanentError): void {
-    const facts = { owner: job.leaseOwner, word: 'quarantined', error } as const;
+  function end(
+    job: ClaimedJob & { leaseOwner: string },
+    pool: Pool,
+    facts: { word: EndWord; error: PermanentError },
+  ): void {
+    const { leaseOwner: owner } = job;
     try {
-      deps.db.savepoint(() => deps.outcomes.end(job, pool, { ...facts, input: safeInput(pool, job) }));
+      deps.db.savepoint(() => deps.outcomes.end(job, pool, { ...facts, owner, input: safeInput(pool, job) }));
     } catch (thrown) {
       if (isDatabaseTrouble(thrown)) throw thrown;
       log.error({ err: thrown, jobId: job.id }, 'the failure of a job could not be recorded');
-      deps.outcomes.end(job, pool, { ...facts, input: undefined });
+      deps.outcomes.end(job, pool, { ...facts, owner, input: undefined });
     }
   }
 
@@ -56,8 +62,13 @@ export function createRescuer(deps: {
               care.takeBack(job, { now, code: 'lease_lost', message: 'its lease ran out' });
               continue;
             }
-            const deaths = care.countDeaths(job.id) + 1;
             const pool = deps.pools.get(job.jobType);
+            if (deps.state.get(cancelKey(job.id)) !== null && pool !== undefined) {
+              const error = new PermanentError('cancelled', 'cancelled by an operator');
+              end(job, pool, { word: 'cancelled', error });
+              continue;
+            }
+            const deaths = care.countDeaths(job.id) + 1;
             if (deaths < DEATHS_MAX || pool === undefined) {
               care.takeBack(job, { now, code: 'process_died', message: 'the process that ran it ended' });
               if (deaths === DEATHS_BEHIND) care.putBehind(job.id);
@@ -68,7 +79,7 @@ export function createRescuer(deps: {
               hint: `Find out why, then: wikiseed jobs retry ${job.id}`,
             });
             store.addAttempt(job, { outcome: 'lease_lost', errorCode: 'process_died', message, now });
-            quarantine(job, pool, error);
+            end(job, pool, { word: 'quarantined', error });
             log.error(
               { jobId: job.id, jobType: job.jobType, deaths },
               'job quarantined: it may be what ends the process',

@@ -72,7 +72,8 @@ export function createWaker(deps: WakerDeps): Waker {
     const now = clock.now();
     let wakeAt = now + pollAtMs - clock.monotonicMs();
     deps.guarded(() => {
-      wakeAt = Math.min(wakeAt, deps.nextLookAt() ?? wakeAt);
+      const nextAt = deps.nextLookAt();
+      if (Number.isFinite(nextAt)) wakeAt = Math.min(wakeAt, nextAt as number);
     });
     cancel = clock.after(Math.max(0, wakeAt - now), onTimer);
   }

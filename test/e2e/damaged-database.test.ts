@@ -39,6 +39,13 @@ function dataDirectory(): { dataDir: string; config: string; database: string } 
 
 const run = (config: string) => startWikiseed(['run', '--until-idle', '--config', config]).ended;
 
+/** The arguments of the first `wikiseed …` in a text, up to what stands in parentheses behind it or the end of the line. */
+function printedCommand(text: string): string[] {
+  const command = /wikiseed ((?:restore|rebuild)[^(\n]*)/.exec(text)?.[1];
+  if (command === undefined) throw new Error(`no command is printed in: ${text}`);
+  return command.trim().split(' ');
+}
+
 /** Overwrites pages in the middle; the header stays. */
 function damagePages(path: string, firstPage = 20): void {
   const bytes = readFileSync(path);
@@ -70,20 +77,20 @@ describe.each(damages)('%s', (_what, damage) => {
     const { dataDir, config, database } = dataDirectory();
     const backup = await startWikiseed(['backup', '--config', config]).ended;
     expect(backup.code, backup.stderr).toBe(0);
-    const name = readdirSync(join(dataDir, 'backups')).find((file) => file.endsWith('.db.gz')) as string;
     damage(database);
     const before = readFileSync(database);
 
     const refused = await run(config);
     expect(refused.code).toBe(1);
     expect(refused.stderr).toContain('is damaged and was left as it is');
-    expect(refused.stderr).toContain(`wikiseed restore ${name} --config ${config}`);
+    const command = printedCommand(refused.stderr);
+    expect(command).toEqual(['restore', '--config', config]);
     expect(readFileSync(database).equals(before)).toBe(true);
     // SQLite makes a log to read beside, but nothing was written into it.
     const log = `${database}-wal`;
     expect(existsSync(log) ? readFileSync(log).length : 0).toBe(0);
 
-    const restored = await startWikiseed(['restore', name, '--config', config]).ended;
+    const restored = await startWikiseed(command).ended;
     expect(restored.code, restored.stderr).toBe(0);
     const db = openDb(database, 'readonly');
     expect(db.sqlite.prepare(`SELECT count(*) FROM system_state WHERE key LIKE 'key:%'`).pluck().get()).toBe(
@@ -125,6 +132,44 @@ test('the newest backup is damaged, too: restore says so and takes the one befor
   expect(said).toContain(newer);
   expect(said).toContain(older);
   expect(existsSync(database)).toBe(true);
+});
+
+test('database and newest backup are damaged together: the command as it is printed brings back the one before', async () => {
+  const { dataDir, config, database } = dataDirectory();
+  const backups = join(dataDir, 'backups');
+  const madeNow = async (): Promise<string> => {
+    const made = await startWikiseed(['backup', '--config', config, '--json']).ended;
+    expect(made.code, made.stderr).toBe(0);
+    return (JSON.parse(made.stdout) as { name: string }).name;
+  };
+  const older = await madeNow();
+  const newer = await madeNow();
+  const bytes = readFileSync(join(backups, newer));
+  bytes.writeUInt8(bytes.readUInt8(bytes.length >> 1) ^ 0xff, bytes.length >> 1);
+  writeFileSync(join(backups, newer), bytes);
+  damagePages(database);
+
+  const refused = await run(config);
+  expect(refused.code).toBe(1);
+  const command = printedCommand(refused.stderr);
+  expect(command).toEqual(['restore', '--config', config]);
+  const restored = await startWikiseed(command).ended;
+  expect(restored.code, restored.stderr).toBe(0);
+  expect(restored.stdout).toContain(`Passed over ${newer}`);
+  expect(restored.stdout).toContain(`Restored ${older}`);
+  const db = openDb(database, 'readonly');
+  expect(db.sqlite.pragma('integrity_check', { simple: true })).toBe('ok');
+  db.close();
+  const listed = await startWikiseed(['backups', '--config', config, '--json']).ended;
+  expect(listed.code).toBe(0);
+  const { backups: found } = JSON.parse(listed.stdout) as {
+    backups: { name: string; state: string; fate: string }[];
+  };
+  expect(found.find(({ name }) => name === newer)).toMatchObject({ state: 'damaged' });
+  expect(found.find(({ name }) => name === older)).toMatchObject({
+    state: 'verified',
+    fate: expect.stringContaining('the last good one'),
+  });
 });
 
 test('a large database that was not closed in order is read to its end at every start until it is mended', () => {

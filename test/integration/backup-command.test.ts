@@ -31,7 +31,7 @@ test('backup, backups and restore, for people and for scripts', async () => {
   const { dataDir, config, io, text } = setup();
   expect(await backupsCommand(io, { config })).toBe(0);
   expect(text()).toMatch(/No backups/);
-  await expect(backupCommand(io, { config })).rejects.toMatchObject({ code: 'no_database' });
+  await expect(backupCommand(io, { config })).rejects.toMatchObject({ code: 'usage' });
 
   const db = withDb(dataDir);
   const daemon = lockDataDirectory(dataDir, { pid: process.pid, startedAt: 'now' });

@@ -1,4 +1,4 @@
-import { existsSync, readdirSync, readFileSync, writeFileSync } from 'node:fs';
+import { existsSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import Database from 'better-sqlite3';
 import { describe, expect, onTestFinished, test } from 'vitest';
@@ -229,6 +229,34 @@ describe('a database that is not fit to be backed up', () => {
     expect(hints).toEqual([expect.stringContaining('wikiseed rebuild --config /etc/w.yaml')]);
   });
 
+  test.each([
+    ['of no bytes', ''],
+    ['without our tables', 'CREATE TABLE others (id INTEGER)'],
+    ['without a migration', 'CREATE TABLE __drizzle_migrations (id, hash, created_at)'],
+  ])('is refused when it is empty (%s), and the last good backup stays that', async (_what, sql) => {
+    const dataDir = temporaryFolder();
+    withDb(dataDir).close();
+    const { backup } = await make(dataDir);
+    const database = join(dataDir, 'db', 'jobs.db');
+    writeFileSync(database, '');
+    const other = new Database(database);
+    other.exec(sql);
+    other.close();
+    await expect(make(dataDir)).rejects.toMatchObject({
+      code: 'database_missing',
+      message: expect.stringMatching(/database .* empty/),
+      hint: expect.stringContaining('wikiseed restore --config /etc/w.yaml ('),
+    });
+    expect(filesIn(dataDir).sort()).toEqual([backup.name, `${backup.name}.json`]);
+    // Without any backup the way out is the other one.
+    for (const file of filesIn(dataDir)) rmSync(join(dataDir, 'backups', file));
+    await expect(make(dataDir)).rejects.toMatchObject({
+      code: 'database_missing',
+      hint: expect.stringContaining('wikiseed rebuild --config /etc/w.yaml'),
+    });
+    expect(filesIn(dataDir)).toEqual([]);
+  });
+
   test('fails the backup alone when only references are broken, and names the rows', async () => {
     const db = withDb();
     const dataDir = dataDirOf(db);
@@ -249,7 +277,7 @@ describe('a database that is not fit to be backed up', () => {
     });
     expect(told).toEqual(['raised backup_failed error']);
     expect(hints[0]).toContain('delete these rows');
-    expect(hints[0]).toContain(`wikiseed restore ${backup.name} --config /etc/w.yaml`);
+    expect(hints[0]).toContain(`wikiseed restore --config /etc/w.yaml (`);
     expect((await listBackups(disk, dataDir)).map(({ name }) => name)).toEqual([backup.name]);
   });
 });

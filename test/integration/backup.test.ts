@@ -5,6 +5,7 @@ import {
   mkdirSync,
   readdirSync,
   readFileSync,
+  rmSync,
   statSync,
   writeFileSync,
 } from 'node:fs';
@@ -290,16 +291,38 @@ describe('verification', () => {
     expect(await verify()).toMatchObject({ ok: true });
   });
 
-  test('the hint names the newest verified backup, or rebuild when there is none', async () => {
+  test('the hint names restore with the date of the newest good backup, or rebuild when no copy is left', async () => {
     const dataDir = temporaryFolder();
     withDb(dataDir);
-    expect(await restoreHint({ disk, dataDir, configPath: null })).toMatch(/wikiseed rebuild$/);
-    const good = (await make(dataDir)).backup;
-    const bad = (await make(dataDir)).backup;
+    const hint = (configPath: string | null = null) => restoreHint({ disk, dataDir, configPath });
+    const dated = (madeAt: number): string =>
+      `${new Date(madeAt).toISOString().slice(0, 16).replace('T', ' ')} UTC`;
+    expect(await hint()).toMatch(/wikiseed rebuild$/);
+    const make = async (createdAt: number) =>
+      (
+        await createBackup(
+          { ...depsFor(dataDir), clock: { ...createSystemClock(), now: () => createdAt } },
+          { reason: 'manual', signal: never() },
+        )
+      ).backup;
+    const good = await make(Date.UTC(2026, 10, 21, 2));
+    const bad = await make(Date.UTC(2026, 10, 22, 2));
     writeFileSync(bad.path, 'x');
-    expect(await restoreHint({ disk, dataDir, configPath: "/etc/it's/config.yaml" })).toContain(
-      `wikiseed restore ${good.name} --config '/etc/it'\\''s/config.yaml'`,
-    );
+    const said = await hint("/etc/it's/config.yaml");
+    expect(said).toContain(`wikiseed restore --config '/etc/it'\\''s/config.yaml' (`);
+    expect(said).toContain(dated(good.madeAt));
+    // Without its facts it may still be good, and restore tries it; so it does with a copy from before a migration.
+    writeFileSync(`${good.path}.json`, 'torn');
+    expect(await hint()).toContain('wikiseed restore (');
+    expect(await hint()).toContain(dated(good.madeAt));
+    rmSync(good.path);
+    rmSync(`${good.path}.json`);
+    // Damaged ones stand in the way of a plain rebuild.
+    expect(await hint('/etc/w.yaml')).toMatch(/wikiseed rebuild --ignore-backups --config \/etc\/w.yaml$/);
+    const copy = 'before-migration-1-to-2-2026-11-20T00-00-00-000Z.db';
+    writeFileSync(join(dataDir, 'backups', copy), 'whatever');
+    expect(await hint()).toContain('wikiseed restore (');
+    expect(await hint()).toContain('2026-11-20 00:00 UTC');
   });
 });
 

@@ -1,7 +1,8 @@
 import { expect, onTestFinished, test } from 'vitest';
-import { createSystemState, type Db } from '../../src/db/index.ts';
+import { createSystemState, type Db, STATE_KEYS } from '../../src/db/index.ts';
 import { createBus } from '../../src/events/index.ts';
 import { hours } from '../../src/lib/index.ts';
+import { recordKey } from '../../src/maintenance/care/records.ts';
 import { createMaintenance, maintainDb, SINCE_KEY } from '../../src/maintenance/index.ts';
 import { createNodeDisk, silentLog } from '../../src/ports/index.ts';
 import { THRESHOLDS } from '../helpers/care.ts';
@@ -107,4 +108,11 @@ test('an alert has one owner: what the checkpointer and the rehearsal raise them
   // Their owners do: a look of the checkpointer ends what an earlier process left.
   await room.checkpointer.look();
   expect([...raised, ...resolved].filter((key) => key === 'database:wal')).toHaveLength(1);
+});
+
+test('whoever reads the outcome of a backup or a rehearsal reads what is written', () => {
+  expect([recordKey('backup'), recordKey('rehearsal')]).toEqual([
+    STATE_KEYS.lastBackup,
+    STATE_KEYS.lastRehearsal,
+  ]);
 });

@@ -5,8 +5,16 @@ import { gunzipSync, gzipSync } from 'node:zlib';
 import Database from 'better-sqlite3';
 import { describe, expect, onTestFinished, test } from 'vitest';
 import { lockDataDirectory, migrateDb, openDb } from '../../src/db/index.ts';
-import { createBackup, readSidecar, restoreBackup, writeSidecar } from '../../src/maintenance/index.ts';
-import { createNodeDisk, createSystemClock } from '../../src/ports/index.ts';
+import {
+  createBackup,
+  listBackups,
+  planOldBackups,
+  readSidecar,
+  removeOldBackups,
+  restoreBackup,
+  writeSidecar,
+} from '../../src/maintenance/index.ts';
+import { createNodeDisk, createSystemClock, type Disk } from '../../src/ports/index.ts';
 import { temporaryFolder } from '../helpers/with-db.ts';
 
 /**
@@ -104,6 +112,84 @@ describe('restore', () => {
       { name: unsound, reason: expect.stringMatching(/the database in it is damaged/) },
     ]);
     expect(wordAfterStart(dataDir)).toBe('good');
+  });
+
+  test('remembers what it found: neither the list nor retention counts on a damaged one again', async () => {
+    const dataDir = temporaryFolder();
+    const [good = '', torn = ''] = await backupsOf(dataDir, ['good', 'torn']);
+    // Of the same size, so that only reading it shows the damage.
+    const bytes = readFileSync(pathOf(dataDir, torn));
+    bytes.fill(0, bytes.length >> 1);
+    writeFileSync(pathOf(dataDir, torn), bytes);
+    const statesOf = async (): Promise<unknown> =>
+      (await listBackups(disk, dataDir))
+        .filter(({ kind }) => kind === 'backup')
+        .map(({ name, state }) => [name, state]);
+    const reasonsFor = async (name: string): Promise<readonly string[] | undefined> =>
+      (await planOldBackups(depsFor(dataDir), { daily: 7, weekly: 4, monthly: 12 })).keep.find(
+        ({ backup }) => backup.name === name,
+      )?.reasons;
+
+    const dry = await restoreBackup(depsFor(dataDir), { name: null, isDryRun: true, signal: never() });
+    expect(dry.rejected.map(({ name }) => name)).toEqual([torn]);
+    expect(await statesOf()).toEqual([
+      [torn, 'verified'],
+      [good, 'verified'],
+    ]);
+    expect(await reasonsFor(good)).toBeUndefined();
+
+    const beganAt = Date.now();
+    expect((await restore(dataDir)).backup.name).toBe(good);
+    expect(await statesOf()).toEqual([
+      [torn, 'damaged'],
+      [good, 'verified'],
+    ]);
+    const sidecar = await readSidecar(disk, pathOf(dataDir, good));
+    expect(Date.parse((sidecar as { verifiedAt: string }).verifiedAt)).toBeGreaterThanOrEqual(beganAt);
+    expect(await reasonsFor(good)).toContain('the last good one');
+    expect(await reasonsFor(torn)).not.toContain('the last good one');
+    const removed = await removeOldBackups(depsFor(dataDir), { daily: 1, weekly: 0, monthly: 0 }, never());
+    expect(removed.map(({ name }) => name)).not.toContain(good);
+  });
+
+  test('also remembers it of one that was named, and works when nothing can be noted', async () => {
+    const dataDir = temporaryFolder();
+    const [good = '', bad = ''] = await backupsOf(dataDir, ['good', 'bad']);
+    const bytes = readFileSync(pathOf(dataDir, bad));
+    bytes.fill(0, bytes.length >> 1);
+    writeFileSync(pathOf(dataDir, bad), bytes);
+    let refused = 0;
+    const stubborn: Disk = {
+      ...disk,
+      rename(from, to) {
+        if (!to.endsWith('.json')) return disk.rename(from, to);
+        refused += 1;
+        throw Object.assign(new Error('EROFS: read-only file system'), { code: 'EROFS' });
+      },
+    };
+    const deps = { ...depsFor(dataDir), disk: stubborn };
+    expect((await restoreBackup(deps, { name: null, signal: never() })).backup.name).toBe(good);
+    expect(refused).toBe(2);
+    expect(wordAfterStart(dataDir)).toBe('good');
+    await expect(restore(dataDir, bad)).rejects.toMatchObject({ code: 'backup_unusable' });
+    expect((await listBackups(disk, dataDir)).find(({ name }) => name === bad)?.state).toBe('damaged');
+  });
+
+  test('names the newest backup to whoever asks for one that is not there, never what was replaced', async () => {
+    const dataDir = temporaryFolder();
+    const [, newest = ''] = await backupsOf(dataDir, ['older', 'newest']);
+    const { replacedPath } = await restore(dataDir);
+    expect((await listBackups(disk, dataDir))[0]?.path).toBe(replacedPath);
+    const asked = () => restore(dataDir, 'jobs-x.db.gz');
+    await expect(asked()).rejects.toMatchObject({
+      hint: expect.stringContaining(`The newest is ${newest};`),
+    });
+    rmSync(join(dataDir, 'backups'), { recursive: true });
+    await expect(asked()).rejects.toMatchObject({
+      hint: expect.stringMatching(/^There are no backups.*"wikiseed backups"/),
+    });
+    rmSync(replacedPath ?? '', { recursive: true });
+    await expect(asked()).rejects.toMatchObject({ hint: 'There are no backups at all.' });
   });
 
   test('does without a sidecar, torn or missing', async () => {

@@ -7,6 +7,7 @@ import { assertSpace, type FolderDeps, inBackupsFolder, type OwnedFolder } from 
 import { type BackupEntry, findBackup, listBackups } from './list.ts';
 import { makePackedCopy, type PackedCopy, type PackedCopyOptions, type PartsMs } from './make-packed-copy.ts';
 import { backupName } from './names.ts';
+import type { CheckResult } from './protocol.ts';
 import { type BackupReason, type Sidecar, writeSidecar } from './sidecar.ts';
 import { unsoundSource } from './unsound-source.ts';
 
@@ -48,7 +49,7 @@ const PACKED_SHARE = 0.5;
 /**
  * Copies the database while others write to it, proves the copy, packs it, and only then gives it its name. Reads the
  * database and nothing else of the daemon's, so it works beside one or without.
- * @throws PermanentError `no_database`, `foreign_keys_broken`; HaltPipelineError `disk_full`, `database_corrupt` (scope `all`);
+ * @throws PermanentError `no_database`, `database_missing` (empty), `foreign_keys_broken`; HaltPipelineError `disk_full`, `database_corrupt` (scope `all`);
  * RetryableError; Interrupted
  */
 export async function createBackup(deps: CreateDeps, options: CreateOptions): Promise<CreatedBackup> {
@@ -101,12 +102,12 @@ export async function createBackup(deps: CreateDeps, options: CreateOptions): Pr
 
 /** @throws what `unsoundSource` says of a database that is not fit to be backed up */
 async function makeSoundCopy(deps: CreateDeps, options: PackedCopyOptions): Promise<PackedCopy> {
-  let found: PackedCopy | { problems: string[]; orphans: string[] };
+  let found: PackedCopy | CheckResult;
   try {
     found = await makePackedCopy(options);
   } catch (error) {
     if (!isDamage(error)) throw error;
-    found = { problems: [describeError(error)], orphans: [] };
+    found = { problems: [describeError(error)], orphans: [], rows: {} };
   }
   const unsound = await unsoundSource(deps, found);
   if (unsound !== null) throw unsound;

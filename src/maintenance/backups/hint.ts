@@ -1,9 +1,10 @@
+import { knownMigrations } from '../../db/index.ts';
 import type { Disk } from '../../ports/index.ts';
-import { listBackups } from './list.ts';
+import { type BackupEntry, isRestorable, listBackups } from './list.ts';
 
 /**
- * What to do about a database that cannot be used: the exact command, for the error of a start that was refused. The newest
- * verified backup is named; the restore itself proves it again.
+ * What to do about a database that cannot be used: the exact command, for the error of a start that was refused. It names no
+ * backup, since nobody has read the newest one since it was made: the restore proves each and takes the newest good one.
  * @param options.configPath null when none was named
  */
 export async function restoreHint(options: {
@@ -12,16 +13,28 @@ export async function restoreHint(options: {
   configPath: string | null;
 }): Promise<string> {
   const config = options.configPath === null ? '' : ` --config ${shellWord(options.configPath)}`;
-  const good = (await listBackups(options.disk, options.dataDir)).find(
-    ({ kind, state }) => kind === 'backup' && state === 'verified',
-  );
-  if (good === undefined)
-    return `There is no good backup. Make the database again from the data directory: wikiseed rebuild${config}`;
-  const madeAt = new Date(good.madeAt).toISOString().slice(0, 16).replace('T', ' ');
+  const all = await listBackups(options.disk, options.dataDir);
+  const copies = all.filter(mayBeGood);
+  const good = copies.find(({ state }) => state === 'verified');
+  const newest = good ?? copies[0];
+  if (newest === undefined)
+    return `There is no good backup. Make the database again from the data directory: wikiseed rebuild${ignoring(all)}${config}`;
+  const madeAt = `${new Date(newest.madeAt).toISOString().slice(0, 16).replace('T', ' ')} UTC`;
   return (
-    `Restore the backup of ${madeAt} UTC: wikiseed restore ${good.name}${config} ` +
-    '(the present database is kept under db/replaced-…)'
+    `Put the newest good backup in its place: wikiseed restore${config} ` +
+    `(${good === undefined ? `none is known to be good, the newest that may be is of ${madeAt}` : `the newest that is known to be good is of ${madeAt}`}; ` +
+    'the present database is kept under db/replaced-…)'
   );
+}
+
+/** What a rebuild must be told when there are backups, none of them good: else it refuses. */
+export function ignoring(backups: readonly Pick<BackupEntry, 'kind'>[]): string {
+  return backups.some(({ kind }) => kind === 'backup') ? ' --ignore-backups' : '';
+}
+
+/** True for what a restore would try, unless it is known that it would be passed over. */
+function mayBeGood(backup: BackupEntry): boolean {
+  return isRestorable(backup) && backup.state !== 'damaged' && (backup.schema ?? 0) <= knownMigrations();
 }
 
 /** As a POSIX shell reads it. */

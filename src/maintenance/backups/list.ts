@@ -39,6 +39,11 @@ export async function listBackups(disk: Disk, dataDir: string): Promise<BackupEn
   return entries.sort((a, b) => b.madeAt - a.madeAt || (a.name < b.name ? 1 : -1));
 }
 
+/** True for what a restore tries by itself; what one once put aside is only taken when it is named. */
+export function isRestorable({ kind }: Pick<BackupEntry, 'kind'>): boolean {
+  return kind !== 'replaced';
+}
+
 /** One of them by name. */
 export async function findBackup(disk: Disk, dataDir: string, name: string): Promise<BackupEntry | null> {
   const parsed = parseBackupName(name);

@@ -4,8 +4,9 @@ import { PermanentError, UsageError } from '../../lib/index.ts';
 import type { Disk } from '../../ports/index.ts';
 import type { BackupProgress } from './create-backup.ts';
 import { assertSpace, type FolderDeps, inBackupsFolder } from './folder.ts';
+import { ignoring } from './hint.ts';
 import { type BackupEntry, findBackup, listBackups } from './list.ts';
-import { backupsFolder } from './names.ts';
+import { backupsFolder, parseBackupName } from './names.ts';
 import type { UnpackTask } from './protocol.ts';
 import { readSidecar, type Sidecar, writeSidecar } from './sidecar.ts';
 import { isDamage, runInThread, type ThreadOptions } from './threads.ts';
@@ -125,23 +126,28 @@ export async function noteProof(deps: FolderDeps, backup: BackupEntry, proof: Pr
 export async function namedBackup(disk: Disk, dataDir: string, name: string): Promise<BackupEntry> {
   const backup = await findBackup(disk, dataDir, name);
   if (backup !== null) return backup;
-  const [newest] = await listBackups(disk, dataDir);
+  const all = await listBackups(disk, dataDir);
+  // What a restore put aside may be newer, but it was replaced for a reason.
+  const newest = all.find(({ kind, state }) => kind === 'backup' && state !== 'damaged');
+  const others =
+    all.length === 0
+      ? 'There are no backups at all.'
+      : 'There are no backups, or damaged ones only; "wikiseed backups" lists what there is.';
   throw new UsageError(
     `there is no backup "${name}" in ${backupsFolder(dataDir)}`,
-    newest === undefined
-      ? 'There are no backups at all.'
-      : `The newest is ${newest.name}; "wikiseed backups" lists them.`,
+    newest === undefined ? others : `The newest is ${newest.name}; "wikiseed backups" lists them.`,
   );
 }
 
 /** Nothing that could be restored is there. */
 export function noGoodBackup(dataDir: string, rejected: readonly Rejected[]): PermanentError {
-  const tried = rejected.map(({ name, reason }) => `${name}: ${reason}`).join('; ');
+  const reasons = rejected.map(({ name, reason }) => `${name}: ${reason}`).join('; ');
+  const tried = rejected.flatMap(({ name }) => parseBackupName(name) ?? []);
   return new PermanentError(
     'no_good_backup',
-    `there is no good backup in ${backupsFolder(dataDir)}${tried === '' ? '' : ` (${tried})`}`,
+    `there is no good backup in ${backupsFolder(dataDir)}${reasons === '' ? '' : ` (${reasons})`}`,
     {
-      hint: 'The data directory and its manifest are enough to make the database again: "wikiseed rebuild".',
+      hint: `The data directory and its manifest are enough to make the database again: "wikiseed rebuild${ignoring(tried)}".`,
     },
   );
 }

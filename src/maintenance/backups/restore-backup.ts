@@ -11,12 +11,13 @@ import { errorCode, PermanentError } from '../../lib/index.ts';
 import { step } from '../../lib/steps.ts';
 import type { Clock, Disk } from '../../ports/index.ts';
 import { type FolderDeps, inBackupsFolder } from './folder.ts';
-import { type BackupEntry, listBackups } from './list.ts';
+import { type BackupEntry, isRestorable, listBackups } from './list.ts';
 import { stampOf } from './names.ts';
 import {
   assertSpaceToUnpack,
   namedBackup,
   noGoodBackup,
+  noteProof,
   type Proof,
   type ProofOptions,
   proveInto,
@@ -90,17 +91,20 @@ async function exchange(
   return { ...chosen, replacedPath: done?.replacedPath ?? null };
 }
 
-/** Leaves the database of the first good candidate as `jobs.db` in `folder`. */
+/** Leaves the database of the first good candidate as `jobs.db` in `folder`, and notes what became of each. */
 async function choose(
-  { disk, dataDir }: FolderDeps,
+  deps: FolderDeps,
   candidates: readonly BackupEntry[],
   options: RestoreOptions,
   folder: string,
 ): Promise<Omit<Restored, 'replacedPath'>> {
+  const { disk, dataDir } = deps;
   const rejected: Rejected[] = [];
   for (const backup of candidates) {
     await assertSpaceToUnpack(disk, folder, backup);
     const proof: Proof = await proveInto(disk, backup, join(folder, 'jobs.db'), options);
+    // What was found is for the list and for retention; a folder that takes no note is no reason not to restore.
+    if (options.isDryRun !== true) await noteProof(deps, backup, proof).catch(() => {});
     if (proof.ok) {
       const { schema, databaseBytes } = proof;
       return { backup, rejected, schema, databaseBytes, willMigrate: schema < knownMigrations() };
@@ -116,10 +120,10 @@ async function choose(
   });
 }
 
-/** What to try, in order. What a restore once put aside is only taken when it is named. */
+/** What to try, in order. */
 async function candidatesOf(disk: Disk, dataDir: string, name: string | null): Promise<BackupEntry[]> {
   if (name !== null) return [await namedBackup(disk, dataDir, name)];
-  const candidates = (await listBackups(disk, dataDir)).filter(({ kind }) => kind !== 'replaced');
+  const candidates = (await listBackups(disk, dataDir)).filter(isRestorable);
   if (candidates.length === 0) throw noGoodBackup(dataDir, []);
   return candidates;
 }

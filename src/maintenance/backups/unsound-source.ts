@@ -1,3 +1,4 @@
+import { MIGRATIONS_TABLE } from '../../db/index.ts';
 import { PermanentError, type WikiSeedError } from '../../lib/index.ts';
 import type { Disk } from '../../ports/index.ts';
 import { damaged } from '../care/sqlite-trouble.ts';
@@ -13,16 +14,24 @@ interface HintDeps {
 
 /**
  * Why no backup is made of the live database; null when it is sound. Damage means here what it means to the integrity check:
- * everything halts until somebody restores. Broken references alone harm nobody who goes on, so only the backup fails.
+ * everything halts until somebody restores. Broken references alone harm nobody who goes on, so only the backup fails. Of a
+ * database without our tables there is nothing to keep, and its backup would be the last good one.
  */
 export async function unsoundSource(
   deps: HintDeps,
-  { problems, orphans }: Pick<CheckResult, 'problems' | 'orphans'>,
+  { problems, orphans, rows }: CheckResult,
 ): Promise<WikiSeedError | null> {
-  if (problems.length === 0 && orphans.length === 0) return null;
+  const isEmpty = (rows[MIGRATIONS_TABLE] ?? 0) === 0;
+  if (problems.length === 0 && orphans.length === 0 && !isEmpty) return null;
   // Whatever stands in the way of looking for backups, the damage is told.
   const hint = await restoreHint(deps).catch(() => undefined);
   if (problems.length > 0) return damaged(problems, hint);
+  if (isEmpty)
+    return new PermanentError(
+      'database_missing',
+      `the database in ${deps.dataDir} is empty, nothing of WikiSeed is in it, so no backup was made of it`,
+      hint === undefined ? {} : { hint: `Stop WikiSeed. ${hint}` },
+    );
   return new PermanentError(
     'foreign_keys_broken',
     `rows of the database refer to rows that are not there, so no backup was made of it: ${orphans.join('; ')}`,

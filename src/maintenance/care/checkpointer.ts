@@ -134,7 +134,7 @@ export function createCheckpointer(deps: CheckpointerDeps): Checkpointer {
   function arm(): void {
     if (!isStarted) return;
     const pauseMs = Math.min(LOOK_EVERY_MS * 2 ** failures, FAILURE_PAUSE_MAX_MS);
-    cancel = clock.after(pauseMs, () => void look());
+    cancel = clock.after(pauseMs, () => void look().then(arm));
   }
 
   return {

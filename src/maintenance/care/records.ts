@@ -1,6 +1,4 @@
 import type { Database } from 'better-sqlite3';
-// Not through the index: a thread that starts in a tenth of a second must not load all of it.
-import { STATE_KEYS } from '../../db/state-keys.ts';
 
 /** What maintenance remembers of its last run of each kind, in `system_state` under `maintenance:last_<what>`. */
 export const RECORDED = [
@@ -26,8 +24,8 @@ export interface LastRun {
   message: string | null;
 }
 
-/** The key of a record. */
-export const recordKey = (what: Recorded): string => `${STATE_KEYS.lastRun}${what}`;
+/** The key of a record. Written out, though `STATE_KEYS` has two of them: the care thread must not load the whole database room; a test compares. */
+export const recordKey = (what: Recorded): string => `maintenance:last_${what}`;
 
 /** Since when somebody takes care of this database; before that nothing can be overdue. */
 export const SINCE_KEY = 'maintenance:since';
