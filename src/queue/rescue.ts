@@ -58,14 +58,14 @@ export function createRescuer(deps: {
         () => {
           for (const job of care.abandoned({ owner: deps.owner, now, running })) {
             count += 1;
-            if (job.leaseOwner === deps.owner) {
-              care.takeBack(job, { now, code: 'lease_lost', message: 'its lease ran out' });
-              continue;
-            }
             const pool = deps.pools.get(job.jobType);
             if (deps.state.get(cancelKey(job.id)) !== null && pool !== undefined) {
               const error = new PermanentError('cancelled', 'cancelled by an operator');
               end(job, pool, { word: 'cancelled', error });
+              continue;
+            }
+            if (job.leaseOwner === deps.owner) {
+              care.takeBack(job, { now, code: 'lease_lost', message: 'its lease ran out' });
               continue;
             }
             const deaths = care.countDeaths(job.id) + 1;

@@ -1,7 +1,7 @@
-// A process of its own that makes or restores a backup; killed at a named step, or run where the disk is too small.
+// A process of its own that makes a backup, restores one or rehearses that; killed at a named step, or run where the disk is too small.
 import { subscribe } from 'node:diagnostics_channel';
 import { STEPS_CHANNEL } from '../../src/lib/steps.ts';
-import { createBackup, restoreBackup } from '../../src/maintenance/index.ts';
+import { createBackup, rehearseRestoreNow, restoreBackup } from '../../src/maintenance/index.ts';
 import { createNodeDisk, createSystemClock, type Disk } from '../../src/ports/index.ts';
 
 const [, , action, dataDir = '', killAt = '', spaceSays = ''] = process.argv;
@@ -10,8 +10,9 @@ let phase = 'none';
 subscribe(STEPS_CHANNEL, (message) => {
   const { name } = message as { name: string };
   if (name === killAt) process.kill(process.pid, 'SIGKILL');
-  // Packing tells its progress only after the first 4 MiB.
+  // Packing tells its progress only after the first 4 MiB, migrating none.
   if (name === 'backup:copied') phase = 'pack';
+  if (name === 'rehearsal:restored') phase = 'migrate';
 });
 const nodeDisk = createNodeDisk();
 // A disk that promises more than it has, so that the space runs out while writing.
@@ -31,8 +32,10 @@ try {
           { ...deps, version: 'test', configPath: null },
           { reason: 'manual', signal, onProgress },
         )
-      : await restoreBackup(deps, { name: null, signal, onProgress });
-  process.stdout.write(JSON.stringify({ ok: true, name: result.backup.name }));
+      : action === 'rehearse'
+        ? await rehearseRestoreNow(deps, { signal, onProgress })
+        : await restoreBackup(deps, { name: null, signal, onProgress });
+  process.stdout.write(JSON.stringify({ ok: true, name: result.backup?.name ?? null }));
 } catch (error) {
   process.stdout.write(
     JSON.stringify({ ok: false, phase, ...(error as object), message: (error as Error).message }),

@@ -302,14 +302,21 @@ export function createHistory(imagePath: string, counts: Record<string, number>)
     const one = open.find(
       ({ run }) => run.jobId === row.id && run.process === living.process && !isGivenBack(run),
     );
-    if (row.status === 'in_progress' && one !== undefined && one.run.reason === null)
-      one.run.reason = 'cancelled';
     const waits = ledger.runs.find(
       (run) => run.jobId === row.id && holdsLease(ledger, run) && run.how !== null,
     );
-    if (row.status === 'in_progress' && waits !== undefined && waits.reason === null)
-      waits.reason = 'cancelled';
-    call({ cancelId: row.status === 'pending' ? row.id : -1 }, (queue) => queue.cancelJob(row.id));
+    // Before the call: the handler hears of it inside.
+    const told = [one?.run, waits]
+      .filter((run) => run !== undefined)
+      .map((run) => ({ run, before: run.reason }));
+    if (row.status === 'in_progress')
+      for (const { run } of told) if (run.reason !== 'lease_lost') run.reason = 'cancelled';
+    const isDone = call({ cancelId: row.status === 'pending' ? row.id : -1 }, (queue) =>
+      queue.cancelJob(row.id),
+    );
+    if (row.status !== 'in_progress') return;
+    if (isDone) ledger.cancelAsked.add(row.id);
+    else for (const { run, before } of told) run.reason = before;
   }
 
   async function run(command: Command): Promise<void> {

@@ -191,6 +191,7 @@ function expected(
   const run = ledger.runs.find(
     (one) => one.jobId === row.id && one.seq === old.seq && one.process.owner === old.owner,
   );
+  const cancelled: Verdict = { status: 'cancelled', attempt: 0, outcome: null };
   if (old.owner !== process.owner) {
     const isAtIt = (one: Run): boolean =>
       one.process === process &&
@@ -199,6 +200,7 @@ function expected(
       one.how === null &&
       one.reason === null;
     if (ledger.runs.some(isAtIt)) return 'taken back although its handler goes on in this process';
+    if (ledger.cancelAsked.has(row.id)) return { verdict: cancelled };
     const deaths = (ledger.deaths.get(row.id) ?? 0) + 1;
     ledger.deaths.set(row.id, deaths);
     ledger.count('rescued');
@@ -209,6 +211,8 @@ function expected(
   if (run.isOver) return `ended a second time under lease ${old.seq}`;
   const mayExpire = (run.reason === 'lease_lost' || run.isLate) && (old.expiresAt as number) < now;
   const isTakenBack = row.isDue === 1 && row.status === 'pending' && row.attempt === old.attempt - 1;
+  if (mayExpire && row.status === 'cancelled' && ledger.cancelAsked.has(row.id))
+    return { verdict: cancelled, run };
   if (mayExpire && isTakenBack) {
     ledger.count('expired');
     return { verdict: takenBack, run };

@@ -133,6 +133,7 @@ function judgeUpdate(
         ledger.fail(`${job} came back wrong`);
       if (holder(ledger, row.key) !== undefined)
         ledger.fail(`${job} came back beside another one with its key`);
+      ledger.cancelAsked.delete(row.id);
       ledger.halted.delete(row.id);
       ledger.firstHaltedAt.delete(row.id);
       ledger.deaths.delete(row.id);

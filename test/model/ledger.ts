@@ -48,6 +48,8 @@ export interface Ledger {
   halts: Map<string, Halted>;
   pauses: Set<string>;
   limits: Map<string, number>;
+  /** Running jobs that an operator cancelled; whoever takes them over ends them. */
+  cancelAsked: Set<number>;
   halted: Map<number, number>;
   /** Wall time of the first of them. */
   firstHaltedAt: Map<number, number>;
@@ -98,6 +100,7 @@ export function createLedger(
     halts: new Map(),
     pauses: new Set(),
     limits: new Map(),
+    cancelAsked: new Set(),
     halted: new Map(),
     firstHaltedAt: new Map(),
     workedAt: new Map(),

@@ -14,8 +14,8 @@ export async function restoreHint(options: {
 }): Promise<string> {
   const config = options.configPath === null ? '' : ` --config ${shellWord(options.configPath)}`;
   const all = await listBackups(options.disk, options.dataDir);
-  const copies = all.filter(mayBeGood);
-  const good = copies.find(({ state }) => state === 'verified');
+  const copies = all.filter((copy) => isRestorable(copy) && copy.state !== 'damaged');
+  const good = copies.find(({ state, schema }) => state === 'verified' && (schema ?? 0) <= knownMigrations());
   const newest = good ?? copies[0];
   if (newest === undefined)
     return `There is no good backup. Make the database again from the data directory: wikiseed rebuild${ignoring(all)}${config}`;
@@ -30,11 +30,6 @@ export async function restoreHint(options: {
 /** What a rebuild must be told when there are backups, none of them good: else it refuses. */
 export function ignoring(backups: readonly Pick<BackupEntry, 'kind'>[]): string {
   return backups.some(({ kind }) => kind === 'backup') ? ' --ignore-backups' : '';
-}
-
-/** True for what a restore would try, unless it is known that it would be passed over. */
-function mayBeGood(backup: BackupEntry): boolean {
-  return isRestorable(backup) && backup.state !== 'damaged' && (backup.schema ?? 0) <= knownMigrations();
 }
 
 /** As a POSIX shell reads it. */
