@@ -259,6 +259,7 @@ function wire(deps: Required<AppOptions> & { layout: Layout; db: Db; lock: DataD
       safetyMarginBytes: config.storage.safetyMarginBytes,
     },
     sweepLeases: () => queue.rescue(),
+    onHalt: (halt) => queue.halt(halt),
   });
   const records = createRecordKeeper({ db, disk, layout, clock, log });
   const alerts = createAlerts({ db, bus, clock, log, isOwner: true, tellThemselves: TELL_THEMSELVES });

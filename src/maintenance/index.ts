@@ -1,5 +1,6 @@
 import type { Db, SystemState } from '../db/index.ts';
 import type { Bus } from '../events/index.ts';
+import type { HaltPipelineError } from '../lib/index.ts';
 import type { Clock, Disk, Log } from '../ports/index.ts';
 import type { AnyJobHandler, JobRequest } from '../queue/index.ts';
 import { backupDb, listBackups, rehearseRestore, restoreHint } from './backups/index.ts';
@@ -52,6 +53,8 @@ export interface MaintenanceDeps {
   config: MaintenanceConfig;
   /** Takes back the leases of workers that vanished; returns how many. */
   sweepLeases: () => number;
+  /** A checkpoint met a full disk: whatever writes to it should stop. */
+  onHalt?: (halt: HaltPipelineError) => void;
   spawn?: CareThreadDeps['spawn'];
 }
 
@@ -99,6 +102,7 @@ export function createMaintenance(deps: MaintenanceDeps): Maintenance {
     bus,
     log,
     config,
+    ...(deps.onHalt === undefined ? {} : { onHalt: deps.onHalt }),
   });
   const schedule = (
     task: Parameters<typeof maintainDb.request>[0]['task'],

@@ -12,6 +12,8 @@ export interface FileFacts {
   linkCount: number;
   inode: number;
   isDirectory: boolean;
+  /** A regular file. A pipe, a socket or a device is neither this nor a folder, and opening one may never return. */
+  isFile: boolean;
 }
 
 /** An open file. `write` completes only when all bytes are taken by the operating system. */
@@ -106,6 +108,7 @@ export function createNodeDisk(): Disk {
           linkCount: s.nlink,
           inode: s.ino,
           isDirectory: s.isDirectory(),
+          isFile: s.isFile(),
         };
       } catch (error) {
         if (isMissing(error)) return null;

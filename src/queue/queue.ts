@@ -319,6 +319,18 @@ export function createQueue(deps: QueueDeps): Queue {
     },
     hasUnfinished: (cycleDate, jobTypes) => store.hasUnfinished(cycleDate, jobTypes),
     rescue,
+    halt({ scope = 'all', code, message, hint = null, pauseMs }) {
+      const facts = { target: scope, kind: 'halted', code, message, hint, pauseMs } as const;
+      const wasStopped = targets.door([scope]).state === 'halted';
+      // A full disk may refuse the row as well; then the halt is known to this process alone.
+      guarded(
+        () => targets.keep(targets.plan(facts)),
+        () => void targets.haltInMemory(facts),
+      );
+      const until = targets.list().find(({ target }) => target === scope)?.until ?? clock.now();
+      if (!wasStopped)
+        bus.emit('target:halted', { target: scope, kind: 'halted', code, message, hint, until });
+    },
     ...control,
     start() {
       if (life !== 'new') return;

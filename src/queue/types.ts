@@ -1,5 +1,6 @@
 import type { Db, SystemState } from '../db/index.ts';
 import type { Bus } from '../events/index.ts';
+import type { HaltPipelineError } from '../lib/index.ts';
 import type { Clock, Log, Random } from '../ports/index.ts';
 import type { Limit, Pause, Scope } from './controls.ts';
 import type { AnyJobHandler, JobRequest, JobType } from './job-type.ts';
@@ -65,6 +66,8 @@ export interface Queue extends QueueControl {
   hurry(cycleDate: string, jobType: string): void;
   /** True while a job of one of these types is pending or running for the cycle. */
   hasUnfinished(cycleDate: string, jobTypes: readonly string[]): boolean;
+  /** Stops a target for something that is no job: a checkpoint met a full disk. `halt.scope` names it, else `all`. */
+  halt(halt: HaltPipelineError): void;
   /** Takes back leases that ran out; also done by itself. Returns how many. */
   rescue(): number;
   /** Takes back the leases of an earlier process, then works until `stop`. */

@@ -32,6 +32,7 @@ const bus = createBus({ log: silentLog });
 const alerts: string[] = [];
 bus.on('alert:raised', ({ key, message }) => alerts.push(`${key}: ${message}`));
 bus.on('alert:resolved', ({ key }) => alerts.push(`over ${key}`));
+const halts: string[] = [];
 const checkpointer = createCheckpointer({
   databasePath: db.path,
   disk: createNodeDisk(),
@@ -40,6 +41,7 @@ const checkpointer = createCheckpointer({
   log: silentLog,
   config: THRESHOLDS,
   thread: createCareThread({ databasePath: db.path, clock }),
+  onHalt: ({ code, scope }) => halts.push(`${code} ${scope}`),
 });
 checkpointer.start();
 const { care } = withCare(db);
@@ -70,5 +72,5 @@ const integrity = db.sqlite.pragma('integrity_check', { simple: true });
 const databaseBytes = statSync(db.path).size;
 db.close();
 process.stdout.write(
-  `${JSON.stringify({ isFull, refused, lookWhenFull, alertsWhenFull, readableWhenFull, healed, before, rowsAfter, integrity, databaseBytes })}\n`,
+  `${JSON.stringify({ isFull, halts, refused, lookWhenFull, alertsWhenFull, readableWhenFull, healed, before, rowsAfter, integrity, databaseBytes })}\n`,
 );

@@ -138,6 +138,7 @@ describe('a disk that is full', () => {
       hint: expect.stringContaining('Free some space'),
     });
     expect(result.lookWhenFull).toBeNull();
+    expect(result.halts[0]).toBe('disk_full disk');
     expect(result.alertsWhenFull.at(-1)).toMatch(/^database:checkpoint: .*no room left on the disk/);
     expect(result.readableWhenFull).toBe(true);
     expect(result.healed).toBe('over database:checkpoint');

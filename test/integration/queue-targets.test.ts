@@ -258,3 +258,16 @@ test('an outage of four days costs no job an attempt, and none fails', async () 
   await t.clock.advance(5 * 60 * MINUTE_MS);
   expect(t.count('completed')).toBe(4);
 });
+
+test('trouble beside the jobs halts their target, too', async () => {
+  const t = await queueBundle({});
+  const pauseMs = 5 * MINUTE_MS;
+  t.queue.halt(new HaltPipelineError('disk_full', 'no room for a checkpoint', { pauseMs, scope: 'disk' }));
+  t.fetch('a');
+  t.send('x');
+  await t.clock.advance(0);
+  expect(t.begun).toEqual(['x']);
+  expect(t.seen('target:halted')).toMatchObject([{ target: 'disk', kind: 'halted' }]);
+  await t.clock.advance(pauseMs);
+  expect(t.begun).toEqual(['x', 'a']);
+});

@@ -1,5 +1,5 @@
 import type { Bus } from '../../events/index.ts';
-import { describeError, errorCode, hours, WikiSeedError } from '../../lib/index.ts';
+import { describeError, errorCode, HaltPipelineError, hours, WikiSeedError } from '../../lib/index.ts';
 import type { Clock, Disk, Log } from '../../ports/index.ts';
 import type { CareThread } from './care-thread.ts';
 import { type CheckpointMode, type CheckpointResult, PASSIVE_FROM_BYTES } from './checkpoint.ts';
@@ -26,6 +26,8 @@ export interface CheckpointerDeps {
   bus: Bus;
   log: Log;
   config: { walWarnSizeBytes: number; walMaxSizeBytes: number };
+  /** The disk is full: whatever writes to it should stop. */
+  onHalt?: (halt: HaltPipelineError) => void;
 }
 
 const LOOK_EVERY_MS = 1000;
@@ -101,6 +103,7 @@ export function createCheckpointer(deps: CheckpointerDeps): Checkpointer {
     );
     // A thread that died once is nobody's business; one that dies again and again is.
     if (failures < 3 && errorCode(error) === 'care_thread_ended') return;
+    if (error instanceof HaltPipelineError) deps.onHalt?.(error);
     const hint = error instanceof WikiSeedError ? (error.hint ?? null) : null;
     deps.bus.emit('alert:raised', {
       key: ALERT_KEY,

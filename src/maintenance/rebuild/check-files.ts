@@ -2,6 +2,8 @@ import { dirname, join } from 'node:path';
 import { type Catalog, HELD_STATUSES } from '../../catalog/index.ts';
 import type { Db } from '../../db/index.ts';
 import { DumpFileId, formatBytes, WikiSeedError } from '../../lib/index.ts';
+import type { FileFacts } from '../../ports/index.ts';
+import { listFolder, lookAt, Unreadable } from './read-file.ts';
 import type { ReadDeps } from './read-records.ts';
 import type { RebuildReport } from './report.ts';
 
@@ -23,6 +25,9 @@ export interface HeldFile {
   sha1: string;
 }
 
+/** Sectors that cannot be read: these bytes are lost. Any other error proves nothing about them. */
+export const LOST_CODES: readonly string[] = ['EIO', 'EBADMSG', 'EUCLEAN'];
+
 /** The words are ours, so nothing needs escaping. */
 export const HELD_SQL = `our_status IN (${HELD_STATUSES.map((status) => `'${status}'`).join(', ')})`;
 
@@ -39,7 +44,8 @@ export function heldFiles(db: Db): HeldFile[] {
 /**
  * Looks at every held file: there, and of the recorded size. One that lost its name under `dumps/` gets it back from a
  * torrent's folder; one that is gone or has another size becomes pending.
- * @throws WikiSeedError `dumps_folder_empty` when nothing at all is there: a disk that is not mounted loses nothing
+ * @throws WikiSeedError `dumps_folder_empty` when nothing at all is there: a disk that is not mounted loses nothing;
+ * `dump_file_unreadable` where we are not let in
  */
 export async function checkFiles(deps: CheckDeps, report: RebuildReport): Promise<void> {
   const { disk, layout, db } = deps;
@@ -56,21 +62,33 @@ export async function checkFiles(deps: CheckDeps, report: RebuildReport): Promis
   for (const file of held) {
     deps.signal.throwIfAborted();
     const path = layout.absolute(file.localPath);
-    let facts = await disk.stat(path);
+    let facts = await lookAt(disk, path);
     if (facts === null && (await relink(deps, file))) {
       report.relinked.push(file.localPath);
-      facts = await disk.stat(path);
+      facts = await lookAt(disk, path);
     }
     if (facts === null) {
       reopen(deps, file, 'it was missing when the database was rebuilt');
       report.missing.push({ what: file.localPath, reason: `${formatBytes(file.sizeBytes)} are gone` });
-    } else if (facts.isDirectory || facts.sizeBytes !== file.sizeBytes) {
-      const reason = facts.isDirectory
-        ? 'a folder is in its place'
-        : `it has ${facts.sizeBytes} bytes, recorded are ${file.sizeBytes}`;
-      await setAside(deps, file, reason, report);
+    } else {
+      const reason = whyBad(facts, file);
+      if (reason !== null) await setAside(deps, file, reason, report);
     }
   }
+}
+
+/** null = it may be the recorded one. */
+function whyBad(facts: FileFacts | Unreadable, { localPath, sizeBytes }: HeldFile): string | null {
+  if (facts instanceof Unreadable) {
+    if (facts.code === 'ELOOP' || LOST_CODES.includes(facts.code)) return facts.reason;
+    // It proves nothing about the bytes.
+    throw new WikiSeedError('dump_file_unreadable', `${localPath}: ${facts.reason}`, {
+      hint: 'Run this as the user WikiSeed runs as. No database was made.',
+    });
+  }
+  if (facts.isDirectory) return 'a folder is in its place';
+  if (!facts.isFile) return 'a pipe, socket or device is in its place';
+  return facts.sizeBytes === sizeBytes ? null : `it has ${facts.sizeBytes} bytes, recorded are ${sizeBytes}`;
 }
 
 /** Records that our copy is lost; what upstream and the archive have of it stays known. */
@@ -90,9 +108,13 @@ export async function setAside(
 ): Promise<void> {
   const { disk, layout } = deps;
   const path = layout.absolute(file.localPath);
-  const inode = (await disk.stat(path))?.inode;
-  for (const tree of treePaths(deps, file))
-    if ((await disk.stat(tree))?.inode === inode) await disk.remove(tree);
+  const inodeOf = async (name: string): Promise<number | null> => {
+    const facts = await lookAt(disk, name);
+    return facts === null || facts instanceof Unreadable ? null : facts.inode;
+  };
+  const inode = await inodeOf(path);
+  if (inode !== null)
+    for (const tree of treePaths(deps, file)) if ((await inodeOf(tree)) === inode) await disk.remove(tree);
   const aside = join(layout.dumps, '.damaged', ...file.localPath.split('/').slice(1));
   await disk.makeDirectory(dirname(aside));
   await disk.rename(path, aside);
@@ -106,8 +128,9 @@ async function relink(deps: CheckDeps, file: HeldFile): Promise<boolean> {
   const { disk, layout } = deps;
   const path = layout.absolute(file.localPath);
   for (const tree of treePaths(deps, file)) {
-    const facts = await disk.stat(tree);
-    if (facts === null || facts.isDirectory || facts.sizeBytes !== file.sizeBytes) continue;
+    const facts = await lookAt(disk, tree);
+    if (facts === null || facts instanceof Unreadable || !facts.isFile || facts.sizeBytes !== file.sizeBytes)
+      continue;
     await disk.makeDirectory(dirname(path));
     await disk.link(tree, path);
     await disk.syncDirectory(dirname(path));
@@ -128,8 +151,10 @@ function treePaths({ db, layout }: CheckDeps, file: { id: number }): string[] {
 
 async function hasLinks({ db, disk, layout }: CheckDeps): Promise<boolean> {
   const names = db.sqlite.prepare<[], string>('SELECT name FROM torrents').pluck().all();
-  for (const name of names)
-    if ((await disk.list(join(layout.torrents, name, 'compressed'))).length > 0) return true;
+  for (const name of names) {
+    const links = await listFolder(disk, join(layout.torrents, name, 'compressed'));
+    if (!(links instanceof Unreadable) && links.length > 0) return true;
+  }
   return false;
 }
 
@@ -142,16 +167,19 @@ export async function findStrangers(deps: CheckDeps, report: RebuildReport): Pro
   const visit = async (segments: string[]): Promise<void> => {
     deps.signal.throwIfAborted();
     const folder = join(layout.dumps, ...segments);
-    for (const name of await disk.list(folder)) {
+    const names = await listFolder(disk, folder);
+    if (names instanceof Unreadable) report.foreign.push(['dumps', ...segments].join('/'));
+    for (const name of names instanceof Unreadable ? [] : names) {
       // Downloads under way, and what was moved aside.
       if (segments.length === 0 && name.startsWith('.')) continue;
       const place = [...segments, name];
-      const facts = await disk.stat(join(folder, name));
+      const found = await lookAt(disk, join(folder, name));
+      const facts = found instanceof Unreadable ? null : found;
       const shown = `dumps/${place.join('/')}`;
       if (facts?.isDirectory && place.length < 3) await visit(place);
       else {
         const [wiki = '', runDate = '', filename = ''] = place;
-        const row = facts === null || facts.isDirectory ? undefined : known.get(wiki, runDate, filename);
+        const row = facts?.isFile !== true ? undefined : known.get(wiki, runDate, filename);
         if (row === undefined) report.foreign.push(shown);
         else if (row.isHeld === 0) report.unproved.push(shown);
       }

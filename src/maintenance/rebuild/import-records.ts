@@ -1,6 +1,6 @@
 import type { Db } from '../../db/index.ts';
 import { isSafeName } from '../../storage/index.ts';
-import { type ReadDeps, readRecords } from './read-records.ts';
+import { readRecords, type TellingReadDeps } from './read-records.ts';
 import { KIND_NAMES, parseKey, type RecordKey, type RecordTables, type Row, runOf } from './record-kinds.ts';
 import type { Finding, RebuildReport } from './report.ts';
 import { createRowWriter, type Values } from './row-writer.ts';
@@ -10,7 +10,7 @@ import { createRowWriter, type Values } from './row-writer.ts';
  * out; the others go on.
  */
 export async function importRecords(
-  deps: ReadDeps & { db: Db; signal: AbortSignal },
+  deps: TellingReadDeps & { db: Db; signal: AbortSignal },
   report: RebuildReport,
 ): Promise<void> {
   const importer = createImporter(deps.db, (problem) => void report.problems.push(problem));

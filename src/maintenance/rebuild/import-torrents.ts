@@ -2,9 +2,9 @@ import { join } from 'node:path';
 import type { Db } from '../../db/index.ts';
 import { absentRow, type CycleContext, heldRow, publishedRow } from './derived-rows.ts';
 import { type PayloadFacts, readPayloadFacts } from './payload-facts.ts';
-import { readBytes } from './read-bytes.ts';
+import { listFolder, readBytes, TORRENT_MAX_BYTES, Unreadable } from './read-file.ts';
 import type { LocalManifest, PublishedTorrent } from './read-manifest.ts';
-import type { ReadDeps } from './read-records.ts';
+import type { TellingReadDeps } from './read-records.ts';
 import type { RebuildReport } from './report.ts';
 import { createRowWriter, type Values } from './row-writer.ts';
 import { readTorrentFacts, type TorrentFacts } from './torrent-file.ts';
@@ -24,7 +24,7 @@ interface Found {
  * leaves no other trace.
  */
 export async function importTorrents(
-  deps: ReadDeps & { db: Db; manifest: LocalManifest; signal: AbortSignal },
+  deps: TellingReadDeps & { db: Db; manifest: LocalManifest; signal: AbortSignal },
   report: RebuildReport,
 ): Promise<void> {
   const { db, manifest } = deps;
@@ -68,17 +68,20 @@ export async function importTorrents(
 
 /** Regular torrents first: what they carry belongs to them and not to the history. */
 async function findTorrents(
-  deps: ReadDeps & { manifest: LocalManifest },
+  deps: TellingReadDeps & { manifest: LocalManifest },
   report: RebuildReport,
 ): Promise<Found[]> {
-  const { disk, layout, manifest } = deps;
+  const { disk, layout, manifest, unreadable } = deps;
   const found: Found[] = [];
-  for (const folder of [layout.torrents, join(layout.publish, 'torrents')])
-    for (const file of await disk.list(folder)) {
+  for (const folder of [layout.torrents, join(layout.publish, 'torrents')]) {
+    const names = await listFolder(disk, folder);
+    if (names instanceof Unreadable) unreadable.add(folder, names.reason);
+    for (const file of names instanceof Unreadable ? [] : names) {
       if (!file.endsWith('.torrent') || file.startsWith('.')) continue;
       const path = join(folder, file);
-      const bytes = await readBytes(disk, path);
-      const facts = bytes === null ? null : readTorrentFacts(bytes);
+      const bytes = await readBytes(disk, path, TORRENT_MAX_BYTES);
+      if (bytes instanceof Unreadable) unreadable.add(path, bytes.reason);
+      const facts = bytes instanceof Uint8Array ? readTorrentFacts(bytes) : null;
       // A damaged one is told where torrents are checked; here it is only no source.
       if (facts === null || (folder === layout.torrents && file !== `${facts.name}.torrent`)) continue;
       const published = manifest.torrents.get(facts.infoHash);
@@ -87,6 +90,7 @@ async function findTorrents(
       if (cycleDate === undefined) report.foreign.push(layout.relative(path));
       else found.push({ facts, cycleDate, isHistory: facts.name.includes('-history-'), published, mtimeMs });
     }
+  }
   return found.sort((a, b) => Number(a.isHistory) - Number(b.isHistory));
 }
 

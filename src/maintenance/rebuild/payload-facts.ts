@@ -1,7 +1,8 @@
 import { join } from 'node:path';
 import { z } from 'zod';
 import { isSafeName } from '../../storage/index.ts';
-import type { ReadDeps } from './read-records.ts';
+import { METADATA_MAX_BYTES, readText, Unreadable } from './read-file.ts';
+import type { TellingReadDeps } from './read-records.ts';
 
 const Name = z.string().refine(isSafeName);
 const FileFacts = {
@@ -56,9 +57,20 @@ export interface PayloadFacts {
 }
 
 /** Reads HASH.json and STATUS.json of one torrent's folder. @param name must be a safe name */
-export async function readPayloadFacts({ disk, layout }: ReadDeps, name: string): Promise<PayloadFacts> {
+export async function readPayloadFacts(
+  { disk, layout, unreadable }: TellingReadDeps,
+  name: string,
+): Promise<PayloadFacts> {
   const read = async <T>(file: string, schema: z.ZodType<T>): Promise<T | null> => {
-    const text = await disk.readText(join(layout.torrents, name, file));
+    const path = join(layout.torrents, name, file);
+    const text = await readText(disk, path, METADATA_MAX_BYTES);
+    if (text instanceof Unreadable) {
+      unreadable.add(
+        path,
+        `${text.reason}; to have the torrent's folder made again, move torrents/${name} away`,
+      );
+      return null;
+    }
     try {
       return text === null ? null : schema.parse(JSON.parse(text));
     } catch {

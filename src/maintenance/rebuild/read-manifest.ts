@@ -1,7 +1,8 @@
 import { join } from 'node:path';
 import { z } from 'zod';
 import { isSafeName } from '../../storage/index.ts';
-import type { ReadDeps } from './read-records.ts';
+import { listFolder, METADATA_MAX_BYTES, readText, Unreadable } from './read-file.ts';
+import type { TellingReadDeps } from './read-records.ts';
 
 const PublishedFile = z.object({
   project: z.string(),
@@ -39,14 +40,24 @@ export interface LocalManifest {
 }
 
 /** Reads `publish/manifest.json`, and where that fails the manifests of the single cycles, which say the same. */
-export async function readLocalManifest({ disk, layout }: ReadDeps): Promise<LocalManifest> {
-  const whole = parse(await disk.readText(join(layout.publish, 'manifest.json')));
+export async function readLocalManifest(deps: TellingReadDeps): Promise<LocalManifest> {
+  const { disk, layout, unreadable } = deps;
+  const read = async (path: string): Promise<PublishedTorrent[] | null> => {
+    const text = await readText(disk, path, METADATA_MAX_BYTES);
+    if (!(text instanceof Unreadable)) return parse(text);
+    unreadable.add(path, text.reason);
+    return null;
+  };
+  const whole = await read(join(layout.publish, 'manifest.json'));
   if (whole !== null)
     return { isReadable: true, torrents: new Map(whole.map((entry) => [entry.infohash, entry])) };
   const torrents = new Map<string, PublishedTorrent>();
-  for (const name of await disk.list(join(layout.publish, 'manifests'))) {
+  const folder = join(layout.publish, 'manifests');
+  const names = await listFolder(disk, folder);
+  if (names instanceof Unreadable) unreadable.add(folder, names.reason);
+  for (const name of names instanceof Unreadable ? [] : names) {
     if (!/^\d{4}-\d{2}-\d{2}\.json$/.test(name)) continue;
-    const cycle = parse(await disk.readText(join(layout.publish, 'manifests', name)));
+    const cycle = await read(join(folder, name));
     for (const entry of cycle ?? []) torrents.set(entry.infohash, entry);
   }
   return { isReadable: false, torrents };

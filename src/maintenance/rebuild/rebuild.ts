@@ -14,6 +14,7 @@ import { importTorrents } from './import-torrents.ts';
 import { readLocalManifest } from './read-manifest.ts';
 import { hasRecords } from './read-records.ts';
 import { createReport, type RebuildReport } from './report.ts';
+import { createUnreadableFiles } from './unreadable-files.ts';
 import { type VerifyProgress, verifyFiles } from './verify-files.ts';
 
 /** What a rebuild works with and how thoroughly. */
@@ -36,7 +37,7 @@ export interface RebuildOptions {
  * under another name and gets its own only when it is complete; killed at any point it leaves none, and can be repeated.
  * Nothing under `dumps/` is deleted.
  * @throws AlreadyRunningError; WikiSeedError `database_exists`, `backups_exist`, `nothing_to_rebuild`, `dumps_folder_empty`,
- * `verify_read_failed`, `rebuild_unsound`; Interrupted or AbortError when the signal aborts
+ * `dump_file_unreadable`, `verify_read_failed`, `rebuild_unsound`; Interrupted or AbortError when the signal aborts
  */
 export async function rebuildDatabase(options: RebuildOptions): Promise<RebuildReport> {
   const { disk, layout, clock } = options;
@@ -50,7 +51,7 @@ export async function rebuildDatabase(options: RebuildOptions): Promise<RebuildR
     await assertWanted(options);
     const unfinished = await beginDatabase(disk, layout, now);
     try {
-      const report = await fill(options, unfinished);
+      const report = await fill(options, unfinished, now);
       await unfinished.finish();
       return report;
     } finally {
@@ -89,11 +90,14 @@ function isUsable(path: string): boolean {
   return (schemaOf(path) ?? 0) > 0;
 }
 
-async function fill(options: RebuildOptions, { db }: UnfinishedDatabase): Promise<RebuildReport> {
+async function fill(options: RebuildOptions, { db }: UnfinishedDatabase, now: Date): Promise<RebuildReport> {
   const { disk, layout, clock, signal } = options;
   const report = createReport(layout.database);
-  const manifest = await readLocalManifest({ disk, layout });
-  const deps = { disk, layout, signal, db, catalog: createCatalog({ db, clock }), manifest };
+  const stamp = now.toISOString().replaceAll(/[:.]/g, '-');
+  const unreadable = createUnreadableFiles({ disk, layout, stamp }, report);
+  const manifest = await readLocalManifest({ disk, layout, unreadable });
+  const catalog = createCatalog({ db, clock });
+  const deps = { disk, layout, signal, db, catalog, manifest, unreadable };
   const isRecorded = await hasRecords(deps);
   await importRecords(deps, report);
   step('rebuild:records_read');
@@ -116,6 +120,8 @@ async function fill(options: RebuildOptions, { db }: UnfinishedDatabase): Promis
   step('rebuild:files_checked');
   if (options.verify) await verifyFiles({ ...deps, onProgress: options.onProgress }, report);
   await findStrangers(deps, report);
+  await unreadable.moveAllAside();
+  step('rebuild:moved_aside');
   summarize(db, report);
   return report;
 }

@@ -1,7 +1,7 @@
 import { availableParallelism } from 'node:os';
 import { Worker } from 'node:worker_threads';
 import { Interrupted, WikiSeedError } from '../../lib/index.ts';
-import { type CheckDeps, type HeldFile, heldFiles, setAside } from './check-files.ts';
+import { type CheckDeps, type HeldFile, heldFiles, LOST_CODES, setAside } from './check-files.ts';
 import type { RebuildReport } from './report.ts';
 import type { VerifyMessage, VerifyTask } from './verify.worker.ts';
 
@@ -15,9 +15,6 @@ export interface VerifyProgress {
 
 /** More threads than this only make a disk seek. */
 const THREADS_MAX = 4;
-
-/** Sectors that cannot be read: these bytes are lost. Any other error proves nothing about them. */
-const LOST: readonly string[] = ['EIO', 'EBADMSG', 'EUCLEAN'];
 
 /**
  * Reads every held file again, in threads of their own, and compares SHA-1 and MD5 with what is recorded. A file with other
@@ -56,7 +53,7 @@ export async function verifyFiles(
 /** null = these are the recorded bytes. */
 function whyBad(file: HeldFile, result: Exclude<VerifyMessage, { kind: 'progress' }>): string | null {
   if (result.kind === 'failed') {
-    if (LOST.includes(result.code)) return `it cannot be read any more (${result.code})`;
+    if (LOST_CODES.includes(result.code)) return `it cannot be read any more (${result.code})`;
     throw new WikiSeedError('verify_read_failed', `cannot read ${file.localPath}: ${result.message}`, {
       hint: 'Run this as the user WikiSeed runs as. No database was made.',
     });
