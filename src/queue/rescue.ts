@@ -56,7 +56,7 @@ export function createRescuer(deps: {
       let count = 0;
       deps.outcomes.transaction(
         () => {
-          for (const job of care.abandoned({ owner: deps.owner, now, running })) {
+          for (const job of care.abandoned(running)) {
             count += 1;
             const pool = deps.pools.get(job.jobType);
             if (deps.state.get(cancelKey(job.id)) !== null && pool !== undefined) {
@@ -65,7 +65,7 @@ export function createRescuer(deps: {
               continue;
             }
             if (job.leaseOwner === deps.owner) {
-              care.takeBack(job, { now, code: 'lease_lost', message: 'its lease ran out' });
+              care.takeBack(job, { now, code: 'lease_lost', message: 'its lease was lost' });
               continue;
             }
             const deaths = care.countDeaths(job.id) + 1;

@@ -237,7 +237,7 @@ test('the result of a job whose lease was taken over is dropped', async () => {
 test('a renewed lease outlives its first expiry, and a job that asks for the signal sees a lost one', async () => {
   let seen: AbortSignal | undefined;
   const t = setup((_input, { signal }) => {
-    seen = signal;
+    seen ??= signal;
     return new Promise((_resolve, reject) =>
       signal.addEventListener('abort', () => reject(new Interrupted())),
     );

@@ -209,7 +209,7 @@ function expected(
   }
   if (run === undefined) return `ended under lease ${old.seq}, which nobody was given`;
   if (run.isOver) return `ended a second time under lease ${old.seq}`;
-  const mayExpire = (run.reason === 'lease_lost' || run.isLate) && (old.expiresAt as number) < now;
+  const mayExpire = run.reason === 'lease_lost' || run.isLate;
   const isTakenBack = row.isDue === 1 && row.status === 'pending' && row.attempt === old.attempt - 1;
   if (mayExpire && row.status === 'cancelled' && ledger.cancelAsked.has(row.id))
     return { verdict: cancelled, run };
