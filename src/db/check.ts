@@ -1,7 +1,9 @@
 import { existsSync, statSync } from 'node:fs';
 import Database from 'better-sqlite3';
 import { describeError, WikiSeedError } from '../lib/errors.ts';
-import { MIGRATIONS_TABLE } from './migrate.ts';
+
+/** The table in which drizzle counts applied migrations; its number of rows is the schema number of a database file. */
+export const MIGRATIONS_TABLE = '__drizzle_migrations';
 
 /** Up to here every start reads the whole file; beyond, only after an end that was not clean: 10 s for a few GB. */
 const ALWAYS_BELOW_BYTES = 256_000_000;

@@ -12,13 +12,11 @@ import {
 } from 'node:fs';
 import { dirname, join } from 'node:path';
 import Database from 'better-sqlite3';
-import { migrate } from 'drizzle-orm/better-sqlite3/migrator';
+import { readMigrationFiles } from 'drizzle-orm/migrator';
 import { describeError, UsageError, WikiSeedError } from '../lib/errors.ts';
 import { formatBytes } from '../lib/units.ts';
+import { isDatabaseTrouble, MIGRATIONS_TABLE } from './check.ts';
 import type { Db } from './open.ts';
-
-/** The table in which drizzle counts applied migrations; its number of rows is the schema number of a database file. */
-export const MIGRATIONS_TABLE = '__drizzle_migrations';
 
 const MIGRATIONS_DIR = join(import.meta.dirname, '..', '..', 'drizzle');
 
@@ -52,8 +50,13 @@ export function migrateDb(db: Db, options: { dataDir: string | null; now: Date }
     copyTo(db, backupPath);
   }
   try {
-    migrate(db.orm, { migrationsFolder: MIGRATIONS_DIR });
+    applyMigrations(db, from);
   } catch (cause) {
+    // A full disk is no fault of the migration.
+    if (isDatabaseTrouble(cause)) {
+      if (backupPath !== null) rmSync(backupPath, { force: true });
+      throw cause;
+    }
     // Rolled back: the copy is of no use, and each further start would leave another.
     if (backupPath !== null) rmSync(backupPath, { force: true });
     throw new WikiSeedError(
@@ -66,6 +69,21 @@ export function migrateDb(db: Db, options: { dataDir: string | null; now: Date }
     );
   }
   return { from, to: known, backupPath };
+}
+
+/** As drizzle's own migrator does it, but in a transaction of ours, which keeps the first error when SQLite rolls back by itself. */
+function applyMigrations(db: Db, from: number): void {
+  const { sqlite } = db;
+  db.transaction(() => {
+    sqlite.exec(
+      `CREATE TABLE IF NOT EXISTS ${MIGRATIONS_TABLE} (id SERIAL PRIMARY KEY, hash text NOT NULL, created_at numeric)`,
+    );
+    const note = sqlite.prepare(`INSERT INTO ${MIGRATIONS_TABLE} (hash, created_at) VALUES (?, ?)`);
+    for (const migration of readMigrationFiles({ migrationsFolder: MIGRATIONS_DIR }).slice(from)) {
+      for (const statement of migration.sql) sqlite.exec(statement);
+      note.run(migration.hash, migration.folderMillis);
+    }
+  });
 }
 
 /** @throws WikiSeedError `backup_failed`; the database is not touched without a copy */

@@ -172,6 +172,25 @@ test('database and newest backup are damaged together: the command as it is prin
   });
 });
 
+test('database and every backup are damaged: each refusal names the next way out', async () => {
+  const { config, database } = dataDirectory();
+  const made = await startWikiseed(['backup', '--config', config, '--json']).ended;
+  const { path } = JSON.parse(made.stdout) as { path: string };
+  const bytes = readFileSync(path);
+  writeFileSync(path, bytes.fill(0, bytes.length >> 1));
+  damagePages(database);
+  const restore = printedCommand((await run(config)).stderr);
+  expect(restore).toEqual(['restore', '--config', config]);
+  const failed = await startWikiseed(restore).ended;
+  expect(failed.code).toBe(1);
+  expect(failed.stderr).toContain('wikiseed rebuild --ignore-backups');
+  const rebuild = printedCommand((await run(config)).stderr);
+  expect(rebuild).toEqual(['rebuild', '--ignore-backups', '--config', config]);
+  // It does not send back to the backups; that there is nothing to rebuild from is the only reason left here.
+  const rebuilt = await startWikiseed(rebuild).ended;
+  expect(rebuilt.stderr).toContain('has neither records nor torrents nor a manifest');
+});
+
 test('a large database that was not closed in order is read to its end at every start until it is mended', () => {
   const { dataDir, database } = dataDirectory();
   // Rows, not the schema: a light look sees nothing of it.

@@ -1,7 +1,19 @@
+import { spawnSync } from 'node:child_process';
 import { createHash } from 'node:crypto';
 import { once } from 'node:events';
-import { chmodSync, existsSync, readFileSync, rmSync, watch, writeFileSync } from 'node:fs';
-import { join } from 'node:path';
+import {
+  chmodSync,
+  existsSync,
+  lstatSync,
+  mkdirSync,
+  readFileSync,
+  rmSync,
+  symlinkSync,
+  truncateSync,
+  watch,
+  writeFileSync,
+} from 'node:fs';
+import { basename, join } from 'node:path';
 import { expect, test } from 'vitest';
 import { calendarOf } from '../../src/app.ts';
 import { outcomeOf } from '../../src/cli/idle-outcome.ts';
@@ -247,4 +259,64 @@ test('a daemon that was killed, and its database lost with it: what it had fetch
   const after = tablesOf(dataDir);
   expect(after.dumps?.length).toBe(before.dumps?.length);
   expect(sandbox.counters().dumps.fileRequests - fileRequests).toBe((after.dumps?.length ?? 0) - onDisk);
+});
+
+/**
+ * Goal: what could not be read during a rebuild does not stand in the daemon's way either.
+ * Method: records of several kinds, the manifest and a .torrent are replaced by things that cannot be read;
+ * after the rebuild the daemon runs until it is idle, and a second rebuild finds everything whole.
+ */
+test('after a rebuild that could not read everything the daemon goes on, and writes anew what was unreadable', async () => {
+  const sandbox = await withSandbox({ wikis: 2, sizeBytes: 500_000 });
+  const options = sandboxConfig(sandbox);
+  const { dataDir } = options.config.wikiseed;
+  const first = await withApp(options, { clock: shiftedClock(NOW) });
+  await first.app.whenIdle();
+  await first.app.stop();
+  const before = tablesOf(dataDir);
+  const torrent = before.torrents?.[0];
+  loseDatabase(dataDir);
+  const below = (folder: string): string =>
+    join('records', folder, filesBelow(join(dataDir, 'records', folder))[0] as string);
+  const harmed = {
+    folder: [below('files'), join('publish', 'manifest.json'), String(torrent?.torrent_file_path)],
+    circle: ['records/cycles.json'],
+    pipe: ['records/wikis.json', below('torrents')],
+    huge: [below('runs')],
+  };
+  const places = Object.values(harmed).flat();
+  for (const place of places) rmSync(join(dataDir, place));
+  for (const place of harmed.folder) mkdirSync(join(dataDir, place));
+  for (const place of harmed.circle) symlinkSync(basename(place), join(dataDir, place));
+  for (const place of harmed.pipe) expect(spawnSync('mkfifo', [join(dataDir, place)]).status).toBe(0);
+  for (const place of harmed.huge) {
+    writeFileSync(join(dataDir, place), '');
+    truncateSync(join(dataDir, place), 700e6);
+  }
+
+  const report = await rebuild(dataDir);
+  const told = report.problems.map(({ what }) => what);
+  for (const place of places) expect(told).toContain(place);
+  expect(report).toMatchObject({ missing: [], damaged: [], filesHeld: before.dumps?.length });
+
+  const counted = sandbox.counters();
+  const second = await withApp(options, { clock: shiftedClock(NOW) });
+  const outcome = await outcomeOf(second.app, await second.app.whenIdle());
+  expect(outcome, JSON.stringify(outcome)).toMatchObject({ exitCode: 0 });
+  expect(sandbox.counters().dumps.fileRequests).toBe(counted.dumps.fileRequests);
+  expect(sandbox.counters().archive.puts).toBe(counted.archive.puts);
+  const seeded = (await second.app.seeding()).torrents;
+  expect(seeded.map(({ infoHash, isReady }) => [infoHash, isReady]).sort()).toEqual(
+    before.torrents?.map(({ info_hash }) => [info_hash, true]).sort(),
+  );
+  await second.app.stop();
+  for (const place of places) {
+    const facts = lstatSync(join(dataDir, place));
+    expect([place, facts.isFile()]).toEqual([place, true]);
+    expect(facts.size).toBeLessThan(64e6);
+  }
+  const after = tablesOf(dataDir);
+  loseDatabase(dataDir);
+  expect(await rebuild(dataDir, { verify: true })).toMatchObject({ isWhole: true, problems: [] });
+  expect(tablesOf(dataDir)).toEqual(after);
 });

@@ -3,7 +3,7 @@ import { join } from 'node:path';
 import { onTestFinished } from 'vitest';
 import { openDb } from '../../src/db/index.ts';
 import { type RebuildReport, rebuildDatabase } from '../../src/maintenance/index.ts';
-import { createNodeDisk } from '../../src/ports/index.ts';
+import { createNodeDisk, type Disk } from '../../src/ports/index.ts';
 import { createLayout } from '../../src/storage/index.ts';
 import { shiftedClock } from './shifted-clock.ts';
 
@@ -62,10 +62,10 @@ export function loseDatabase(dataDir: string): void {
 /** Rebuilds in this process, a day after `NOW`. */
 export function rebuild(
   dataDir: string,
-  options: { verify?: boolean; ignoreBackups?: boolean; signal?: AbortSignal } = {},
+  options: { verify?: boolean; ignoreBackups?: boolean; signal?: AbortSignal; disk?: Disk } = {},
 ): Promise<RebuildReport> {
   return rebuildDatabase({
-    disk: createNodeDisk(),
+    disk: options.disk ?? createNodeDisk(),
     layout: createLayout(dataDir),
     clock: shiftedClock(LATER),
     signal: options.signal ?? new AbortController().signal,

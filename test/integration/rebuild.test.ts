@@ -605,6 +605,7 @@ describe('SIGKILL during a rebuild', () => {
     'rebuild:begun',
     'rebuild:records_read',
     'rebuild:files_checked',
+    'rebuild:moved_aside',
     'rebuild:filled',
     'rebuild:place_cleared',
     'rebuild:in_place',
@@ -635,6 +636,32 @@ describe('SIGKILL during a rebuild', () => {
     else expect(again.code, again.stderr).toBe(0);
     expect(tablesOf(dataDir)).toEqual(published.tables);
     expect(filesBelow(join(dataDir, 'db')).filter((file) => file.includes('rebuilding'))).toEqual([]);
+  });
+
+  test('while a damaged database is set aside loses neither it nor its log, and running it again works', async () => {
+    const { dataDir, config, database } = setup();
+    mkdirSync(join(dataDir, 'db'), { recursive: true });
+    const kept = ['the only copy', 'its log'];
+    for (const [index, suffix] of ['', '-wal'].entries())
+      writeFileSync(`${database}${suffix}`, kept[index] as string);
+    const { path, env } = writeConfig({ ...published.options, config });
+    const args = ['rebuild', '--json', '--config', path];
+    const killed = await startWikiseed(args, {
+      env: { ...env, NODE_OPTIONS: `--import=${dieAt('restore:moved jobs.db')}` },
+    }).ended;
+    expect(killed.code, killed.stderr).toBeNull();
+    // The fault fired between the two moves.
+    expect([existsSync(database), existsSync(`${database}-wal`)]).toEqual([false, true]);
+    const started = await startWikiseed(['run', '--until-idle', '--config', path], { env }).ended;
+    expect(started.stderr).toContain('wikiseed rebuild');
+    expect(existsSync(database)).toBe(false);
+    const again = await startWikiseed(args, { env }).ended;
+    expect(again.code, again.stderr).toBe(0);
+    expect(tablesOf(dataDir)).toEqual(published.tables);
+    const texts = filesBelow(join(dataDir, 'db')).map((name) =>
+      readFileSync(join(dataDir, 'db', name), 'utf8'),
+    );
+    for (const text of kept) expect(texts.filter((each) => each === text)).toHaveLength(1);
   });
 
   test('a stop in the middle of the reading leaves nothing behind', async () => {

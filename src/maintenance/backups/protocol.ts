@@ -69,6 +69,9 @@ export interface MigrateResult {
   to: number;
 }
 
+/** Code of a migration that SQLite itself took back, without a word why. */
+export const MIGRATION_ROLLED_BACK = 'migration_rolled_back';
+
 /** The result of each task. */
 export interface Results {
   copy: CopyResult;

@@ -1,10 +1,12 @@
 import { join } from 'node:path';
-import { errorCode, PermanentError } from '../../lib/index.ts';
+import { isDatabaseTrouble, knownMigrations } from '../../db/index.ts';
+import { errorCode, PermanentError, RetryableError } from '../../lib/index.ts';
 import { step } from '../../lib/steps.ts';
-import { type FolderDeps, inBackupsFolder } from './folder.ts';
+import { assertSpace, type FolderDeps, inBackupsFolder } from './folder.ts';
 import { type BackupEntry, listBackups } from './list.ts';
+import { MIGRATION_ROLLED_BACK } from './protocol.ts';
 import { assertSpaceToUnpack, noteProof, type ProofOptions, proveInto } from './prove-backup.ts';
-import { runInThread, ThreadError } from './threads.ts';
+import { isDamage, runInThread, ThreadError } from './threads.ts';
 
 /** A rehearsal that went well; `backup` null = there is none yet. */
 export interface Rehearsal {
@@ -20,7 +22,8 @@ export interface Rehearsal {
 /**
  * Restores the newest good backup into the work folder, opens and migrates it as the daemon would, judges it before and
  * after, and removes it again. A backup that is found damaged is marked so.
- * @throws PermanentError `rehearsal_failed`; HaltPipelineError `disk_full`; Interrupted
+ * @throws PermanentError `rehearsal_failed`; HaltPipelineError `disk_full`; RetryableError for this machine's other trouble;
+ * Interrupted
  */
 export async function rehearseRestore(deps: FolderDeps, options: ProofOptions): Promise<Rehearsal> {
   const { disk, clock, dataDir } = deps;
@@ -40,9 +43,13 @@ export async function rehearseRestore(deps: FolderDeps, options: ProofOptions): 
     await noteProof(deps, backup, proof);
     if (!proof.ok) throw failed(`${backup.name} cannot be restored: ${proof.reason}`);
     step('rehearsal:restored');
+    // A migration may write every page once more, into the log.
+    if (proof.schema < knownMigrations())
+      await assertSpace(disk, folder, [{ what: 'its migration', sizeBytes: proof.databaseBytes }]);
     const { to } = await runInThread({ kind: 'migrate', database }, { signal: options.signal }).catch(
       (error: unknown) => {
         if (!(error instanceof ThreadError)) throw error;
+        if (isOfThisMachine(error)) throw unfinished(backup.name, error);
         throw failed(
           `${backup.name} cannot be opened by this version (${errorCode(error)}: ${error.message})`,
         );
@@ -58,6 +65,18 @@ export async function rehearseRestore(deps: FolderDeps, options: ProofOptions): 
     const rowCount = Object.values(rows).reduce((sum, count) => sum + count, 0);
     const tookMs = Math.round(clock.monotonicMs() - startedMs);
     return { backup, schemaFrom: proof.schema, schemaTo: to, rowCount, tookMs };
+  });
+}
+
+/** True for trouble while migrating that says nothing of the backup. */
+function isOfThisMachine(error: ThreadError): boolean {
+  return error.code === MIGRATION_ROLLED_BACK || (isDatabaseTrouble(error) && !isDamage(error));
+}
+
+function unfinished(name: string, error: ThreadError): RetryableError {
+  return new RetryableError(error.code, `the rehearsal of ${name} came to no end: ${error.message}`, {
+    hint: 'This says nothing of the backup. Look whether the disk that holds wikiseed.data_dir is full; the rehearsal is tried again.',
+    cause: error,
   });
 }
 

@@ -36,7 +36,12 @@ export async function* readRecords(
   for await (const key of keysOnDisk(deps, kind, onProblem)) {
     const path = recordPath(deps.layout, key);
     const text = await readText(deps.disk, path, RECORD_MAX_BYTES);
-    if (text === null) continue;
+    if (text === null) {
+      // A link to nothing has a name all the same; of a whole table the name was not looked up.
+      if (KINDS[kind].segments > 0)
+        onProblem({ what: `records/${key}.json`, reason: 'it is a link to nothing' });
+      continue;
+    }
     if (text instanceof Unreadable) {
       deps.unreadable.add(path, text.reason);
       continue;
