@@ -278,3 +278,17 @@ test('what a rebuild makes is for its owner only', async () => {
   expect(statSync(join(dataDir, 'db', 'jobs.db')).mode & 0o777).toBe(0o600);
   expect(statSync(join(dataDir, 'db', String(replaced))).mode & 0o777).toBe(0o700);
 });
+
+test('a record that is a link to nothing is told, and its files are known from the torrent', async () => {
+  const dataDir = setup();
+  const record = filesBelow(join(dataDir, 'records', 'files'))[0] as string;
+  const path = join(dataDir, 'records', 'files', record);
+  rmSync(path);
+  symlinkSync('gone', path);
+  const report = await rebuild(dataDir);
+  expect(report.problems).toContainEqual({
+    what: `records/files/${record}`,
+    reason: 'it is a link to nothing',
+  });
+  expect(report.filesHeld).toBe(published.tables.dumps?.length);
+});
