@@ -1,4 +1,4 @@
-import { statSync } from 'node:fs';
+import { copyFileSync, renameSync, statSync } from 'node:fs';
 import type { Worker } from 'node:worker_threads';
 import { expect, onTestFinished, test } from 'vitest';
 import { type Db, openDb } from '../../src/db/index.ts';
@@ -23,6 +23,7 @@ function withCheckpointer(
   bus.on('alert:raised', ({ key, severity }) => alerts.push(`${severity} ${key}`));
   bus.on('alert:resolved', ({ key }) => alerts.push(`over ${key}`));
   const workers: Worker[] = [];
+  const halts: string[] = [];
   const checkpointer = createCheckpointer({
     databasePath: db.path,
     disk: createNodeDisk(),
@@ -30,6 +31,7 @@ function withCheckpointer(
     bus,
     log: silentLog,
     config: limits,
+    onHalt: ({ code, scope }) => halts.push(`${code} ${scope}`),
     thread: createCareThread({
       databasePath: db.path,
       clock,
@@ -43,7 +45,15 @@ function withCheckpointer(
   onTestFinished(() => checkpointer.stop());
   // Nothing but the checkpointer may empty the log.
   db.sqlite.pragma('wal_autocheckpoint = 0');
-  return { checkpointer, clock, bus, alerts, workers, walBytes: () => statSync(`${db.path}-wal`).size };
+  return {
+    checkpointer,
+    clock,
+    bus,
+    alerts,
+    halts,
+    workers,
+    walBytes: () => statSync(`${db.path}-wal`).size,
+  };
 }
 
 const pending = (db: Db): number => {
@@ -283,4 +293,25 @@ test('a log that stays too large is told again after an hour, with its size by t
   await checkpointer.look();
   expect(ofWal(alerts)).toEqual(['warn database:wal', 'warn database:wal']);
   reader.close();
+});
+
+test.each([
+  ['was deleted', (path: string) => renameSync(path, `${path}.moved`)],
+  [
+    'was replaced',
+    (path: string) => {
+      copyFileSync(path, `${path}.copy`);
+      renameSync(`${path}.copy`, path);
+    },
+  ],
+])('a database file that %s under the daemon stops everything and is told', async (_what, harm) => {
+  const db = withDb();
+  const { checkpointer, alerts, halts } = withCheckpointer(db);
+  checkpointer.start();
+  await checkpointer.look();
+  expect(halts).toEqual([]);
+  harm(db.path);
+  await checkpointer.look();
+  expect(halts).toEqual(['database_gone all']);
+  expect(alerts).toContain('error database:checkpoint');
 });

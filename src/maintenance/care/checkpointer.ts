@@ -1,5 +1,12 @@
 import type { Bus } from '../../events/index.ts';
-import { describeError, errorCode, HaltPipelineError, hours, WikiSeedError } from '../../lib/index.ts';
+import {
+  describeError,
+  errorCode,
+  HaltPipelineError,
+  hours,
+  minutes,
+  WikiSeedError,
+} from '../../lib/index.ts';
 import type { Clock, Disk, Log } from '../../ports/index.ts';
 import type { CareThread } from './care-thread.ts';
 import { type CheckpointMode, type CheckpointResult, PASSIVE_FROM_BYTES } from './checkpoint.ts';
@@ -39,6 +46,8 @@ const FAILURE_PAUSE_MAX_MS = 60_000;
 /** A log that stays too large is told again so often, with its size by then. */
 const TELL_EVERY_MS = hours(1);
 
+/** Until somebody acts: half an hour at a time. */
+const GONE_PAUSE_MS = minutes(30);
 /** The key of the alert while checkpoints fail. */
 const ALERT_KEY = 'database:checkpoint';
 
@@ -55,9 +64,25 @@ export function createCheckpointer(deps: CheckpointerDeps): Checkpointer {
   let walSeverity: string | null | undefined;
   let toldAtMs = 0;
   let mayBeRaised = true;
+  let inode: number | null = null;
+
+  /** What is written into a file that has lost its name is lost with the process. */
+  async function assertStillThere(): Promise<void> {
+    const found = (await deps.disk.stat(deps.databasePath))?.inode ?? null;
+    inode ??= found;
+    if (found === inode) return;
+    const what = found === null ? 'was deleted' : 'was replaced by another file';
+    throw new HaltPipelineError('database_gone', `${deps.databasePath} ${what} while it was in use`, {
+      scope: 'all',
+      pauseMs: GONE_PAUSE_MS,
+      isNeverOwnFault: true,
+      hint: 'What is done from now on would be lost. Stop WikiSeed, then "wikiseed restore" or "wikiseed rebuild".',
+    });
+  }
 
   /** Null when the log is too small to care, or when it could not be looked at. */
   async function lookNow(): Promise<Look | null> {
+    await assertStillThere();
     const file = await deps.disk.stat(`${deps.databasePath}-wal`);
     if (file === null || file.sizeBytes <= PASSIVE_FROM_BYTES) return noteSize(file?.sizeBytes ?? 0);
     const look = await deps.thread.call('look', {
@@ -108,7 +133,10 @@ export function createCheckpointer(deps: CheckpointerDeps): Checkpointer {
     deps.bus.emit('alert:raised', {
       key: ALERT_KEY,
       severity: 'error',
-      message: `the write-ahead log cannot be moved into the database: ${message}`,
+      message:
+        errorCode(error) === 'database_gone'
+          ? message
+          : `the write-ahead log cannot be moved into the database: ${message}`,
       hint,
     });
   }
