@@ -70,10 +70,17 @@ export interface Maintenance {
   stop(): Promise<void>;
 }
 
-/** When the newest backup that passed its checks was made, epoch ms; null = there is none. */
-export async function newestGoodBackupAt(disk: Disk, dataDir: string): Promise<number | null> {
+/** When the newest backup that passed its checks was made, epoch ms, none dated later than `nowMs`; null = there is none. */
+export async function newestGoodBackupAt(
+  disk: Disk,
+  dataDir: string,
+  nowMs: number,
+): Promise<number | null> {
   const backups = await listBackups(disk, dataDir);
-  return backups.find(({ kind, state }) => kind === 'backup' && state === 'verified')?.madeAt ?? null;
+  return (
+    backups.find(({ kind, state, madeAt }) => kind === 'backup' && state === 'verified' && madeAt <= nowMs)
+      ?.madeAt ?? null
+  );
 }
 
 /** Wires the room. */
@@ -89,7 +96,7 @@ export function createMaintenance(deps: MaintenanceDeps): Maintenance {
     thresholds: config,
     keep: { finishedJobsMs: config.keepFinishedJobsMs, metricsMs: config.keepMetricsMs },
     sweepLeases: deps.sweepLeases,
-    newestGoodBackupAt: () => newestGoodBackupAt(deps.disk, deps.dataDir),
+    newestGoodBackupAt: () => newestGoodBackupAt(deps.disk, deps.dataDir, clock.now()),
     restoreHint: () => restoreHint(deps),
     // The connection of the main thread plans with what it read when it was opened.
     onAnalyzed: () => void db.sqlite.exec('ANALYZE sqlite_schema'),

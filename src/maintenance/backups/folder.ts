@@ -4,6 +4,7 @@ import { days, errorCode, formatBytes, minutes, RetryableError } from '../../lib
 import type { Clock, Disk } from '../../ports/index.ts';
 import { backupsFolder, parseBackupName } from './names.ts';
 import { diskFull, isDiskFull } from './threads.ts';
+import { isUnreadable, lookAtFile } from './unreadable.ts';
 
 const POLL_MS = 100;
 /** Longer than a backup of a few gigabytes takes. */
@@ -78,12 +79,23 @@ async function sweep({ disk, clock }: FolderDeps, { path, work }: OwnedFolder): 
   for (const name of await disk.list(path)) {
     const owner = /^(.*)\.json(\.tmp)?$/.exec(name);
     if (owner !== null && parseBackupName(owner[1] as string) !== null) {
-      if (owner[2] !== undefined || (await disk.stat(join(path, owner[1] as string))) === null)
-        await disk.remove(join(path, name));
+      if (owner[2] !== undefined || (await lookAtFile(disk, join(path, owner[1] as string))) === null)
+        await removeIfPossible(disk, join(path, name));
     } else if (FOREIGN_TEMPORARY.test(name)) {
-      const facts = await disk.stat(join(path, name));
-      if (facts !== null && clock.now() - facts.mtimeMs > days(1)) await disk.remove(join(path, name));
+      const facts = await lookAtFile(disk, join(path, name));
+      if (facts !== null && typeof facts === 'object' && clock.now() - facts.mtimeMs > days(1))
+        await removeIfPossible(disk, join(path, name));
     }
+  }
+}
+
+/** What is left beside the backups is in nobody's way, such as a folder under the name of a sidecar. */
+export async function removeIfPossible(disk: Disk, path: string): Promise<void> {
+  try {
+    await disk.remove(path);
+  } catch (error) {
+    // Node's own word for a folder.
+    if (!isUnreadable(error) && errorCode(error) !== 'ERR_FS_EISDIR') throw error;
   }
 }
 

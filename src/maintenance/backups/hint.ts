@@ -1,6 +1,6 @@
 import { knownMigrations } from '../../db/index.ts';
-import type { Disk } from '../../ports/index.ts';
-import { type BackupEntry, isRestorable, listBackups } from './list.ts';
+import type { Clock, Disk } from '../../ports/index.ts';
+import { type BackupEntry, bestDatedFirst, isRestorable, listBackups } from './list.ts';
 
 /**
  * What to do about a database that cannot be used: the exact command, for the error of a start that was refused. It names no
@@ -9,12 +9,15 @@ import { type BackupEntry, isRestorable, listBackups } from './list.ts';
  */
 export async function restoreHint(options: {
   disk: Disk;
+  clock: Clock;
   dataDir: string;
   configPath: string | null;
 }): Promise<string> {
   const config = options.configPath === null ? '' : ` --config ${shellWord(options.configPath)}`;
   const all = await listBackups(options.disk, options.dataDir);
-  const copies = all.filter((copy) => isRestorable(copy) && copy.state !== 'damaged');
+  const copies = bestDatedFirst(all, options.clock.now()).filter(
+    (copy) => isRestorable(copy) && copy.state !== 'damaged',
+  );
   const good = copies.find(({ state, schema }) => state === 'verified' && (schema ?? 0) <= knownMigrations());
   const newest = good ?? copies[0];
   if (newest === undefined)

@@ -1,8 +1,10 @@
 import { join } from 'node:path';
 import { DATABASE_FILES } from '../../db/index.ts';
+import { formatBytes } from '../../lib/index.ts';
 import type { Disk } from '../../ports/index.ts';
 import { type BackupKind, backupPath, backupsFolder, parseBackupName } from './names.ts';
 import { readSidecar, type Sidecar } from './sidecar.ts';
+import { lookAtFile } from './unreadable.ts';
 
 /** One copy of the database, as its name, its size and its sidecar tell; its bytes were not read. */
 export interface BackupEntry {
@@ -44,6 +46,20 @@ export function isRestorable({ kind }: Pick<BackupEntry, 'kind'>): boolean {
   return kind !== 'replaced';
 }
 
+/**
+ * The order in which they are tried: newest first, but after all others those dated later than `nowMs`. Such a date says that
+ * a clock was wrong, or that somebody copied the file, and nothing of its age.
+ */
+export function bestDatedFirst<T extends Pick<BackupEntry, 'madeAt'>>(
+  newestFirst: readonly T[],
+  nowMs: number,
+): T[] {
+  return [
+    ...newestFirst.filter(({ madeAt }) => madeAt <= nowMs),
+    ...newestFirst.filter(({ madeAt }) => madeAt > nowMs),
+  ];
+}
+
 /** One of them by name. */
 export async function findBackup(disk: Disk, dataDir: string, name: string): Promise<BackupEntry | null> {
   const parsed = parseBackupName(name);
@@ -54,8 +70,9 @@ export async function findBackup(disk: Disk, dataDir: string, name: string): Pro
 type Named = Pick<BackupEntry, 'name' | 'path' | 'kind' | 'madeAt'>;
 
 async function readEntry(disk: Disk, named: Named): Promise<BackupEntry | null> {
-  const sizeBytes = await sizeOf(disk, named);
-  if (sizeBytes === null) return null;
+  const size = await sizeOf(disk, named);
+  if (size === null) return null;
+  const sizeBytes = typeof size === 'string' ? 0 : size;
   const unproven: BackupEntry = {
     ...named,
     sizeBytes,
@@ -66,6 +83,7 @@ async function readEntry(disk: Disk, named: Named): Promise<BackupEntry | null> 
     verifiedAt: null,
     remark: null,
   };
+  if (typeof size === 'string') return { ...unproven, databaseBytes: null, state: 'damaged', remark: size };
   if (named.kind !== 'backup') return unproven;
   const sidecar = await readSidecar(disk, named.path);
   if (sidecar === 'missing') return { ...unproven, remark: 'its sidecar is missing' };
@@ -86,17 +104,29 @@ function damageOf(sidecar: Sidecar, name: string, sizeBytes: number): string | n
   if (sidecar.damage !== null) return sidecar.damage.reason;
   if (sidecar.name !== name) return `its sidecar is that of ${sidecar.name}`;
   if (sidecar.sizeBytes !== sizeBytes) return `it has ${sizeBytes} bytes instead of ${sidecar.sizeBytes}`;
+  if (sidecar.databaseBytes > mostUnpackedBytes(sizeBytes))
+    return `its sidecar says that ${formatBytes(sidecar.databaseBytes)} are in it, which so few bytes cannot hold`;
   return null;
 }
 
-async function sizeOf(disk: Disk, { kind, path }: Named): Promise<number | null> {
+/** gzip shrinks nothing to less than a 1,032nd. */
+export function mostUnpackedBytes(packedBytes: number): number {
+  return packedBytes * 1_100;
+}
+
+/** Bytes; null when it is not there; in words why nobody can read it. */
+async function sizeOf(disk: Disk, { kind, path }: Named): Promise<number | string | null> {
   if (kind !== 'replaced') {
-    const facts = await disk.stat(path);
-    return facts === null || facts.isDirectory ? null : facts.sizeBytes;
+    const facts = await lookAtFile(disk, path);
+    return facts === null || typeof facts === 'string' ? facts : facts.sizeBytes;
   }
-  const database = await disk.stat(join(path, 'jobs.db'));
-  if (database === null) return null;
+  const database = await lookAtFile(disk, join(path, 'jobs.db'));
+  if (database === null || typeof database === 'string') return database;
   let sum = 0;
-  for (const name of DATABASE_FILES) sum += (await disk.stat(join(path, name)))?.sizeBytes ?? 0;
+  for (const name of DATABASE_FILES) {
+    const facts = await lookAtFile(disk, join(path, name));
+    if (typeof facts === 'string') return `${name}: ${facts}`;
+    sum += facts?.sizeBytes ?? 0;
+  }
   return sum;
 }

@@ -52,6 +52,10 @@ export interface UnpackTask {
   form: 'packed' | 'plain' | 'folder';
   source: string;
   target: string;
+  /** For `packed`: more than this cannot be in it; where there is more, it is damaged (`UNPACKS_TO_TOO_MUCH`). */
+  maxBytes: number;
+  /** For `packed`: what the disk may take; more is `ENOSPC`, before the disk is full. */
+  roomBytes: number;
 }
 export interface UnpackResult {
   /** Of the packed file; null for the other forms. */
@@ -68,6 +72,9 @@ export interface MigrateResult {
   from: number;
   to: number;
 }
+
+/** Code of a packed file that holds more than it can or should. */
+export const UNPACKS_TO_TOO_MUCH = 'unpacks_to_too_much';
 
 /** Code of a migration that SQLite itself took back, without a word why. */
 export const MIGRATION_ROLLED_BACK = 'migration_rolled_back';

@@ -1,15 +1,16 @@
-import { join } from 'node:path';
+import { dirname, join } from 'node:path';
 import { knownMigrations, MIGRATIONS_TABLE } from '../../db/index.ts';
 import { PermanentError, UsageError } from '../../lib/index.ts';
 import type { Disk } from '../../ports/index.ts';
 import type { BackupProgress } from './create-backup.ts';
 import { assertSpace, type FolderDeps, inBackupsFolder } from './folder.ts';
 import { ignoring } from './hint.ts';
-import { type BackupEntry, findBackup, listBackups } from './list.ts';
+import { type BackupEntry, findBackup, listBackups, mostUnpackedBytes } from './list.ts';
 import { backupsFolder, parseBackupName } from './names.ts';
 import type { UnpackTask } from './protocol.ts';
 import { readSidecar, type Sidecar, writeSidecar } from './sidecar.ts';
 import { isDamage, runInThread, type ThreadOptions } from './threads.ts';
+import { lookAtFile } from './unreadable.ts';
 
 /** How a proof may be watched and ended. */
 export interface ProofOptions {
@@ -20,7 +21,7 @@ export interface ProofOptions {
 /** What reading all bytes of a backup showed. */
 export type Proof =
   | { ok: true; schema: number; databaseBytes: number; rows: Record<string, number> }
-  /** `isDamaged` false = sound, but not for this version. */
+  /** `isDamaged` false = sound but not for this version, or nobody can read it now. */
   | { ok: false; reason: string; isDamaged: boolean };
 
 const FORMS: Readonly<Record<BackupEntry['kind'], UnpackTask['form']>> = {
@@ -47,10 +48,23 @@ export async function proveInto(
     signal,
     onProgress: (doneBytes, totalBytes) => onProgress?.({ phase: 'unpack', doneBytes, totalBytes }),
   };
+  if (backup.kind !== 'replaced') {
+    const facts = await lookAtFile(disk, backup.path);
+    if (typeof facts === 'string') return { ok: false, reason: facts, isDamaged: false };
+  }
+  const most = mostUnpackedBytes(backup.sizeBytes);
+  const { freeBytes } = await disk.space(dirname(target));
   let databaseBytes: number;
   try {
     const unpacked = await runInThread(
-      { kind: 'unpack', form: FORMS[backup.kind], source: backup.path, target },
+      {
+        kind: 'unpack',
+        form: FORMS[backup.kind],
+        source: backup.path,
+        target,
+        maxBytes: Math.min(known?.databaseBytes ?? most, most),
+        roomBytes: freeBytes,
+      },
       threads,
     );
     databaseBytes = unpacked.databaseBytes;

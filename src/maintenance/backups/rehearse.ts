@@ -3,7 +3,7 @@ import { isDatabaseTrouble, knownMigrations } from '../../db/index.ts';
 import { errorCode, PermanentError, RetryableError } from '../../lib/index.ts';
 import { step } from '../../lib/steps.ts';
 import { assertSpace, type FolderDeps, inBackupsFolder } from './folder.ts';
-import { type BackupEntry, listBackups } from './list.ts';
+import { type BackupEntry, bestDatedFirst, listBackups } from './list.ts';
 import { MIGRATION_ROLLED_BACK } from './protocol.ts';
 import { assertSpaceToUnpack, noteProof, type ProofOptions, proveInto } from './prove-backup.ts';
 import { isDamage, runInThread, ThreadError } from './threads.ts';
@@ -30,7 +30,7 @@ export async function rehearseRestore(deps: FolderDeps, options: ProofOptions): 
   return inBackupsFolder(deps, options.signal, async ({ work }) => {
     const startedMs = clock.monotonicMs();
     const backups = (await listBackups(disk, dataDir)).filter(({ kind }) => kind === 'backup');
-    const backup = backups.find(({ state }) => state === 'verified');
+    const backup = bestDatedFirst(backups, clock.now()).find(({ state }) => state === 'verified');
     if (backup === undefined) {
       if (backups.length > 0) throw failed(`none of ${backups.length} backups is known to be good`);
       return { backup: null, schemaFrom: 0, schemaTo: 0, rowCount: 0, tookMs: 0 };

@@ -1,7 +1,7 @@
 import { PermanentError } from '../../lib/index.ts';
 import { step } from '../../lib/steps.ts';
 import type { FolderDeps, OwnedFolder } from './folder.ts';
-import { inBackupsFolder } from './folder.ts';
+import { inBackupsFolder, removeIfPossible } from './folder.ts';
 import { type BackupEntry, findBackup, listBackups } from './list.ts';
 import { sidecarPath } from './names.ts';
 import { type KeepPolicy, planBackupRetention, type RetentionPlan } from './retention.ts';
@@ -39,9 +39,10 @@ async function removePlanned(deps: FolderDeps, keep: KeepPolicy, folder: OwnedFo
     await assertNotLastGood(deps, backup);
     // The sidecar last: facts without a backup are swept away, a backup without facts would be a riddle.
     if (backup.kind === 'replaced') await disk.removeTree(backup.path);
+    else if ((await disk.stat(backup.path).catch(() => null))?.isDirectory) continue;
     else await disk.remove(backup.path);
     step('backup:removed');
-    await disk.remove(sidecarPath(backup.path));
+    await removeIfPossible(disk, sidecarPath(backup.path));
     removed.push({ name: backup.name, sizeBytes: backup.sizeBytes, reason });
   }
   if (removed.length > 0) await disk.syncDirectory(folder.path);

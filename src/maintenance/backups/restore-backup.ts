@@ -7,11 +7,11 @@ import {
   lockDataDirectory,
   restoringFolder,
 } from '../../db/index.ts';
-import { errorCode, PermanentError } from '../../lib/index.ts';
+import { errorCode, HaltPipelineError, PermanentError } from '../../lib/index.ts';
 import { step } from '../../lib/steps.ts';
 import type { Clock, Disk } from '../../ports/index.ts';
 import { type FolderDeps, inBackupsFolder } from './folder.ts';
-import { type BackupEntry, isRestorable, listBackups } from './list.ts';
+import { type BackupEntry, bestDatedFirst, isRestorable, listBackups } from './list.ts';
 import { stampOf } from './names.ts';
 import {
   assertSpaceToUnpack,
@@ -23,7 +23,8 @@ import {
   proveInto,
   type Rejected,
 } from './prove-backup.ts';
-import { diskFull, isDiskFull } from './threads.ts';
+import { diskFull, isDiskFull, ThreadError } from './threads.ts';
+import { isOfTheProcess, isUnreadable } from './unreadable.ts';
 
 /** What a restore is asked. */
 export interface RestoreOptions extends ProofOptions {
@@ -54,7 +55,7 @@ export interface Restored {
  */
 export async function restoreBackup(deps: FolderDeps, options: RestoreOptions): Promise<Restored> {
   const { disk, clock, dataDir } = deps;
-  const candidates = await candidatesOf(disk, dataDir, options.name);
+  const candidates = await candidatesOf(deps, options.name);
   if (options.isDryRun === true)
     return inBackupsFolder(deps, options.signal, async ({ work }) => {
       const chosen = await choose(deps, candidates, options, work);
@@ -100,19 +101,22 @@ async function choose(
 ): Promise<Omit<Restored, 'replacedPath'>> {
   const { disk, dataDir } = deps;
   const rejected: Rejected[] = [];
+  let tooLarge: HaltPipelineError | null = null;
   for (const backup of candidates) {
-    await assertSpaceToUnpack(disk, folder, backup);
-    const proof: Proof = await proveInto(disk, backup, join(folder, 'jobs.db'), options);
+    const proof = await tryOne(disk, backup, folder, options);
+    if (proof instanceof HaltPipelineError) tooLarge ??= proof;
     // What was found is for the list and for retention; a folder that takes no note is no reason not to restore.
-    if (options.isDryRun !== true) await noteProof(deps, backup, proof).catch(() => {});
-    if (proof.ok) {
+    else if (options.isDryRun !== true) await noteProof(deps, backup, proof).catch(() => {});
+    if (!(proof instanceof HaltPipelineError) && proof.ok) {
       const { schema, databaseBytes } = proof;
       return { backup, rejected, schema, databaseBytes, willMigrate: schema < knownMigrations() };
     }
-    rejected.push({ name: backup.name, reason: proof.reason });
+    rejected.push({ name: backup.name, reason: proof instanceof Error ? proof.message : proof.reason });
     for (const suffix of ['', '-wal', '-shm', '-journal'])
       await disk.remove(join(folder, `jobs.db${suffix}`));
   }
+  // With more space it may be good, so that nobody should give it up and rebuild.
+  if (tooLarge !== null) throw tooLarge;
   const [only] = rejected;
   if (options.name === null || only === undefined) throw noGoodBackup(dataDir, rejected);
   throw new PermanentError('backup_unusable', `${only.name} cannot be restored: ${only.reason}`, {
@@ -120,10 +124,34 @@ async function choose(
   });
 }
 
+/**
+ * Whatever keeps one backup from being read is said of that one, for the next may be good; so is a disk too small for it.
+ * @throws what would meet all of them: Interrupted, no more file handles or memory
+ */
+async function tryOne(
+  disk: Disk,
+  backup: BackupEntry,
+  folder: string,
+  options: RestoreOptions,
+): Promise<Proof | HaltPipelineError> {
+  try {
+    await assertSpaceToUnpack(disk, folder, backup);
+    return await proveInto(disk, backup, join(folder, 'jobs.db'), options);
+  } catch (error) {
+    if (error instanceof HaltPipelineError && error.code === 'disk_full') return error;
+    const code = errorCode(error);
+    if (isOfTheProcess(code) || !(error instanceof ThreadError || isUnreadable(error))) throw error;
+    return { ok: false, reason: `it cannot be read (${(error as Error).message})`, isDamaged: false };
+  }
+}
+
 /** What to try, in order. */
-async function candidatesOf(disk: Disk, dataDir: string, name: string | null): Promise<BackupEntry[]> {
+async function candidatesOf(
+  { disk, clock, dataDir }: FolderDeps,
+  name: string | null,
+): Promise<BackupEntry[]> {
   if (name !== null) return [await namedBackup(disk, dataDir, name)];
-  const candidates = (await listBackups(disk, dataDir)).filter(isRestorable);
+  const candidates = bestDatedFirst((await listBackups(disk, dataDir)).filter(isRestorable), clock.now());
   if (candidates.length === 0) throw noGoodBackup(dataDir, []);
   return candidates;
 }

@@ -1,10 +1,14 @@
 import { z } from 'zod';
 import { type Disk, writeAtomically } from '../../ports/index.ts';
 import { sidecarPath } from './names.ts';
+import { isUnreadable, lookAtFile } from './unreadable.ts';
 
 /** Why a backup was made. */
 export const BackupReason = z.enum(['scheduled', 'manual', 'before_maintenance']);
 export type BackupReason = z.infer<typeof BackupReason>;
+
+/** Of ours the largest has some kilobytes. */
+const SIDECAR_MAX_BYTES = 1e6;
 
 const Time = z.iso.datetime();
 
@@ -31,9 +35,18 @@ export const Sidecar = z.object({
 });
 export type Sidecar = z.infer<typeof Sidecar>;
 
-/** `missing`, or `unreadable` for a torn one. */
+/** `missing`, or `unreadable` for a torn one and for whatever else keeps its text from us: one file must not hide the others. */
 export async function readSidecar(disk: Disk, path: string): Promise<Sidecar | 'missing' | 'unreadable'> {
-  const text = await disk.readText(sidecarPath(path));
+  const facts = await lookAtFile(disk, sidecarPath(path));
+  if (facts === null) return 'missing';
+  if (typeof facts === 'string' || facts.sizeBytes > SIDECAR_MAX_BYTES) return 'unreadable';
+  let text: string | null;
+  try {
+    text = await disk.readText(sidecarPath(path));
+  } catch (error) {
+    if (!isUnreadable(error)) throw error;
+    return 'unreadable';
+  }
   if (text === null) return 'missing';
   try {
     return Sidecar.parse(JSON.parse(text));

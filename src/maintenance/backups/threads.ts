@@ -1,6 +1,6 @@
 import { Worker } from 'node:worker_threads';
 import { HaltPipelineError, Interrupted, minutes, RetryableError } from '../../lib/index.ts';
-import type { Reply, Results, Task } from './protocol.ts';
+import { type Reply, type Results, type Task, UNPACKS_TO_TOO_MUCH } from './protocol.ts';
 
 /** What a thread can do. Each loads no more than it needs: its start is part of what a backup takes. */
 type Trade = 'database' | 'pack' | 'unpack' | 'migrate';
@@ -106,6 +106,8 @@ export function diskFull(message: string): HaltPipelineError {
 export function isDamage(error: unknown): error is ThreadError {
   return (
     error instanceof ThreadError &&
-    (/^(SQLITE_(CORRUPT|NOTADB)|Z_)/.test(error.code) || error.code === 'ERR_ZLIB_INITIALIZATION_FAILED')
+    (/^(SQLITE_(CORRUPT|NOTADB)|Z_)/.test(error.code) ||
+      error.code === 'ERR_ZLIB_INITIALIZATION_FAILED' ||
+      error.code === UNPACKS_TO_TOO_MUCH)
   );
 }

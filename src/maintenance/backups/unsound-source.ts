@@ -1,6 +1,6 @@
 import { MIGRATIONS_TABLE } from '../../db/index.ts';
 import { PermanentError, type WikiSeedError } from '../../lib/index.ts';
-import type { Disk } from '../../ports/index.ts';
+import type { Clock, Disk } from '../../ports/index.ts';
 import { damaged } from '../care/sqlite-trouble.ts';
 import { restoreHint } from './hint.ts';
 import type { CheckResult } from './protocol.ts';
@@ -8,6 +8,7 @@ import type { CheckResult } from './protocol.ts';
 /** Where the hint is looked for. */
 interface HintDeps {
   disk: Disk;
+  clock: Clock;
   dataDir: string;
   configPath: string | null;
 }
