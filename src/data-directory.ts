@@ -60,7 +60,7 @@ export async function openDataDirectory(deps: OpenDeps): Promise<{ db: Db; lock:
     lock.release();
     if (!(error instanceof WikiSeedError && error.code === 'database_corrupt') && !isDamage(error))
       throw error;
-    const hint = await restoreHint({ disk, dataDir: layout.dataDir, configPath: deps.configPath });
+    const hint = await restoreHint({ disk, clock, dataDir: layout.dataDir, configPath: deps.configPath });
     throw new WikiSeedError('database_corrupt', describeError(error), { hint, cause: error });
   }
 }

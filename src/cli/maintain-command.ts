@@ -138,9 +138,10 @@ export function careForCommand(
 ): Care {
   const { database, dataDir } = createLayout(config.wikiseed.dataDir);
   const disk = createNodeDisk();
+  const clock = createSystemClock();
   return createCare({
     databasePath: database,
-    clock: createSystemClock(),
+    clock,
     bus,
     log: silentLog,
     thresholds: thresholdsOf(config),
@@ -149,8 +150,8 @@ export function careForCommand(
       metricsMs: config.maintenance.keepMetricsMs,
     },
     sweepLeases: () => 0,
-    newestGoodBackupAt: () => newestGoodBackupAt(disk, dataDir),
-    restoreHint: () => restoreHint({ disk, dataDir, configPath: sourcePath }),
+    newestGoodBackupAt: () => newestGoodBackupAt(disk, dataDir, clock.now()),
+    restoreHint: () => restoreHint({ disk, clock, dataDir, configPath: sourcePath }),
   });
 }
 

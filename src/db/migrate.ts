@@ -42,6 +42,7 @@ export function migrateDb(db: Db, options: { dataDir: string | null; now: Date }
       `the database ${db.path} was written by a newer WikiSeed (schema ${from}, this version knows ${known})`,
       'Install that version again, or restore a backup from before the upgrade.',
     );
+  assertSameMigrations(db, from);
   if (from === known) return { from, to: known, backupPath: null };
   let backupPath: string | null = null;
   if (from > 0 && options.dataDir !== null) {
@@ -69,6 +70,20 @@ export function migrateDb(db: Db, options: { dataDir: string | null; now: Date }
     );
   }
   return { from, to: known, backupPath };
+}
+
+/** Migrations are never edited once released: where one has another hash, the file was made by something that never was. */
+function assertSameMigrations(db: Db, from: number): void {
+  if (from === 0) return;
+  const applied = db.sqlite
+    .prepare<[], string>(`SELECT hash FROM ${MIGRATIONS_TABLE} ORDER BY created_at`)
+    .pluck();
+  const ours = readMigrationFiles({ migrationsFolder: MIGRATIONS_DIR }).map(({ hash }) => hash);
+  if (applied.all().every((hash, index) => hash === ours[index])) return;
+  throw new UsageError(
+    `the database ${db.path} was made by an unreleased version of WikiSeed, whose schema ${from} is another one`,
+    'Restore a backup of a released version, or move the database away and run "wikiseed rebuild".',
+  );
 }
 
 /** As drizzle's own migrator does it, but in a transaction of ours, which keeps the first error when SQLite rolls back by itself. */

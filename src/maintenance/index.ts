@@ -71,11 +71,7 @@ export interface Maintenance {
 }
 
 /** When the newest backup that passed its checks was made, epoch ms, none dated later than `nowMs`; null = there is none. */
-export async function newestGoodBackupAt(
-  disk: Disk,
-  dataDir: string,
-  nowMs: number,
-): Promise<number | null> {
+export async function newestGoodBackupAt(disk: Disk, dataDir: string, nowMs: number): Promise<number | null> {
   const backups = await listBackups(disk, dataDir);
   return (
     backups.find(({ kind, state, madeAt }) => kind === 'backup' && state === 'verified' && madeAt <= nowMs)

@@ -294,7 +294,8 @@ describe('verification', () => {
   test('the hint names restore with the date of the newest good backup, or rebuild when no copy is left', async () => {
     const dataDir = temporaryFolder();
     withDb(dataDir);
-    const hint = (configPath: string | null = null) => restoreHint({ disk, dataDir, configPath });
+    const hint = (configPath: string | null = null) =>
+      restoreHint({ disk, clock: createSystemClock(), dataDir, configPath });
     const dated = (madeAt: number): string =>
       `${new Date(madeAt).toISOString().slice(0, 16).replace('T', ' ')} UTC`;
     expect(await hint()).toMatch(/wikiseed rebuild$/);

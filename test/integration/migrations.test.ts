@@ -195,3 +195,11 @@ test('a database of a newer version is refused and left alone', () => {
   expect(readFileSync(path).equals(before)).toBe(true);
   expect(existsSync(`${path}.tmp`)).toBe(false);
 });
+
+test('a database of an unreleased version is refused and left alone', () => {
+  const { dataDir, path } = oldDatabase(1);
+  const db = open(path);
+  db.sqlite.exec(`UPDATE __drizzle_migrations SET hash = 'another'`);
+  expect(() => migrateDb(db, { dataDir, now: new Date(0) })).toThrow(/unreleased version/);
+  expect(db.sqlite.prepare('SELECT count(*) FROM __drizzle_migrations').pluck().get()).toBe(1);
+});

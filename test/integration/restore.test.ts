@@ -254,7 +254,8 @@ describe('restore', () => {
   test('takes a copy from before a migration, and works without any database in place', async () => {
     const dataDir = temporaryFolder();
     const [name = ''] = await backupsOf(dataDir, ['older schema']);
-    const copy = 'before-migration-1-to-2-2030-01-01T00-00-00-000Z.db';
+    const stamp = new Date().toISOString().replaceAll(/[:.]/g, '-');
+    const copy = `before-migration-1-to-2-${stamp}.db`;
     writeFileSync(pathOf(dataDir, copy), gunzipSync(readFileSync(pathOf(dataDir, name))));
     renameSync(join(dataDir, 'db', 'jobs.db'), join(dataDir, 'gone.db'));
     const done = await restore(dataDir);

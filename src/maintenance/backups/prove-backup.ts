@@ -48,10 +48,8 @@ export async function proveInto(
     signal,
     onProgress: (doneBytes, totalBytes) => onProgress?.({ phase: 'unpack', doneBytes, totalBytes }),
   };
-  if (backup.kind !== 'replaced') {
-    const facts = await lookAtFile(disk, backup.path);
-    if (typeof facts === 'string') return { ok: false, reason: facts, isDamaged: false };
-  }
+  const facts = backup.kind === 'replaced' ? backup.remark : await lookAtFile(disk, backup.path);
+  if (typeof facts === 'string') return { ok: false, reason: facts, isDamaged: false };
   const most = mostUnpackedBytes(backup.sizeBytes);
   const { freeBytes } = await disk.space(dirname(target));
   let databaseBytes: number;

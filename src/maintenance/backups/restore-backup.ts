@@ -54,7 +54,7 @@ export interface Restored {
  * `no_good_backup`; HaltPipelineError `disk_full`; Interrupted
  */
 export async function restoreBackup(deps: FolderDeps, options: RestoreOptions): Promise<Restored> {
-  const { disk, clock, dataDir } = deps;
+  const { clock, dataDir } = deps;
   const candidates = await candidatesOf(deps, options.name);
   if (options.isDryRun === true)
     return inBackupsFolder(deps, options.signal, async ({ work }) => {

@@ -53,7 +53,8 @@ function refuseTooMuch({ maxBytes, roomBytes }: Pick<UnpackTask, 'maxBytes' | 'r
     transform(chunk: Buffer, _encoding, done) {
       bytes += chunk.length;
       if (bytes > maxBytes) done(refuse(UNPACKS_TO_TOO_MUCH, `it holds more than ${maxBytes} bytes`));
-      else if (bytes > roomBytes) done(refuse('ENOSPC', `it holds more than the ${roomBytes} bytes that are free`));
+      else if (bytes > roomBytes)
+        done(refuse('ENOSPC', `it holds more than the ${roomBytes} bytes that are free`));
       else done(null, chunk);
     },
   });
