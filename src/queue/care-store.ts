@@ -18,8 +18,8 @@ export interface CareStore {
     job: ClaimedJob,
     facts: { now: number; code: 'process_died' | 'lease_lost'; message: string },
   ): void;
-  /** How often a process died under this job. */
-  countDeaths(jobId: number): number;
+  /** How often this job lost its lease, since an operator last asked for another try. */
+  countLosses(jobId: number): number;
   /** Puts a job after those of its type that did no harm. */
   putBehind(jobId: number): void;
   find(jobId: number): JobRow | null;
@@ -60,9 +60,9 @@ export function createCareStore(db: Db): CareStore {
     `UPDATE jobs SET status = 'pending', is_due = 1, attempt = max(attempt - 1, 0), next_retry_at = @now, lease_owner = NULL, lease_expires_at = NULL
       WHERE id = @id AND status = 'in_progress'`,
   );
-  const countDeaths = sqlite
+  const countLosses = sqlite
     .prepare<object, number>(
-      `SELECT count(*) FROM job_attempts WHERE job_id = @id AND error_code = 'process_died'
+      `SELECT count(*) FROM job_attempts WHERE job_id = @id AND outcome = 'lease_lost'
           AND id > coalesce((SELECT max(id) FROM job_attempts WHERE job_id = @id AND error_code = 'revived'), 0)`,
     )
     .pluck();
@@ -120,7 +120,7 @@ export function createCareStore(db: Db): CareStore {
       note.run({ id: job.id, attempt: job.attempt, code, message, startedAt: job.startedAt ?? now, now });
       takeBack.run({ id: job.id, now });
     },
-    countDeaths: (jobId) => countDeaths.get({ id: jobId }) ?? 0,
+    countLosses: (jobId) => countLosses.get({ id: jobId }) ?? 0,
     putBehind: (jobId) => void putBehind.run(jobId),
     find: (jobId) => find.get(jobId) ?? null,
     revive(jobId, now) {

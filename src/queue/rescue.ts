@@ -9,10 +9,13 @@ import type { Pools } from './pools.ts';
 import { cancelKey } from './state-keys.ts';
 import type { ClaimedJob, EndWord, JobStore } from './store.ts';
 
-/** A job under which the process died so often runs after the others of its type. */
-const DEATHS_BEHIND = 3;
-/** A job under which the process died so often is put in quarantine: most likely it is the reason. */
-export const DEATHS_MAX = 10;
+/** A job that lost its lease so often, mostly because the process died, runs after the others of its type. */
+const LOSSES_BEHIND = 3;
+/** A job that lost its lease so often is put in quarantine: most likely it is the reason. */
+const LOSSES_MAX = 10;
+
+const DIED = { code: 'process_died', message: 'the process that ran it ended' } as const;
+const LOST = { code: 'lease_lost', message: 'its lease was lost' } as const;
 
 /** Takes leases back that nobody works under: of an earlier process, or expired. */
 export interface Rescuer {
@@ -64,24 +67,23 @@ export function createRescuer(deps: {
               end(job, pool, { word: 'cancelled', error });
               continue;
             }
-            if (job.leaseOwner === deps.owner) {
-              care.takeBack(job, { now, code: 'lease_lost', message: 'its lease was lost' });
+            const isOwn = job.leaseOwner === deps.owner;
+            const losses = care.countLosses(job.id) + 1;
+            if (losses < LOSSES_MAX || pool === undefined) {
+              care.takeBack(job, isOwn ? { now, ...LOST } : { now, ...DIED });
+              if (losses === LOSSES_BEHIND) care.putBehind(job.id);
               continue;
             }
-            const deaths = care.countDeaths(job.id) + 1;
-            if (deaths < DEATHS_MAX || pool === undefined) {
-              care.takeBack(job, { now, code: 'process_died', message: 'the process that ran it ended' });
-              if (deaths === DEATHS_BEHIND) care.putBehind(job.id);
-              continue;
-            }
-            const message = `the process ended ${deaths} times while it ran this job`;
-            const error = new PermanentError('process_died', message, {
+            const message = isOwn
+              ? `the lease of this job was lost ${losses} times`
+              : `the process ended ${losses} times while it ran this job`;
+            const error = new PermanentError(isOwn ? LOST.code : DIED.code, message, {
               hint: `Find out why, then: wikiseed jobs retry ${job.id}`,
             });
-            store.addAttempt(job, { outcome: 'lease_lost', errorCode: 'process_died', message, now });
+            store.addAttempt(job, { outcome: 'lease_lost', errorCode: error.code, message, now });
             end(job, pool, { word: 'quarantined', error });
             log.error(
-              { jobId: job.id, jobType: job.jobType, deaths },
+              { jobId: job.id, jobType: job.jobType, losses },
               'job quarantined: it may be what ends the process',
             );
           }

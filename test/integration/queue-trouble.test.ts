@@ -262,3 +262,18 @@ test('a job that meets the same halt for months keeps its last hundred attempts 
     101,
   );
 });
+
+test('a job whose end cannot be recorded at all does not go round for ever', async () => {
+  const t = await queueBundle({ fetch: async () => {}, send: async () => {} });
+  // Whatever is written of this one job throws, and not for trouble of the database.
+  t.db.sqlite.exec(`CREATE TRIGGER broken BEFORE UPDATE OF status ON jobs
+    WHEN old.status = 'in_progress' AND new.status IN ('completed', 'failed', 'pending') AND new.unique_key = 'fetch:a' AND new.attempt = old.attempt
+    BEGIN SELECT raise(ABORT, 'cannot be'); END`);
+  t.fetch('a');
+  t.send('x');
+  for (let minute = 0; minute < 20; minute += 1) await t.clock.advance(MINUTE_MS);
+  expect(t.row('send:x').status).toBe('completed');
+  expect(t.row('fetch:a')).toMatchObject({ status: 'quarantined' });
+  expect(t.seen('alert:raised').map(({ key }) => key)).toContain('broken:fetch');
+  expect(t.begun.filter((name) => name === 'a').length).toBeLessThanOrEqual(10);
+});
