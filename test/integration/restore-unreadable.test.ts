@@ -94,11 +94,15 @@ async function useAll(dataDir: string, own: Disk = disk): Promise<void> {
 describe('a sidecar that cannot be read', () => {
   test.each([
     ...Object.entries(PUT),
-    ['two megabytes', (path: string) => writeFileSync(path, ' '.repeat(2e6))],
-  ] as [string, (path: string) => void][])('%s in its place stops nobody', async (_what, put) => {
+    ['two megabytes', (path: string, text: string) => writeFileSync(path, text.padEnd(2e6))],
+  ] as [
+    string,
+    (path: string, text: string) => void,
+  ][])('%s in its place stops nobody', async (_what, put) => {
     const { dataDir, newer } = await twoBackups();
+    const text = readFileSync(`${newer.path}.json`, 'utf8');
     rmSync(`${newer.path}.json`);
-    put(`${newer.path}.json`);
+    put(`${newer.path}.json`, text);
     const listed = (await listBackups(disk, dataDir)).map(({ state, remark }) => [state, remark]);
     expect(listed).toEqual([
       ['unproven', 'its sidecar cannot be read'],
