@@ -1,5 +1,5 @@
 import { dirname } from 'node:path';
-import { formatBytes } from '../lib/index.ts';
+import { describeError, formatBytes } from '../lib/index.ts';
 import { type BackupEntry, listBackups, planOldBackups, verifyBackup } from '../maintenance/index.ts';
 import { createNodeDisk, createSystemClock } from '../ports/index.ts';
 import { showByteBar } from './backup-command.ts';
@@ -87,10 +87,16 @@ async function verifyAll(
   for (const { name, kind } of await listBackups(deps.disk, deps.dataDir)) {
     if (kind === 'replaced') continue;
     const bar = showByteBar(io);
-    const proof = await verifyBackup(deps, name, { signal: io.signal, onProgress: bar.show }).finally(
-      bar.stop,
-    );
-    outcomes.set(name, proof.ok ? null : proof.reason);
+    try {
+      const proof = await verifyBackup(deps, name, { signal: io.signal, onProgress: bar.show });
+      outcomes.set(name, proof.ok ? null : proof.reason);
+    } catch (error) {
+      if (io.signal.aborted) throw error;
+      // A bad sector in one says nothing of the others.
+      outcomes.set(name, describeError(error));
+    } finally {
+      bar.stop();
+    }
   }
   return outcomes;
 }
