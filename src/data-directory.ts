@@ -52,6 +52,8 @@ export async function openDataDirectory(deps: OpenDeps): Promise<{ db: Db; lock:
     db = openDb(layout.database);
     const migration = migrateDb(db, { dataDir: layout.dataDir, now: new Date(clock.now()) });
     if (migration.backupPath !== null) log.info(migration, 'migrated the database after a backup');
+    // The schema reaches the file itself: a power cut may take the log, and an empty file would look like a lost database.
+    if (migration.from < migration.to) db.sqlite.pragma('wal_checkpoint(TRUNCATE)');
     // From here on the event loop stands still while a write waits for another program: the queue tries again by itself.
     db.sqlite.pragma(`busy_timeout = ${BUSY_TIMEOUT_MS}`);
     return { db, lock };

@@ -17,6 +17,8 @@ const DIFFERING = [
 /** Looked at in their own way, below. */
 const SPECIAL = ['jobs', 'shares'];
 
+/** Whether one of these runs while a trial goes on depends on the clock on the wall. */
+const UPKEEP = ['backup_db', 'rehearse_restore', 'maintain_db'];
 /** Work that is done once for each key and cycle, however often the process died. */
 const ONCE = ['download_dump', 'upload_ia', 'create_torrent'];
 
@@ -41,14 +43,17 @@ export function endStateOf(sources: EndStateSources): Row {
       integrity: database.pragma('integrity_check', { simple: true }),
       foreignKeys: database.pragma('foreign_key_check'),
       tables: tablesOf(database),
-      notCompleted: all(`SELECT unique_key, status, last_error FROM jobs WHERE status <> 'completed'`),
+      notCompleted: all(
+        `SELECT unique_key, status, last_error FROM jobs WHERE status <> 'completed'
+            AND job_type NOT IN (${UPKEEP.map((type) => `'${type}'`).join(', ')})`,
+      ),
       once: all(
         `SELECT unique_key, count(*) AS completed FROM jobs
           WHERE job_type IN (${ONCE.map((type) => `'${type}'`).join(', ')}) GROUP BY unique_key ORDER BY unique_key`,
       ),
-      // Repeated at a start by design, as looking costs nothing.
+      // Repeated at a start by design, as looking costs nothing. Upkeep runs by the hour of the day.
       kinds: all(
-        `SELECT DISTINCT job_type FROM jobs WHERE job_type NOT IN (${ONCE.map((type) => `'${type}'`).join(', ')}) ORDER BY 1`,
+        `SELECT DISTINCT job_type FROM jobs WHERE job_type NOT IN (${[...ONCE, ...UPKEEP].map((type) => `'${type}'`).join(', ')}) ORDER BY 1`,
       ),
       shares: all('SELECT * FROM shares ORDER BY subject, platform').map((row) =>
         shareOf(row, sources.dataDir),

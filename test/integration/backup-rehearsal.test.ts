@@ -47,24 +47,27 @@ function fill(db: Db, rows: number): void {
 const countOf = (db: Db, like: string): number =>
   db.sqlite.prepare('SELECT count(*) FROM system_state WHERE key LIKE ?').pluck().get(like) as number;
 
-/** What a thread of its own runs: one row after the other, each told, until it is ended. */
+/** What a thread of its own runs: one row after the other, counted, until it is ended. */
 const WRITER = `
   const { parentPort, workerData } = require('node:worker_threads');
   const Database = require(workerData.driver);
   const database = new Database(workerData.path, { timeout: 0 });
   const insert = database.prepare("INSERT INTO system_state VALUES (?, 'x', 0)");
-  let count = 0;
-  parentPort.on('message', () => { database.close(); parentPort.postMessage({ count, isOver: true }); parentPort.close(); });
+  const counter = new Int32Array(workerData.counter);
+  let isOver = false;
+  parentPort.on('message', () => { isOver = true; });
   const write = () => {
-    insert.run('written:' + (count += 1));
-    parentPort.postMessage({ count, isOver: false });
+    if (isOver) { database.close(); parentPort.postMessage('over'); parentPort.close(); return; }
+    insert.run('written:' + (counter[0] + 1));
+    Atomics.add(counter, 0, 1);
+    if (counter[0] === 1) parentPort.postMessage('begun');
     setImmediate(write);
   };
   write();
 `;
 
 interface Writer {
-  /** Rows that were committed as far as we were told. */
+  /** Rows that were committed so far. */
   count: () => number;
   /** @returns all that were committed */
   end: () => Promise<number>;
@@ -72,19 +75,24 @@ interface Writer {
 
 /** Resolves once the first row is written; a write that is refused, if only for a moment, fails the test. */
 async function startWriter(path: string): Promise<Writer> {
+  // Shared, so that nobody has to be told: a message may be on its way for long where much else runs.
+  const counter = new Int32Array(new SharedArrayBuffer(4));
+  const count = (): number => Atomics.load(counter, 0);
   const worker = new Worker(WRITER, {
     eval: true,
-    workerData: { path, driver: join(import.meta.dirname, '..', '..', 'node_modules', 'better-sqlite3') },
+    workerData: {
+      path,
+      counter: counter.buffer,
+      driver: join(import.meta.dirname, '..', '..', 'node_modules', 'better-sqlite3'),
+    },
   });
   onTestFinished(async () => void (await worker.terminate()));
   const begun = Promise.withResolvers<void>();
   const over = Promise.withResolvers<number>();
   over.promise.catch(() => {});
-  let count = 0;
-  worker.on('message', (told: { count: number; isOver: boolean }) => {
-    count = told.count;
-    begun.resolve();
-    if (told.isOver) over.resolve(count);
+  worker.on('message', (told: 'begun' | 'over') => {
+    if (told === 'begun') begun.resolve();
+    else over.resolve(count());
   });
   worker.on('error', (error) => {
     begun.reject(error);
@@ -92,7 +100,7 @@ async function startWriter(path: string): Promise<Writer> {
   });
   await begun.promise;
   return {
-    count: () => count,
+    count,
     end() {
       worker.postMessage('end');
       return over.promise;

@@ -15,7 +15,7 @@ interface Verdict {
 
 const PRIORITY_BEHIND = 1000;
 const HALTS_ALLOWED = 3;
-const DEATHS_ALLOWED = 10;
+const LOSSES_ALLOWED = 10;
 
 function backoff(attempt: number, askedMs = 0): [number, number] {
   const base = WAITS_MS[Math.min(attempt, WAITS_MS.length - 1)] as number;
@@ -191,6 +191,14 @@ function expected(
   const run = ledger.runs.find(
     (one) => one.jobId === row.id && one.seq === old.seq && one.process.owner === old.owner,
   );
+  /** Whoever lost it: a lease that is lost again and again speaks against the job. */
+  const lost = (): Verdict => {
+    const losses = (ledger.losses.get(row.id) ?? 0) + 1;
+    ledger.losses.set(row.id, losses);
+    return losses >= LOSSES_ALLOWED
+      ? { status: 'quarantined', attempt: 0, outcome: 'lease_lost' }
+      : takenBack;
+  };
   const cancelled: Verdict = { status: 'cancelled', attempt: 0, outcome: null };
   if (old.owner !== process.owner) {
     const isAtIt = (one: Run): boolean =>
@@ -201,11 +209,8 @@ function expected(
       one.reason === null;
     if (ledger.runs.some(isAtIt)) return 'taken back although its handler goes on in this process';
     if (ledger.cancelAsked.has(row.id)) return { verdict: cancelled };
-    const deaths = (ledger.deaths.get(row.id) ?? 0) + 1;
-    ledger.deaths.set(row.id, deaths);
     ledger.count('rescued');
-    const isSuspect = deaths >= DEATHS_ALLOWED;
-    return { verdict: isSuspect ? { status: 'quarantined', attempt: 0, outcome: 'lease_lost' } : takenBack };
+    return { verdict: lost() };
   }
   if (run === undefined) return `ended under lease ${old.seq}, which nobody was given`;
   if (run.isOver) return `ended a second time under lease ${old.seq}`;
@@ -213,9 +218,9 @@ function expected(
   const isTakenBack = row.isDue === 1 && row.status === 'pending' && row.attempt === old.attempt - 1;
   if (mayExpire && row.status === 'cancelled' && ledger.cancelAsked.has(row.id))
     return { verdict: cancelled, run };
-  if (mayExpire && isTakenBack) {
+  if (mayExpire && (isTakenBack || row.status === 'quarantined')) {
     ledger.count('expired');
-    return { verdict: takenBack, run };
+    return { verdict: lost(), run };
   }
   const wanted = verdict(ledger, process, old, run, row);
   return wanted === null ? `ended (${row.status}) although its handler goes on` : { verdict: wanted, run };

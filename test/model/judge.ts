@@ -136,7 +136,7 @@ function judgeUpdate(
       ledger.cancelAsked.delete(row.id);
       ledger.halted.delete(row.id);
       ledger.firstHaltedAt.delete(row.id);
-      ledger.deaths.delete(row.id);
+      ledger.losses.delete(row.id);
       ledger.count('revived');
       return;
     }
@@ -165,7 +165,7 @@ function judgeWait(ledger: Ledger, old: Row, row: Row): void {
     return;
   }
   if (row.priority !== old.priority) {
-    if (row.priority !== old.priority + 1000 || ledger.deaths.get(row.id) !== 3)
+    if (row.priority !== old.priority + 1000 || ledger.losses.get(row.id) !== 3)
       ledger.fail(`${job}: priority ${row.priority} instead of ${old.priority}`);
     return;
   }

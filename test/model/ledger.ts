@@ -55,7 +55,7 @@ export interface Ledger {
   firstHaltedAt: Map<number, number>;
   /** When a target that was halted got through again, wall time. */
   workedAt: Map<string, number>;
-  deaths: Map<number, number>;
+  losses: Map<number, number>;
   /** The last word about each job in `job_attempts`. */
   lastWord: Map<number, string>;
   /** Stored input that fits no contract. */
@@ -104,7 +104,7 @@ export function createLedger(
     halted: new Map(),
     firstHaltedAt: new Map(),
     workedAt: new Map(),
-    deaths: new Map(),
+    losses: new Map(),
     lastWord: new Map(),
     spoiled: new Set(),
     awaited: [],
