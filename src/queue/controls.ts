@@ -1,4 +1,4 @@
-import type { SystemState } from '../db/index.ts';
+import { STATE_KEYS, type SystemState } from '../db/index.ts';
 import { UsageError } from '../lib/index.ts';
 import type { Clock } from '../ports/index.ts';
 
@@ -70,14 +70,14 @@ export function createControls({ state, clock }: { state: SystemState; clock: Cl
     pause(scope, reason) {
       const text = scopeText(scope);
       const pause = { scope, reason, since: pauses.get(text)?.since ?? clock.now() };
-      state.set(`pause:${text}`, JSON.stringify(pause), clock.now());
+      state.set(`${STATE_KEYS.pause}${text}`, JSON.stringify(pause), clock.now());
       pauses.set(text, pause);
     },
     resume(scope) {
       const wanted = scopeText(scope);
       const found = [...pauses].filter(([text]) => scope.kind === 'all' || text === wanted);
       for (const [text] of found) {
-        state.delete(`pause:${text}`);
+        state.delete(`${STATE_KEYS.pause}${text}`);
         pauses.delete(text);
       }
       return found.map(([, pause]) => pause.scope);
@@ -91,13 +91,13 @@ export function createControls({ state, clock }: { state: SystemState; clock: Cl
     setLimit(scope, jobs) {
       const text = scopeText(scope);
       if (jobs === null) {
-        state.delete(`limit:${text}`);
+        state.delete(`${STATE_KEYS.limit}${text}`);
         limits.delete(text);
         return;
       }
       if (!Number.isInteger(jobs) || jobs < 1 || jobs > LIMIT_MAX)
         throw new UsageError(`a limit is a whole number from 1 to ${LIMIT_MAX}; to stop the work, use pause`);
-      state.set(`limit:${text}`, JSON.stringify({ scope, jobs }), clock.now());
+      state.set(`${STATE_KEYS.limit}${text}`, JSON.stringify({ scope, jobs }), clock.now());
       limits.set(text, { scope, jobs });
     },
     limitOf: (kind, name) => (limits.size === 0 ? undefined : limits.get(`${kind}:${name}`)?.jobs),
@@ -105,8 +105,8 @@ export function createControls({ state, clock }: { state: SystemState; clock: Cl
     load() {
       pauses.clear();
       limits.clear();
-      read('pause:', pauses);
-      read('limit:', limits);
+      read(STATE_KEYS.pause, pauses);
+      read(STATE_KEYS.limit, limits);
     },
   };
 }

@@ -1,4 +1,4 @@
-import type { Db, SystemState } from '../db/index.ts';
+import { type Db, STATE_KEYS, type SystemState } from '../db/index.ts';
 import type { Bus } from '../events/index.ts';
 import { backoffMs, RETRY_AFTER_CAP_MS } from '../lib/index.ts';
 import type { Clock, Random } from '../ports/index.ts';
@@ -80,7 +80,7 @@ export function createTargets(deps: {
 }): Targets {
   const { clock, state } = deps;
   const halts = new Map<string, Halt>();
-  const keyOf = (target: string): string => `halt:${target}`;
+  const keyOf = (target: string): string => `${STATE_KEYS.halt}${target}`;
   const save = (halt: Halt): void => state.set(keyOf(halt.target), JSON.stringify(halt), clock.now());
 
   function plan(asked: HaltFacts): Halt {
@@ -154,13 +154,13 @@ export function createTargets(deps: {
     },
     load(what) {
       halts.clear();
-      for (const { key, value } of state.list('halt:')) {
+      for (const { key, value } of state.list(STATE_KEYS.halt)) {
         const halt = parseHalt(value);
         // An outage whose time is over stays, too: one job tries, as if there had been no restart.
         if (halt !== null && (halt.kind === 'unavailable' || what === 'all')) halts.set(halt.target, halt);
         else {
           state.delete(key);
-          deps.bus.emit('target:resumed', { target: key.slice('halt:'.length) });
+          deps.bus.emit('target:resumed', { target: key.slice(STATE_KEYS.halt.length) });
         }
       }
     },

@@ -2,7 +2,7 @@ import { isDamage } from '../db/index.ts';
 import type { Bus } from '../events/index.ts';
 import { describeError, errorCode } from '../lib/index.ts';
 import type { Log } from '../ports/index.ts';
-import type { Targets } from './targets.ts';
+import type { HaltFacts, Targets } from './targets.ts';
 
 /** Looking again costs nothing but one statement. */
 const TRY_AGAIN_MS = 10_000;
@@ -27,23 +27,24 @@ export interface DatabaseTrouble {
 export function createDatabaseTrouble(deps: { targets: Targets; bus: Bus; log: Log }): DatabaseTrouble {
   let isTroubled = false;
   /** Stays until a restart: that one page can be written says nothing about the damaged one. */
-  let isDamaged = false;
+  let damage: HaltFacts | null = null;
   return {
     note(error) {
       const code = errorCode(error);
       const isCorrupt = isDamage(error);
-      isDamaged ||= isCorrupt;
       const isBusy = /^SQLITE_(BUSY|LOCKED)/.test(code);
       const hint = isCorrupt ? CORRUPT_HINT : isBusy ? BUSY_HINT : FULL_HINT;
       const message = `the database could not be ${isCorrupt ? 'read' : 'written'}: ${describeError(error)}`;
-      deps.targets.haltInMemory({
+      const facts: HaltFacts = {
         target: 'database',
         kind: 'halted',
         code: isCorrupt ? 'database_corrupt' : isBusy ? 'database_busy' : 'database_unwritable',
         message,
         hint,
         pauseMs: isCorrupt ? CORRUPT_PAUSE_MS : TRY_AGAIN_MS,
-      });
+      };
+      if (isCorrupt) damage = facts;
+      deps.targets.haltInMemory(facts);
       if (isTroubled) return;
       isTroubled = true;
       deps.log.error(
@@ -53,7 +54,9 @@ export function createDatabaseTrouble(deps: { targets: Targets; bus: Bus; log: L
       deps.bus.emit('alert:raised', { key: 'database', severity: 'error', message, hint });
     },
     clear() {
-      if (!isTroubled || isDamaged) return;
+      // A rest that is over begins anew, else whoever waits for its end would be woken for ever.
+      if (damage !== null) deps.targets.haltInMemory(damage);
+      if (!isTroubled || damage !== null) return;
       isTroubled = false;
       deps.targets.lift('database');
       deps.log.info({}, 'the database can be used again');

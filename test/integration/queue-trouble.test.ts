@@ -216,6 +216,9 @@ test('damage is not over because one row could be written', async () => {
   t.queue.pause({ kind: 'type', name: 'send' }, 'writes a row');
   await t.clock.advance(59 * MINUTE_MS);
   expect(t.queue.halts()).toHaveLength(1);
+  // Nor when its rest is over: it is told to rest again, and the timers do not turn in circles meanwhile.
+  await t.clock.advance(3 * 60 * MINUTE_MS);
+  expect(t.queue.halts()[0]?.until).toBeGreaterThan(t.clock.now());
   expect(t.seen('alert:resolved')).toEqual([]);
 });
 
