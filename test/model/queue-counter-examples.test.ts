@@ -36,6 +36,18 @@ const FOUND: readonly [string, Command[]][] = [
   ],
   ['a fenced attempt halts nothing', [enqueue('fetch'), { do: 'steal', pick: 0 }, finish(halt)]],
   [
+    'a renewal just after the clock was set back is a renewal, and the next theft is found in time',
+    [
+      enqueue('fetch'),
+      finish({ end: 'complete' }, halt),
+      { do: 'tick', ms: 500 },
+      { do: 'setClock', ms: -DAY_MS },
+      { do: 'tick', ms: 20_000 },
+      { do: 'steal', pick: 0 },
+      finish({ end: 'retryable' }),
+    ],
+  ],
+  [
     'a stop that waits longer than a minute does not turn in circles',
     [enqueue('fetch', 0, { isDeaf: true }), { do: 'stop', waitMs: 150_000 }],
   ],
