@@ -1,9 +1,10 @@
 import { createAlerts } from './alerts/index.ts';
+import { calendarOf, createAppHttp, dailyAt, discoveryConfigOf, userAgentOf } from './app-settings.ts';
 import { type Catalog, createCatalog } from './catalog/index.ts';
 import type { Config, Secrets } from './config/index.ts';
 import { explainStartError, openDataDirectory } from './data-directory.ts';
 import { createSystemState, type DataDirectoryLock, type Db } from './db/index.ts';
-import { createDiscovery, discoverWikis, findDumps } from './discovery/index.ts';
+import { createDiscovery, discoverWikis } from './discovery/index.ts';
 import { createDownload } from './download/index.ts';
 import { type Bus, createBus } from './events/index.ts';
 import { describeError } from './lib/index.ts';
@@ -25,19 +26,16 @@ import {
 import { wirePipeline } from './pipeline.ts';
 import {
   type Clock,
-  createHttp,
   createNodeDisk,
   createSystemClock,
   createSystemRandom,
   type Disk,
-  type Http,
   type Log,
-  limitConnectionsPerHost,
   type Random,
 } from './ports/index.ts';
 import { createPublishing, createS3ObjectStore } from './publishing/index.ts';
 import { createQueue, type IdleReport, type Queue } from './queue/index.ts';
-import { type CycleCalendar, createScheduling } from './scheduling/index.ts';
+import { createScheduling } from './scheduling/index.ts';
 import { createSeeding, type SeedingFacts } from './seeding/index.ts';
 import { createLayout, createSpaceGuard, type DiskUsage, type Layout, measureDisk } from './storage/index.ts';
 import { createTorrenting, findMissingTorrents } from './torrenting/index.ts';
@@ -74,37 +72,6 @@ export interface App {
   seeding(): Promise<SeedingFacts>;
   /** Stops in reverse order; idempotent; resolves when everything truly stopped. */
   stop(): Promise<void>;
-}
-
-/** `WikiSeed/0.1.0 (https://…; mail@example.org)`, the form that Wikimedia asks for. */
-export function userAgentOf(config: Config): string {
-  const { userAgentUrl, contact } = config.wikiseed;
-  return `WikiSeed/${VERSION} (${[userAgentUrl, contact].filter((part) => part !== '').join('; ')})`;
-}
-
-/** The calendar as the scheduling room wants it. */
-export function calendarOf(config: Config): CycleCalendar {
-  return {
-    cycleDays: config.scheduling.cycleDays,
-    embargoDays: config.scheduling.embargoDays,
-    deadlines: {
-      firstCycle: config.scheduling.publishDeadlines.firstCycleDay,
-      secondCycle: config.scheduling.publishDeadlines.secondCycleDay,
-    },
-    includeHistory: config.dumps.includeHistory,
-    historyMonths: config.dumps.historyMonths,
-  };
-}
-
-/** Cron expression for a minute of the day, UTC. */
-function dailyAt(minuteOfDay: number): string {
-  return `${minuteOfDay % 60} ${Math.floor(minuteOfDay / 60)} * * *`;
-}
-
-/** The one http client for all rooms, with the budget for each host. */
-export function createAppHttp(config: Config, clock: Clock): Http {
-  const http = createHttp({ userAgent: userAgentOf(config), clock });
-  return limitConnectionsPerHost(http, config.download.perHostConnections);
 }
 
 /**
@@ -174,8 +141,10 @@ function wire(deps: Required<AppOptions> & { layout: Layout; db: Db; lock: DataD
   const shared = { catalog, disk, layout, clock, log };
   const discovery = createDiscovery({
     ...shared,
-    http,
-    config: { ...config.dumps, ...config.discovery },
+    ...{ http, state },
+    config: discoveryConfigOf(config),
+    record: (facts) => pipeline.recordRun(facts),
+    recordUnchanged: (run) => pipeline.recordUnchanged(run),
   });
   const download = createDownload({
     ...shared,
@@ -278,7 +247,13 @@ function wire(deps: Required<AppOptions> & { layout: Layout; db: Db; lock: DataD
     ...seeding.handlers,
     ...publishing.handlers,
   ]);
-  const pipeline = wirePipeline({ queue, catalog, bus, uploadsEnabled, afterCommit: db.afterCommit });
+  const pipeline = wirePipeline({
+    ...{ queue, catalog, bus, clock, uploadsEnabled },
+    afterCommit: db.afterCommit,
+    transaction: (run) => db.transaction(run),
+    sourcesOf: discovery.sourcesOf,
+    historyTypes: config.dumps.historyTypes,
+  });
   const scheduling = createScheduling({
     db,
     catalog,
@@ -287,6 +262,7 @@ function wire(deps: Required<AppOptions> & { layout: Layout; db: Db; lock: DataD
     bus,
     clock,
     log,
+    random,
     config: {
       ...calendarOf(config),
       wikiDiscovery: config.scheduling.wikiDiscovery,
@@ -307,7 +283,7 @@ function wire(deps: Required<AppOptions> & { layout: Layout; db: Db; lock: DataD
     ],
     requests: {
       discoverWikis: () => discoverWikis.request({}),
-      findDumps: (cycleDate) => findDumps.request({ cycleDate, wikiDbName: null, isInIndex: null }),
+      looks: () => pipeline.looks(),
       sealedAtDeadline: (cycleDate) => pipeline.missingTorrents(cycleDate),
       daily: () => pipeline.daily(),
     },

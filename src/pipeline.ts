@@ -1,8 +1,10 @@
-import type { Catalog, Torrent } from './catalog/index.ts';
-import { discoverWikis, type FoundDumps, findDumps } from './discovery/index.ts';
+import type { Catalog, RunChanges, RunFacts, SourceName, Torrent, WantedFile } from './catalog/index.ts';
+import { discoverWikis, findDumps } from './discovery/index.ts';
 import { downloadDump } from './download/index.ts';
 import type { Bus } from './events/index.ts';
-import type { DumpFileId, TorrentId } from './lib/index.ts';
+import type { TorrentId } from './lib/index.ts';
+import { createOrderOfWork } from './order-of-work.ts';
+import type { Clock } from './ports/index.ts';
 import { publishManifest } from './publishing/index.ts';
 import type { JobRequest, Queue } from './queue/index.ts';
 import { startSeeding } from './seeding/index.ts';
@@ -14,6 +16,12 @@ export interface PipelineDeps {
   queue: Queue;
   catalog: Catalog;
   bus: Bus;
+  clock: Clock;
+  transaction: <T>(run: () => T) => T;
+  /** Sources that have a run for a cycle. */
+  sourcesOf: (cycle: { cycleDate: string; includesHistory: boolean }) => readonly SourceName[];
+  /** Dump types of the history torrent beside the files marked as history. */
+  historyTypes: readonly string[];
   /** Tells once what is being written is committed. */
   afterCommit: (tell: () => void) => void;
   /** False: downloads are final, nothing goes to the Internet Archive. */
@@ -22,6 +30,12 @@ export interface PipelineDeps {
 
 /** The order of work; nothing else lives here. */
 export interface Pipeline {
+  /** Writes a run down and asks for its downloads. */
+  recordRun(facts: RunFacts): RunChanges;
+  /** The same for a run that is as it was. */
+  recordUnchanged(run: { wikiDbName: string; source: SourceName; runDate: string }): void;
+  /** Looks at every source of every cycle that may still bring files. */
+  looks(): JobRequest[];
   /** Jobs that a sealed cycle needs. */
   missingTorrents(cycleDate: string): JobRequest[];
   /** Everything that a day, or an earlier failure, may have left to do. */
@@ -32,74 +46,112 @@ export interface Pipeline {
   rebuild(torrent: Torrent): void;
 }
 
-/** Small before large: one step of priority for each doubling of the size, so that most wikis are safe early. */
-function downloadRequest(file: { id: DumpFileId; sizeBytes: number }, cycleDate: string): JobRequest {
-  const priority = 100 + Math.round(Math.log2(file.sizeBytes + 1));
-  return downloadDump.request({ dumpFileId: file.id }, { priority, cycleDate });
-}
-
 function seedingRequest(torrentId: TorrentId, cycleDate: string): JobRequest {
   return startSeeding.request({ torrentId }, { cycleDate });
+}
+
+/** An hour: a second failure of the same kind is news no more. */
+const LOOK_AGAIN_MS = 60 * 60_000;
+
+function torrentRequest(torrent: Pick<Torrent, 'cycleDate' | 'isHistory' | 'supplement'>): JobRequest {
+  const { cycleDate, supplement } = torrent;
+  return createTorrent.request({ cycleDate, variant: torrent.isHistory ? 'history' : 'regular', supplement });
 }
 
 /** Says which finished job asks for which next one. Follow-ups run inside the transaction that completes the job. */
 export function wirePipeline(deps: PipelineDeps): Pipeline {
   const { queue, catalog } = deps;
+  const order = createOrderOfWork(deps);
+
+  /** The most endangered first; see src/order-of-work.ts. */
+  function downloads(files: readonly WantedFile[]): JobRequest[] {
+    return order
+      .priorities(files)
+      .map(({ file, priority }) =>
+        downloadDump.request({ dumpFileId: file.id }, { priority, cycleDate: file.cycleDate }),
+      );
+  }
+
+  function looksAt(cycleDate: string): JobRequest[] {
+    const cycle = catalog.cycle(cycleDate);
+    if (cycle === null) return [];
+    return deps
+      .sourcesOf(cycle)
+      .map((source) => findDumps.request({ cycleDate, source, wikiDbName: null, isInIndex: null }));
+  }
+
+  /** Cycles that may still bring files. */
+  const lookedAt = (): string[] =>
+    catalog
+      .cycles()
+      .filter(
+        ({ cycleDate, status }) =>
+          status === 'open' || (catalog.takesFiles(cycleDate) && catalog.hasUnsettled(cycleDate)),
+      )
+      .map(({ cycleDate }) => cycleDate);
 
   /** Torrents that a sealed cycle should have and has not: never made, or given up after an error that may have healed. */
   function missingTorrents(cycleDate: string): JobRequest[] {
     const made = catalog.torrentsOfCycle(cycleDate);
-    const isMade = (isHistory: boolean): boolean => made.some((torrent) => torrent.isHistory === isHistory);
+    // The first file of a kind that the sealed cycle had none of does not make its torrent while more may come.
+    const isWhole = made.length === 0 || !catalog.takesFiles(cycleDate) || !catalog.hasUnsettled(cycleDate);
+    const isMissing = (isHistory: boolean): boolean =>
+      isWhole && !made.some((torrent) => torrent.isHistory === isHistory && torrent.supplement === 0);
     const { regular, history } = catalog.heldVariants(cycleDate);
     return [
-      ...(regular && !isMade(false) ? [createTorrent.request({ cycleDate, variant: 'regular' })] : []),
-      ...(history && !isMade(true) ? [createTorrent.request({ cycleDate, variant: 'history' })] : []),
+      ...(regular && isMissing(false)
+        ? [torrentRequest({ cycleDate, isHistory: false, supplement: 0 })]
+        : []),
+      ...(history && isMissing(true) ? [torrentRequest({ cycleDate, isHistory: true, supplement: 0 })] : []),
       // A file that was lost and fetched again is not in its torrent's folder yet; the infohash stays.
-      ...catalog
-        .torrentsToMakeAgain(cycleDate)
-        .map(({ isHistory }) =>
-          createTorrent.request({ cycleDate, variant: isHistory ? 'history' : 'regular' }),
-        ),
+      ...catalog.torrentsToMakeAgain(cycleDate).map(torrentRequest),
     ];
   }
 
+  /** What settled after the torrents of its cycle were made, once nothing more is to come. */
+  function supplements(cycleDate: string): JobRequest[] {
+    if (catalog.takesFiles(cycleDate) && catalog.hasUnsettled(cycleDate)) return [];
+    if (queue.hasUnfinished(cycleDate, [findDumps.type, downloadDump.type, createTorrent.type])) return [];
+    const made = catalog.torrentsOfCycle(cycleDate);
+    const late = catalog.lateVariants(cycleDate, deps.historyTypes);
+    return [false, true].flatMap((isHistory) => {
+      const ofKind = made.filter((torrent) => torrent.isHistory === isHistory);
+      // Without a torrent of its kind it is the cycle's own that is missing.
+      if (!(isHistory ? late.history : late.regular) || ofKind.length === 0) return [];
+      const supplement = Math.max(...ofKind.map((torrent) => torrent.supplement)) + 1;
+      return [torrentRequest({ cycleDate, isHistory, supplement })];
+    });
+  }
+
+  /** Whatever the last download or look of a cycle makes possible. */
   function trySeal(cycleDate: string): JobRequest[] {
     if (queue.hasUnfinished(cycleDate, [findDumps.type, downloadDump.type])) return [];
+    if (catalog.cycle(cycleDate)?.status !== 'open')
+      return [...missingTorrents(cycleDate), ...supplements(cycleDate)];
     if (!catalog.sealIfSettled(cycleDate)) return [];
     deps.afterCommit(() => deps.bus.emit('cycle:sealed', { cycleDate }));
     return missingTorrents(cycleDate);
   }
 
-  queue.follow(discoverWikis, () =>
-    catalog
-      .cycles()
-      .filter((cycle) => cycle.status === 'open')
-      .map(({ cycleDate }) => findDumps.request({ cycleDate, wikiDbName: null, isInIndex: null })),
-  );
+  const looks = (): JobRequest[] => lookedAt().flatMap(looksAt);
 
-  queue.follow(findDumps, ({ cycleDate }, { askSingly }, found: FoundDumps) => {
-    const looks = askSingly.map((wiki) => findDumps.request({ cycleDate, ...wiki }));
-    const downloads =
-      catalog.cycle(cycleDate)?.status === 'open'
-        ? found.map((file) => downloadRequest(file, cycleDate))
-        : [];
-    return [...looks, ...downloads];
-  });
+  queue.follow(discoverWikis, looks);
+
+  queue.follow(findDumps, ({ cycleDate, source }, { askSingly }) =>
+    askSingly.map((wiki) => findDumps.request({ cycleDate, source, ...wiki })),
+  );
   // Every wiki was looked at once when the last of a cycle's looks is over, however it ended.
   queue.whenSettled([findDumps.type], (cycleDate) => {
     if (catalog.runs(cycleDate).length > 0) catalog.markScanned(cycleDate);
     return [];
   });
 
-  function wantedDownloads(): JobRequest[] {
-    return catalog.filesToDownload().map((file) => downloadRequest(file, file.cycleDate));
-  }
+  const wantedDownloads = (): JobRequest[] => downloads(catalog.filesToDownload());
 
   // The last download of a cycle wakes the torrent that waited for a missing or damaged file.
   queue.whenSettled([downloadDump.type], (cycleDate) => {
     queue.hurry(cycleDate, createTorrent.type);
-    // What a cycle that is over fetches is a lost file of its torrents.
-    return catalog.cycle(cycleDate)?.status === 'open' ? [] : missingTorrents(cycleDate);
+    return [];
   });
   queue.whenSettled([findDumps.type, downloadDump.type], trySeal);
 
@@ -107,6 +159,17 @@ export function wirePipeline(deps: PipelineDeps): Pipeline {
   queue.follow(downloadDump, ({ dumpFileId }, _output, _recorded, { cycleDate }) =>
     deps.uploadsEnabled && cycleDate !== null ? [uploadIa.request({ dumpFileId }, { cycleDate })] : [],
   );
+
+  // A listed file that is gone, or whose bytes do not match, may have been published anew: its run is looked at again, unless
+  // that was just done and said the same.
+  queue.followFailure(downloadDump, ({ dumpFileId }) => {
+    const file = catalog.dumpFile(dumpFileId);
+    if (file === null || !catalog.takesFiles(file.cycleDate)) return [];
+    const { wikiDbName, source, runDate, cycleDate } = file;
+    const checkedAt = catalog.run(wikiDbName, runDate, source)?.checkedAt ?? 0;
+    if (deps.clock.now() - checkedAt < LOOK_AGAIN_MS) return [];
+    return [findDumps.request({ cycleDate, source, wikiDbName, isInIndex: null })];
+  });
 
   // The last upload of a batch brings the archive's addresses into the manifest.
   queue.whenSettled([uploadIa.type], (cycleDate) =>
@@ -141,6 +204,12 @@ export function wirePipeline(deps: PipelineDeps): Pipeline {
     return recorded.isCurrent || isUploading ? [] : [publishManifest.request({})];
   });
 
+  /** Downloads of one run, as far as its cycle takes files. */
+  function askFor(run: { wikiDbName: string; source: SourceName; runDate: string }): void {
+    const files = catalog.filesOfRun(run);
+    if (files.length > 0) queue.enqueue(downloads(files));
+  }
+
   /** Seals what is settled, and asks for everything the tables say should be under way; asking twice is a no-op. */
   function unfinishedWork(): JobRequest[] {
     const requests = wantedDownloads();
@@ -148,7 +217,8 @@ export function wirePipeline(deps: PipelineDeps): Pipeline {
       for (const { id, cycleDate } of catalog.filesToUpload())
         requests.push(uploadIa.request({ dumpFileId: id }, { cycleDate }));
     for (const { cycleDate, status } of catalog.cycles()) {
-      requests.push(...(status === 'open' ? trySeal(cycleDate) : missingTorrents(cycleDate)));
+      if (status !== 'open' && !catalog.takesFiles(cycleDate)) catalog.closeLateWindow(cycleDate);
+      requests.push(...trySeal(cycleDate));
       if (status === 'torrented')
         for (const torrent of catalog.torrentsOfCycle(cycleDate))
           requests.push(seedingRequest(torrent.id, cycleDate));
@@ -163,6 +233,18 @@ export function wirePipeline(deps: PipelineDeps): Pipeline {
   });
 
   return {
+    recordRun: (facts) =>
+      deps.transaction(() => {
+        const changes = catalog.recordRun(facts);
+        askFor(facts);
+        return changes;
+      }),
+    recordUnchanged: (run) =>
+      deps.transaction(() => {
+        catalog.touchRun(run);
+        askFor(run);
+      }),
+    looks,
     missingTorrents,
     daily: unfinishedWork,
     reconcile() {
@@ -170,12 +252,6 @@ export function wirePipeline(deps: PipelineDeps): Pipeline {
       if (!deps.uploadsEnabled) queue.cancelPending(uploadIa.type);
       queue.enqueue(unfinishedWork());
     },
-    rebuild: (torrent) =>
-      void queue.enqueue([
-        createTorrent.request({
-          cycleDate: torrent.cycleDate,
-          variant: torrent.isHistory ? 'history' : 'regular',
-        }),
-      ]),
+    rebuild: (torrent) => void queue.enqueue([torrentRequest(torrent)]),
   };
 }

@@ -39,16 +39,23 @@ const ALLOWED: Readonly<Record<string, readonly string[]>> = {
 const TOP: Readonly<Record<string, readonly string[] | 'everything'>> = {
   'main.ts': ['cli'],
   'app.ts': 'everything',
+  'app-settings.ts': ['version.ts', 'discovery', 'scheduling', ...FLOOR],
   'data-directory.ts': ['maintenance', ...FLOOR],
-  'pipeline.ts': ['discovery', 'download', 'upload', 'torrenting', 'seeding', 'publishing', ...FLOOR],
+  'order-of-work.ts': ['download', ...FLOOR],
+  'pipeline.ts': [
+    ...['order-of-work.ts', 'discovery', 'download', 'upload', 'torrenting', 'seeding', 'publishing'],
+    ...FLOOR,
+  ],
   'version.ts': [],
 };
 /** Only the composition root and the command line may import these. */
 const TOP_IMPORTERS: Readonly<Record<string, readonly string[]>> = {
   'app.ts': ['cli'],
+  'app-settings.ts': ['app.ts', 'cli'],
   'data-directory.ts': ['app.ts'],
+  'order-of-work.ts': ['pipeline.ts'],
   'pipeline.ts': ['app.ts'],
-  'version.ts': ['app.ts', 'cli'],
+  'version.ts': ['app.ts', 'app-settings.ts', 'cli'],
 };
 
 /** Rooms that are edges themselves: the process, the outside in small, and the adapters. */

@@ -3,6 +3,7 @@ import { type Db, schema } from '../db/index.ts';
 import { assert } from '../lib/index.ts';
 import type { Clock } from '../ports/index.ts';
 import type { Catalog, CycleProgress, CycleStatus } from './types.ts';
+import { LATE_MS } from './windows.ts';
 
 const { cycles } = schema;
 
@@ -18,10 +19,39 @@ export function createCycleStore({
   clock: Clock;
 }): Pick<
   Catalog,
-  'openCycle' | 'cycle' | 'cycles' | 'markScanned' | 'progress' | 'sealIfSettled' | 'advanceCycle'
+  | 'openCycle'
+  | 'cycle'
+  | 'cycles'
+  | 'takesFiles'
+  | 'markScanned'
+  | 'progress'
+  | 'sealIfSettled'
+  | 'hasUnsettled'
+  | 'lateVariants'
+  | 'closeLateWindow'
+  | 'advanceCycle'
 > {
   const unsettledFile = db.sqlite.prepare<[string]>(
     `SELECT 1 FROM dumps WHERE cycle_date = ? AND our_status IN ('pending', 'downloading') LIMIT 1`,
+  );
+  const replacedFile = db.sqlite.prepare<[string]>(
+    `SELECT 1 FROM dump_replacements r JOIN dumps d ON d.id = r.dump_id
+      WHERE d.cycle_date = ? AND r.kind = 'replaced' AND d.our_status <> 'deleted' LIMIT 1`,
+  );
+  const lateFile = db.sqlite.prepare<[{ cycleDate: string; isHistory: 0 | 1; types: string }]>(
+    `SELECT 1 FROM dumps d WHERE d.cycle_date = @cycleDate
+        AND d.our_status IN ('downloaded', 'uploading', 'uploaded', 'included')
+        AND (d.is_history = @isHistory OR (@isHistory = 1 AND d.dump_type IN (SELECT value FROM json_each(@types))))
+        AND NOT EXISTS (SELECT 1 FROM torrent_files f JOIN torrents t ON t.id = f.torrent_id
+                         WHERE f.dump_id = d.id AND t.is_history = @isHistory)
+        AND NOT EXISTS (SELECT 1 FROM dump_replacements r WHERE r.dump_id = d.id AND r.kind = 'withdrawn') LIMIT 1`,
+  );
+  const giveUpPending = db.sqlite.prepare<[string]>(
+    `UPDATE dumps SET our_status = 'failed', error_message = 'it was not had before its cycle closed'
+      WHERE cycle_date = ? AND our_status = 'pending' AND downloaded_at IS NULL`,
+  );
+  const forgetDocuments = db.sqlite.prepare<[string]>(
+    'DELETE FROM run_documents WHERE run_id IN (SELECT id FROM dump_runs WHERE cycle_date = ?)',
   );
   const unfinishedRun = db.sqlite.prepare<[string]>(
     `SELECT 1 FROM dump_runs WHERE cycle_date = ? AND status = 'in_progress' LIMIT 1`,
@@ -62,6 +92,24 @@ export function createCycleStore({
       return result.changes === 1;
     },
     cycles: () => db.orm.select().from(cycles).orderBy(desc(cycles.cycleDate)).all(),
+    takesFiles(cycleDate) {
+      const row = cycle(cycleDate);
+      return row !== null && (row.sealedAt === null || row.sealedAt > clock.now() - LATE_MS);
+    },
+    hasUnsettled: (cycleDate) =>
+      unsettledFile.get(cycleDate) !== undefined || unfinishedRun.get(cycleDate) !== undefined,
+    lateVariants(cycleDate, historyTypes) {
+      const types = JSON.stringify(historyTypes);
+      return {
+        regular: lateFile.get({ cycleDate, isHistory: 0, types }) !== undefined,
+        history: lateFile.get({ cycleDate, isHistory: 1, types }) !== undefined,
+      };
+    },
+    closeLateWindow: (cycleDate) =>
+      db.transaction(() => {
+        giveUpPending.run(cycleDate);
+        forgetDocuments.run(cycleDate);
+      }),
     markScanned(cycleDate) {
       const row = cycle(cycleDate);
       if (row === null || row.scannedAt !== null) return;
@@ -81,7 +129,8 @@ export function createCycleStore({
       const isSettled =
         heldFile.get(cycleDate) !== undefined &&
         unfinishedRun.get(cycleDate) === undefined &&
-        unsettledFile.get(cycleDate) === undefined;
+        unsettledFile.get(cycleDate) === undefined &&
+        replacedFile.get(cycleDate) === undefined;
       if (!isSettled && options.force !== true) return false;
       db.orm
         .update(cycles)

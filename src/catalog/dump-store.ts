@@ -6,23 +6,24 @@ import {
   type Catalog,
   type DumpFile,
   type DumpStatus,
-  type ExpectedFile,
   HELD_STATUSES,
-  type RunFacts,
+  type UpstreamHashes,
+  type WantedFile,
 } from './types.ts';
+import { LATE_MS, UNPROVABLE_MS } from './windows.ts';
 
-const { dumps, dumpRuns, dumpPieceHashes } = schema;
+const { dumps, dumpPieceHashes, dumpReplacements } = schema;
 
 type DumpStore = Pick<
   Catalog,
-  | 'recordRun'
-  | 'runs'
-  | 'run'
   | 'dumpFile'
   | 'dumpFiles'
   | 'pieceHashes'
   | 'markDownloading'
   | 'recordDownloaded'
+  | 'replacement'
+  | 'recordReplaced'
+  | 'mayGoWithoutHash'
   | 'recordNotDownloaded'
   | 'markUploading'
   | 'noteSending'
@@ -30,6 +31,7 @@ type DumpStore = Pick<
   | 'recordNotUploaded'
   | 'reopenDumpFile'
   | 'filesToDownload'
+  | 'filesOfRun'
   | 'filesToUpload'
   | 'heldVariants'
   | 'heldBytes'
@@ -40,16 +42,33 @@ const HELD_LIST = HELD_STATUSES.map((status) => `'${status}'`).join(', ');
 
 /** Everything on `dump_runs`, `dumps` and `dump_piece_hashes`. */
 export function createDumpStore({ db, clock }: { db: Db; clock: Clock }): DumpStore {
-  const toDownload = db.sqlite.prepare<[], { id: number; sizeBytes: number; cycleDate: string }>(
-    // Of a cycle that is no longer open only what was held once: its torrents are final, and wait for exactly that.
-    `SELECT id, size_bytes AS sizeBytes, cycle_date AS cycleDate FROM dumps
-      WHERE our_status IN ('pending', 'downloading')
-        AND (upstream_sha1 IS NOT NULL OR upstream_md5 IS NOT NULL)
-        AND (downloaded_at IS NOT NULL OR cycle_date IN (SELECT cycle_date FROM cycles WHERE status = 'open'))`,
+  const wantedColumns = `d.id, d.wiki_db_name AS wikiDbName, d.source, d.run_date AS runDate, d.dump_type AS dumpType,
+    d.size_bytes AS sizeBytes, d.cycle_date AS cycleDate`;
+  // Of a cycle that takes no files any more only what was held once: its torrents are final, and wait for exactly that.
+  const takesFiles = `(c.status = 'open' OR c.sealed_at > @now - ${LATE_MS})`;
+  const toDownload = (ofCycle: string): string =>
+    `SELECT ${wantedColumns} FROM dumps d JOIN cycles c ON c.cycle_date = d.cycle_date
+      WHERE d.our_status IN ('pending', 'downloading') ${ofCycle}
+        AND (d.upstream_sha1 IS NOT NULL OR d.upstream_md5 IS NOT NULL OR d.upstream_sha256 IS NOT NULL
+             OR (c.scanned_at IS NOT NULL AND c.deadline_at - ${UNPROVABLE_MS} <= @now))
+        AND (d.downloaded_at IS NOT NULL OR ${takesFiles})
+     UNION ALL
+     SELECT ${wantedColumns} FROM dump_replacements r JOIN dumps d ON d.id = r.dump_id JOIN cycles c ON c.cycle_date = d.cycle_date
+      WHERE r.kind = 'replaced' AND c.status = 'open' AND d.our_status IN (${HELD_LIST}) ${ofCycle}`;
+  type Ask = { now: number; cycleDate?: string; wikiDbName?: string; source?: string; runDate?: string };
+  const runToDownload = db.sqlite.prepare<[Ask], Omit<WantedFile, 'id'> & { id: number }>(
+    toDownload('AND d.wiki_db_name = @wikiDbName AND d.source = @source AND d.run_date = @runDate'),
+  );
+  const allToDownload = db.sqlite.prepare<[Ask], Omit<WantedFile, 'id'> & { id: number }>(toDownload(''));
+  const cycleToDownload = db.sqlite.prepare<[Ask], Omit<WantedFile, 'id'> & { id: number }>(
+    toDownload('AND d.cycle_date = @cycleDate'),
   );
   const toUpload = db.sqlite.prepare<[], { id: number; cycleDate: string }>(
     `SELECT id, cycle_date AS cycleDate FROM dumps
       WHERE our_status IN (${HELD_LIST}) AND ia_verified_at IS NULL AND ia_refused_at IS NULL`,
+  );
+  const patience = db.sqlite.prepare<[string], { scannedAt: number | null; deadlineAt: number }>(
+    'SELECT scanned_at AS scannedAt, deadline_at AS deadlineAt FROM cycles WHERE cycle_date = ?',
   );
   const heldVariant = db.sqlite.prepare<[string, number]>(
     `SELECT 1 FROM dumps WHERE cycle_date = ? AND our_status IN (${HELD_LIST}) AND is_history = ? LIMIT 1`,
@@ -71,117 +90,7 @@ export function createDumpStore({ db, clock }: { db: Db; clock: Clock }): DumpSt
     db.orm.update(dumps).set(set).where(eq(dumps.id, id)).run();
   }
 
-  function recordFile(
-    facts: RunFacts,
-    wiki: { project: string; language: string },
-    file: ExpectedFile,
-  ): DumpFileId | null {
-    const identity = {
-      wikiDbName: facts.wikiDbName,
-      source: 'classic',
-      runDate: facts.runDate,
-      filename: file.filename,
-    };
-    const existing = db.orm
-      .select()
-      .from(dumps)
-      .where(
-        and(
-          eq(dumps.wikiDbName, identity.wikiDbName),
-          eq(dumps.source, identity.source),
-          eq(dumps.runDate, identity.runDate),
-          eq(dumps.filename, identity.filename),
-        ),
-      )
-      .get();
-    const hasHash = file.upstreamMd5 !== null || file.upstreamSha1 !== null;
-    if (existing === undefined) {
-      const row = db.orm
-        .insert(dumps)
-        .values({ ...identity, ...wiki, ...file, cycleDate: facts.cycleDate, discoveredAt: clock.now() })
-        .returning({ id: dumps.id })
-        .get();
-      return hasHash ? DumpFileId.parse(row.id) : null;
-    }
-    // What could not be had at an earlier look is asked for again for as long as upstream lists it.
-    const isOpen = ['pending', 'failed', 'quarantined'].includes(existing.ourStatus);
-    // A file that is held, or on its way, keeps the facts it was proved against.
-    if (!isOpen) return null;
-    db.orm
-      .update(dumps)
-      .set({ ...file, ourStatus: 'pending', errorMessage: null })
-      .where(eq(dumps.id, existing.id))
-      .run();
-    return hasHash ? DumpFileId.parse(existing.id) : null;
-  }
-
   return {
-    recordRun: (facts) =>
-      db.transaction(() => {
-        const now = clock.now();
-        const wiki = db.orm
-          .select({ project: schema.wikis.project, language: schema.wikis.language })
-          .from(schema.wikis)
-          .where(eq(schema.wikis.wikiDbName, facts.wikiDbName))
-          .get();
-        assert(wiki !== undefined, `wiki ${facts.wikiDbName} is not known`);
-        const finishedAt = facts.status === 'finished' ? now : null;
-        const seen = {
-          status: facts.status,
-          notices: JSON.stringify(facts.notices),
-          checkedAt: now,
-          finishedAt,
-        };
-        db.orm
-          .insert(dumpRuns)
-          .values({
-            wikiDbName: facts.wikiDbName,
-            runDate: facts.runDate,
-            cycleDate: facts.cycleDate,
-            lastGoodStatus: facts.statusText,
-            ...seen,
-          })
-          .onConflictDoUpdate({
-            target: [dumpRuns.wikiDbName, dumpRuns.source, dumpRuns.runDate],
-            set: { ...seen, ...(facts.statusText === null ? {} : { lastGoodStatus: facts.statusText }) },
-          })
-          .run();
-        const wanted: DumpFileId[] = [];
-        for (const file of facts.files) {
-          const id = recordFile(facts, wiki, file);
-          if (id !== null) wanted.push(id);
-        }
-        // A rerun can rename parts: what is neither offered any more nor begun leaves the expected set.
-        const names = new Set(facts.files.map((f) => f.filename));
-        const pending = db.orm
-          .select({ id: dumps.id, filename: dumps.filename })
-          .from(dumps)
-          .where(
-            and(
-              eq(dumps.wikiDbName, facts.wikiDbName),
-              eq(dumps.runDate, facts.runDate),
-              eq(dumps.source, 'classic'),
-              eq(dumps.ourStatus, 'pending'),
-            ),
-          )
-          .all();
-        for (const row of pending)
-          if (!names.has(row.filename)) db.orm.delete(dumps).where(eq(dumps.id, row.id)).run();
-        return wanted;
-      }),
-    runs: (cycleDate) =>
-      db.orm
-        .select()
-        .from(dumpRuns)
-        .where(eq(dumpRuns.cycleDate, cycleDate))
-        .orderBy(asc(dumpRuns.wikiDbName))
-        .all(),
-    run: (wikiDbName, runDate) =>
-      db.orm
-        .select()
-        .from(dumpRuns)
-        .where(and(eq(dumpRuns.wikiDbName, wikiDbName), eq(dumpRuns.runDate, runDate)))
-        .get() ?? null,
     dumpFile: find,
     dumpFiles: (cycleDate) =>
       db.orm
@@ -271,7 +180,58 @@ export function createDumpStore({ db, clock }: { db: Db; clock: Clock }): DumpSt
         });
         db.orm.delete(dumpPieceHashes).where(eq(dumpPieceHashes.dumpId, id)).run();
       }),
-    filesToDownload: () => toDownload.all().map((row) => ({ ...row, id: DumpFileId.parse(row.id) })),
+    replacement: (id) => {
+      const row = db.orm.select().from(dumpReplacements).where(eq(dumpReplacements.dumpId, id)).get();
+      if (row === undefined) return null;
+      if (row.kind === 'withdrawn') return { kind: 'withdrawn' };
+      assert(row.sizeBytes !== null, `the replacement of dump file ${id} has no size`);
+      const { md5, sha1, sha256 } = row;
+      const hashes: UpstreamHashes = {
+        ...(md5 === null ? {} : { md5 }),
+        ...(sha1 === null ? {} : { sha1 }),
+        ...(sha256 === null ? {} : { sha256 }),
+      };
+      return { kind: 'replaced', sizeBytes: row.sizeBytes, hashes };
+    },
+    recordReplaced: (id, { pieceHashes, ...facts }) =>
+      db.transaction(() => {
+        const row = db.orm.select().from(dumpReplacements).where(eq(dumpReplacements.dumpId, id)).get();
+        if (row === undefined || row.kind !== 'replaced') return;
+        // What is at the archive, or in a torrent, are the old bytes.
+        move(id, HELD_STATUSES, {
+          ...facts,
+          upstreamMd5: row.md5,
+          upstreamSha1: row.sha1,
+          upstreamSha256: row.sha256,
+          ourStatus: 'downloaded',
+          downloadedAt: clock.now(),
+          errorMessage: null,
+          iaUrl: null,
+          iaVerifiedAt: null,
+          iaRefusedAt: null,
+        });
+        db.orm.delete(dumpReplacements).where(eq(dumpReplacements.dumpId, id)).run();
+        db.orm.delete(dumpPieceHashes).where(eq(dumpPieceHashes.dumpId, id)).run();
+        if (pieceHashes !== null)
+          db.orm
+            .insert(dumpPieceHashes)
+            .values({ dumpId: id, ...pieceHashes })
+            .run();
+      }),
+    mayGoWithoutHash: (cycleDate) => {
+      const row = patience.get(cycleDate);
+      return row !== undefined && row.scannedAt !== null && row.deadlineAt - UNPROVABLE_MS <= clock.now();
+    },
+    filesOfRun: ({ wikiDbName, source, runDate }) =>
+      runToDownload
+        .all({ now: clock.now(), wikiDbName, source, runDate })
+        .map((row) => ({ ...row, id: DumpFileId.parse(row.id) })),
+    filesToDownload: (cycleDate) => {
+      const now = clock.now();
+      const rows =
+        cycleDate === undefined ? allToDownload.all({ now }) : cycleToDownload.all({ now, cycleDate });
+      return rows.map((row) => ({ ...row, id: DumpFileId.parse(row.id) }));
+    },
     filesToUpload: () => toUpload.all().map((row) => ({ ...row, id: DumpFileId.parse(row.id) })),
     heldVariants: (cycleDate) => ({
       regular: heldVariant.get(cycleDate, 0) !== undefined,

@@ -2,17 +2,20 @@ import type { Db } from '../db/index.ts';
 import type { Clock } from '../ports/index.ts';
 import { createCycleStore } from './cycle-store.ts';
 import { createDumpStore } from './dump-store.ts';
+import { createRunStore } from './run-store.ts';
 import { createTorrentStore } from './torrent-store.ts';
 import type { Catalog } from './types.ts';
 import { createWikiStore } from './wiki-store.ts';
 
 export * from './types.ts';
+export { LATE_MS } from './windows.ts';
 
 /** The ledger over one database. */
 export function createCatalog(deps: { db: Db; clock: Clock }): Catalog {
   return {
     ...createWikiStore(deps),
     ...createCycleStore(deps),
+    ...createRunStore(deps),
     ...createDumpStore(deps),
     ...createTorrentStore(deps),
   };

@@ -2,9 +2,9 @@ import { and, asc, desc, eq, inArray } from 'drizzle-orm';
 import { type Db, schema } from '../db/index.ts';
 import { TorrentId } from '../lib/index.ts';
 import type { Clock } from '../ports/index.ts';
-import type { Catalog, DumpFile, Torrent } from './types.ts';
+import type { Catalog, DumpFile, Torrent, TorrentGap } from './types.ts';
 
-const { torrents, torrentFiles, dumps } = schema;
+const { torrents, torrentFiles, torrentGaps, dumps } = schema;
 
 type TorrentStore = Pick<
   Catalog,
@@ -14,6 +14,7 @@ type TorrentStore = Pick<
   | 'torrents'
   | 'torrentsToMakeAgain'
   | 'torrentFiles'
+  | 'torrentGaps'
   | 'markSeeding'
   | 'markPublished'
 >;
@@ -41,12 +42,28 @@ export function createTorrentStore({ db, clock }: { db: Db; clock: Clock }): Tor
         ORDER BY t.name`,
     )
     .pluck();
+  /** Written once, when the torrent is made: making it again changes nothing of what it said. */
+  function recordGaps(torrentId: number, gaps: readonly TorrentGap[]): void {
+    const known = db.orm
+      .select({ id: torrentGaps.id })
+      .from(torrentGaps)
+      .where(eq(torrentGaps.torrentId, torrentId))
+      .limit(1)
+      .get();
+    if (known !== undefined) return;
+    for (const gap of gaps)
+      db.orm
+        .insert(torrentGaps)
+        .values({ torrentId, ...gap })
+        .run();
+  }
+
   return {
     torrentsToMakeAgain: (cycleDate) =>
       fetchedAgain
         .all(cycleDate)
         .map((id) => fromRow(db.orm.select().from(torrents).where(eq(torrents.id, id)).get()) as Torrent),
-    recordTorrent: ({ files, trackers, webseeds, ...facts }) =>
+    recordTorrent: ({ files, gaps, trackers, webseeds, ...facts }) =>
       db.transaction(() => {
         const lists = { trackers: JSON.stringify(trackers), webseeds: JSON.stringify(webseeds) };
         const { id } = db.orm
@@ -56,6 +73,7 @@ export function createTorrentStore({ db, clock }: { db: Db; clock: Clock }): Tor
           .returning({ id: torrents.id })
           .get();
         db.orm.delete(torrentFiles).where(eq(torrentFiles.torrentId, id)).run();
+        recordGaps(id, gaps);
         for (const file of files) {
           db.orm
             .insert(torrentFiles)
@@ -103,6 +121,14 @@ export function createTorrentStore({ db, clock }: { db: Db; clock: Clock }): Tor
           pathInTorrent: row.torrent_files.pathInTorrent,
           sizeBytes: row.torrent_files.sizeBytes,
         })),
+    torrentGaps: (id) =>
+      db.orm
+        .select()
+        .from(torrentGaps)
+        .where(eq(torrentGaps.torrentId, id))
+        .orderBy(asc(torrentGaps.id))
+        .all()
+        .map(({ id: _id, torrentId: _torrentId, ...gap }) => gap as TorrentGap),
     markSeeding: (id) => {
       db.orm.update(torrents).set({ seedingSince: clock.now() }).where(eq(torrents.id, id)).run();
     },

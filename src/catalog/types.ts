@@ -4,7 +4,12 @@ import type { DumpFileId, TorrentId } from '../lib/index.ts';
 /** One row of `wikis`. */
 export type Wiki = typeof schema.wikis.$inferSelect;
 /** One row of `dump_runs`. */
-export type DumpRun = typeof schema.dumpRuns.$inferSelect;
+export type DumpRun = Omit<typeof schema.dumpRuns.$inferSelect, 'source' | 'status'> & {
+  source: SourceName;
+  status: RunStatus;
+};
+/** absent: upstream has no such run and will not make one, or has removed it; in_progress: not begun or not settled; finished: it will not change by itself. */
+export type RunStatus = 'absent' | 'in_progress' | 'finished';
 /** One row of `cycles`. */
 export type Cycle = typeof schema.cycles.$inferSelect;
 /** How far a cycle is; the moves are drawn in docs/state-machine.md. */
@@ -24,15 +29,30 @@ export type DumpStatus =
   | 'failed'
   | 'quarantined'
   | 'deleted';
+/** A family of dumps at the origin, with its own place, calendar and kind of description. */
+export type SourceName = (typeof SOURCE_NAMES)[number];
+/** Every source; the words are stored. */
+export const SOURCE_NAMES = ['classic', 'content_current', 'content_history'] as const;
+/** The hashes that upstream publishes; which of them, is up to the source and the day. */
+export type HashAlgorithm = 'md5' | 'sha1' | 'sha256';
+/** Hashes by algorithm, lower-case hex; an algorithm that upstream does not give is absent. */
+export type UpstreamHashes = Readonly<Partial<Record<HashAlgorithm, string>>>;
 /** Which hash of upstream's proved the bytes, or that only their container was checked. */
 export type Verification = 'sha1' | 'md5' | 'sha256-upstream' | 'structure-only';
 
 /** Verified and on our disk, whatever came later. */
 export const HELD_STATUSES: readonly DumpStatus[] = ['downloaded', 'uploading', 'uploaded', 'included'];
 
+/** The types of which one is enough to read a wiki: a verified set of one of them is a copy of its project+language. */
+export const TEXT_TYPES: readonly string[] = ['pages-articles', 'pages-meta-current', 'pages-meta-history'];
+
 /** One row of `dumps`, times in epoch ms. */
-export type DumpFile = Omit<typeof schema.dumps.$inferSelect, 'id' | 'ourStatus' | 'verification'> & {
+export type DumpFile = Omit<
+  typeof schema.dumps.$inferSelect,
+  'id' | 'source' | 'ourStatus' | 'verification'
+> & {
   id: DumpFileId;
+  source: SourceName;
   ourStatus: DumpStatus;
   verification: Verification | null;
 };
@@ -43,6 +63,17 @@ export type Torrent = Omit<typeof schema.torrents.$inferSelect, 'id' | 'trackers
   trackers: string[];
   webseeds: string[];
 };
+
+/** A file that should be fetched, with what its place in the order of work depends on. */
+export interface WantedFile {
+  id: DumpFileId;
+  wikiDbName: string;
+  source: SourceName;
+  runDate: string;
+  dumpType: string;
+  sizeBytes: number;
+  cycleDate: string;
+}
 
 /** What discovery knows of a wiki. */
 export interface WikiFacts {
@@ -68,8 +99,7 @@ export interface ExpectedFile {
   filename: string;
   isHistory: boolean;
   sizeBytes: number;
-  upstreamMd5: string | null;
-  upstreamSha1: string | null;
+  hashes: UpstreamHashes;
   wikimediaUrl: string;
   wikimediaStatus: string;
   /** Epoch ms, null when upstream names no time. */
@@ -79,14 +109,40 @@ export interface ExpectedFile {
 /** One look at one wiki's run. */
 export interface RunFacts {
   wikiDbName: string;
+  source: SourceName;
   cycleDate: string;
+  /** As upstream writes it. */
   runDate: string;
-  status: 'absent' | 'in_progress' | 'finished';
-  notices: RunNotice[];
-  files: ExpectedFile[];
-  /** The status document, as received or as it stood in `index.json`; null when there was none. */
-  statusText: string | null;
+  status: RunStatus;
+  notices: readonly RunNotice[];
+  files: readonly ExpectedFile[];
+  /** Every name the run lists, wanted or not: a held file that is not among them was withdrawn. null: no list was read. */
+  listedNames: ReadonlySet<string> | null;
+  /** The description of the run, as the source gave it; null when there was none: the last one stays. */
+  document: RunDocument | null;
 }
+
+/** A run's description, kept so that it can be judged again without asking upstream. */
+export interface RunDocument {
+  /** JSON. */
+  text: string;
+  /** Of the run's own document; null when it came as part of another one. */
+  etag: string | null;
+  lastModified: string | null;
+}
+
+/** What a look at a run changed. */
+export interface RunChanges {
+  /** Files that should be fetched now: those with a hash that are not held. */
+  wanted: DumpFileId[];
+  /** Held files that upstream published anew, or lists no more, since the last look. */
+  replaced: { id: DumpFileId; filename: string; kind: 'replaced' | 'withdrawn' }[];
+}
+
+/** What upstream says now of a file whose older bytes we hold. */
+export type Replacement =
+  | { kind: 'replaced'; sizeBytes: number; hashes: UpstreamHashes }
+  | { kind: 'withdrawn' };
 
 /** What a download proved. */
 export interface DownloadFacts {
@@ -108,6 +164,10 @@ export interface TorrentFacts {
   grouping: 'cycle' | 'wiki_run' | 'project' | 'language';
   cycleDate: string;
   isHistory: boolean;
+  /** 0 = the cycle's own torrent; 1, 2, … = what settled later. */
+  supplement: number;
+  /** Form of the added text files; it is kept when the torrent is made again. */
+  payloadVersion: string;
   infoHash: string;
   magnetLink: string;
   totalSizeBytes: number;
@@ -118,7 +178,28 @@ export interface TorrentFacts {
   contentPath: string;
   trackers: string[];
   webseeds: string[];
-  files: { dumpId: DumpFileId; pathInTorrent: string; sizeBytes: number }[];
+  files: {
+    dumpId: DumpFileId;
+    pathInTorrent: string;
+    sizeBytes: number;
+    /** As its texts say; null in torrents of payload 1.0. */
+    verification: Verification | null;
+  }[];
+  /** What it does not carry, as its STATUS says. */
+  gaps: readonly TorrentGap[];
+}
+
+/** Something expected that a torrent does not carry, as it stood when the torrent was made. */
+export interface TorrentGap {
+  wikiDbName: string;
+  source: SourceName;
+  runDate: string;
+  dumpType: string;
+  /** null: the whole dump type of that run. */
+  filename: string | null;
+  sizeBytes: number | null;
+  state: 'not_included' | 'failed_upstream' | 'missing' | 'quarantined' | 'not_offered';
+  reason: string;
 }
 
 /** Where a cycle stands, counted from the tables. */
@@ -146,13 +227,29 @@ export interface CycleProgress {
 export interface Catalog {
   /** Inserts and updates; a wiki that is no longer listed is marked vanished, never removed. */
   recordWikis(list: readonly WikiFacts[]): { added: number; vanished: number };
+  /** Notes that upstream's index or listings name these wikis as dumped. Unknown names are ignored. */
+  noteDumped(wikiDbNames: readonly string[]): void;
+  /** Notes the oldest run date (`YYYYMMDD`) that upstream lists for a wiki: it tells how long runs are kept. */
+  noteOldestRun(wikiDbName: string, runDate: string): void;
+  /** Pages of each wiki according to Wikistats. Unknown names are ignored. */
+  recordPageCounts(counts: ReadonlyMap<string, number>): void;
   /** Sorted by name. */
   wikis(): Wiki[];
+  /** True when a whole set of text files of any run is held, or verified at the Internet Archive. */
+  isCovered(wikiDbName: string): boolean;
 
   openCycle(cycle: { cycleDate: string; includesHistory: boolean; deadlineAt: number }): boolean;
   cycle(cycleDate: string): Cycle | null;
   /** Newest first. */
   cycles(): Cycle[];
+  /** True while it is open, and for four weeks after it was sealed: what settles then goes into a supplement. */
+  takesFiles(cycleDate: string): boolean;
+  /** True when a file of it may still be fetched, or a run may still bring some. */
+  hasUnsettled(cycleDate: string): boolean;
+  /** Whether it holds files that no regular, or no history torrent of it carries, although they belong there. */
+  lateVariants(cycleDate: string, historyTypes: readonly string[]): { regular: boolean; history: boolean };
+  /** Nothing more is awaited: files that were not had end as failed, descriptions of runs are removed. Idempotent. */
+  closeLateWindow(cycleDate: string): void;
   /** Marks that every wiki was looked at once. */
   markScanned(cycleDate: string): void;
   progress(cycleDate: string): CycleProgress;
@@ -164,10 +261,26 @@ export interface Catalog {
   /** torrented, seeding and published follow in that order; repeating one is a no-op. */
   advanceCycle(cycleDate: string, to: 'torrented' | 'seeding' | 'published'): void;
 
-  /** Records one look at a run; returns the ids of all its files that should be fetched now: those with a hash that are not held. */
-  recordRun(facts: RunFacts): DumpFileId[];
+  /**
+   * Records one look at a run. What is not listed any more leaves the expected set, unless the run itself is gone or not
+   * wanted any more: then its files end as failed, with the first notice as the reason. A held file that upstream published
+   * anew keeps its bytes and gets a `replacement`, which is fetched while its cycle is open.
+   */
+  recordRun(facts: RunFacts): RunChanges;
+  /**
+   * Notes that a run was looked at and is as it was. What could not be had before is asked for again, as at any look.
+   * @returns files that should be fetched now and were given up before
+   */
+  touchRun(run: { wikiDbName: string; source: SourceName; runDate: string }): DumpFileId[];
+  /** Wikis with a run of this cycle and source that is not settled, or has files that are not. */
+  unsettledWikis(cycleDate: string, source: SourceName): string[];
+  /** Sorted by wiki, then source. */
   runs(cycleDate: string): DumpRun[];
-  run(wikiDbName: string, runDate: string): DumpRun | null;
+  run(wikiDbName: string, runDate: string, source?: SourceName): DumpRun | null;
+  /** The last description of a run that could be read; null before the first. */
+  runDocument(runId: number): RunDocument | null;
+  /** The same without its text. */
+  runDocumentFacts(runId: number): Omit<RunDocument, 'text'> | null;
 
   dumpFile(id: DumpFileId): DumpFile | null;
   /** Sorted by wiki, then file name. */
@@ -175,18 +288,27 @@ export interface Catalog {
   pieceHashes(id: DumpFileId): { pieceLength: number; sha1s: Buffer } | null;
   markDownloading(id: DumpFileId): void;
   recordDownloaded(id: DumpFileId, facts: DownloadFacts): void;
+  /** What upstream says now of a held file, when that is something else; null: nothing else. */
+  replacement(id: DumpFileId): Replacement | null;
+  /** The new bytes of a replaced file lie where the old ones lay. No-op when there is no replacement any more. */
+  recordReplaced(id: DumpFileId, facts: DownloadFacts): void;
   /**
    * `failed`: upstream has it no more; `quarantined`: its bytes never matched; `pending`: it could not be fetched now, and
    * the next look asks again.
    */
   recordNotDownloaded(id: DumpFileId, state: 'pending' | 'failed' | 'quarantined', message: string): void;
+  /** True when the deadline is so near that a file without any published hash is taken for what it is. */
+  mayGoWithoutHash(cycleDate: string): boolean;
   /** A held file turned out missing or damaged on disk: forgets our copy, so that it is fetched again. */
   reopenDumpFile(id: DumpFileId, reason: string): void;
   /**
-   * Files that should be fetched now, also those a dead process left: of open cycles all that upstream gives a hash for, of
-   * others only those that were held once and were reopened.
+   * Files that should be fetched now, also those a dead process left, of open cycles and of those that still take late
+   * files: all that upstream gives a hash for, and shortly before the deadline also those without one; of open cycles also
+   * what was published anew. Of other cycles only what was held once and was reopened.
    */
-  filesToDownload(): { id: DumpFileId; sizeBytes: number; cycleDate: string }[];
+  filesToDownload(cycleDate?: string): WantedFile[];
+  /** The same of one run. */
+  filesOfRun(run: { wikiDbName: string; source: SourceName; runDate: string }): WantedFile[];
   /** Held files the Internet Archive is not known to have and has not refused, of every cycle. */
   filesToUpload(): { id: DumpFileId; cycleDate: string }[];
   /** Whether anything is held for the regular and for the history torrent of a cycle. */
@@ -208,9 +330,20 @@ export interface Catalog {
   torrentsOfCycle(cycleDate: string): Torrent[];
   /** Newest cycle first, then by name. */
   torrents(): Torrent[];
+  /** What a recorded torrent does not carry; empty for torrents of earlier versions. */
+  torrentGaps(id: TorrentId): TorrentGap[];
   /** Torrents with files that were lost, fetched again and are all held now: their folders lack them. */
   torrentsToMakeAgain(cycleDate: string): Torrent[];
-  torrentFiles(id: TorrentId): { dump: DumpFile; pathInTorrent: string; sizeBytes: number }[];
+  torrentFiles(id: TorrentId): {
+    dump: DumpFile;
+    pathInTorrent: string;
+    sizeBytes: number;
+    verification: Verification | null;
+  }[];
+  /** Files of a cycle that its regular, or its history, torrents carry, each with the first torrent that does. */
+  carriedFiles(cycleDate: string, isHistory: boolean): Map<DumpFileId, TorrentId>;
+  /** `replacement` of every file of a cycle that has one. */
+  replacements(cycleDate: string): Map<DumpFileId, Replacement>;
   markSeeding(id: TorrentId): void;
   markPublished(id: TorrentId, torrentUrl: string | null): void;
 }

@@ -2,9 +2,13 @@ import { asc, eq, isNull } from 'drizzle-orm';
 import { type Db, schema } from '../db/index.ts';
 import { RetryableError } from '../lib/index.ts';
 import type { Clock } from '../ports/index.ts';
-import type { Catalog } from './types.ts';
+import { type Catalog, HELD_STATUSES, TEXT_TYPES } from './types.ts';
 
 const { wikis } = schema;
+
+const quoted = (words: readonly string[]): string => words.map((word) => `'${word}'`).join(', ');
+const HELD_LIST = quoted(HELD_STATUSES);
+const TEXT_LIST = quoted(TEXT_TYPES);
 
 /** Wikis close a few a year: a matrix that lacks more than this many and more than this share of them is cut off. */
 const VANISHED_MAX = 3;
@@ -17,7 +21,32 @@ export function createWikiStore({
 }: {
   db: Db;
   clock: Clock;
-}): Pick<Catalog, 'recordWikis' | 'wikis'> {
+}): Pick<
+  Catalog,
+  'recordWikis' | 'noteDumped' | 'noteOldestRun' | 'recordPageCounts' | 'wikis' | 'isCovered'
+> {
+  // Prepared once: built anew for each of a thousand wikis it would block the event loop for 0.1 s.
+  const put = db.sqlite.prepare<[Record<string, unknown>]>(
+    `INSERT INTO wikis (wiki_db_name, project, language, url, name, is_closed, is_private, is_fishbowl, discovered_at, last_seen_at)
+     VALUES (@wikiDbName, @project, @language, @url, @name, @isClosed, @isPrivate, @isFishbowl, @now, @now)
+     ON CONFLICT (wiki_db_name) DO UPDATE SET project = @project, language = @language, url = @url, name = @name,
+       is_closed = @isClosed, is_private = @isPrivate, is_fishbowl = @isFishbowl, last_seen_at = @now, vanished_at = NULL`,
+  );
+  const dumped = db.sqlite.prepare<[number, string]>(
+    'UPDATE wikis SET dumped_seen_at = ? WHERE wiki_db_name = ?',
+  );
+  const oldest = db.sqlite.prepare<[string, number, string]>(
+    'UPDATE wikis SET oldest_run_date = ?, oldest_run_seen_at = ? WHERE wiki_db_name = ?',
+  );
+  const pages = db.sqlite.prepare<[number, string]>('UPDATE wikis SET page_count = ? WHERE wiki_db_name = ?');
+  // Every file of the set must be held: one part of twenty is no copy.
+  const covered = db.sqlite
+    .prepare<[string], number>(
+      `SELECT 1 FROM dumps WHERE wiki_db_name = ? AND dump_type IN (${TEXT_LIST})
+        GROUP BY source, run_date, dump_type
+       HAVING sum(our_status NOT IN (${HELD_LIST}) AND ia_verified_at IS NULL) = 0 LIMIT 1`,
+    )
+    .pluck();
   return {
     recordWikis(list) {
       return db.transaction(() => {
@@ -32,14 +61,13 @@ export function createWikiStore({
         let added = 0;
         for (const facts of list) {
           if (!known.has(facts.wikiDbName)) added += 1;
-          db.orm
-            .insert(wikis)
-            .values({ ...facts, discoveredAt: now, lastSeenAt: now })
-            .onConflictDoUpdate({
-              target: wikis.wikiDbName,
-              set: { ...facts, lastSeenAt: now, vanishedAt: null },
-            })
-            .run();
+          put.run({
+            ...facts,
+            isClosed: facts.isClosed ? 1 : 0,
+            isPrivate: facts.isPrivate ? 1 : 0,
+            isFishbowl: facts.isFishbowl ? 1 : 0,
+            now,
+          });
         }
         const listed = new Set(list.map((w) => w.wikiDbName));
         const present = db.orm.select().from(wikis).where(isNull(wikis.vanishedAt)).all();
@@ -54,6 +82,17 @@ export function createWikiStore({
         return { added, vanished: gone.length };
       });
     },
+    noteDumped: (names) =>
+      db.transaction(() => {
+        const now = clock.now();
+        for (const name of names) dumped.run(now, name);
+      }),
+    noteOldestRun: (wikiDbName, runDate) => void oldest.run(runDate, clock.now(), wikiDbName),
+    recordPageCounts: (counts) =>
+      db.transaction(() => {
+        for (const [name, count] of counts) pages.run(count, name);
+      }),
+    isCovered: (wikiDbName) => covered.get(wikiDbName) !== undefined,
     wikis: () => db.orm.select().from(wikis).orderBy(asc(wikis.wikiDbName)).all(),
   };
 }

@@ -1,5 +1,6 @@
 import { join, resolve } from 'node:path';
-import { type App, calendarOf, createApp } from '../app.ts';
+import { type App, createApp } from '../app.ts';
+import { calendarOf } from '../app-settings.ts';
 import { defaultConfig } from '../config/index.ts';
 import { formatBytes, formatDuration, parseSize, UsageError, WikiSeedError } from '../lib/index.ts';
 import { createSystemClock } from '../ports/index.ts';

@@ -1,4 +1,4 @@
-import { calendarOf, createAppHttp } from '../app.ts';
+import { calendarOf, createAppHttp } from '../app-settings.ts';
 import { createCatalog } from '../catalog/index.ts';
 import type { Config } from '../config/index.ts';
 import { migrateDb, openMemoryDb } from '../db/index.ts';

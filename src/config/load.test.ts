@@ -354,7 +354,6 @@ describe('what this version does not do yet', () => {
   });
 
   test.each([
-    ['discovery: {wikis: {max_size: 50MB}}', 'not supported by this version yet: every wiki would be taken'],
     ['discovery: {sources: [content_current]}', 'leaves out classic'],
     ['seeding: {engine: transmission, url: "http://127.0.0.1:9091"}', 'Use webtorrent or none'],
   ])('%s is refused', (line, message) => {

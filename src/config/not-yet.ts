@@ -22,24 +22,6 @@ const NO_EFFECT = 'has no effect in this version yet.';
  */
 const NOT_YET: readonly NotYet[] = [
   { path: 'torrents.webseeds' },
-  {
-    path: 'discovery.sources',
-    message: 'leaves out classic, but this version takes classic dumps only.',
-    severity: 'error',
-    hint: 'Add classic.',
-    isWanted: ({ discovery }) => !discovery.sources.includes('classic'),
-  },
-  {
-    path: 'discovery.sources',
-    message: `lists content_history, which ${NO_EFFECT}`,
-    isWanted: ({ discovery }) => discovery.sources.includes('content_history'),
-  },
-  {
-    path: 'discovery.wikis.max_size',
-    message: 'is not supported by this version yet: every wiki would be taken.',
-    severity: 'error',
-    hint: 'Name the wikis with discovery.wikis.include and exclude.',
-  },
   { path: 'download.segment_size' },
   { path: 'download.bandwidth_limit' },
   // An empty list is what this version does.

@@ -28,6 +28,8 @@ export const discoverySection = section({
     'https://commons.wikimedia.org/w/api.php',
   ),
   dumps_base_url: field('dumpsBaseUrl', address(), 'https://dumps.wikimedia.org'),
+  // Page counts of all wikis; only the order of work depends on them.
+  wikistats_url: field('wikistatsUrl', orNull(address({ mayHaveQuery: true })), null),
   sources: field('sources', listOf(choice(['classic', 'content_current', 'content_history']), { min: 1 }), [
     'classic',
     'content_current',

@@ -1,32 +1,143 @@
-import type { Catalog } from '../catalog/index.ts';
+import type { Catalog, Cycle, RunChanges, RunFacts, SourceName, Wiki } from '../catalog/index.ts';
+import type { SystemState } from '../db/index.ts';
+import { formatBytes } from '../lib/index.ts';
 import type { Clock, Http, Log } from '../ports/index.ts';
 import type { AnyJobHandler } from '../queue/index.ts';
+import { createClassicSource } from './classic-source.ts';
+import { createContentSource } from './content-source.ts';
+import { judgeWiki } from './cross-check.ts';
 import { handleDiscoverWikis } from './jobs/discover-wikis.ts';
-import { type FindDumpsConfig, handleFindDumps } from './jobs/find-dumps.ts';
+import { handleFindDumps } from './jobs/find-dumps.ts';
+import { createLooker, type LookerDeps } from './looker.ts';
+import { type CyclePlan, planCycle } from './plan.ts';
+import type { DumpSource, Selection } from './source.ts';
 import { createUpstream } from './upstream.ts';
+import { createWikiFilter, createWikiJudge, type WikiFilter } from './wiki-filter.ts';
+import { createWikiReader, type WikiReader } from './wiki-reader.ts';
 
 export { discoverWikis } from './jobs/discover-wikis.ts';
-export { type FindDumpsConfig, type FoundDumps, findDumps } from './jobs/find-dumps.ts';
+export { findDumps } from './jobs/find-dumps.ts';
+export type { CyclePlan } from './plan.ts';
+export type { PlanAction, PlanRow } from './plan-file.ts';
+export type { DumpSource, FileDecision, RunDecision, Selection } from './source.ts';
+
+/** The slice of configuration that decides what is looked for. */
+export interface DiscoveryConfig extends Omit<Selection, 'includesHistory'> {
+  dumpsBaseUrl: string;
+  sitematrixUrl: string;
+  /** Null: sizes are not asked for. */
+  wikistatsUrl: string | null;
+  sources: readonly SourceName[];
+  wikis: WikiFilter & { maxSizeBytes: number | null };
+  /** Days of the month on which cycles begin, ascending; monthly exports belong to the first one. */
+  cycleDays: readonly number[];
+}
+
+/** What the room is given. */
+export interface DiscoveryDeps {
+  catalog: Catalog;
+  state: SystemState;
+  http: Http;
+  clock: Clock;
+  log: Log;
+  config: DiscoveryConfig;
+  /** Writes a run down and asks for its downloads, in one transaction. Default: only writes it down. */
+  record?: (facts: RunFacts) => RunChanges;
+  /** The same for a run that is as it was. */
+  recordUnchanged?: (run: { wikiDbName: string; source: SourceName; runDate: string }) => void;
+}
 
 /** Finds wikis and dump runs. */
 export interface DiscoveryRoom {
   handlers: readonly AnyJobHandler[];
+  /** The configured sources, in the order of the configuration. */
+  sources: readonly DumpSource[];
+  /** What is taken of a run of this cycle. */
+  selectionFor(cycle: Pick<Cycle, 'includesHistory'>): Selection;
+  /** Whether a wiki is taken, and why. */
+  judgeWiki(wiki: Wiki): { included: boolean; reason: string };
+  /** What would be done for a cycle that the catalog knows, and why; asks nothing and changes nothing. */
+  plan(cycle: Pick<Cycle, 'cycleDate' | 'includesHistory' | 'status'>): CyclePlan;
+  /** Wikis that are taken, sorted by name. */
+  wantedWikis(): Wiki[];
+  /** Sources that have a run for this cycle. */
+  sourcesOf(cycle: Pick<Cycle, 'cycleDate' | 'includesHistory'>): SourceName[];
+  /** Reads the list of all wikis at once, as the job does. */
+  lookForWikis(signal: AbortSignal): Promise<void>;
+  /** Looks at every run of a cycle at once, as the jobs do. */
+  lookNow(request: {
+    cycleDate: string;
+    signal: AbortSignal;
+    onProgress?: (done: number, total: number) => void;
+  }): Promise<void>;
 }
 
 /** Wires the room's two jobs. */
-export function createDiscovery(deps: {
-  catalog: Catalog;
-  http: Http;
-  clock: Clock;
-  log: Log;
-  config: FindDumpsConfig & { sitematrixUrl: string };
-}): DiscoveryRoom {
-  const upstream = createUpstream(deps);
+export function createDiscovery(deps: DiscoveryDeps): DiscoveryRoom {
+  const { catalog, clock, config } = deps;
   const log = deps.log.child({ room: 'discovery' });
+  const upstream = createUpstream(deps);
+  const baseUrl = config.dumpsBaseUrl.replace(/\/$/, '');
+  const firstDay = config.cycleDays[0] ?? 1;
+  const isFirstOfMonth = (cycleDate: string): boolean => Number(cycleDate.slice(8)) === firstDay;
+  const sources = config.sources.map((name) =>
+    name === 'classic'
+      ? createClassicSource({ baseUrl })
+      : createContentSource({ baseUrl, kind: name, isFirstOfMonth }),
+  );
+  const isWanted = createWikiFilter(config.wikis);
+  const wantedWikis = (): Wiki[] =>
+    catalog.wikis().filter((wiki) => !wiki.isPrivate && isWanted(wiki.wikiDbName));
+  const { regularTypes, historyTypes, historyFormat, splitFiles } = config;
+  const selectionFor: DiscoveryRoom['selectionFor'] = ({ includesHistory }) => ({
+    ...{ regularTypes, historyTypes, historyFormat, splitFiles, includesHistory },
+  });
+  const { maxSizeBytes } = config.wikis;
+  const refuseSize: LookerDeps['refuseSize'] = ({ sizeBytes, isFinished }) => {
+    if (maxSizeBytes === null) return null;
+    if (sizeBytes > maxSizeBytes)
+      return {
+        reason: `small-wiki mode: ${formatBytes(sizeBytes)} are more than discovery.wikis.max_size (${formatBytes(maxSizeBytes)})`,
+        isFinal: true,
+      };
+    if (isFinished) return null;
+    return { reason: 'small-wiki mode: its size is known when the run is finished', isFinal: false };
+  };
+  const looker = createLooker({
+    ...{ catalog, state: deps.state, upstream, clock, log, sources, baseUrl, selectionFor, wantedWikis },
+    judgedBy: (cycle) => [selectionFor(cycle), maxSizeBytes, wantedWikis().map((wiki) => wiki.wikiDbName)],
+    refuseSize,
+    record: deps.record ?? ((facts) => catalog.recordRun(facts)),
+    recordUnchanged: deps.recordUnchanged ?? ((run) => void catalog.touchRun(run)),
+  });
+  const verdictOf = createWikiJudge(config.wikis);
+  const judge: DiscoveryRoom['judgeWiki'] = (wiki) => judgeWiki(wiki, verdictOf(wiki.wikiDbName));
+  const reader: WikiReader = createWikiReader({ catalog, upstream, log, config });
+  const sourcesOf: DiscoveryRoom['sourcesOf'] = (cycle) =>
+    sources.filter((source) => source.runDate(cycle) !== null).map(({ name }) => name);
   return {
-    handlers: [
-      handleDiscoverWikis({ catalog: deps.catalog, upstream, log, sitematrixUrl: deps.config.sitematrixUrl }),
-      handleFindDumps({ catalog: deps.catalog, upstream, log, config: deps.config }),
-    ],
+    sources,
+    selectionFor,
+    wantedWikis,
+    sourcesOf,
+    judgeWiki: judge,
+    plan: (cycle) =>
+      planCycle({ catalog, sources, selection: selectionFor(cycle), judge, refuseSize, cycle }),
+    handlers: [handleDiscoverWikis({ reader }), handleFindDumps({ catalog, looker, sources })],
+    async lookForWikis(signal) {
+      reader.record(await reader.read(signal));
+    },
+    async lookNow({ cycleDate, signal, onProgress }) {
+      const cycle = catalog.cycle(cycleDate);
+      for (const source of cycle === null ? [] : sourcesOf(cycle)) {
+        const request = { cycleDate, source, attempt: 1, signal };
+        const { askSingly, memory } = await looker.scan(request);
+        for (const [done, wiki] of askSingly.entries()) {
+          onProgress?.(done, askSingly.length);
+          await looker.askOne(request, wiki);
+        }
+        if (memory !== null) looker.remember(memory);
+      }
+    },
   };
 }

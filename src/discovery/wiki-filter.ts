@@ -4,14 +4,35 @@ export interface WikiFilter {
   exclude: readonly string[];
 }
 
+/** Whether a filter wants a name, and the glob that decided; null: none of `include` matches. */
+export interface FilterVerdict {
+  isWanted: boolean;
+  decidedBy: { list: keyof WikiFilter; glob: string } | null;
+}
+
 function toPattern(glob: string): RegExp {
-  const escaped = glob.replaceAll(/[.+^${}()|[\]\\]/g, '\\$&');
+  const escaped = glob.replaceAll(/\*+/g, '*').replaceAll(/[.+^${}()|[\]\\]/g, '\\$&');
   return new RegExp(`^${escaped.replaceAll('*', '.*').replaceAll('?', '.')}$`);
 }
 
 /** Compiles a filter. */
 export function createWikiFilter(filter: WikiFilter): (wikiDbName: string) => boolean {
-  const include = filter.include.map(toPattern);
-  const exclude = filter.exclude.map(toPattern);
-  return (name) => include.some((p) => p.test(name)) && !exclude.some((p) => p.test(name));
+  const judge = createWikiJudge(filter);
+  return (name) => judge(name).isWanted;
+}
+
+/** Compiles a filter that says which glob decided: the first of `exclude` that matches, else the first of `include`. */
+export function createWikiJudge(filter: WikiFilter): (wikiDbName: string) => FilterVerdict {
+  const compile = (list: keyof WikiFilter) =>
+    filter[list].map((glob) => ({ pattern: toPattern(glob), decidedBy: { list, glob } }));
+  const exclude = compile('exclude');
+  const include = compile('include');
+  return (name) => {
+    const excluded = exclude.find(({ pattern }) => pattern.test(name));
+    const decisive = excluded ?? include.find(({ pattern }) => pattern.test(name));
+    return {
+      isWanted: decisive !== undefined && decisive !== excluded,
+      decidedBy: decisive?.decidedBy ?? null,
+    };
+  };
 }

@@ -1,4 +1,4 @@
-import type { DumpFile } from '../catalog/index.ts';
+import type { DumpFileId } from '../lib/index.ts';
 import { CorruptError, Interrupted, RetryableError } from '../lib/index.ts';
 import { step } from '../lib/steps.ts';
 import {
@@ -12,7 +12,7 @@ import {
 import type { SpaceGuard } from '../storage/index.ts';
 import type { FileDigests, HashLane } from './hash-lanes.ts';
 import { hashFromDisk, receive, type Target } from './receive.ts';
-import { cursorOf, parseResumeCursor, type ResumeCursor, rangeHeaders, readRangeAnswer } from './resume.ts';
+import { cursorOf, type ResumeCursor, rangeHeaders, readRangeAnswer } from './resume.ts';
 
 /** What fetching needs from outside. */
 export interface FetchDeps {
@@ -25,14 +25,15 @@ export interface FetchDeps {
 
 /** One file to fetch. */
 export interface FetchTask {
-  row: Pick<DumpFile, 'id' | 'sizeBytes'>;
+  dumpFileId: DumpFileId;
+  sizeBytes: number;
   url: string;
   partPath: string;
   lane: HashLane;
   signal: AbortSignal;
   log: Log;
-  /** Cursor of an earlier attempt. */
-  cursor: unknown;
+  /** What an earlier attempt knew of the bytes in the part file. */
+  cursor: ResumeCursor | null;
   onProgress(state: { doneBytes: number; cursor: ResumeCursor | null }): void;
 }
 
@@ -49,7 +50,7 @@ export interface Fetched {
  * @throws RetryableError, PermanentError, HaltPipelineError or Interrupted, as the answer deserves
  */
 export async function fetchFile(deps: FetchDeps, task: FetchTask): Promise<Fetched> {
-  const { sizeBytes } = task.row;
+  const { sizeBytes } = task;
   let partBytes = (await deps.disk.stat(task.partPath))?.sizeBytes ?? 0;
   if (partBytes > sizeBytes) {
     await deps.disk.remove(task.partPath);
@@ -62,7 +63,7 @@ export async function fetchFile(deps: FetchDeps, task: FetchTask): Promise<Fetch
   });
   try {
     step('download:part_opened');
-    let cursor = parseResumeCursor(task.cursor);
+    let { cursor } = task;
     const reservedFrom = partBytes;
     const target: Target = {
       file,
@@ -102,7 +103,7 @@ export async function fetchFile(deps: FetchDeps, task: FetchTask): Promise<Fetch
           `${host} has ${answer.gotBytes} bytes, expected ${sizeBytes}`,
         );
       if (round > 1) throw new RetryableError('range_mismatch', `${host}: ${answer.reason}`);
-      task.log.warn({ dumpFileId: task.row.id, reason: answer.reason }, 'cannot resume, starting over');
+      task.log.warn({ dumpFileId: task.dumpFileId, reason: answer.reason }, 'cannot resume, starting over');
       await startOver(target, deps.pieceLengthBytes);
       haveBytes = 0;
       cursor = null;

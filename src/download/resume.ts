@@ -2,12 +2,30 @@ import { z } from 'zod';
 import type { HttpResponse } from '../ports/index.ts';
 
 const ResumeCursor = z.object({ url: z.string(), etag: z.string() });
-/** Saved with the job: which version of the file, on which host, the bytes on disk belong to. */
+/** Which version of the file, on which host, the bytes on disk belong to. */
 export type ResumeCursor = z.infer<typeof ResumeCursor>;
 
-/** null when there is none, or an older version wrote another shape. */
-export function parseResumeCursor(cursor: unknown): ResumeCursor | null {
-  return ResumeCursor.safeParse(cursor).data ?? null;
+const DownloadCursor = z.object({
+  /** What upstream said of the file when its first byte was fetched; null when unknown. */
+  facts: z
+    .object({
+      sizeBytes: z.number(),
+      hashes: z.object({ md5: z.string(), sha1: z.string(), sha256: z.string() }).partial(),
+    })
+    .nullable(),
+  resume: ResumeCursor.nullable(),
+});
+/** Saved with the job: what the bytes in the part file belong to. */
+export type DownloadCursor = z.infer<typeof DownloadCursor>;
+
+/** Knows nothing when there is none, or it has another shape; earlier versions wrote the address and the ETag alone. */
+export function parseDownloadCursor(cursor: unknown): DownloadCursor {
+  return (
+    DownloadCursor.safeParse(cursor).data ?? {
+      facts: null,
+      resume: ResumeCursor.safeParse(cursor).data ?? null,
+    }
+  );
 }
 
 /**

@@ -1,35 +1,68 @@
-import type { DumpFile, Verification } from '../catalog/index.ts';
+import type { DumpFile, HashAlgorithm, UpstreamHashes, Verification } from '../catalog/index.ts';
 import type { FileDigests } from './hash-lanes.ts';
 
-/** What upstream said about the bytes. */
-export type UpstreamFacts = Pick<DumpFile, 'sizeBytes' | 'upstreamSha1' | 'upstreamMd5' | 'upstreamSha256'>;
-
-/** True when upstream published any hash; without one nothing can be proved, so nothing is fetched. */
-export function hasUpstreamHash(row: UpstreamFacts): boolean {
-  return row.upstreamSha1 !== null || row.upstreamMd5 !== null || row.upstreamSha256 !== null;
+/** What upstream says about the bytes of a file. */
+export interface UpstreamFacts {
+  sizeBytes: number;
+  /** Empty: upstream gives none. */
+  hashes: UpstreamHashes;
 }
 
-/** Proved, or the first thing that is wrong with the bytes. */
-export type Verdict =
-  | { isProved: true; verification: Verification }
-  | { isProved: false; what: string; expected: string; got: string };
+/** Every algorithm, the one first that names the verification when several are published. */
+const ALGORITHMS: readonly HashAlgorithm[] = ['sha1', 'md5', 'sha256'];
 
-/**
- * Compares what was read with what upstream published. Every published hash must match; the strongest one of the usual
- * pair names the verification.
- */
-export function judge(row: UpstreamFacts, read: FileDigests & { sizeBytes: number }): Verdict {
-  if (read.sizeBytes !== row.sizeBytes)
-    return { isProved: false, what: 'size', expected: String(row.sizeBytes), got: String(read.sizeBytes) };
-  const pairs = [
-    ['sha1', row.upstreamSha1, read.sha1],
-    ['md5', row.upstreamMd5, read.md5],
-    ['sha256', row.upstreamSha256, read.sha256],
-  ] as const;
-  for (const [what, expected, got] of pairs) {
-    if (expected !== null && expected.toLowerCase() !== got) return { isProved: false, what, expected, got };
+const VERIFICATIONS: Readonly<Record<HashAlgorithm, Verification>> = {
+  sha1: 'sha1',
+  md5: 'md5',
+  // The catalog's own SHA-256 exists for every file; this one is upstream's.
+  sha256: 'sha256-upstream',
+};
+
+/** The hashes that upstream publishes for a row of `dumps`. */
+export function upstreamHashesOf(
+  row: Pick<DumpFile, 'upstreamMd5' | 'upstreamSha1' | 'upstreamSha256'>,
+): UpstreamHashes {
+  const { upstreamMd5: md5, upstreamSha1: sha1, upstreamSha256: sha256 } = row;
+  return {
+    ...(md5 === null ? {} : { md5 }),
+    ...(sha1 === null ? {} : { sha1 }),
+    ...(sha256 === null ? {} : { sha256 }),
+  };
+}
+
+/** True when upstream published any hash. */
+export function hasUpstreamHash({ hashes }: UpstreamFacts): boolean {
+  return ALGORITHMS.some((algorithm) => hashes[algorithm] !== undefined);
+}
+
+/** True unless two statements contradict each other; a hash that only one of them names contradicts nothing. */
+export function maySameBytesFit(one: UpstreamFacts, other: UpstreamFacts): boolean {
+  return (
+    one.sizeBytes === other.sizeBytes &&
+    ALGORITHMS.every((algorithm) => {
+      const [a, b] = [one.hashes[algorithm], other.hashes[algorithm]];
+      return a === undefined || b === undefined || a.toLowerCase() === b.toLowerCase();
+    })
+  );
+}
+
+/** proved: by a published hash; wrong: the first thing that is; unprovable: the size is right, and there is no hash. */
+export type Verdict =
+  | { kind: 'proved'; verification: Verification }
+  | { kind: 'wrong'; what: string; expected: string; got: string }
+  | { kind: 'unprovable' };
+
+/** Compares what was read with what upstream published. Every published hash must match. */
+export function judge(facts: UpstreamFacts, read: FileDigests & { sizeBytes: number }): Verdict {
+  if (read.sizeBytes !== facts.sizeBytes)
+    return { kind: 'wrong', what: 'size', expected: String(facts.sizeBytes), got: String(read.sizeBytes) };
+  let verification: Verification | null = null;
+  for (const algorithm of ALGORITHMS) {
+    const expected = facts.hashes[algorithm];
+    if (expected === undefined) continue;
+    const got = read[algorithm];
+    if (expected.toLowerCase() !== got) return { kind: 'wrong', what: algorithm, expected, got };
+    verification ??= VERIFICATIONS[algorithm];
   }
-  const proof = pairs.find(([, expected]) => expected !== null)?.[0];
-  if (proof === undefined) return { isProved: false, what: 'hash', expected: 'any', got: 'none' };
-  return { isProved: true, verification: proof === 'sha256' ? 'sha256-upstream' : proof };
+  return verification === null ? { kind: 'unprovable' } : { kind: 'proved', verification };
 }

@@ -23,6 +23,8 @@ export interface HttpRequest {
   body?: string;
   /** Redirects to another origin are refused unless this is set: whoever sets it proves the bytes by their hashes. */
   followOtherHosts?: boolean;
+  /** Default 5. */
+  maxRedirects?: number;
 }
 
 /** An answer whose body is still on the way; either read it to its end or call `discard`. */
@@ -55,6 +57,7 @@ export function createHttp(options: { userAgent: string; clock: Clock }): Http {
       inactivityMs = 60_000,
       body,
       followOtherHosts = false,
+      maxRedirects = 5,
     }) =>
       new Promise((resolve, reject) => {
         if (signal?.aborted) return reject(new Interrupted());
@@ -69,7 +72,7 @@ export function createHttp(options: { userAgent: string; clock: Clock }): Http {
           decompress: false,
           throwHttpErrors: false,
           retry: { limit: 0 },
-          maxRedirects: 5,
+          maxRedirects,
           followRedirect: ({ url: from, headers: { location } }) => {
             if (location === undefined || followOtherHosts) return true;
             const target = redirectTarget(location, from);

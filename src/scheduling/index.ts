@@ -4,7 +4,7 @@ import type { Db, SystemState } from '../db/index.ts';
 import type { Bus } from '../events/index.ts';
 import { describeError, errorCode } from '../lib/index.ts';
 import { step } from '../lib/steps.ts';
-import type { Clock, Log } from '../ports/index.ts';
+import type { Clock, Log, Random } from '../ports/index.ts';
 import type { JobRequest, Queue } from '../queue/index.ts';
 import { type CycleCalendar, cyclesToOpen } from './calendar.ts';
 
@@ -17,6 +17,8 @@ export interface Schedule {
   run: () => void;
   /** On a first start, when it has no last time yet. */
   startsAtOnce: boolean;
+  /** Asks upstream, so each installation does it at a minute of its own. */
+  isSpread: boolean;
 }
 
 /** A job that is asked for regularly. `cron` is a cron expression in UTC or one of the words of the configuration. */
@@ -42,12 +44,14 @@ export interface SchedulingDeps {
   bus: Bus;
   clock: Clock;
   log: Log;
+  random: Random;
   config: CycleCalendar & { wikiDiscovery: string; dumpCheck: string };
   /** Other jobs that are asked for regularly; a time that was missed is made up once. */
   jobs?: readonly ScheduledJob[];
   requests: {
     discoverWikis: () => JobRequest;
-    findDumps: (cycleDate: string) => JobRequest;
+    /** Looks at every run that may still bring files. */
+    looks: () => readonly JobRequest[];
     /** Follow-ups of a cycle that was sealed at its deadline. */
     sealedAtDeadline: (cycleDate: string) => readonly JobRequest[];
     /** Whatever else is due with every look for dumps. */
@@ -55,7 +59,7 @@ export interface SchedulingDeps {
   };
 }
 
-/** Words accepted beside cron expressions. Odd minutes: not everybody has to knock at the full hour. */
+/** Words accepted beside cron expressions. What asks upstream is moved on by up to an hour, see `spreadMs`. */
 const WORDS: Readonly<Record<string, string>> = {
   hourly: '17 * * * *',
   daily: '17 5 * * *',
@@ -63,15 +67,20 @@ const WORDS: Readonly<Record<string, string>> = {
   monthly: '17 4 2 * *',
 };
 
+const SPREAD_KEY = 'scheduling:spread_ms';
+/** An hour, less than the shortest word. */
+const SPREAD_MAX_MS = 59 * 60_000;
 /** Longest wait without a look at the wall clock: ten minutes. */
 const STEP_MS = 10 * 60_000;
 /** After a failed tick: one minute. */
 const TROUBLE_MS = 60_000;
 
-/** Next time after `fromMs`, epoch ms. */
-function nextRun(cron: string, fromMs: number): number {
-  const next = new Cron(WORDS[cron] ?? cron, { timezone: 'UTC', paused: true }).nextRun(new Date(fromMs));
-  return next === null ? Number.POSITIVE_INFINITY : next.getTime();
+/** Next time after `fromMs`, epoch ms. A word is moved on by `delayMs`; a cron expression is meant as it is written. */
+function nextRun(cron: string, fromMs: number, delayMs: number): number {
+  const word = WORDS[cron];
+  const lateMs = word === undefined ? 0 : delayMs;
+  const next = new Cron(word ?? cron, { timezone: 'UTC', paused: true }).nextRun(new Date(fromMs - lateMs));
+  return next === null ? Number.POSITIVE_INFINITY : next.getTime() + lateMs;
 }
 
 /** Wires the room's schedules. */
@@ -79,6 +88,16 @@ export function createScheduling(deps: SchedulingDeps): Scheduling {
   const { catalog, queue, clock, state, config } = deps;
   const log = deps.log.child({ room: 'scheduling' });
   const cancels = new Map<string, () => void>();
+  /** Chosen once for each installation: all of them together must not knock at upstream in the same minute. */
+  const spreadMs = (): number => {
+    const known = state.get(SPREAD_KEY);
+    if (known !== null) return Number(known);
+    const chosen = Math.floor(deps.random.next() * SPREAD_MAX_MS);
+    state.set(SPREAD_KEY, String(chosen), clock.now());
+    return chosen;
+  };
+  const nextOf = (schedule: Schedule, fromMs: number): number =>
+    nextRun(schedule.cron, fromMs, schedule.isSpread ? spreadMs() : 0);
 
   function openCycles(): void {
     for (const cycle of cyclesToOpen(config, clock.now(), catalog.cycles())) {
@@ -112,11 +131,7 @@ export function createScheduling(deps: SchedulingDeps): Scheduling {
       queue.enqueue([deps.requests.discoverWikis()]);
       return;
     }
-    const open = catalog.cycles().filter((cycle) => cycle.status === 'open');
-    queue.enqueue([
-      ...open.map((cycle) => deps.requests.findDumps(cycle.cycleDate)),
-      ...deps.requests.daily(),
-    ]);
+    queue.enqueue([...deps.requests.looks(), ...deps.requests.daily()]);
   }
 
   const schedules: Schedule[] = [
@@ -125,13 +140,15 @@ export function createScheduling(deps: SchedulingDeps): Scheduling {
       cron: config.wikiDiscovery,
       run: () => void queue.enqueue([deps.requests.discoverWikis()]),
       startsAtOnce: true,
+      isSpread: true,
     },
-    { name: 'find_dumps', cron: config.dumpCheck, run: lookForDumps, startsAtOnce: true },
+    { name: 'find_dumps', cron: config.dumpCheck, run: lookForDumps, startsAtOnce: true, isSpread: true },
     ...(deps.jobs ?? []).map(({ name, cron, request }) => ({
       name,
       cron,
       run: () => void queue.enqueue([request()]),
       startsAtOnce: false,
+      isSpread: false,
     })),
   ];
 
@@ -146,7 +163,7 @@ export function createScheduling(deps: SchedulingDeps): Scheduling {
   function firstRun(schedule: Schedule): number {
     const now = clock.now();
     if (schedule.startsAtOnce) return now;
-    const nextAt = nextRun(schedule.cron, now);
+    const nextAt = nextOf(schedule, now);
     note(schedule, now, nextAt);
     return nextAt;
   }
@@ -158,7 +175,7 @@ export function createScheduling(deps: SchedulingDeps): Scheduling {
   /** Armed first and guarded: a database that cannot be written now must end neither the schedule nor the process. */
   function tick(schedule: Schedule): void {
     const now = clock.now();
-    const nextAt = nextRun(schedule.cron, now);
+    const nextAt = nextOf(schedule, now);
     arm(schedule, nextAt);
     try {
       // Together: a process that dies in between must neither skip a time nor forget it.
@@ -184,7 +201,7 @@ export function createScheduling(deps: SchedulingDeps): Scheduling {
     const wake = (): void => {
       const now = clock.now();
       if (now >= nextAt) tick(schedule);
-      else arm(schedule, Math.min(nextAt, nextRun(schedule.cron, now)));
+      else arm(schedule, Math.min(nextAt, nextOf(schedule, now)));
     };
     cancels.set(schedule.name, clock.after(Math.min(waitMs, STEP_MS), wake));
   }
@@ -195,7 +212,7 @@ export function createScheduling(deps: SchedulingDeps): Scheduling {
       lookForDumps();
       for (const schedule of schedules) {
         const last = lastRun(schedule.name);
-        const nextAt = last !== null ? nextRun(schedule.cron, last) : firstRun(schedule);
+        const nextAt = last !== null ? nextOf(schedule, last) : firstRun(schedule);
         if (nextAt <= clock.now()) tick(schedule);
         else arm(schedule, nextAt);
       }

@@ -1,6 +1,16 @@
 import { join } from 'node:path';
 import { PermanentError } from '../lib/index.ts';
 
+/** What the place of a dump file depends on; a row of `dumps` will do. */
+export interface DumpFilePlace {
+  /** Family of dumps; each writes its dates in its own way. */
+  source: 'classic' | 'content_current' | 'content_history';
+  wikiDbName: string;
+  /** As upstream writes it: `YYYYMMDD` for classic runs, `YYYY-MM-DD` for content exports. */
+  runDate: string;
+  filename: string;
+}
+
 /** Where everything lies below the data directory; see docs/architecture.md. All paths absolute. */
 export interface Layout {
   readonly dataDir: string;
@@ -12,10 +22,14 @@ export interface Layout {
   /** What the catalog says, beside the data; see docs/decisions/0012. */
   readonly records: string;
   readonly backups: string;
-  /** The one stored copy of a dump file. */
-  dumpFile(file: { wikiDbName: string; runDate: string; filename: string }): string;
+  /**
+   * The one stored copy of a dump file: upstream's own layout. History exports may carry the very names of the current
+   * ones, so their folder says so: `dumps/aawiki/2026-01-01-history/x`.
+   * @throws PermanentError `unsafe_name`
+   */
+  dumpFile(file: DumpFilePlace): string;
   /** In-flight bytes of that file. */
-  partialFile(file: { wikiDbName: string; runDate: string; filename: string }): string;
+  partialFile(file: DumpFilePlace): string;
   /** `dumps/aawiki/20260101/x` -> absolute, and back; stored paths are relative so that the folder can move. */
   absolute(relative: string): string;
   relative(absolute: string): string;
@@ -36,12 +50,26 @@ export function assertSafeName(name: string): string {
   return name;
 }
 
+/**
+ * Folder of a run below its wiki's. Dates of another form than the source's are refused: two sources would share a folder.
+ * @throws PermanentError `unsafe_name`
+ */
+export function runFolder({ source, runDate }: Pick<DumpFilePlace, 'source' | 'runDate'>): string {
+  const form = source === 'classic' ? /^\d{8}$/ : /^\d{4}-\d{2}-\d{2}$/;
+  if (!form.test(runDate))
+    throw new PermanentError(
+      'unsafe_name',
+      `refusing ${JSON.stringify(runDate.slice(0, 80))} as the date of a ${source} run`,
+    );
+  return source === 'content_history' ? `${runDate}-history` : runDate;
+}
+
 /** Paths of one data directory. */
 export function createLayout(dataDir: string): Layout {
   const dumps = join(dataDir, 'dumps');
   const partial = join(dumps, '.partial');
-  const below = (root: string, f: { wikiDbName: string; runDate: string; filename: string }): string =>
-    join(root, assertSafeName(f.wikiDbName), assertSafeName(f.runDate), assertSafeName(f.filename));
+  const below = (root: string, file: DumpFilePlace): string =>
+    join(root, assertSafeName(file.wikiDbName), runFolder(file), assertSafeName(file.filename));
   return {
     dataDir,
     database: join(dataDir, 'db', 'jobs.db'),

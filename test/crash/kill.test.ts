@@ -1,5 +1,5 @@
 import { describe, expect, test } from 'vitest';
-import { calendarOf } from '../../src/app.ts';
+import { calendarOf } from '../../src/app-settings.ts';
 import { defaultConfig } from '../../src/config/index.ts';
 import type { FaultSpec } from '../../src/sandbox/index.ts';
 import { dueCycles } from '../../src/scheduling/index.ts';

@@ -15,7 +15,7 @@ import {
 } from 'node:fs';
 import { basename, join } from 'node:path';
 import { expect, test } from 'vitest';
-import { calendarOf } from '../../src/app.ts';
+import { calendarOf } from '../../src/app-settings.ts';
 import { outcomeOf } from '../../src/cli/idle-outcome.ts';
 import { defaultConfig } from '../../src/config/index.ts';
 import { dueCycles } from '../../src/scheduling/index.ts';

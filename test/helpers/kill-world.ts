@@ -1,7 +1,7 @@
 import { closeSync, mkdtempSync, openSync, readFileSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { calendarOf } from '../../src/app.ts';
+import { calendarOf } from '../../src/app-settings.ts';
 import { defaultConfig } from '../../src/config/index.ts';
 import { type Sandbox, startSandbox } from '../../src/sandbox/index.ts';
 import { dueCycles } from '../../src/scheduling/index.ts';

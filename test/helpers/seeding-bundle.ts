@@ -93,7 +93,12 @@ export async function setup(options: Options = {}) {
   ];
   const rows = specs.map((spec, index) => {
     const wikiDbName = spec.filename.split('-')[0]!;
-    const place = layout.dumpFile({ wikiDbName, runDate: '20261120', filename: spec.filename });
+    const place = layout.dumpFile({
+      source: 'classic',
+      wikiDbName,
+      runDate: '20261120',
+      filename: spec.filename,
+    });
     mkdirSync(dirname(place), { recursive: true });
     const bytes = randomBytes(spec.sizeBytes);
     writeFileSync(place, bytes);

@@ -122,7 +122,12 @@ export function setup(options: Options = {}) {
     const bytes = bytesOf(spec);
     const runDate = spec.runDate ?? '20261120';
     const ourStatus = spec.ourStatus ?? 'downloaded';
-    const place = layout.dumpFile({ wikiDbName: spec.wiki, runDate, filename: spec.name });
+    const place = layout.dumpFile({
+      source: spec.source ?? 'classic',
+      wikiDbName: spec.wiki,
+      runDate,
+      filename: spec.name,
+    });
     const isHeld = ourStatus === 'downloaded';
     if (isHeld) {
       mkdirSync(dirname(place), { recursive: true });

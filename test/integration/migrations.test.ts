@@ -19,6 +19,38 @@ import { temporaryFolder } from '../helpers/with-db.ts';
 const DATA = join(import.meta.dirname, '..', 'data');
 const released = Array.from({ length: knownMigrations() - 1 }, (_, index) => index + 1);
 
+/**
+ * Columns that a later version keeps elsewhere, and in which schema they moved: every other one must stay with every value.
+ * `now` reads what became of them, in the words and the order of `was`.
+ */
+const MOVED: readonly {
+  since: number;
+  table: string;
+  column: string;
+  was: string;
+  now: (db: Db) => unknown[];
+}[] = [
+  {
+    // Run descriptions became packed blobs in a table of their own; the old ones were carried over as they were.
+    since: 3,
+    table: 'dump_runs',
+    column: 'last_good_status',
+    was: 'SELECT id, last_good_status AS text FROM dump_runs WHERE last_good_status IS NOT NULL ORDER BY id',
+    now: (db) =>
+      db.sqlite
+        .prepare<[], { id: number }>(
+          `SELECT run_id AS id FROM run_documents WHERE typeof(document) = 'blob' ORDER BY run_id`,
+        )
+        .all()
+        .map(({ id }) => ({
+          id,
+          text: createCatalog({ db, clock: new FakeClock() }).runDocument(id)?.text,
+        })),
+  },
+];
+
+const movedAfter = (schema: number) => MOVED.filter(({ since }) => since > schema);
+
 /** A data directory as version `schema` left it. */
 function oldDatabase(schema: number): { dataDir: string; path: string } {
   const dataDir = temporaryFolder();
@@ -104,11 +136,37 @@ test('a dump of every earlier schema is there', () => {
   expect(dumps.sort()).toEqual(released.map((schema) => `schema-${schema}.sql`).sort());
 });
 
+describe.each(released.filter((schema) => schema >= 2))('the dump of schema %i', (schema) => {
+  test('has rows in every table, and jobs and files in every state', () => {
+    const { path } = oldDatabase(schema);
+    const db = open(path).sqlite;
+    const count = (table: string): unknown => db.prepare(`SELECT count(*) FROM "${table}"`).pluck().get();
+    expect([...columnsOf(db).keys()].filter((table) => count(table) === 0)).toEqual([]);
+    const states = (table: string, column: string): unknown[] =>
+      db.prepare(`SELECT DISTINCT ${column} FROM ${table} ORDER BY 1`).pluck().all();
+    expect(states('jobs', 'status')).toEqual([
+      ...['cancelled', 'completed', 'failed', 'in_progress', 'pending', 'quarantined'],
+    ]);
+    expect(states('dump_runs', 'status')).toEqual(['absent', 'finished', 'in_progress']);
+    for (const state of ['included', 'failed', 'quarantined', 'deleted', 'pending'])
+      expect(states('dumps', 'our_status')).toContain(state);
+  });
+});
+
 describe.each(released)('from schema %i', (schema) => {
   test('gives the shape of a new database and keeps every row', () => {
     const { dataDir, path } = oldDatabase(schema);
     const before = new Database(path);
     const columns = columnsOf(before);
+    const moved = movedAfter(schema).map((change) => ({
+      ...change,
+      content: before.prepare(change.was).all(),
+    }));
+    for (const { table, column } of moved)
+      columns.set(
+        table,
+        (columns.get(table) ?? []).filter((name) => name !== column),
+      );
     const rows = rowsOf(before, columns);
     before.close();
     expect(Object.values(rows).flat().length).toBeGreaterThan(200);
@@ -117,6 +175,10 @@ describe.each(released)('from schema %i', (schema) => {
     const result = migrateDb(db, { dataDir, now: new Date(0) });
     expect(result).toMatchObject({ from: schema, to: knownMigrations() });
     expect(rowsOf(db.sqlite, columns)).toEqual(rows);
+    for (const { content, now, column } of moved) {
+      expect(content.length, column).toBeGreaterThan(0);
+      expect(now(db), column).toEqual(content);
+    }
 
     const fresh = open(join(temporaryFolder(), 'db', 'jobs.db'));
     migrateDb(fresh, { dataDir: null, now: new Date(0) });
@@ -150,7 +212,7 @@ describe.each(released)('from schema %i', (schema) => {
     const { dataDir, path } = oldDatabase(schema);
     const db = open(path);
     migrateDb(db, { dataDir, now: new Date(0) });
-    const clock = new FakeClock(1_795_400_000_000);
+    const clock = new FakeClock(1_795_500_000_000);
     expect(createCatalog({ db, clock }).cycles()).toHaveLength(1);
     const queue = createQueue({
       db,
@@ -170,6 +232,8 @@ describe.each(released)('from schema %i', (schema) => {
       { unique_key: 'discover_wikis:again', status: 'pending', attempt: 1 },
       { unique_key: 'download_dump:1', status: 'pending', attempt: 0 },
       { unique_key: 'find_dumps:due', status: 'pending', attempt: 0 },
+      // Put off by a halted target; schema 1 had no such jobs.
+      ...(schema >= 2 ? [{ unique_key: 'publish_manifest:all', status: 'pending', attempt: 0 }] : []),
     ]);
   });
 });

@@ -58,6 +58,7 @@ function setup(wrap: (disk: Disk) => Disk = (disk) => disk, log: Log = silentLog
   };
   const hold = (id: ReturnType<typeof discover>) => {
     const place = layout.dumpFile({
+      source: 'classic',
       wikiDbName: 'aawiki',
       runDate: '20261120',
       filename: 'aawiki-20261120-page.sql.gz',

@@ -11,7 +11,7 @@ import { temporaryFolder, withDb } from '../helpers/with-db.ts';
 const DAY_MS = 24 * 60 * 60_000;
 
 /** Scheduling over a real catalog; the queue only notes what it is asked for. */
-function setup(now: string, dataDir = temporaryFolder()) {
+function setup(now: string, dataDir = temporaryFolder(), chance = 0) {
   const db = withDb(dataDir);
   const clock = new FakeClock(now);
   const catalog = createCatalog({ db, clock });
@@ -28,6 +28,7 @@ function setup(now: string, dataDir = temporaryFolder()) {
     bus: createBus({ log: silentLog }),
     clock,
     log: silentLog,
+    random: { next: () => chance, hex: () => '' },
     config: {
       cycleDays: [1, 20],
       embargoDays: 1,
@@ -39,7 +40,11 @@ function setup(now: string, dataDir = temporaryFolder()) {
     },
     requests: {
       discoverWikis: () => request('discover'),
-      findDumps: (cycleDate) => request(`find ${cycleDate}`),
+      looks: () =>
+        catalog
+          .cycles()
+          .filter(({ status }) => status === 'open')
+          .map(({ cycleDate }) => request(`find ${cycleDate}`)),
       sealedAtDeadline: (cycleDate) => [request(`torrent ${cycleDate}`)],
       daily: () => [],
     },
@@ -147,4 +152,25 @@ test('a wall clock that is set forward or back neither loses a look nor makes on
   t.clock.setWall(t.clock.now() - DAY_MS);
   await t.clock.advance(18 * 60 * 60_000);
   expect(t.asked.filter((key) => key.startsWith('find'))).toHaveLength(1);
+});
+
+test('each installation looks at a minute of its own, which a restart keeps', async () => {
+  const dataDir = temporaryFolder();
+  const first = setup('2026-11-22T00:00:00Z', dataDir, 0.5);
+  first.addWiki();
+  first.scheduling.start();
+  first.asked.length = 0;
+  await first.clock.advance(5 * 60 * 60_000 + 17 * 60_000);
+  expect(first.asked).not.toContain('find 2026-11-20');
+  await first.clock.advance(29.5 * 60_000);
+  expect(first.asked).toContain('find 2026-11-20');
+  first.scheduling.stop();
+
+  const second = setup('2026-11-22T23:00:00Z', dataDir, 0.9);
+  second.scheduling.start();
+  second.asked.length = 0;
+  await second.clock.advance(6 * 60 * 60_000 + 46 * 60_000);
+  expect(second.asked).not.toContain('find 2026-11-20');
+  await second.clock.advance(60_000);
+  expect(second.asked).toContain('find 2026-11-20');
 });

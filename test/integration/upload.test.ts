@@ -54,7 +54,7 @@ async function setup(options: { config?: Partial<UploadConfig>; taskDelayMs?: nu
   catalog.recordRun({ ...run, status: 'finished', notices: [], statusText: null, files: [file] });
   const id = catalog.dumpFiles('2026-11-20')[0]!.id;
   const layout = createLayout(dataDir);
-  const path = layout.dumpFile({ ...run, filename });
+  const path = layout.dumpFile({ ...run, source: 'classic', filename });
   mkdirSync(dirname(path), { recursive: true });
   writeFileSync(path, CONTENT);
   catalog.markDownloading(id);

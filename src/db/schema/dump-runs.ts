@@ -1,5 +1,5 @@
 import { sql } from 'drizzle-orm';
-import { check, index, integer, sqliteTable, text, unique } from 'drizzle-orm/sqlite-core';
+import { blob, check, index, integer, sqliteTable, text, unique } from 'drizzle-orm/sqlite-core';
 
 /** One wiki, one date, one source. Owner: catalog. */
 export const dumpRuns = sqliteTable(
@@ -8,15 +8,13 @@ export const dumpRuns = sqliteTable(
     id: integer().primaryKey({ autoIncrement: true }),
     wikiDbName: text('wiki_db_name').notNull(),
     source: text().notNull().default('classic'),
-    /** The date as upstream writes it: `YYYYMMDD` for classic runs. */
+    /** The date as upstream writes it: `YYYYMMDD` for classic runs, `YYYY-MM-DD` for content exports. */
     runDate: text('run_date').notNull(),
     cycleDate: text('cycle_date').notNull(),
     /** absent: upstream has no such run and will not; in_progress: not begun, or some job is not settled; finished: every job is done, failed or skipped. */
     status: text().notNull(),
     /** JSON list `[{dumpType, reason}]` of configured types that the run does not give us. */
     notices: text().notNull().default('[]'),
-    /** The last status document that could be read, as JSON; null before the first. */
-    lastGoodStatus: text('last_good_status'),
     checkedAt: integer('checked_at').notNull(),
     finishedAt: integer('finished_at'),
   },
@@ -26,3 +24,20 @@ export const dumpRuns = sqliteTable(
     check('dump_runs_status', sql`${t.status} IN ('absent','in_progress','finished')`),
   ],
 );
+
+/**
+ * The last description of a run that could be read, so that it can be judged again without asking upstream. Not part of
+ * the records: upstream has it. Owner: catalog.
+ */
+export const runDocuments = sqliteTable('run_documents', {
+  runId: integer('run_id')
+    .primaryKey()
+    .references(() => dumpRuns.id, { onDelete: 'cascade' }),
+  /** JSON, packed with zstd; plain in rows that an earlier version wrote. */
+  document: blob({ mode: 'buffer' }).notNull(),
+  /** SHA-256 of the JSON, hex: an equal one need not be judged again. Null: never compared. */
+  digest: text(),
+  /** Validators of the run's own document, for conditional requests; null when it came as part of another one. */
+  etag: text(),
+  lastModified: text('last_modified'),
+});

@@ -67,6 +67,28 @@ export const dumps = sqliteTable(
   ],
 );
 
+/**
+ * What upstream says of a file now when we hold other bytes: it was published anew (`replaced`), or a rerun lists it no
+ * more (`withdrawn`). The row of the file keeps the facts its bytes were proved against. Owner: catalog.
+ */
+export const dumpReplacements = sqliteTable(
+  'dump_replacements',
+  {
+    dumpId: integer('dump_id')
+      .primaryKey()
+      .references(() => dumps.id, { onDelete: 'cascade' }),
+    kind: text().notNull(),
+    /** Null for a withdrawn file, as are all hashes. */
+    sizeBytes: integer('size_bytes'),
+    md5: text(),
+    sha1: text(),
+    sha256: text(),
+    /** Epoch ms of the look that found it. */
+    foundAt: integer('found_at').notNull(),
+  },
+  (t) => [check('dump_replacements_kind', sql`${t.kind} IN ('replaced','withdrawn')`)],
+);
+
 /** BitTorrent piece hashes of a held file, aligned to its own start, so that torrents need not read it again. Owner: catalog. */
 export const dumpPieceHashes = sqliteTable('dump_piece_hashes', {
   dumpId: integer('dump_id')

@@ -12,6 +12,10 @@ export const torrents = sqliteTable(
     grouping: text().notNull(),
     cycleDate: text('cycle_date').notNull(),
     isHistory: integer('is_history', { mode: 'boolean' }).notNull().default(false),
+    /** 0 = the cycle's own torrent; 1, 2, … = what settled later, in the order it was made. */
+    supplement: integer().notNull().default(0),
+    /** Form of the added text files, see `torrenting/payload/header.ts`: a torrent is made again in the form it has. */
+    payloadVersion: text('payload_version').notNull().default('1.0'),
     /** 40 lower-case hex digits. */
     infoHash: text('info_hash').notNull().unique(),
     magnetLink: text('magnet_link').notNull(),
@@ -51,10 +55,42 @@ export const torrentFiles = sqliteTable(
       .references(() => dumps.id, { onDelete: 'cascade' }),
     pathInTorrent: text('path_in_torrent').notNull(),
     sizeBytes: integer('size_bytes').notNull(),
+    /** How it was proved when the torrent was made, as the torrent's texts say; null in torrents of payload 1.0. */
+    verification: text(),
   },
   (t) => [
     unique('torrent_files_identity').on(t.torrentId, t.dumpId),
     index('idx_torrent_files_dump').on(t.dumpId),
+  ],
+);
+
+/**
+ * What a torrent does not carry and why, as it stood when the torrent was made: its STATUS files are written from this, so
+ * that later news does not change a torrent that is final. Owner: catalog.
+ */
+export const torrentGaps = sqliteTable(
+  'torrent_gaps',
+  {
+    id: integer().primaryKey({ autoIncrement: true }),
+    torrentId: integer('torrent_id')
+      .notNull()
+      .references(() => torrents.id, { onDelete: 'cascade' }),
+    wikiDbName: text('wiki_db_name').notNull(),
+    source: text().notNull(),
+    runDate: text('run_date').notNull(),
+    dumpType: text('dump_type').notNull(),
+    /** Null: the whole dump type of that run. */
+    filename: text(),
+    sizeBytes: integer('size_bytes'),
+    state: text().notNull(),
+    reason: text().notNull(),
+  },
+  (t) => [
+    index('idx_torrent_gaps_torrent').on(t.torrentId),
+    check(
+      'torrent_gaps_state',
+      sql`${t.state} IN ('not_included','failed_upstream','missing','quarantined','not_offered')`,
+    ),
   ],
 );
 

@@ -18,6 +18,13 @@ export const wikis = sqliteTable(
     vanishedAt: integer('vanished_at'),
     discoveredAt: integer('discovered_at').notNull(),
     lastSeenAt: integer('last_seen_at').notNull(),
+    /** Epoch ms when upstream's index or listings last named it as a wiki with dumps; null = never. */
+    dumpedSeenAt: integer('dumped_seen_at'),
+    /** Date (`YYYYMMDD`) of the oldest run that upstream still listed, and when; tells how long upstream keeps its runs. */
+    oldestRunDate: text('oldest_run_date'),
+    oldestRunSeenAt: integer('oldest_run_seen_at'),
+    /** Pages of all kinds according to Wikistats; only the order of work depends on it. */
+    pageCount: integer('page_count'),
   },
   (t) => [
     index('idx_wikis_project_lang').on(t.project, t.language),

@@ -161,8 +161,9 @@ async function hasLinks({ db, disk, layout }: CheckDeps): Promise<boolean> {
 /** Names under `dumps/` that no held file has: expected ones the daemon will prove, and foreign ones. Looks only. */
 export async function findStrangers(deps: CheckDeps, report: RebuildReport): Promise<void> {
   const { disk, layout, db } = deps;
-  const known = db.sqlite.prepare<[string, string, string], { isHeld: number }>(
-    `SELECT ${HELD_SQL} AS isHeld FROM dumps WHERE wiki_db_name = ? AND run_date = ? AND filename = ? ORDER BY isHeld DESC LIMIT 1`,
+  const known = db.sqlite.prepare<[string, string, number, string], { isHeld: number }>(
+    `SELECT ${HELD_SQL} AS isHeld FROM dumps
+      WHERE wiki_db_name = ? AND run_date = ? AND (source = 'content_history') = ? AND filename = ? ORDER BY isHeld DESC LIMIT 1`,
   );
   const visit = async (segments: string[]): Promise<void> => {
     deps.signal.throwIfAborted();
@@ -178,8 +179,11 @@ export async function findStrangers(deps: CheckDeps, report: RebuildReport): Pro
       const shown = `dumps/${place.join('/')}`;
       if (facts?.isDirectory && place.length < 3) await visit(place);
       else {
-        const [wiki = '', runDate = '', filename = ''] = place;
-        const row = facts?.isFile !== true ? undefined : known.get(wiki, runDate, filename);
+        const [wiki = '', folder = '', filename = ''] = place;
+        // As `runFolder` names it.
+        const runDate = folder.replace(/-history$/, '');
+        const isHistoryExport = runDate === folder ? 0 : 1;
+        const row = facts?.isFile !== true ? undefined : known.get(wiki, runDate, isHistoryExport, filename);
         if (row === undefined) report.foreign.push(shown);
         else if (row.isHeld === 0) report.unproved.push(shown);
       }

@@ -25,8 +25,10 @@ export function heldRow(
   context: CycleContext & { updatedAt: number | null },
 ): Values {
   const isArchived = published?.ia_url != null && context.updatedAt !== null;
+  const source = /\/mediawiki_(content_current|content_history)\//.exec(file.upstreamUrl)?.[1] ?? 'classic';
   return {
     ...common(context),
+    source,
     project: file.project,
     language: file.language,
     wiki_db_name: file.wiki,
@@ -44,7 +46,7 @@ export function heldRow(
     verification: file.verifiedBy,
     wikimedia_url: published?.wikimedia_url ?? file.upstreamUrl,
     wikimedia_status: 'done',
-    local_path: `dumps/${file.wiki}/${file.runDate}/${file.filename}`,
+    local_path: `dumps/${file.wiki}/${source === 'content_history' ? `${file.runDate}-history` : file.runDate}/${file.filename}`,
     our_status: 'included',
     downloaded_at: context.at,
     ...(isArchived

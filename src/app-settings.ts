@@ -1,0 +1,44 @@
+import type { Config } from './config/index.ts';
+import type { DiscoveryConfig } from './discovery/index.ts';
+import { type Clock, createHttp, type Http, limitConnectionsPerHost } from './ports/index.ts';
+import type { CycleCalendar } from './scheduling/index.ts';
+import { VERSION } from './version.ts';
+
+/* What the rooms are given of the configuration, where that is more than a section of it. */
+
+/** `WikiSeed/0.1.0 (https://…; mail@example.org)`, the form that Wikimedia asks for. */
+export function userAgentOf(config: Config): string {
+  const { userAgentUrl, contact } = config.wikiseed;
+  return `WikiSeed/${VERSION} (${[userAgentUrl, contact].filter((part) => part !== '').join('; ')})`;
+}
+
+/** The calendar as the scheduling room wants it. */
+export function calendarOf(config: Config): CycleCalendar {
+  return {
+    cycleDays: config.scheduling.cycleDays,
+    embargoDays: config.scheduling.embargoDays,
+    deadlines: {
+      firstCycle: config.scheduling.publishDeadlines.firstCycleDay,
+      secondCycle: config.scheduling.publishDeadlines.secondCycleDay,
+    },
+    includeHistory: config.dumps.includeHistory,
+    historyMonths: config.dumps.historyMonths,
+  };
+}
+
+/** Cron expression for a minute of the day, UTC. */
+export function dailyAt(minuteOfDay: number): string {
+  return `${minuteOfDay % 60} ${Math.floor(minuteOfDay / 60)} * * *`;
+}
+
+/** The one http client for all rooms, with the budget for each host. */
+export function createAppHttp(config: Config, clock: Clock): Http {
+  const http = createHttp({ userAgent: userAgentOf(config), clock });
+  return limitConnectionsPerHost(http, config.download.perHostConnections);
+}
+
+/** What discovery looks for. */
+export function discoveryConfigOf(config: Config): DiscoveryConfig {
+  const { cycleDays } = config.scheduling;
+  return { ...config.dumps, ...config.discovery, cycleDays };
+}

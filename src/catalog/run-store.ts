@@ -1,0 +1,305 @@
+import { and, asc, eq } from 'drizzle-orm';
+import { type Db, schema } from '../db/index.ts';
+import { assert, DumpFileId } from '../lib/index.ts';
+import type { Clock } from '../ports/index.ts';
+import { digestOf, packDocument, unpackDocument } from './run-document.ts';
+import {
+  type Catalog,
+  type DumpRun,
+  type DumpStatus,
+  type ExpectedFile,
+  HELD_STATUSES,
+  type RunChanges,
+  type RunFacts,
+  type Verification,
+} from './types.ts';
+
+const { dumpRuns, runDocuments } = schema;
+
+type RunStore = Pick<
+  Catalog,
+  'recordRun' | 'touchRun' | 'unsettledWikis' | 'runs' | 'run' | 'runDocument' | 'runDocumentFacts'
+>;
+
+/** What has to be known of a file's row to tell what a look changes. */
+interface KnownFile {
+  id: number;
+  filename: string;
+  ourStatus: DumpStatus;
+  sizeBytes: number;
+  upstreamMd5: string | null;
+  upstreamSha1: string | null;
+  upstreamSha256: string | null;
+  md5: string | null;
+  sha1: string | null;
+  sha256: string | null;
+  verification: Verification | null;
+  downloadedAt: number | null;
+}
+
+/** The look's facts of one file, as columns. */
+const FACTS = `dump_type = @dumpType, is_history = @isHistory, size_bytes = @sizeBytes, upstream_md5 = @md5, upstream_sha1 = @sha1,
+  upstream_sha256 = @sha256, wikimedia_url = @wikimediaUrl, wikimedia_status = @wikimediaStatus, wikimedia_date = @wikimediaDate`;
+
+/** Everything on `dump_runs` and `run_documents`, and what a look at a run does to its files. */
+export function createRunStore({ db, clock }: { db: Db; clock: Clock }): RunStore {
+  const { sqlite } = db;
+  const wikiPlace = sqlite.prepare<[string], { project: string; language: string }>(
+    'SELECT project, language FROM wikis WHERE wiki_db_name = ?',
+  );
+  const putRun = sqlite
+    .prepare<[Record<string, unknown>], number>(
+      `INSERT INTO dump_runs (wiki_db_name, source, run_date, cycle_date, status, notices, checked_at, finished_at)
+       VALUES (@wikiDbName, @source, @runDate, @cycleDate, @status, @notices, @now, @finishedAt)
+       ON CONFLICT (wiki_db_name, source, run_date) DO UPDATE SET status = @status, notices = @notices, checked_at = @now,
+         finished_at = iif(@finishedAt IS NULL, NULL, coalesce(finished_at, @finishedAt))
+       RETURNING id`,
+    )
+    .pluck();
+  const putDocument = sqlite.prepare<[Record<string, unknown>]>(
+    `INSERT INTO run_documents (run_id, document, digest, etag, last_modified) VALUES (@runId, @document, @digest, @etag, @lastModified)
+     ON CONFLICT (run_id) DO UPDATE SET document = @document, digest = @digest, etag = @etag, last_modified = @lastModified`,
+  );
+  const putValidators = sqlite.prepare<[Record<string, unknown>]>(
+    'UPDATE run_documents SET etag = @etag, last_modified = @lastModified WHERE run_id = @runId',
+  );
+  const documentDigest = sqlite
+    .prepare<[number], string | null>('SELECT digest FROM run_documents WHERE run_id = ?')
+    .pluck();
+  const knownFiles = sqlite.prepare<[string, string, string], KnownFile>(
+    `SELECT id, filename, our_status AS ourStatus, size_bytes AS sizeBytes, upstream_md5 AS upstreamMd5, upstream_sha1 AS upstreamSha1,
+            upstream_sha256 AS upstreamSha256, md5, sha1, sha256, verification, downloaded_at AS downloadedAt
+       FROM dumps WHERE wiki_db_name = ? AND source = ? AND run_date = ?`,
+  );
+  const insertFile = sqlite
+    .prepare<[Record<string, unknown>], number>(
+      `INSERT INTO dumps (project, language, wiki_db_name, source, run_date, cycle_date, filename, discovered_at, dump_type, is_history,
+                          size_bytes, upstream_md5, upstream_sha1, upstream_sha256, wikimedia_url, wikimedia_status, wikimedia_date)
+       VALUES (@project, @language, @wikiDbName, @source, @runDate, @cycleDate, @filename, @now, @dumpType, @isHistory,
+               @sizeBytes, @md5, @sha1, @sha256, @wikimediaUrl, @wikimediaStatus, @wikimediaDate)
+       RETURNING id`,
+    )
+    .pluck();
+  const updateOpen = sqlite.prepare<[Record<string, unknown>]>(
+    `UPDATE dumps SET ${FACTS}, our_status = iif(our_status = 'downloading', 'downloading', 'pending'), error_message = NULL WHERE id = @id`,
+  );
+  const proveHeld = sqlite.prepare<[Record<string, unknown>]>(
+    `UPDATE dumps SET upstream_md5 = @md5, upstream_sha1 = @sha1, upstream_sha256 = @sha256, verification = @verification WHERE id = @id`,
+  );
+  const giveUp = sqlite.prepare<[string, number]>(
+    `UPDATE dumps SET our_status = 'failed', error_message = ? WHERE id = ?`,
+  );
+  const removeFile = sqlite.prepare<[number]>('DELETE FROM dumps WHERE id = ?');
+  const replacementOf = sqlite.prepare<
+    [number],
+    { kind: string; sizeBytes: number | null; md5: string | null; sha1: string | null; sha256: string | null }
+  >('SELECT kind, size_bytes AS sizeBytes, md5, sha1, sha256 FROM dump_replacements WHERE dump_id = ?');
+  const putReplacement = sqlite.prepare<[Record<string, unknown>]>(
+    `INSERT INTO dump_replacements (dump_id, kind, size_bytes, md5, sha1, sha256, found_at) VALUES (@id, @kind, @sizeBytes, @md5, @sha1, @sha256, @now)
+     ON CONFLICT (dump_id) DO UPDATE SET kind = @kind, size_bytes = @sizeBytes, md5 = @md5, sha1 = @sha1, sha256 = @sha256, found_at = @now`,
+  );
+  const dropReplacement = sqlite.prepare<[number]>('DELETE FROM dump_replacements WHERE dump_id = ?');
+  const touch = sqlite.prepare<[number, string, string, string]>(
+    'UPDATE dump_runs SET checked_at = ? WHERE wiki_db_name = ? AND source = ? AND run_date = ?',
+  );
+  const reopen = sqlite
+    .prepare<[string, string, string], number>(
+      `UPDATE dumps SET our_status = 'pending', error_message = NULL
+        WHERE wiki_db_name = ? AND source = ? AND run_date = ? AND our_status IN ('failed', 'quarantined')
+          AND EXISTS (SELECT 1 FROM dump_runs r WHERE r.wiki_db_name = dumps.wiki_db_name AND r.source = dumps.source
+                        AND r.run_date = dumps.run_date AND r.status <> 'absent')
+       RETURNING id`,
+    )
+    .pluck();
+  const unsettled = sqlite
+    .prepare<[{ cycleDate: string; source: string }], string>(
+      `SELECT wiki_db_name FROM dump_runs WHERE cycle_date = @cycleDate AND source = @source AND status = 'in_progress'
+       UNION
+       SELECT wiki_db_name FROM dumps WHERE cycle_date = @cycleDate AND source = @source AND our_status IN ('pending', 'downloading')`,
+    )
+    .pluck();
+  const documentFacts = sqlite.prepare<[number], { etag: string | null; lastModified: string | null }>(
+    'SELECT etag, last_modified AS lastModified FROM run_documents WHERE run_id = ?',
+  );
+
+  function recordDocument(runId: number, document: RunFacts['document']): void {
+    if (document === null) return;
+    const { text, etag, lastModified } = document;
+    const digest = digestOf(text);
+    if (documentDigest.get(runId) === digest) putValidators.run({ runId, etag, lastModified });
+    else putDocument.run({ runId, document: packDocument(text), digest, etag, lastModified });
+  }
+
+  /** A file that is held: proved anew by hashes that came later, or another file by now. */
+  function judgeHeld(row: KnownFile, file: ExpectedFile, changes: RunChanges): void {
+    const columns = hashColumns(file);
+    const isSame =
+      row.sizeBytes === file.sizeBytes &&
+      (['md5', 'sha1', 'sha256'] as const).every((kind) => {
+        const [ours, theirs] = [row[kind], columns[kind]];
+        return ours === null || theirs === null || ours === theirs;
+      });
+    if (!isSame) {
+      const before = replacementOf.get(row.id);
+      const isNews =
+        before === undefined ||
+        before.kind !== 'replaced' ||
+        before.sizeBytes !== file.sizeBytes ||
+        before.md5 !== columns.md5 ||
+        before.sha1 !== columns.sha1 ||
+        before.sha256 !== columns.sha256;
+      if (!isNews) return;
+      putReplacement.run({
+        id: row.id,
+        kind: 'replaced',
+        sizeBytes: file.sizeBytes,
+        ...columns,
+        now: clock.now(),
+      });
+      changes.replaced.push({ id: DumpFileId.parse(row.id), filename: row.filename, kind: 'replaced' });
+      return;
+    }
+    dropReplacement.run(row.id);
+    const verification =
+      columns.sha1 !== null
+        ? 'sha1'
+        : columns.md5 !== null
+          ? 'md5'
+          : columns.sha256 !== null
+            ? 'sha256-upstream'
+            : null;
+    if (row.verification === 'structure-only' && verification !== null)
+      proveHeld.run({ id: row.id, ...columns, verification });
+  }
+
+  function recordFile(
+    facts: RunFacts,
+    place: { project: string; language: string },
+    file: ExpectedFile,
+    row: KnownFile | undefined,
+    changes: RunChanges,
+  ): void {
+    const columns = hashColumns(file);
+    const values = {
+      ...columns,
+      dumpType: file.dumpType,
+      isHistory: file.isHistory ? 1 : 0,
+      sizeBytes: file.sizeBytes,
+      wikimediaUrl: file.wikimediaUrl,
+      wikimediaStatus: file.wikimediaStatus,
+      wikimediaDate: file.wikimediaDate,
+    };
+    const hasHash = Object.values(columns).some((hash) => hash !== null);
+    if (row === undefined) {
+      const { wikiDbName, source, runDate, cycleDate } = facts;
+      const id = insertFile.get({
+        ...{ ...place, wikiDbName, source, runDate, cycleDate, filename: file.filename, now: clock.now() },
+        ...values,
+      });
+      if (hasHash) changes.wanted.push(DumpFileId.parse(id));
+      return;
+    }
+    if (row.ourStatus === 'deleted') return;
+    if (HELD_STATUSES.includes(row.ourStatus)) {
+      judgeHeld(row, file, changes);
+      return;
+    }
+    // What could not be had at an earlier look is asked for again for as long as upstream lists it. A file on its way is
+    // judged by the newest facts when it has arrived.
+    const isAsBefore =
+      ['pending', 'downloading'].includes(row.ourStatus) &&
+      row.sizeBytes === file.sizeBytes &&
+      row.upstreamMd5 === columns.md5 &&
+      row.upstreamSha1 === columns.sha1 &&
+      row.upstreamSha256 === columns.sha256;
+    if (!isAsBefore) updateOpen.run({ id: row.id, ...values });
+    if (hasHash) changes.wanted.push(DumpFileId.parse(row.id));
+  }
+
+  /** What the run offers no more. */
+  function recordUnlisted(facts: RunFacts, row: KnownFile, changes: RunChanges): void {
+    const isHeld = HELD_STATUSES.includes(row.ourStatus);
+    if (isHeld) {
+      // Not wanted any more is no reason; only what upstream took back is.
+      if (facts.listedNames === null || facts.listedNames.has(row.filename)) return;
+      if (replacementOf.get(row.id)?.kind === 'withdrawn') return;
+      putReplacement.run({ ...NOTHING, id: row.id, kind: 'withdrawn', now: clock.now() });
+      changes.replaced.push({ id: DumpFileId.parse(row.id), filename: row.filename, kind: 'withdrawn' });
+      return;
+    }
+    if (row.ourStatus !== 'pending') return;
+    // An expected file of a run that is gone, and one that a torrent waits for, end with a reason; a part that a rerun
+    // renamed, or a form that is not taken any more, was never due.
+    if (facts.status === 'absent')
+      giveUp.run(facts.notices[0]?.reason ?? 'upstream has removed the run', row.id);
+    else if (row.downloadedAt !== null) giveUp.run('upstream does not list it any more', row.id);
+    else removeFile.run(row.id);
+  }
+
+  return {
+    recordRun: (facts) =>
+      db.transaction(() => {
+        const now = clock.now();
+        const place = wikiPlace.get(facts.wikiDbName);
+        assert(place !== undefined, `wiki ${facts.wikiDbName} is not known`);
+        const { wikiDbName, source, runDate, cycleDate, status } = facts;
+        const runId = putRun.get({
+          ...{ wikiDbName, source, runDate, cycleDate, status, now },
+          notices: JSON.stringify(facts.notices),
+          finishedAt: status === 'finished' ? now : null,
+        });
+        assert(runId !== undefined, 'a run has a row once it was recorded');
+        recordDocument(runId, facts.document);
+        const rows = new Map(knownFiles.all(wikiDbName, source, runDate).map((row) => [row.filename, row]));
+        const changes: RunChanges = { wanted: [], replaced: [] };
+        for (const file of facts.files) {
+          recordFile(facts, place, file, rows.get(file.filename), changes);
+          rows.delete(file.filename);
+        }
+        for (const row of rows.values()) recordUnlisted(facts, row, changes);
+        return changes;
+      }),
+    touchRun: ({ wikiDbName, source, runDate }) =>
+      db.transaction(() => {
+        touch.run(clock.now(), wikiDbName, source, runDate);
+        return reopen.all(wikiDbName, source, runDate).map((id) => DumpFileId.parse(id));
+      }),
+    unsettledWikis: (cycleDate, source) => unsettled.all({ cycleDate, source }),
+    runs: (cycleDate) =>
+      db.orm
+        .select()
+        .from(dumpRuns)
+        .where(eq(dumpRuns.cycleDate, cycleDate))
+        .orderBy(asc(dumpRuns.wikiDbName), asc(dumpRuns.source))
+        .all() as DumpRun[],
+    run: (wikiDbName, runDate, source = 'classic') =>
+      (db.orm
+        .select()
+        .from(dumpRuns)
+        .where(
+          and(
+            eq(dumpRuns.wikiDbName, wikiDbName),
+            eq(dumpRuns.source, source),
+            eq(dumpRuns.runDate, runDate),
+          ),
+        )
+        .get() as DumpRun | undefined) ?? null,
+    runDocument: (runId) => {
+      const row = db.orm.select().from(runDocuments).where(eq(runDocuments.runId, runId)).get();
+      if (row === undefined) return null;
+      return { text: unpackDocument(row.document), etag: row.etag, lastModified: row.lastModified };
+    },
+    runDocumentFacts: (runId) => documentFacts.get(runId) ?? null,
+  };
+}
+
+const NOTHING = { sizeBytes: null, md5: null, sha1: null, sha256: null };
+
+/** Lower case, because all that is compared is. */
+function hashColumns({ hashes }: ExpectedFile): {
+  md5: string | null;
+  sha1: string | null;
+  sha256: string | null;
+} {
+  return { md5: hashes.md5 ?? null, sha1: hashes.sha1 ?? null, sha256: hashes.sha256 ?? null };
+}

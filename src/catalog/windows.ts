@@ -1,0 +1,10 @@
+const DAY_MS = 24 * 60 * 60_000;
+
+/**
+ * For so long after it was sealed a cycle takes files that settle late, for a supplement: four weeks, by which time upstream
+ * has begun the next two runs and repairs this one no more. Upstream keeps runs for three months at least.
+ */
+export const LATE_MS = 28 * DAY_MS;
+
+/** So long before the deadline a file that has no published hash is taken without: two days, since it must still be fetched. */
+export const UNPROVABLE_MS = 2 * DAY_MS;

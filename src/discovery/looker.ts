@@ -1,0 +1,296 @@
+import { createHash } from 'node:crypto';
+import type {
+  Catalog,
+  Cycle,
+  RunChanges,
+  RunDocument,
+  RunFacts,
+  SourceName,
+  Wiki,
+} from '../catalog/index.ts';
+import type { SystemState } from '../db/index.ts';
+import { assert, Interrupted } from '../lib/index.ts';
+import { step } from '../lib/steps.ts';
+import type { Clock, Log } from '../ports/index.ts';
+import { crossCheck, crossCheckNotices } from './cross-check.ts';
+import { parseListing, runDatesOf } from './listing.ts';
+import type { DumpSource, KnownRun, Look, ScanEnd, Selection, Sighting } from './source.ts';
+import { addHashes, needsHashes } from './sums.ts';
+import type { Upstream, Validators } from './upstream.ts';
+
+/** One look at one source of one cycle, over all wikis or one. */
+export interface LookRequest {
+  cycleDate: string;
+  source: SourceName;
+  attempt: number;
+  signal: AbortSignal;
+}
+
+/** A wiki that has to be asked for on its own. */
+export interface AskSingly {
+  wikiDbName: string;
+  isInIndex: boolean | null;
+}
+
+/** What a scan leaves to do, and what is to be remembered once all of it is written down. */
+export interface ScanResult {
+  askSingly: AskSingly[];
+  runs: number;
+  files: number;
+  /** To be handed to `remember` together with the end of the job; null: nothing new. */
+  memory: ScanMemory | null;
+}
+
+/** Lets the next scan of this cycle ask only for news. */
+export interface ScanMemory {
+  key: string;
+  value: { validators: Validators | null; fingerprint: string };
+}
+
+/** Looks at runs and writes down what it finds, run by run: a thousand of them in one transaction would stop everything else. */
+export interface Looker {
+  scan(request: LookRequest): Promise<ScanResult>;
+  askOne(request: LookRequest, wiki: AskSingly): Promise<{ files: number }>;
+  remember(memory: ScanMemory): void;
+}
+
+/** What a looker needs. */
+export interface LookerDeps {
+  catalog: Catalog;
+  state: SystemState;
+  upstream: Upstream;
+  clock: Clock;
+  log: Log;
+  sources: readonly DumpSource[];
+  /** Root of the dump site, without a slash at its end. */
+  baseUrl: string;
+  selectionFor(cycle: Pick<Cycle, 'includesHistory'>): Selection;
+  /** Everything of the configuration that decides about files, and the names of the wanted wikis; compared as JSON. */
+  judgedBy(cycle: Cycle): unknown;
+  /** Which wikis are taken, sorted by name. */
+  wantedWikis(): Wiki[];
+  /** Refuses a run by its size, in small-wiki mode; null: it is taken. */
+  refuseSize(facts: { sizeBytes: number; isFinished: boolean }): { reason: string; isFinal: boolean } | null;
+  /** Writes a run down and asks for its downloads, in one transaction. */
+  record(facts: RunFacts): RunChanges;
+  /** The same for a run that is as it was: what could not be fetched before is asked for again. */
+  recordUnchanged(run: { wikiDbName: string; source: SourceName; runDate: string }): void;
+}
+
+/** Thirty days: upstream changes how long it keeps runs once in years. */
+const SAMPLE_EVERY_MS = 30 * 24 * 60 * 60_000;
+
+/** Wires the looks. */
+export function createLooker(deps: LookerDeps): Looker {
+  const { catalog, state, log } = deps;
+
+  function contextOf({ cycleDate, source, attempt, signal }: LookRequest): {
+    cycle: Cycle;
+    source: DumpSource;
+    look: Look;
+    memoryKey: string;
+    /** What the judgement of a run depends on beside its document. */
+    fingerprint: string;
+    /** It is another one than at the last scan: everything is judged anew. */
+    isNew: boolean;
+  } | null {
+    const cycle = catalog.cycle(cycleDate);
+    const found = deps.sources.find(({ name }) => name === source);
+    assert(cycle !== null, `cycle ${cycleDate} is not known`);
+    const runDate = found?.runDate(cycle) ?? null;
+    // A source that was switched off since, or has no run for this cycle: nothing to look at.
+    if (found === undefined || runDate === null) return null;
+    const memoryKey = `scan:${cycleDate}:${source}`;
+    // What was read is only good for the same wikis and the same choice of files.
+    const fingerprint = createHash('sha256')
+      .update(JSON.stringify(deps.judgedBy(cycle)))
+      .digest('hex');
+    const stored = state.get(memoryKey);
+    const before = stored === null ? null : (JSON.parse(stored) as ScanMemory['value']);
+    const isNew = before?.fingerprint !== fingerprint;
+    const look: Look = {
+      cycle,
+      runDate,
+      attempt,
+      signal,
+      upstream: deps.upstream,
+      log,
+      scanned: isNew ? null : (before?.validators ?? null),
+      onListing(wikiDbName, runDates) {
+        const oldest = [...runDates].sort()[0];
+        if (oldest !== undefined) catalog.noteOldestRun(wikiDbName, oldest);
+      },
+    };
+    return { cycle, source: found, look, memoryKey, fingerprint, isNew };
+  }
+
+  function knownRun(source: SourceName, runDate: string, wikiDbName: string): KnownRun | null {
+    const run = catalog.run(wikiDbName, runDate, source);
+    if (run === null) return null;
+    const document = catalog.runDocumentFacts(run.id);
+    const { etag = null, lastModified = null } = document ?? {};
+    return {
+      status: run.status,
+      checkedAt: run.checkedAt,
+      validators: etag === null && lastModified === null ? null : { etag, lastModified },
+    };
+  }
+
+  /** Writes down what was seen of one wiki. @returns how many files of it are expected */
+  async function apply(
+    context: NonNullable<ReturnType<typeof contextOf>>,
+    sighting: Exclude<Sighting, { kind: 'ask' }>,
+  ): Promise<number> {
+    const { source, look, cycle } = context;
+    const { wikiDbName } = sighting;
+    if (look.signal.aborted) throw new Interrupted();
+    const { runDate } = look;
+    const identity = { wikiDbName, source: source.name, runDate };
+    if (sighting.kind === 'unchanged') {
+      const run = context.isNew ? catalog.run(wikiDbName, runDate, source.name) : null;
+      const stored = run === null ? null : catalog.runDocument(run.id);
+      if (stored !== null) return applyDocument(context, wikiDbName, stored);
+      deps.recordUnchanged(identity);
+      return 0;
+    }
+    if (sighting.kind === 'document') {
+      const { etag = null, lastModified = null } = sighting.validators ?? {};
+      return applyDocument(context, wikiDbName, { text: sighting.document, etag, lastModified });
+    }
+    const status = sighting.kind === 'absent' ? 'absent' : 'in_progress';
+    const notices = [{ dumpType: '*', reason: sighting.reason }];
+    const base = { ...identity, cycleDate: cycle.cycleDate };
+    deps.record({ ...base, status, notices, files: [], listedNames: null, document: null });
+    return 0;
+  }
+
+  async function applyDocument(
+    context: NonNullable<ReturnType<typeof contextOf>>,
+    wikiDbName: string,
+    document: RunDocument,
+  ): Promise<number> {
+    const { source, look, cycle } = context;
+    const { runDate } = look;
+    const identity = { wikiDbName, source: source.name, runDate };
+    const base = { ...identity, cycleDate: cycle.cycleDate };
+    const decision = source.decide(document.text, { wikiDbName, runDate }, deps.selectionFor(cycle));
+    for (const refused of decision.refused)
+      log.warn({ wiki: wikiDbName, runDate, ...refused }, 'refused a file of a run, the rest goes on');
+    let files = decision.files.flatMap((each) => (each.action === 'take' ? [each.file] : []));
+    const notices = [...decision.notices];
+    const sizeBytes = files.reduce((sum, file) => sum + file.sizeBytes, 0);
+    const refusal = deps.refuseSize({ sizeBytes, isFinished: decision.isFinished });
+    if (refusal !== null) {
+      files = [];
+      notices.splice(0, notices.length, { dumpType: '*', reason: refusal.reason });
+    }
+    // Classic documents name hashes job by job; what is missing may stand in the checksum lists already.
+    if (source.name === 'classic' && needsHashes(files)) {
+      const read = (name: string): Promise<string | null> =>
+        look.upstream.text(`${deps.baseUrl}/${wikiDbName}/${runDate}/${name}`, look.signal);
+      files = await addHashes(files, { wikiDbName, runDate }, read);
+      if (look.signal.aborted) throw new Interrupted();
+    }
+    const { replaced } = deps.record({
+      ...base,
+      status: refusal?.isFinal === true ? 'absent' : decision.isFinished ? 'finished' : 'in_progress',
+      notices,
+      files,
+      listedNames: new Set(decision.files.map(({ filename }) => filename)),
+      document,
+    });
+    for (const { filename, kind } of replaced)
+      log.warn(
+        { wiki: wikiDbName, runDate, filename },
+        kind === 'replaced' ? 'upstream published a held file anew' : 'upstream withdrew a held file',
+      );
+    return files.length;
+  }
+
+  /** Reads a few listings now and then: the oldest dates in them tell how long upstream keeps its runs. */
+  async function sampleRetention(
+    { look }: NonNullable<ReturnType<typeof contextOf>>,
+    wanted: readonly Wiki[],
+  ): Promise<void> {
+    const newest = Math.max(...wanted.map((wiki) => wiki.oldestRunSeenAt ?? 0), 0);
+    if (deps.clock.now() - newest < SAMPLE_EVERY_MS) return;
+    // Large wikis are kept for a shorter time than small ones, so one of each end and one of the middle.
+    const bySize = wanted.toSorted((a, b) => (b.pageCount ?? 0) - (a.pageCount ?? 0));
+    const places = new Set([0, Math.floor(bySize.length / 2), bySize.length - 1]);
+    for (const place of places) {
+      const wikiDbName = bySize[place]?.wikiDbName;
+      if (wikiDbName === undefined) continue;
+      const listing = await look.upstream.text(`${deps.baseUrl}/${wikiDbName}/`, look.signal);
+      if (listing !== null) look.onListing(wikiDbName, runDatesOf(parseListing(listing, wikiDbName)));
+    }
+  }
+
+  /** Ends what a wiki that is not wanted any more left open in this cycle. */
+  function releaseUnwanted(
+    context: NonNullable<ReturnType<typeof contextOf>>,
+    wanted: readonly Wiki[],
+  ): void {
+    const names = new Set(wanted.map((wiki) => wiki.wikiDbName));
+    const { source, look, cycle } = context;
+    for (const wikiDbName of catalog.unsettledWikis(cycle.cycleDate, source.name)) {
+      if (names.has(wikiDbName)) continue;
+      deps.record({
+        ...{ wikiDbName, source: source.name, runDate: look.runDate, cycleDate: cycle.cycleDate },
+        status: 'absent',
+        notices: [{ dumpType: '*', reason: 'excluded by the configuration' }],
+        ...{ files: [], listedNames: null, document: null },
+      });
+    }
+  }
+
+  return {
+    async scan(request) {
+      const context = contextOf(request);
+      if (context === null) return { askSingly: [], runs: 0, files: 0, memory: null };
+      const { look, source, memoryKey, fingerprint, isNew } = context;
+      const wanted = deps.wantedWikis();
+      releaseUnwanted(context, wanted);
+      const askSingly: AskSingly[] = [];
+      let runs = 0;
+      let files = 0;
+      const sightings = source.scan(look, wanted, (name) => {
+        const known = knownRun(source.name, look.runDate, name);
+        // Absent may have been our own judgement.
+        return isNew && known?.status === 'absent' ? { ...known, status: 'in_progress' } : known;
+      });
+      let end: ScanEnd;
+      for (;;) {
+        const next = await sightings.next();
+        if (next.done === true) {
+          end = next.value;
+          break;
+        }
+        const sighting = next.value;
+        if (sighting.kind === 'ask') {
+          askSingly.push({ wikiDbName: sighting.wikiDbName, isInIndex: sighting.isInIndex });
+          continue;
+        }
+        runs += 1;
+        files += await apply(context, sighting);
+      }
+      if (source.name === 'classic') await sampleRetention(context, wanted);
+      step('discovery:looked');
+      if (end.listedNames.length > 0) catalog.noteDumped(end.listedNames);
+      const check = crossCheck(catalog.wikis(), [{ place: source.name, names: end.listedNames }]);
+      for (const notice of crossCheckNotices({ ...check, notDumped: [] }))
+        log.warn({ source: source.name }, notice);
+      const validators = end.validators ?? (end.isUnchanged ? look.scanned : null);
+      return { askSingly, runs, files, memory: { key: memoryKey, value: { validators, fingerprint } } };
+    },
+    async askOne(request, wiki) {
+      const context = contextOf(request);
+      if (context === null) return { files: 0 };
+      const { source, look } = context;
+      const known = knownRun(source.name, look.runDate, wiki.wikiDbName);
+      const files = await apply(context, await source.askOne(look, wiki, known));
+      step('discovery:looked');
+      return { files };
+    },
+    remember: ({ key, value }) => state.set(key, JSON.stringify(value), deps.clock.now()),
+  };
+}

@@ -1,0 +1,8 @@
+/** The container of a file is not whole; the message says where and how. Thrown by the checks, inside their thread. */
+export class BrokenStructure extends Error {}
+
+/** Gives the bytes of a file one after the other. */
+export interface ByteSource {
+  /** Fills `target` from the next byte on. Fewer bytes than asked are no end of file; 0 is. */
+  read(target: Uint8Array): number;
+}

@@ -1,0 +1,51 @@
+import { createGunzip } from 'node:zlib';
+import { BrokenStructure } from './broken-structure.ts';
+
+/** Unpacked bytes are thrown away; large blocks cost fewer calls. */
+const OUTPUT_BYTES = 1024 * 1024;
+
+/**
+ * Reads a gzip file to its end: every member with its checksum and length, and nothing behind the last one.
+ * @param chunks the file's bytes in order
+ * @param onProgress called after each chunk with the bytes read so far
+ * @throws BrokenStructure, and what `chunks` throws
+ */
+export async function checkGzip(
+  chunks: AsyncIterable<Buffer>,
+  onProgress: (checkedBytes: number) => void,
+): Promise<void> {
+  const gunzip = createGunzip({ chunkSize: OUTPUT_BYTES });
+  let error: Error | null = null;
+  let isOver = false;
+  const over = new Promise<void>((resolve) => {
+    const end = (): void => {
+      isOver = true;
+      resolve();
+    };
+    gunzip.once('end', end).once('error', (thrown) => {
+      error = thrown;
+      end();
+    });
+  });
+  gunzip.resume();
+  let sizeBytes = 0;
+  for await (const chunk of chunks) {
+    sizeBytes += chunk.length;
+    // Zeros behind the last member end the stream at once; whatever else stands there is taken for another member.
+    if (isOver) break;
+    await Promise.race([over, new Promise<void>((resolve) => gunzip.write(chunk, () => resolve()))]);
+    onProgress(sizeBytes);
+  }
+  if (sizeBytes === 0) throw new BrokenStructure('the file is empty');
+  if (!isOver) gunzip.end();
+  await over;
+  gunzip.destroy();
+  if (error !== null) throw new BrokenStructure(wording(error, gunzip.bytesWritten), { cause: error });
+  if (gunzip.bytesWritten < sizeBytes)
+    throw new BrokenStructure(`there are bytes behind the end at byte ${gunzip.bytesWritten}`);
+}
+
+function wording(error: Error & { code?: string }, offset: number): string {
+  if (error.code === 'Z_BUF_ERROR') return `the file ends after ${offset} bytes, in the middle`;
+  return `${error.message} (after byte ${offset})`;
+}
