@@ -251,7 +251,7 @@ function wire(deps: Required<AppOptions> & { layout: Layout; db: Db; lock: DataD
     ...{ queue, catalog, bus, clock, uploadsEnabled },
     afterCommit: db.afterCommit,
     transaction: (run) => db.transaction(run),
-    sourcesOf: discovery.sourcesOf,
+    ...{ sourcesOf: discovery.sourcesOf, isLookedAt: discovery.isLookedAt },
     historyTypes: config.dumps.historyTypes,
   });
   const scheduling = createScheduling({
@@ -350,6 +350,7 @@ function wire(deps: Required<AppOptions> & { layout: Layout; db: Db; lock: DataD
         records.start();
         await seeding.start();
         await restoreTorrents();
+        discovery.releaseSwitchedOff();
         pipeline.reconcile();
         queue.start();
         scheduling.start();

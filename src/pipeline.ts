@@ -20,6 +20,8 @@ export interface PipelineDeps {
   transaction: <T>(run: () => T) => T;
   /** Sources that have a run for a cycle. */
   sourcesOf: (cycle: { cycleDate: string; includesHistory: boolean }) => readonly SourceName[];
+  /** True once every source of a cycle was looked at to its end. */
+  isLookedAt: (cycle: { cycleDate: string; includesHistory: boolean }) => boolean;
   /** Dump types of the history torrent beside the files marked as history. */
   historyTypes: readonly string[];
   /** Tells once what is being written is committed. */
@@ -126,9 +128,10 @@ export function wirePipeline(deps: PipelineDeps): Pipeline {
   /** Whatever the last download or look of a cycle makes possible. */
   function trySeal(cycleDate: string): JobRequest[] {
     if (queue.hasUnfinished(cycleDate, [findDumps.type, downloadDump.type])) return [];
-    if (catalog.cycle(cycleDate)?.status !== 'open')
-      return [...missingTorrents(cycleDate), ...supplements(cycleDate)];
-    if (!catalog.sealIfSettled(cycleDate)) return [];
+    const cycle = catalog.cycle(cycleDate);
+    if (cycle?.status !== 'open') return [...missingTorrents(cycleDate), ...supplements(cycleDate)];
+    // A source that never answered has no runs that could be unsettled.
+    if (!deps.isLookedAt(cycle) || !catalog.sealIfSettled(cycleDate)) return [];
     deps.afterCommit(() => deps.bus.emit('cycle:sealed', { cycleDate }));
     return missingTorrents(cycleDate);
   }

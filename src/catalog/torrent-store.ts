@@ -1,8 +1,8 @@
 import { and, asc, desc, eq, inArray } from 'drizzle-orm';
 import { type Db, schema } from '../db/index.ts';
-import { TorrentId } from '../lib/index.ts';
+import { assert, DumpFileId, TorrentId } from '../lib/index.ts';
 import type { Clock } from '../ports/index.ts';
-import type { Catalog, DumpFile, Torrent, TorrentGap } from './types.ts';
+import type { Catalog, DumpFile, Replacement, Torrent, TorrentGap, Verification } from './types.ts';
 
 const { torrents, torrentFiles, torrentGaps, dumps } = schema;
 
@@ -15,6 +15,8 @@ type TorrentStore = Pick<
   | 'torrentsToMakeAgain'
   | 'torrentFiles'
   | 'torrentGaps'
+  | 'carriedFiles'
+  | 'replacements'
   | 'markSeeding'
   | 'markPublished'
 >;
@@ -29,7 +31,16 @@ function fromRow(row: typeof torrents.$inferSelect | undefined): Torrent | null 
   };
 }
 
-/** Everything on `torrents` and `torrent_files`. */
+interface ReplacementRow {
+  dumpId: number;
+  kind: string;
+  sizeBytes: number | null;
+  md5: string | null;
+  sha1: string | null;
+  sha256: string | null;
+}
+
+/** Everything on `torrents`, `torrent_files` and `torrent_gaps`, and whatever else is asked of a whole cycle to make them. */
 export function createTorrentStore({ db, clock }: { db: Db; clock: Clock }): TorrentStore {
   // Recording a torrent makes its files `included`; fetching one again makes it `downloaded`.
   const fetchedAgain = db.sqlite
@@ -42,6 +53,16 @@ export function createTorrentStore({ db, clock }: { db: Db; clock: Clock }): Tor
         ORDER BY t.name`,
     )
     .pluck();
+  // Plain statements: there are tens of thousands of files in a cycle.
+  const carried = db.sqlite.prepare<[string, 0 | 1], { dumpId: number; torrentId: number }>(
+    `SELECT f.dump_id AS dumpId, t.id AS torrentId FROM torrents t JOIN torrent_files f ON f.torrent_id = t.id
+      WHERE t.cycle_date = ? AND t.is_history = ? ORDER BY t.supplement DESC`,
+  );
+  const replaced = db.sqlite.prepare<[string], ReplacementRow>(
+    `SELECT r.dump_id AS dumpId, r.kind, r.size_bytes AS sizeBytes, r.md5, r.sha1, r.sha256
+       FROM dump_replacements r JOIN dumps d ON d.id = r.dump_id WHERE d.cycle_date = ?`,
+  );
+
   /** Written once, when the torrent is made: making it again changes nothing of what it said. */
   function recordGaps(torrentId: number, gaps: readonly TorrentGap[]): void {
     const known = db.orm
@@ -120,7 +141,17 @@ export function createTorrentStore({ db, clock }: { db: Db; clock: Clock }): Tor
           dump: row.dumps as unknown as DumpFile,
           pathInTorrent: row.torrent_files.pathInTorrent,
           sizeBytes: row.torrent_files.sizeBytes,
+          verification: row.torrent_files.verification as Verification | null,
         })),
+    // The oldest torrent comes last and stays.
+    carriedFiles: (cycleDate, isHistory) =>
+      new Map(
+        carried
+          .all(cycleDate, isHistory ? 1 : 0)
+          .map(({ dumpId, torrentId }) => [DumpFileId.parse(dumpId), TorrentId.parse(torrentId)]),
+      ),
+    replacements: (cycleDate) =>
+      new Map(replaced.all(cycleDate).map((row) => [DumpFileId.parse(row.dumpId), fromReplacement(row)])),
     torrentGaps: (id) =>
       db.orm
         .select()
@@ -136,4 +167,15 @@ export function createTorrentStore({ db, clock }: { db: Db; clock: Clock }): Tor
       db.orm.update(torrents).set({ publishedAt: clock.now(), torrentUrl }).where(eq(torrents.id, id)).run();
     },
   };
+}
+
+function fromReplacement({ dumpId, kind, sizeBytes, md5, sha1, sha256 }: ReplacementRow): Replacement {
+  if (kind === 'withdrawn') return { kind: 'withdrawn' };
+  assert(sizeBytes !== null, `the replacement of dump file ${dumpId} has no size`);
+  const hashes = {
+    ...(md5 === null ? {} : { md5 }),
+    ...(sha1 === null ? {} : { sha1 }),
+    ...(sha256 === null ? {} : { sha256 }),
+  };
+  return { kind: 'replaced', sizeBytes, hashes };
 }

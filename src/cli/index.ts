@@ -2,9 +2,9 @@ import { Command, CommanderError } from 'commander';
 import { isDamage, isDatabaseTrouble } from '../db/index.ts';
 import { describeError, formatBytes, isAbort, UsageError, WikiSeedError } from '../lib/index.ts';
 import { VERSION } from '../version.ts';
+import { addCatalogCommands } from './catalog-commands.ts';
 import { configCheck, configShow } from './config-command.ts';
 import { limitCommand, pauseCommand, resumeCommandLine } from './control-commands.ts';
-import { cyclesCommand } from './cycles-command.ts';
 import { addDatabaseCommands } from './database-commands.ts';
 import { demoCommand } from './demo-command.ts';
 import { DEMO_DEFAULTS } from './demo-folder.ts';
@@ -76,7 +76,7 @@ function buildProgram(io: CliIo, setExitCode: (code: number) => void): Command {
 
   command('run', 'work as a daemon: discover, download, upload, torrent, seed, publish')
     .option('--until-idle', 'stop as soon as nothing is left to do without new upstream data')
-    .option('--dry-run', 'say what would be fetched now; asks upstream, writes nothing')
+    .option('--dry-run', 'what would be fetched, as "wikiseed plan" says it; changes nothing')
     .option('--pretty', 'write log lines for people instead of JSON')
     .option('--json', 'with --dry-run: print the plan as JSON')
     .action(async (options) => setExitCode(await runCommand(io, options)));
@@ -143,10 +143,7 @@ function buildProgram(io: CliIo, setExitCode: (code: number) => void): Command {
   scoped('resume', 'end a pause; a halted target is tried again at once').action(async (name, options) =>
     setExitCode(await resumeCommandLine(io, name, options)),
   );
-  command('cycles', 'list cycles')
-    .argument('[date]', 'show the files of this cycle, YYYY-MM-DD')
-    .option('--json', 'print JSON')
-    .action(async (date, options) => setExitCode(await cyclesCommand(io, date, options)));
+  addCatalogCommands(io, command, setExitCode);
   addDatabaseCommands(io, command, setExitCode);
   const config = program.command('config').description('look at the configuration');
   config

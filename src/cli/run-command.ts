@@ -3,12 +3,12 @@ import { describeConfig } from '../config/index.ts';
 import { formatDuration } from '../lib/index.ts';
 import { createSystemClock } from '../ports/index.ts';
 import { VERSION } from '../version.ts';
-import { planRun, printPlan } from './dry-run.ts';
 import { EXIT } from './exit-codes.ts';
 import { outcomeOf } from './idle-outcome.ts';
-import { type CliIo, printJson } from './io.ts';
+import type { CliIo } from './io.ts';
 import { loadForCommand } from './load.ts';
 import { createLogger } from './logger.ts';
+import { planCommand } from './plan-command.ts';
 import { showProgressBars } from './progress-bars.ts';
 
 /** `run`: the daemon. Resolves when it stopped. */
@@ -16,14 +16,9 @@ export async function runCommand(
   io: CliIo,
   options: { config?: string; untilIdle?: boolean; dryRun?: boolean; pretty?: boolean; json?: boolean },
 ): Promise<number> {
+  if (options.dryRun === true) return planCommand(io, options);
   const loaded = loadForCommand(io, options.config);
   const { config, secrets } = loaded;
-  if (options.dryRun === true) {
-    const plan = await planRun({ config, signal: io.signal });
-    if (options.json === true) printJson(io, plan);
-    else printPlan(io, plan);
-    return EXIT.ok;
-  }
   const log = createLogger({ level: config.logging.level, pretty: options.pretty === true });
   log.info(describeConfig(config, loaded.secretOrigins), 'effective configuration');
   const clock = createSystemClock();

@@ -1,102 +1,125 @@
-import { z } from 'zod';
 import { RetryableError } from '../lib/index.ts';
 
-const Hex = (digits: number): z.ZodType<string> => z.string().regex(new RegExp(`^[0-9a-f]{${digits}}$`));
-
 /** One file; everything may be missing, even in a finished job. */
-export const StatusFile = z.object({
-  // A value that cannot be is as good as none: the file is then not ready, and the rest of the run is not its fault.
-  size: z.number().int().nonnegative().safe().optional().catch(undefined),
-  url: z.string().optional().catch(undefined),
-  md5: Hex(32).optional().catch(undefined),
-  sha1: Hex(40).optional().catch(undefined),
-});
-/** See the schema of the same name. */
-export type StatusFile = z.infer<typeof StatusFile>;
+export interface StatusFile {
+  /** Bytes; of a file that is being written, those written so far. */
+  size: number | null;
+  /** As upstream writes it: a path from the root of the site. */
+  url: string | null;
+  /** Lower-case hex. */
+  md5: string | null;
+  sha1: string | null;
+}
 
 /** One job of a run. */
-export const StatusJob = z.object({
+export interface StatusJob {
   /** waiting, in-progress, done, failed, skipped; anything else counts as not ready. */
-  status: z.string(),
-  updated: z.string().optional(),
-  files: z.record(z.string(), StatusFile.catch({})).optional().catch(undefined),
-});
-/** See the schema of the same name. */
-export type StatusJob = z.infer<typeof StatusJob>;
+  status: string;
+  /** `YYYY-MM-DD HH:MM:SS`, UTC; null when it was never touched. */
+  updated: string | null;
+  /** Empty when the job has nothing to list yet. */
+  files: ReadonlyMap<string, StatusFile>;
+}
 
 /** A run's machine-readable status. */
-export const DumpStatus = z.object({ jobs: z.record(z.string(), StatusJob), version: z.string().optional() });
-export type DumpStatus = z.infer<typeof DumpStatus>;
+export interface DumpStatus {
+  jobs: ReadonlyMap<string, StatusJob>;
+  version: string | null;
+}
+
+/** The version whose meaning we know. */
+export const KNOWN_VERSION = '0.8';
+
+const NO_FILES: ReadonlyMap<string, StatusFile> = new Map();
+
+// Written by hand: one document has thousands of files, and a schema's checks cost ten times as much.
 
 /**
- * Reads a `dumpstatus.json`.
+ * Reads a `dumpstatus.json`. A value that cannot be is as good as none: that file or job is then not ready, and the rest of
+ * the run is not its fault.
  * @throws RetryableError `torn_status` when it is cut off or of another shape: upstream rewrites it in place
  */
 export function parseDumpStatus(text: string, name: string): DumpStatus {
+  let value: unknown;
   try {
-    return DumpStatus.parse(JSON.parse(text));
-  } catch (error) {
-    throw new RetryableError('torn_status', `${name} is not a complete dump status`, {
-      cause: firstIssue(error),
+    value = JSON.parse(text);
+  } catch (cause) {
+    throw new RetryableError('torn_status', `${name} is not a complete dump status`, { cause });
+  }
+  const status = readStatus(value);
+  if (status === null)
+    throw new RetryableError('torn_status', `${name} is not a complete dump status: it names no jobs`);
+  return status;
+}
+
+/** The same for parsed JSON, such as one wiki's entry of `index.json`; null when it is of another shape, such as `{}`. */
+export function readStatus(value: unknown): DumpStatus | null {
+  if (!isObject(value) || !isObject(value.jobs)) return null;
+  const jobs = new Map<string, StatusJob>();
+  for (const [name, job] of Object.entries(value.jobs)) {
+    if (!isObject(job)) continue;
+    jobs.set(name, {
+      status: textOrNull(job.status) ?? '',
+      updated: textOrNull(job.updated),
+      files: isObject(job.files) ? readFiles(job.files) : NO_FILES,
     });
   }
+  return { jobs, version: textOrNull(value.version) };
 }
 
-/**
- * Reads `index.json`: the newest run's status of every wiki, by name. The entries are not looked into yet, so that a
- * caller can check a thousand of them one at a time: see `readEntry`.
- * @throws RetryableError `torn_index`
- */
-export function parseIndex(text: string): Map<string, unknown> {
-  try {
-    const document = z.object({ wikis: z.record(z.string(), z.unknown()) }).parse(JSON.parse(text));
-    return new Map(Object.entries(document.wikis));
-  } catch (error) {
-    throw new RetryableError('torn_index', 'index.json is not complete', { cause: firstIssue(error) });
+function readFiles(value: Record<string, unknown>): Map<string, StatusFile> {
+  const files = new Map<string, StatusFile>();
+  for (const [filename, raw] of Object.entries(value)) {
+    const { size, url, md5, sha1 } = isObject(raw) ? raw : {};
+    files.set(filename, {
+      size: typeof size === 'number' && Number.isSafeInteger(size) && size >= 0 ? size : null,
+      url: textOrNull(url),
+      md5: typeof md5 === 'string' && /^[0-9a-f]{32}$/.test(md5) ? md5 : null,
+      sha1: typeof sha1 === 'string' && /^[0-9a-f]{40}$/.test(sha1) ? sha1 : null,
+    });
   }
+  return files;
 }
 
-/** One wiki's entry of `index.json`; null when it is absent, empty or of another shape, and must be asked for singly. */
-export function readEntry(entry: unknown): DumpStatus | null {
-  const parsed = DumpStatus.safeParse(entry);
-  return parsed.success ? parsed.data : null;
+function isObject(value: unknown): value is Record<string, unknown> {
+  return typeof value === 'object' && value !== null && !Array.isArray(value);
 }
 
-/** zod's full report of a torn document can be megabytes; its first issue says enough. */
-function firstIssue(error: unknown): Error {
-  if (!(error instanceof z.ZodError)) return error as Error;
-  const issue = error.issues[0];
-  return new Error(`${issue?.path.join('.') ?? ''}: ${issue?.message ?? 'invalid'}`);
+function textOrNull(value: unknown): string | null {
+  return typeof value === 'string' ? value : null;
 }
 
-/** The date of a run (`YYYYMMDD`), which is no field of its status but part of every address; null when no file is listed. */
+/** The date of a run (`YYYYMMDD`), which is no field of its status but part of every name and address; null when no file is listed. */
 export function runDateOfStatus(status: DumpStatus, wikiDbName: string): string | null {
-  for (const job of Object.values(status.jobs)) {
-    for (const filename of Object.keys(job.files ?? {})) {
-      const rest = filename.startsWith(`${wikiDbName}-`) ? filename.slice(wikiDbName.length + 1) : '';
-      const date = /^(\d{8})-/.exec(rest)?.[1];
+  const namePrefix = `${wikiDbName}-`;
+  const urlPrefix = `/${wikiDbName}/`;
+  for (const job of status.jobs.values()) {
+    for (const [filename, { url }] of job.files) {
+      const rest = filename.startsWith(namePrefix)
+        ? filename.slice(namePrefix.length)
+        : url?.startsWith(urlPrefix)
+          ? url.slice(urlPrefix.length)
+          : '';
+      const date = /^(\d{8})[-/]/.exec(rest)?.[1];
       if (date !== undefined) return date;
     }
   }
   return null;
 }
 
-const SETTLED = new Set(['done', 'failed', 'skipped']);
+/** True when this job will bring nothing more by itself. A failed one may be run again. */
+export function isSettled(job: StatusJob): boolean {
+  return job.status === 'done' || job.status === 'failed' || job.status === 'skipped';
+}
 
 /** True when nothing of the run will change by itself: every job is done, failed or skipped. */
 export function isRunFinished(status: DumpStatus): boolean {
-  const jobs = Object.values(status.jobs);
-  return jobs.length > 0 && jobs.every((job) => SETTLED.has(job.status));
+  return status.jobs.size > 0 && [...status.jobs.values()].every(isSettled);
 }
 
-/** True when this job may still bring files. */
-export function isJobUnsettled(job: StatusJob): boolean {
-  return !SETTLED.has(job.status);
-}
-
-/** `2024-08-01 09:46:00`, always UTC; null when empty or unreadable. */
-export function parseUpdated(text: string | undefined): number | null {
-  if (text === undefined || !/^\d{4}-\d{2}-\d{2} \d{2}:\d{2}:\d{2}$/.test(text)) return null;
+/** `2024-08-01 09:46:00`, always UTC, as epoch ms; null when empty or unreadable. */
+export function parseUpdated(text: string | null): number | null {
+  if (text === null || !/^\d{4}-\d{2}-\d{2} \d{2}:\d{2}:\d{2}$/.test(text)) return null;
   const at = Date.parse(`${text.replace(' ', 'T')}Z`);
   return Number.isNaN(at) ? null : at;
 }

@@ -62,6 +62,10 @@ export interface DiscoveryRoom {
   wantedWikis(): Wiki[];
   /** Sources that have a run for this cycle. */
   sourcesOf(cycle: Pick<Cycle, 'cycleDate' | 'includesHistory'>): SourceName[];
+  /** True once every source of the cycle was looked at to its end. */
+  isLookedAt(cycle: Pick<Cycle, 'cycleDate' | 'includesHistory'>): boolean;
+  /** Ends what sources that were switched off left open; to be called at start. */
+  releaseSwitchedOff(): void;
   /** Reads the list of all wikis at once, as the job does. */
   lookForWikis(signal: AbortSignal): Promise<void>;
   /** Looks at every run of a cycle at once, as the jobs do. */
@@ -124,6 +128,8 @@ export function createDiscovery(deps: DiscoveryDeps): DiscoveryRoom {
     plan: (cycle) =>
       planCycle({ catalog, sources, selection: selectionFor(cycle), judge, refuseSize, cycle }),
     handlers: [handleDiscoverWikis({ reader }), handleFindDumps({ catalog, looker, sources })],
+    isLookedAt: (cycle) => sourcesOf(cycle).every((source) => looker.hasScanned(cycle.cycleDate, source)),
+    releaseSwitchedOff: () => looker.releaseSwitchedOff(),
     async lookForWikis(signal) {
       reader.record(await reader.read(signal));
     },

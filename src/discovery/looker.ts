@@ -52,6 +52,10 @@ export interface Looker {
   scan(request: LookRequest): Promise<ScanResult>;
   askOne(request: LookRequest, wiki: AskSingly): Promise<{ files: number }>;
   remember(memory: ScanMemory): void;
+  /** True once a scan of this source got to its end. */
+  hasScanned(cycleDate: string, source: SourceName): boolean;
+  /** Ends what sources that are switched off left open in cycles that take files. */
+  releaseSwitchedOff(): void;
 }
 
 /** What a looker needs. */
@@ -80,6 +84,8 @@ export interface LookerDeps {
 /** Thirty days: upstream changes how long it keeps runs once in years. */
 const SAMPLE_EVERY_MS = 30 * 24 * 60 * 60_000;
 
+const memoryKeyOf = (cycleDate: string, source: SourceName): string => `scan:${cycleDate}:${source}`;
+
 /** Wires the looks. */
 export function createLooker(deps: LookerDeps): Looker {
   const { catalog, state, log } = deps;
@@ -100,7 +106,7 @@ export function createLooker(deps: LookerDeps): Looker {
     const runDate = found?.runDate(cycle) ?? null;
     // A source that was switched off since, or has no run for this cycle: nothing to look at.
     if (found === undefined || runDate === null) return null;
-    const memoryKey = `scan:${cycleDate}:${source}`;
+    const memoryKey = memoryKeyOf(cycleDate, source);
     // What was read is only good for the same wikis and the same choice of files.
     const fingerprint = createHash('sha256')
       .update(JSON.stringify(deps.judgedBy(cycle)))
@@ -132,6 +138,7 @@ export function createLooker(deps: LookerDeps): Looker {
     return {
       status: run.status,
       checkedAt: run.checkedAt,
+      hasDocument: document !== null,
       validators: etag === null && lastModified === null ? null : { etag, lastModified },
     };
   }
@@ -225,6 +232,15 @@ export function createLooker(deps: LookerDeps): Looker {
     }
   }
 
+  /** Nothing more is taken of a run: what is missing ends with the reason, what is held stays. */
+  function release(
+    run: { wikiDbName: string; source: SourceName; runDate: string; cycleDate: string },
+    reason: string,
+  ): void {
+    const notices = [{ dumpType: '*', reason }];
+    deps.record({ ...run, status: 'absent', notices, files: [], listedNames: null, document: null });
+  }
+
   /** Ends what a wiki that is not wanted any more left open in this cycle. */
   function releaseUnwanted(
     context: NonNullable<ReturnType<typeof contextOf>>,
@@ -234,12 +250,8 @@ export function createLooker(deps: LookerDeps): Looker {
     const { source, look, cycle } = context;
     for (const wikiDbName of catalog.unsettledWikis(cycle.cycleDate, source.name)) {
       if (names.has(wikiDbName)) continue;
-      deps.record({
-        ...{ wikiDbName, source: source.name, runDate: look.runDate, cycleDate: cycle.cycleDate },
-        status: 'absent',
-        notices: [{ dumpType: '*', reason: 'excluded by the configuration' }],
-        ...{ files: [], listedNames: null, document: null },
-      });
+      const run = { wikiDbName, source: source.name, runDate: look.runDate, cycleDate: cycle.cycleDate };
+      release(run, 'excluded by the configuration');
     }
   }
 
@@ -290,6 +302,24 @@ export function createLooker(deps: LookerDeps): Looker {
       const files = await apply(context, await source.askOne(look, wiki, known));
       step('discovery:looked');
       return { files };
+    },
+    hasScanned: (cycleDate, source) => state.get(memoryKeyOf(cycleDate, source)) !== null,
+    releaseSwitchedOff() {
+      for (const { cycleDate } of catalog.cycles()) {
+        if (!catalog.takesFiles(cycleDate)) continue;
+        const off = catalog
+          .runs(cycleDate)
+          .filter((run) => !deps.sources.some(({ name }) => name === run.source));
+        for (const source of new Set(off.map((run) => run.source))) {
+          const unsettled = new Set(catalog.unsettledWikis(cycleDate, source));
+          for (const { wikiDbName, runDate } of off.filter((run) => run.source === source))
+            if (unsettled.has(wikiDbName))
+              release(
+                { wikiDbName, source, runDate, cycleDate },
+                'discovery.sources does not name this source any more',
+              );
+        }
+      }
     },
     remember: ({ key, value }) => state.set(key, JSON.stringify(value), deps.clock.now()),
   };

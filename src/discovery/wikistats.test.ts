@@ -69,9 +69,10 @@ test('broken rows are left out and counted', () => {
   expect(ignored).toBe(6);
 });
 
-test('a quote that never ends takes its row with it, not what came before', () => {
-  const { pages } = parse(row('en', 'wikipedia', 1), '1,"zh-yue,wikipedia', row('zh-yue', 'wikipedia', 2));
+test('a quote that never ends takes its own row with it and no other', () => {
+  const { pages, ignored } = parse('1,"zh-yue,wikipedia', row('en', 'wikipedia', 1));
   expect([...pages]).toEqual([['enwiki', 1]]);
+  expect(ignored).toBe(1);
 });
 
 test.each([
@@ -81,5 +82,5 @@ test.each([
   'a,b,c\n1,2,3',
   '"',
 ])('%j is no such table', (text) => {
-  expect(() => parseWikistats(text, wikis)).toThrow(/Wikistats table cannot be read/);
+  expect(() => parseWikistats(text, wikis)).toThrow(/the Wikistats table has no column/);
 });

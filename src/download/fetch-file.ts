@@ -1,5 +1,4 @@
-import type { DumpFileId } from '../lib/index.ts';
-import { CorruptError, Interrupted, RetryableError } from '../lib/index.ts';
+import { CorruptError, type DumpFileId, Interrupted, RetryableError } from '../lib/index.ts';
 import { step } from '../lib/steps.ts';
 import {
   type Clock,

@@ -52,6 +52,7 @@ export function createDownload(deps: DownloadDeps): DownloadRoom {
         clock,
         space,
         lanes,
+        log: deps.log,
         pieceLengthBytes: deps.config.pieceLengthBytes,
       }),
     ],

@@ -53,7 +53,10 @@ export type Verdict =
   | { kind: 'unprovable' };
 
 /** Compares what was read with what upstream published. Every published hash must match. */
-export function judge(facts: UpstreamFacts, read: FileDigests & { sizeBytes: number }): Verdict {
+export function judge(
+  facts: UpstreamFacts,
+  read: Pick<FileDigests, HashAlgorithm> & { sizeBytes: number },
+): Verdict {
   if (read.sizeBytes !== facts.sizeBytes)
     return { kind: 'wrong', what: 'size', expected: String(facts.sizeBytes), got: String(read.sizeBytes) };
   let verification: Verification | null = null;

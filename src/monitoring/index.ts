@@ -1,5 +1,29 @@
 export type { Control } from './control-api.ts';
 export {
+  type Copy,
+  type Coverage,
+  type CoverageQueries,
+  type CoverageRow,
+  type CoverageTotals,
+  createCoverageQueries,
+  type Place,
+  type WikiJudge,
+} from './coverage-queries.ts';
+export { ageInDays, coverageCsv, percentCovered, placeWords, stateOf } from './coverage-words.ts';
+export {
+  type CycleDetail,
+  type CycleQueries,
+  createCycleQueries,
+  GAP_WORDS,
+  type Gap,
+  type GapGroup,
+  type GapKind,
+  type ReplacedFile,
+  SOURCE_WORDS,
+  type SourceState,
+  type SupplementState,
+} from './cycle-queries.ts';
+export {
   createOperatorActions,
   type OperatorActions,
   REASON_MAX,

@@ -5,6 +5,9 @@ import { describeError } from '../lib/index.ts';
 import type { Disk, Log } from '../ports/index.ts';
 import type { Layout } from '../storage/index.ts';
 import { CONTROL_PATH, type Control, createControlApi } from './control-api.ts';
+import { createCoverageQueries, type WikiJudge } from './coverage-queries.ts';
+import { addCoverageRoutes } from './coverage-routes.ts';
+import { createCycleQueries } from './cycle-queries.ts';
 import { etagOf, sendFile, sendText } from './files.ts';
 import type { LiveFeed } from './live-feed.ts';
 import { LIVE_SCRIPT } from './live-script.ts';
@@ -55,6 +58,8 @@ export interface RouteDeps extends StatusSources {
   log: Log;
   layout: Layout;
   feed: LiveFeed;
+  /** Which wikis are wanted; default: all that are not private. */
+  judgeWiki?: WikiJudge;
   /** Without it nothing can be changed. */
   control?: Control;
 }
@@ -64,6 +69,7 @@ export function createRoutes(deps: RouteDeps): Hono {
   const { queries, clock, disk, log, layout, feed, version } = deps;
   const assetTag = etagOf(STYLE + LIVE_SCRIPT).slice(1, 11);
   const app = new Hono();
+  const cycleQueries = createCycleQueries(deps.db);
 
   const facts = (title: string, current: FrameFacts['current']): FrameFacts => ({
     title,
@@ -172,8 +178,15 @@ export function createRoutes(deps: RouteDeps): Hono {
     };
     const number = PageNumber.parse(c.req.query('page'));
     const files = queries.cycleFiles({ cycleDate: date, ...filter, page: number, pageSize: PAGE_SIZE });
-    return page(c, `Cycle ${date}`, '/cycles', cyclePage(cycle, files, filter, clock.now()));
+    return page(
+      c,
+      `Cycle ${date}`,
+      '/cycles',
+      cyclePage(cycle, cycleQueries.detail(cycle), files, filter, clock.now()),
+    );
   });
+
+  addCoverageRoutes(app, { page, clock, coverage: createCoverageQueries(deps) });
 
   app.get('/torrents', async (c) => {
     const total = queries.torrentCount();

@@ -5,6 +5,7 @@ import { describeError, errorCode, WikiSeedError } from '../lib/index.ts';
 import type { Clock, Disk, Log } from '../ports/index.ts';
 import type { Layout } from '../storage/index.ts';
 import { type Control, problemOfToken } from './control-api.ts';
+import type { WikiJudge } from './coverage-queries.ts';
 import { createLiveFeed, type LiveFeed } from './live-feed.ts';
 import { createRoutes } from './routes.ts';
 import type { StatusQueries } from './status-queries.ts';
@@ -24,6 +25,8 @@ export interface MonitoringDeps {
   seeding?: () => Promise<SeedingFact[]>;
   /** What the queue holds in memory. */
   halts?: () => readonly Halt[];
+  /** Which wikis are wanted; default: all that are not private. */
+  judgeWiki?: WikiJudge;
   /** Lets operators with a token change the queue; without it everything only shows. */
   control?: Control;
   /** Port 0 = any free one. */

@@ -261,7 +261,7 @@ export function createOutcomes(deps: OutcomeDeps): Outcomes {
       return false;
     if (facts.input !== undefined) {
       pool.handler.recordFailure?.(facts.input, facts.error);
-      for (const follow of pool.failureFollows) deps.enqueue(follow(facts.input, job), job.id);
+      for (const follow of pool.failureFollows) deps.enqueue(follow(facts.input, job, facts.error), job.id);
     }
     noteEnd(job);
     if (facts.word === 'cancelled') deps.state.delete(cancelKey(job.id));

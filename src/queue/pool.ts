@@ -10,7 +10,7 @@ export type Follow = (
   job: ClaimedJob,
 ) => readonly JobRequest[];
 /** The same when a job ended without its result. */
-export type FollowFailure = (input: unknown, job: ClaimedJob) => readonly JobRequest[];
+export type FollowFailure = (input: unknown, job: ClaimedJob, error: Error) => readonly JobRequest[];
 
 /** One pool: a job type with its handler, its listeners and what runs. */
 export interface Pool {

@@ -48,10 +48,10 @@ export interface Queue extends QueueControl {
     jobType: JobType<I, O>,
     follow: (input: I, output: O, recorded: R, job: FinishedJob) => readonly JobRequest[],
   ): void;
-  /** The same for a job that failed for good, was put in quarantine or cancelled. */
+  /** The same for a job that failed for good, was put in quarantine or cancelled; `error` says of what, `errorCode` reads it. */
   followFailure<I, O>(
     jobType: JobType<I, O>,
-    follow: (input: I, job: FinishedJob) => readonly JobRequest[],
+    follow: (input: I, job: FinishedJob, error: Error) => readonly JobRequest[],
   ): void;
   /**
    * The barrier: says what follows when the last unfinished job of these types and one cycle has ended, however it ended.

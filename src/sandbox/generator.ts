@@ -1,11 +1,15 @@
-import { mkdir, readdir, readFile, rename, rm, writeFile } from 'node:fs/promises';
+import { mkdir, readdir, rm, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { loadBzip2 } from './bzip2.ts';
+import { type ContentExportKind, contentRoot, generateContentExport } from './content-export.ts';
+import { stampFolders } from './folder-times.ts';
 import { generateRun } from './generate-run.ts';
 import { buildPageModel } from './page-model.ts';
 import { findSevenZip } from './seven-zip.ts';
 import { buildTextPool } from './text-pool.ts';
+import { readTreeMarker, type TreeMarker, writeTreeMarker } from './tree-marker.ts';
 import { chooseWikis, siteMatrix } from './wiki-table.ts';
+import { wikistatsCsv } from './wikistats.ts';
 
 /** What decides a tree's content completely. */
 export interface DumpTreeOptions {
@@ -18,6 +22,11 @@ export interface DumpTreeOptions {
   sizeBytes: number;
   /** Dates as YYYYMMDD; a day from the 20th on makes a partial run without history. */
   runDates: readonly string[];
+  /**
+   * Content exports beside the classic runs of a 1st, default none. They come on top of `sizeBytes`: `current` about as much
+   * as the pages-meta-current files have.
+   */
+  contentExports?: readonly ContentExportKind[] | undefined;
 }
 
 /** A finished tree. */
@@ -26,25 +35,19 @@ export interface DumpTree {
   readonly dbnames: readonly string[];
   /** Sum of the published files per run date, in bytes. */
   readonly bytesByDate: Readonly<Record<string, number>>;
+  /** Sum of the content exports' files per classic run date (YYYYMMDD); a date without any is absent. */
+  readonly contentBytesByDate: Readonly<Record<string, number>>;
   /** True when an older, equal tree was found and left as it was. */
   readonly isReused: boolean;
 }
 
 /** Raise it when the generator's output changes, so that older trees are made again. */
-const FORMAT = 1;
-const MARKER = '.sandbox-tree.json';
-
-interface Marker {
-  format: number;
-  parameters: string;
-  dbnames: string[];
-  bytesByDate: Record<string, number>;
-  isComplete: boolean;
-}
+const FORMAT = 2;
 
 /**
- * Writes a dump tree `<dir>/<dbname>/<YYYYMMDD>/…` with the site matrix under `_api/`. The same options give the same
- * bytes. A complete tree of the same options is reused; one of other options is removed and made anew.
+ * Writes a dump tree `<dir>/<dbname>/<YYYYMMDD>/…` with the site matrix and the Wikistats table under
+ * `_api/`, and on request the content exports under `other/`. The same options give the same bytes. A complete tree of the
+ * same options is reused, with everything that was scripted upon it since; one of other options is removed and made anew.
  * @throws RangeError for options out of range; Error when `dir` holds files that are not from here
  */
 export async function generateDumpTree(options: DumpTreeOptions): Promise<DumpTree> {
@@ -53,18 +56,25 @@ export async function generateDumpTree(options: DumpTreeOptions): Promise<DumpTr
   for (const date of runDates) if (!isRunDate(date)) throw new RangeError(`not a run date: ${date}`);
   const wikis = chooseWikis(options.wikis);
   const dbnames = wikis.map((wiki) => wiki.dbname);
-  const parameters = JSON.stringify({ seed, wikis: options.wikis, sizeBytes, runDates });
+  const kinds = (['current', 'history'] as const).filter((kind) => options.contentExports?.includes(kind));
+  const parameters = JSON.stringify({ seed, wikis: options.wikis, sizeBytes, runDates, kinds });
 
   await mkdir(dir, { recursive: true });
-  const known = await readMarker(dir);
+  const known = await readTreeMarker(dir);
   if (known?.isComplete && known.format === FORMAT && known.parameters === parameters) {
-    return { dir, dbnames, bytesByDate: known.bytesByDate, isReused: true };
+    const { bytesByDate, contentBytesByDate = {} } = known;
+    return { dir, dbnames, bytesByDate, contentBytesByDate, isReused: true };
   }
   if (known === null && (await readdir(dir)).length > 0)
     throw new Error(`${dir} holds files that are not a sandbox tree`);
-  for (const dbname of known?.dbnames ?? []) await rm(join(dir, dbname), { recursive: true, force: true });
-  const marker: Marker = { format: FORMAT, parameters, dbnames, bytesByDate: {}, isComplete: false };
-  await writeMarker(dir, marker);
+  for (const old of [...(known?.dbnames ?? []), 'other'])
+    await rm(join(dir, old), { recursive: true, force: true });
+  const contentBytesByDate: Record<string, number> = {};
+  const empty = { bytesByDate: {}, contentBytesByDate, isComplete: false };
+  const marker: TreeMarker = { format: FORMAT, parameters, dbnames, ...empty };
+  await writeTreeMarker(dir, marker);
+  for (const kind of kinds) await mkdir(contentRoot(dir, kind), { recursive: true });
+  const pageCounts = new Map<string, number>();
 
   const bzip2 = await loadBzip2();
   const sevenZip = await findSevenZip();
@@ -86,7 +96,18 @@ export async function generateDumpTree(options: DumpTreeOptions): Promise<DumpTr
       const budgetBytes = (budgets[i] as number) + (doneBudgets - sum) / (wikis.length - i);
       const shared = { seed, budgetBytes, hasHistory, bzip2 };
       const model = buildPageModel({ ...shared, wiki, date, hasSevenZip: sevenZip !== null, pool });
-      const bytes = generateRun({ ...shared, root: dir, model, sevenZip });
+      pageCounts.set(
+        wiki.dbname,
+        model.segments.reduce((count, segment) => count + segment.pages.length, 0),
+      );
+      const bytes = (async (): Promise<number> => {
+        const runBytes = await generateRun({ ...shared, root: dir, model, sevenZip });
+        for (const kind of date.endsWith('01') ? kinds : []) {
+          const added = await generateContentExport({ root: dir, model, kind, bzip2 });
+          contentBytesByDate[date] = (contentBytesByDate[date] ?? 0) + added;
+        }
+        return runBytes;
+      })();
       // Awaited in its turn; until then a failure must not count as unhandled.
       bytes.catch(() => undefined);
       inFlight.push({ bytes, budgetBytes: budgets[i] as number });
@@ -98,8 +119,10 @@ export async function generateDumpTree(options: DumpTreeOptions): Promise<DumpTr
   await mkdir(join(dir, '_api'), { recursive: true });
   await writeFile(join(dir, '_api', 'sitematrix.json'), JSON.stringify(siteMatrix(wikis, 1)));
   await writeFile(join(dir, '_api', 'sitematrix.formatversion2.json'), JSON.stringify(siteMatrix(wikis, 2)));
-  await writeMarker(dir, { ...marker, isComplete: true });
-  return { dir, dbnames, bytesByDate: marker.bytesByDate, isReused: false };
+  await writeFile(join(dir, '_api', 'wikistats.csv'), wikistatsCsv(wikis, pageCounts));
+  await stampFolders(dir, dbnames);
+  await writeTreeMarker(dir, { ...marker, isComplete: true });
+  return { dir, dbnames, bytesByDate: marker.bytesByDate, contentBytesByDate, isReused: false };
 }
 
 /** Sizes fall with the rank (1, 1/2, 1/3 …), over a floor that even an empty wiki needs. */
@@ -115,19 +138,4 @@ function isRunDate(date: string): boolean {
   if (!match) return false;
   const day = new Date(`${match[1]}-${match[2]}-${match[3]}T00:00:00Z`);
   return !Number.isNaN(day.getTime()) && day.toISOString().slice(0, 10).replaceAll('-', '') === date;
-}
-
-async function readMarker(dir: string): Promise<Marker | null> {
-  try {
-    return JSON.parse(await readFile(join(dir, MARKER), 'utf8')) as Marker;
-  } catch (error) {
-    if ((error as NodeJS.ErrnoException).code === 'ENOENT') return null;
-    throw error;
-  }
-}
-
-/** Atomic, so that a torn marker never vouches for a torn tree. */
-async function writeMarker(dir: string, marker: Marker): Promise<void> {
-  await writeFile(join(dir, `${MARKER}.tmp`), JSON.stringify(marker));
-  await rename(join(dir, `${MARKER}.tmp`), join(dir, MARKER));
 }

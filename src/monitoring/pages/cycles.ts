@@ -1,6 +1,8 @@
 import { html } from 'hono/html';
 import { formatBytes } from '../../lib/index.ts';
+import type { CycleDetail } from '../cycle-queries.ts';
 import { type CycleState, FILE_STATUSES, type FileState, type FileStatus, type Page } from '../types.ts';
+import { cycleDetail } from './cycle-detail.ts';
 import { cycleCard, cycleTable } from './cycle-parts.ts';
 import { badge, empty, type Html, pager, query, section, table } from './parts.ts';
 
@@ -28,6 +30,7 @@ export interface FileFilterWords {
 /** One cycle and its files. */
 export function cyclePage(
   cycle: CycleState,
+  detail: CycleDetail,
   files: Page<FileState>,
   filter: FileFilterWords,
   now: number,
@@ -35,6 +38,7 @@ export function cyclePage(
   const path = `/cycles/${cycle.cycleDate}`;
   return html`<p class="back"><a href="/cycles">Cycles</a></p><h1>Cycle ${cycle.cycleDate}</h1>
 ${cycleCard(cycle, now, { isLinked: false })}
+${filter.status === undefined && filter.wiki === undefined && files.page === 1 ? cycleDetail(detail) : ''}
 <form class="filter" method="get" action="${path}" aria-label="Filter files">
 <label>State <select name="status"><option value="">any</option>${FILE_STATUSES.map(
     (status) =>

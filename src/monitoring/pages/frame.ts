@@ -4,6 +4,7 @@ import { type Html, time } from './parts.ts';
 const NAVIGATION = [
   { href: '/', name: 'Overview' },
   { href: '/cycles', name: 'Cycles' },
+  { href: '/coverage', name: 'Coverage' },
   { href: '/jobs', name: 'Jobs' },
   { href: '/torrents', name: 'Torrents' },
 ] as const;

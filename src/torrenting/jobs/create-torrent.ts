@@ -6,15 +6,22 @@ import { step } from '../../lib/steps.ts';
 import { type Clock, type Disk, type Log, writeAtomically } from '../../ports/index.ts';
 import { defineJob, handleJob, type JobContext, type JobHandler } from '../../queue/index.ts';
 import type { Layout } from '../../storage/index.ts';
+import { isHeld } from '../belonging.ts';
 import { encodeTorrent, magnetLink } from '../metainfo.ts';
 import { planPayload } from '../payload/payload.ts';
 import { hashPieces } from '../piece-hasher.ts';
 import { choosePieceLength } from '../piece-length.ts';
-import { isHeld, type Selection, selectFiles, torrentName } from '../selection.ts';
+import { selectFiles } from '../select-files.ts';
+import { type Selection, type SelectionCatalog, torrentName } from '../selection.ts';
 import { type DamagedFile, proveSources } from '../sources.ts';
 import { buildTree } from '../tree.ts';
 
-const Input = z.object({ cycleDate: CycleDate, variant: z.enum(['regular', 'history']) });
+const Input = z.object({
+  cycleDate: CycleDate,
+  variant: z.enum(['regular', 'history']),
+  /** Jobs of earlier versions have none. */
+  supplement: z.number().int().nonnegative().default(0),
+});
 
 /** Paths are relative to the data directory. */
 const Output = z.object({
@@ -22,6 +29,8 @@ const Output = z.object({
   grouping: z.literal('cycle'),
   cycleDate: CycleDate,
   isHistory: z.boolean(),
+  supplement: z.number().int().nonnegative(),
+  payloadVersion: z.string(),
   infoHash: z.string().regex(/^[0-9a-f]{40}$/),
   magnetLink: z.string(),
   totalSizeBytes: z.number().int(),
@@ -34,10 +43,29 @@ const Output = z.object({
   trackers: z.array(z.string()),
   webseeds: z.array(z.string()),
   /** The dump files only: each row of `torrent_files` points to a row of `dumps`. */
-  files: z.array(z.object({ dumpId: DumpFileId, pathInTorrent: z.string(), sizeBytes: z.number().int() })),
+  files: z.array(
+    z.object({
+      dumpId: DumpFileId,
+      pathInTorrent: z.string(),
+      sizeBytes: z.number().int(),
+      verification: z.enum(['sha1', 'md5', 'sha256-upstream', 'structure-only']).nullable(),
+    }),
+  ),
+  gaps: z.array(
+    z.object({
+      wikiDbName: z.string(),
+      source: z.enum(['classic', 'content_current', 'content_history']),
+      runDate: z.string(),
+      dumpType: z.string(),
+      filename: z.string().nullable(),
+      sizeBytes: z.number().int().nullable(),
+      state: z.enum(['not_included', 'failed_upstream', 'missing', 'quarantined', 'not_offered']),
+      reason: z.string(),
+    }),
+  ),
 });
 
-/** Which torrent: the cycle, and whether it is the one with the full history. */
+/** Which torrent: the cycle, whether it is one with the full history, and the number of the supplement (0: the cycle's own). */
 export type CreateTorrentInput = z.infer<typeof Input>;
 /** The finished torrent, as `catalog.recordTorrent` takes it. */
 export type CreateTorrentOutput = z.infer<typeof Output>;
@@ -47,7 +75,8 @@ export const createTorrent = defineJob<CreateTorrentInput, CreateTorrentOutput>(
   type: 'create_torrent',
   input: Input,
   output: Output,
-  uniqueKey: (input) => `${input.cycleDate}:${input.variant}`,
+  uniqueKey: ({ cycleDate, variant, supplement }) =>
+    [cycleDate, variant, ...(supplement > 0 ? [`supplement-${supplement}`] : [])].join(':'),
   target: 'disk',
   subject: (input) => ({ cycleDate: input.cycleDate }),
 });
@@ -56,6 +85,8 @@ export const createTorrent = defineJob<CreateTorrentInput, CreateTorrentOutput>(
 export interface TorrentConfig {
   /** Power of two; small torrents take less, see `choosePieceLength`. */
   pieceLengthBytes: number;
+  /** Dump types that are wanted of a run. */
+  regularTypes: readonly string[];
   /** Dump types of the history torrent beside the files marked as history. */
   historyTypes: readonly string[];
   trackers: readonly string[];
@@ -70,10 +101,7 @@ export interface TorrentConfig {
 
 /** What the handler needs. */
 export interface CreateTorrentDeps {
-  catalog: Pick<
-    Catalog,
-    'dumpFile' | 'dumpFiles' | 'reopenDumpFile' | 'runs' | 'wikis' | 'torrents' | 'recordTorrent'
-  >;
+  catalog: SelectionCatalog & Pick<Catalog, 'dumpFile' | 'reopenDumpFile' | 'recordTorrent'>;
   disk: Disk;
   layout: Layout;
   clock: Clock;
@@ -105,21 +133,42 @@ export function createTorrentHandler(
   return handleJob(createTorrent, {
     run: (input, context) => makeTorrent(deps, lost, input, context),
     record: (_input, output) => void deps.catalog.recordTorrent(output),
-    summarize: ({ files, ...facts }) => ({ ...facts, dumpFileCount: files.length }),
+    summarize: ({ files, gaps, ...facts }) => ({
+      ...facts,
+      dumpFileCount: files.length,
+      gapCount: gaps.length,
+    }),
   });
 }
 
-/** @throws Snooze while files of this torrent that were lost on disk are being fetched again */
+/**
+ * @throws Snooze while files of this torrent that were lost on disk are being fetched again
+ * @throws PermanentError `torrent_incomplete` when a recorded torrent will not have one of its files again
+ */
 function waitForLost(deps: CreateTorrentDeps, lost: LostFiles, selection: Selection, cursor: unknown): void {
   for (const { dumpId, sinceMs } of Lost.safeParse(cursor).data ?? [])
     lost.set(dumpId, Math.min(sinceMs, lost.get(dumpId) ?? sinceMs));
   const now = deps.clock.now();
-  const awaited = selection.absent.filter(
-    ({ id, ourStatus }) =>
-      (ourStatus === 'pending' || ourStatus === 'downloading') &&
-      now - (lost.get(id) ?? Number.NEGATIVE_INFINITY) < WAIT_MAX_MS,
-  );
+  const isAwaited = ({ id, ourStatus }: DumpFile): boolean =>
+    (ourStatus === 'pending' || ourStatus === 'downloading') &&
+    now - (lost.get(id) ?? Number.NEGATIVE_INFINITY) < WAIT_MAX_MS;
+  // Somebody else may have sent back what a recorded torrent carries.
+  for (const { id } of selection.lost) lost.set(id, lost.get(id) ?? now);
+  const gone = selection.lost.filter((file) => !isAwaited(file));
+  if (gone.length > 0)
+    throw new PermanentError(
+      'torrent_incomplete',
+      `${selection.name} cannot be made again: ${gone[0]?.filename}${andMore(gone)} cannot be had any more`,
+      {
+        hint: 'Its .torrent file and its other files stay. Whoever else seeds it has the bytes; put them under dumps/ and retry the download.',
+      },
+    );
+  const awaited = [...selection.lost, ...selection.absent].filter(isAwaited);
   if (awaited.length > 0) throw waiting(lost, awaited);
+}
+
+function andMore(files: readonly DumpFile[]): string {
+  return files.length === 1 ? '' : ` and ${files.length - 1} more`;
 }
 
 /** @throws Snooze always */
@@ -138,9 +187,8 @@ function sendBack(deps: CreateTorrentDeps, lost: LostFiles, damaged: readonly Da
 
 function waiting(lost: LostFiles, files: readonly DumpFile[]): Snooze {
   const [first] = files;
-  const others = files.length === 1 ? '' : ` and ${files.length - 1} more`;
   return new Snooze(
-    `${first?.filename}${others} must be fetched again: missing or damaged on disk`,
+    `${first?.filename}${andMore(files)} must be fetched again: missing or damaged on disk`,
     LOOK_AGAIN_MS,
     files.map(({ id }) => ({ dumpId: id, sinceMs: lost.get(id) })),
   );
@@ -154,10 +202,10 @@ async function makeTorrent(
 ): Promise<CreateTorrentOutput> {
   const { disk, layout, config, log } = deps;
   const signal = AbortSignal.any([context.signal, deps.stopping]);
-  const name = torrentName(input.cycleDate, input.variant);
+  const name = torrentName(input);
   const selection = selectFiles({ catalog: deps.catalog, ...input, ...config });
   waitForLost(deps, lost, selection, context.cursor);
-  const { files: payload, leftOut } = planPayload(selection);
+  const { files: payload, leftOut, gaps } = planPayload(selection);
   for (const { dump, reason } of leftOut)
     log.warn(
       { room: 'torrenting', name, dumpFileId: dump.id, wiki: dump.wikiDbName, reason },
@@ -191,7 +239,8 @@ async function makeTorrent(
   });
 
   const totalSizeBytes = payload.reduce((sum, file) => sum + file.sizeBytes, 0);
-  const pieceLength = choosePieceLength(totalSizeBytes, config.pieceLengthBytes);
+  // A recorded torrent keeps the one it was made with, whatever the setting says by now.
+  const pieceLength = recorded?.pieceLength ?? choosePieceLength(totalSizeBytes, config.pieceLengthBytes);
   const startedMs = deps.clock.monotonicMs();
   const pieces = await hashPieces({
     files: payload.map((file) => ({ absolutePath: join(root, file.path), sizeBytes: file.sizeBytes })),
@@ -214,7 +263,7 @@ async function makeTorrent(
       webseeds,
       cycleDate: input.cycleDate,
       createdBy: `WikiSeed ${config.version}`,
-      comment: `Wikimedia database dumps${input.variant === 'history' ? ' with full history' : ''}, cycle of ${input.cycleDate}; start with README.txt.`,
+      comment: `Wikimedia database dumps${input.variant === 'history' ? ' with full history' : ''}, cycle of ${input.cycleDate}${input.supplement === 0 ? '' : `, supplement ${input.supplement}`}; start with README.txt.`,
     },
   );
   if (recorded !== undefined && recorded.infoHash !== infoHash) {
@@ -222,7 +271,7 @@ async function makeTorrent(
       'torrent_is_final',
       `${name} was made before with infohash ${recorded.infoHash}`,
       {
-        hint: 'Was torrents.piece_length changed? A published torrent keeps the one it was made with.',
+        hint: 'It stays as it is. Did upstream publish a file anew after ours was lost? Whoever else seeds the torrent has the earlier bytes.',
       },
     );
   }
@@ -239,6 +288,8 @@ async function makeTorrent(
     grouping: 'cycle',
     cycleDate: input.cycleDate,
     isHistory: input.variant === 'history',
+    supplement: input.supplement,
+    payloadVersion: selection.payloadVersion,
     infoHash,
     magnetLink: magnetLink({ infoHash, name, totalSizeBytes, trackers, webseeds }),
     totalSizeBytes,
@@ -251,9 +302,17 @@ async function makeTorrent(
     webseeds,
     files: payload.flatMap((file) =>
       file.kind === 'dump'
-        ? [{ dumpId: file.content.dump.id, pathInTorrent: file.path, sizeBytes: file.sizeBytes }]
+        ? [
+            {
+              dumpId: file.content.dump.id,
+              pathInTorrent: file.path,
+              sizeBytes: file.sizeBytes,
+              verification: selection.payloadVersion === '1.0' ? null : file.content.dump.verification,
+            },
+          ]
         : [],
     ),
+    gaps,
   };
 }
 

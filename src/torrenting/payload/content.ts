@@ -40,7 +40,13 @@ export function placeInTree(dumps: readonly DumpFile[]): { content: ContentFile[
       });
     else leftOut.push({ dump, reason: 'its language or project is not a safe folder name' });
   }
-  candidates.sort((a, b) => upperCaseRank(a) - upperCaseRank(b) || byBytes(a.path, b.path));
+  // Exports of the current and of the full text may bear one name: in a history torrent it belongs to the history.
+  candidates.sort(
+    (a, b) =>
+      upperCaseRank(a) - upperCaseRank(b) ||
+      byBytes(a.path, b.path) ||
+      Number(b.dump.isHistory) - Number(a.dump.isHistory),
+  );
   const spellings = new Map<string, string>();
   const taken = new Set<string>();
   for (const file of candidates) {

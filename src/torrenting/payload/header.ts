@@ -1,9 +1,15 @@
 /**
  * Version of the generated files: their names, layout and wording. Raise it with any change of them, because each
  * change gives new torrents another infohash. The version of the program is left out of the payload for that reason:
- * operators on two releases must still meet in one swarm.
+ * operators on two releases must still meet in one swarm. A recorded torrent is made again in the version it has, so the
+ * texts of every version stay.
+ *
+ * - 1.0: the first.
+ * - 1.1: supplements, gaps of dump types with their reasons, sources, and what proved each file.
  */
-export const PAYLOAD_VERSION = '1.0';
+export type PayloadVersion = '1.0' | '1.1';
+/** Of torrents that are made for the first time. */
+export const PAYLOAD_VERSION: PayloadVersion = '1.1';
 
 /** Website of the project, as the added files name it; part of the payload, so a change needs another version. */
 export const HOME_PAGE = 'https://wikiseed.app';
@@ -32,12 +38,15 @@ export function longDate(cycleDate: string): string {
 }
 
 /** The comment lines on top of the lists. The time is the cycle's own date: a wall clock would split the swarm. */
-export function header(title: string, cycleDate: string): string[] {
+export function header(
+  title: string,
+  { cycleDate, payloadVersion }: { cycleDate: string; payloadVersion: PayloadVersion },
+): string[] {
   return [
     `# WikiSeed Torrent Dump ${title} - ${longDate(cycleDate)}`,
     `# ${HOME_PAGE}`,
     `# Generated: ${cycleDate} 00:00 UTC (the date of the dump cycle)`,
-    `# WikiSeed version: ${PAYLOAD_VERSION} (of these files; see VERSION.txt)`,
+    `# WikiSeed version: ${payloadVersion} (of these files; see VERSION.txt)`,
     `# WikiSeed GitHub: ${SOURCE_PAGE}`,
   ];
 }

@@ -1,11 +1,14 @@
+import type { TorrentGap } from '../../catalog/index.ts';
 import { PermanentError } from '../../lib/index.ts';
 import { byBytes } from '../byte-order.ts';
+import { fileGap, sortGaps } from '../gaps.ts';
 import type { Selection } from '../selection.ts';
 import { type ContentFile, type LeftOutFile, placeInTree } from './content.ts';
 import { hashFiles } from './hash-files.ts';
 import { proseFiles } from './prose-files.ts';
 import { sourceFiles } from './source-files.ts';
 import { statusFiles } from './status-files.ts';
+import { firstStatusFiles } from './status-files-1-0.ts';
 
 /** One file of the torrent: a dump to be linked, or text to be written. */
 export type PayloadFile =
@@ -15,19 +18,29 @@ export type PayloadFile =
 /**
  * Everything that goes into a torrent, in byte order of the path. Pure: it knows no clock, host, operator or folder,
  * so the same dump files give the same bytes, and the same infohash, on every machine.
- * @returns the files, and the verified dump files that have no safe place in a tree
+ * @returns the files, the verified dump files that have no safe place in a tree, and all that it does not carry
  * @throws PermanentError `torrent_empty`
  */
-export function planPayload(selection: Selection): { files: PayloadFile[]; leftOut: LeftOutFile[] } {
+export function planPayload(selection: Selection): {
+  files: PayloadFile[];
+  leftOut: LeftOutFile[];
+  gaps: TorrentGap[];
+} {
   const { content, leftOut } = placeInTree(selection.included);
   if (content.length === 0) {
     throw new PermanentError('torrent_empty', `there is no verified file for ${selection.name}`, {
       hint: 'See the failed downloads of this cycle.',
     });
   }
+  const gaps = sortGaps([
+    ...selection.gaps,
+    ...leftOut.map(({ dump, reason }) => fileGap(dump, 'not_included', reason)),
+  ]);
   const texts = {
-    ...hashFiles(selection.cycleDate, content),
-    ...statusFiles(selection, content, leftOut),
+    ...hashFiles(selection, content),
+    ...(selection.payloadVersion === '1.0'
+      ? firstStatusFiles(selection, content, leftOut)
+      : statusFiles(selection, content, gaps)),
     ...sourceFiles(selection, content),
     ...proseFiles(selection, content),
   };
@@ -43,5 +56,5 @@ export function planPayload(selection: Selection): { files: PayloadFile[]; leftO
       return { kind: 'text' as const, path, sizeBytes: bytes.length, bytes };
     }),
   ];
-  return { files: files.sort((a, b) => byBytes(a.path, b.path)), leftOut };
+  return { files: files.sort((a, b) => byBytes(a.path, b.path)), leftOut, gaps };
 }

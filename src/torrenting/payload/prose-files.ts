@@ -1,7 +1,8 @@
 import { byBytes } from '../byte-order.ts';
 import type { Selection } from '../selection.ts';
 import type { ContentFile } from './content.ts';
-import { HOME_PAGE, lines, longDate, PAYLOAD_VERSION, SOURCE_PAGE } from './header.ts';
+import { HOME_PAGE, lines, longDate, SOURCE_PAGE } from './header.ts';
+import { supplemented } from './status-files.ts';
 
 /** The files that explain: README.txt, LICENSE.txt, legal.txt, VERSION.txt. */
 export function proseFiles(selection: Selection, files: readonly ContentFile[]): Record<string, string> {
@@ -10,7 +11,7 @@ export function proseFiles(selection: Selection, files: readonly ContentFile[]):
     'LICENSE.txt': licences(files),
     'legal.txt': LEGAL,
     'VERSION.txt': lines(
-      `WikiSeed payload ${PAYLOAD_VERSION}`,
+      `WikiSeed payload ${selection.payloadVersion}`,
       '',
       'This is the version of the files that WikiSeed adds to a torrent: their names, layout and wording.',
       'The version of the program that made the torrent is in the .torrent file ("created by"), not here,',
@@ -39,6 +40,7 @@ function readme(selection: Selection, files: readonly ContentFile[]): string {
     'Images, sounds and videos are not included. WikiSeed collected the files, proved them and shares them as a',
     'torrent, so that they outlive any single server. You need no program of ours to use them.',
     '',
+    supplementNote(selection),
     'WHERE THINGS ARE',
     '',
     'compressed/<language>/<project>/<file>   the dump files, exactly as Wikimedia published them',
@@ -51,6 +53,7 @@ function readme(selection: Selection, files: readonly ContentFile[]): string {
     '',
     'File names are <wiki>-<date>-<content>. enwiki is the English Wikipedia, dewiktionary the German Wiktionary;',
     'the date is year, month, day.',
+    selection.payloadVersion === '1.0' ? [] : CONTENT_EXPORTS,
     '',
     'HOW TO CHECK IT',
     '',
@@ -91,6 +94,27 @@ function readme(selection: Selection, files: readonly ContentFile[]): string {
     `(https://dumps.wikimedia.org). WikiSeed (${HOME_PAGE}, ${SOURCE_PAGE})`,
     'is independent of it and only passes the files on, unchanged. Please keep seeding.',
   );
+}
+
+const CONTENT_EXPORTS = [
+  'Names with dashes in the date, as in enwiki-2026-11-01-p1p41242.xml.bz2, are content exports: the same XML as',
+  'pages-meta-current (or, in a torrent with full history, pages-meta-history), made in another way, in parts by page.',
+];
+
+/** Whoever has only the supplement has a few late files, and must learn so at once. */
+function supplementNote(selection: Selection): string[] {
+  if (selection.supplement === 0) return [];
+  const [main = '', ...others] = supplemented(selection);
+  return [
+    'THIS IS A SUPPLEMENT',
+    '',
+    `It goes with the torrent ${main}${others.length === 0 ? '' : ` and its earlier supplements`}: it carries what was`,
+    'finished, or could be fetched, only after that one was made. It is of no use for the files which that torrent',
+    'carries; none of them is in here. For the whole cycle take both, and put the folders "compressed" together:',
+    'no file of one has the name of a file of the other. STATUS.txt says what is missing even now.',
+    ...(others.length === 0 ? [] : ['Earlier supplements:', ...others.map((name) => `  ${name}`)]),
+    '',
+  ];
 }
 
 const CC_BY_SA =

@@ -2,13 +2,14 @@ import { byBytes } from '../byte-order.ts';
 import type { Selection } from '../selection.ts';
 import { type ContentFile, runUrl, UPSTREAM } from './content.ts';
 import { header, lines, stableJson } from './header.ts';
+import { SOURCE_NAMES } from './proof.ts';
 
 interface SourceRun {
   wiki: string;
   project: string;
   language: string;
   runDate: string;
-  source: string;
+  source: ContentFile['dump']['source'];
   url: string;
   statusUrl: string | null;
 }
@@ -17,7 +18,7 @@ interface SourceRun {
 export function sourceFiles(selection: Selection, files: readonly ContentFile[]): Record<string, string> {
   const runs = sourceRuns(files);
   return {
-    'sources.txt': sourcesText(selection.cycleDate, runs),
+    'sources.txt': sourcesText(selection, runs),
     'ARCHIVE_URLS.json': stableJson({
       cycleDate: selection.cycleDate,
       note: NO_ARCHIVED_PAGES,
@@ -25,7 +26,7 @@ export function sourceFiles(selection: Selection, files: readonly ContentFile[])
       sourcePages: runs.map((run) => ({ wiki: run.wiki, url: run.url, archivedUrl: null })),
     }),
     'ARCHIVE_URLS.txt': lines(
-      header('Archived Pages', selection.cycleDate),
+      header('Archived Pages', selection),
       '',
       NO_ARCHIVED_PAGES,
       'Pages to look for in web archives such as https://web.archive.org/ and https://archive.ph/:',
@@ -54,9 +55,10 @@ function sourceRuns(files: readonly ContentFile[]): SourceRun[] {
   return [...runs.values()].sort((a, b) => byBytes(a.url, b.url));
 }
 
-function sourcesText(cycleDate: string, runs: readonly SourceRun[]): string {
+function sourcesText(selection: Selection, runs: readonly SourceRun[]): string {
+  const isFirstForm = selection.payloadVersion === '1.0';
   return lines(
-    header('Sources', cycleDate),
+    header('Sources', selection),
     '',
     `# Addresses are those of ${UPSTREAM}, where these files were first published. Wikimedia keeps a run for`,
     '# a few months only. Some bytes may have travelled through a public mirror; that is not listed, because every',
@@ -66,7 +68,9 @@ function sourcesText(cycleDate: string, runs: readonly SourceRun[]): string {
       `Project: ${run.project}`,
       `Language: ${run.language}`,
       `Wiki: ${run.wiki}`,
+      ...(isFirstForm ? [] : [`Kind: ${SOURCE_NAMES[run.source]}`]),
       `Source: ${run.url}`,
+      ...(isFirstForm || run.source === 'classic' ? [] : [`Hashes: ${run.url}SHA256SUMS`]),
       'Archive Source Page: none recorded',
       ...(run.statusUrl === null
         ? []

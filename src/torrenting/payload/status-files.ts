@@ -1,100 +1,97 @@
-import type { DumpFile } from '../../catalog/index.ts';
-import type { Selection } from '../selection.ts';
-import type { ContentFile, LeftOutFile } from './content.ts';
+import type { DumpFile, DumpRun, TorrentGap } from '../../catalog/index.ts';
+import { runStatusOf } from '../gaps.ts';
+import { byPlace, placeKey, type Selection, torrentName } from '../selection.ts';
+import type { ContentFile } from './content.ts';
 import { header, lines, stableJson } from './header.ts';
+import { HASH_NAMES, provedBy } from './proof.ts';
 
-/** How an expected file ended in this torrent. */
-export type FileState = 'included' | 'not_included' | 'failed_upstream' | 'missing' | 'quarantined';
-
-const STATE_WORDS: Record<FileState | 'not_offered', string> = {
+const STATE_WORDS = {
   included: 'in this torrent, proved',
-  not_included: 'it was fetched and proved, but has no safe place in a torrent',
-  failed_upstream: 'Wikimedia itself failed to make it',
-  missing: 'Wikimedia listed it, but it was not fetched before the cycle ended',
+  not_included: 'it was fetched and proved, but is not in this torrent',
+  failed_upstream: 'Wikimedia itself failed to make it, or took it back',
+  missing: 'Wikimedia listed it, but it was not fetched before the torrent was made',
   quarantined: 'it was fetched, but its bytes never matched the published hash or size',
   not_offered: 'the run does not offer this kind of file',
-};
+  not_finished: 'the run was not finished with this kind of file when the torrent was made',
+} as const;
 
-/** What is inside, what is not, and why: STATUS.json and STATUS.txt. */
+/**
+ * What is inside, what is not, and why: STATUS.json and STATUS.txt. All of it is kept with the torrent, so that it can be
+ * written again.
+ * @param gaps in their order
+ */
 export function statusFiles(
   selection: Selection,
   files: readonly ContentFile[],
-  leftOut: readonly LeftOutFile[],
+  gaps: readonly TorrentGap[],
 ): Record<string, string> {
-  const rows = [
-    ...files.map(({ dump, path }) => ({ dump, path, state: 'included' as const, reason: proof(dump) })),
-    ...leftOut.map(({ dump, reason }) => ({
-      dump,
-      path: null,
-      state: 'not_included' as const,
-      reason: `not included: ${reason}`,
-    })),
-    ...selection.absent.map((dump) => ({ dump, path: null, ...whyAbsent(dump) })),
-  ];
-  const count = (state: FileState): number => rows.filter((row) => row.state === state).length;
+  const ofFiles = gaps.flatMap((gap) => (gap.filename === null ? [] : [{ ...gap, filename: gap.filename }]));
+  const ofTypes = gaps.filter(({ filename }) => filename === null);
+  const notOffered = ofTypes.filter(({ state }) => state === 'not_offered');
+  const notFinished = ofTypes.filter(({ state }) => state !== 'not_offered');
+  const count = (state: TorrentGap['state']): number => ofFiles.filter((gap) => gap.state === state).length;
   const summary = {
-    included: count('included'),
+    included: files.length,
     not_included: count('not_included'),
     failed_upstream: count('failed_upstream'),
     missing: count('missing'),
     quarantined: count('quarantined'),
-    not_offered: selection.notices.length,
+    not_offered: notOffered.length,
+    not_finished: notFinished.length,
   };
+  const runs = runsOf(files, gaps);
+  const typeFacts = ({ wikiDbName: wiki, source, runDate, dumpType, reason }: TorrentGap) => ({
+    ...{ wiki, source, runDate, dumpType, reason },
+  });
   const json = stableJson({
     cycleDate: selection.cycleDate,
     torrent: selection.name,
     variant: selection.variant,
+    supplement: selection.supplement,
+    supplements: supplemented(selection),
     states: STATE_WORDS,
     summary,
-    files: rows.map(({ dump, path, state, reason }) => ({
-      wiki: dump.wikiDbName,
-      project: dump.project,
-      language: dump.language,
-      runDate: dump.runDate,
-      dumpType: dump.dumpType,
-      filename: dump.filename,
-      sizeBytes: dump.sizeBytes,
-      path,
-      state,
-      reason,
-    })),
-    notOffered: selection.notices.map((notice) => ({
-      wiki: notice.wikiDbName,
-      project: notice.project,
-      language: notice.language,
-      runDate: notice.runDate,
-      dumpType: notice.dumpType,
-      reason: notice.reason,
-    })),
-    runs: selection.runs.map((run) => ({
-      wiki: run.wikiDbName,
-      source: run.source,
-      runDate: run.runDate,
-      status: run.status,
-    })),
+    files: [
+      ...files.map(({ dump, path }) => ({
+        ...placeFacts(dump),
+        project: dump.project,
+        language: dump.language,
+        ...{ path, state: 'included', reason: proof(dump) },
+      })),
+      ...ofFiles.map(({ state, reason, ...gap }) => ({ ...placeFacts(gap), path: null, state, reason })),
+    ],
+    notOffered: notOffered.map(typeFacts),
+    notFinished: notFinished.map(typeFacts),
+    runs: runs.map(({ wikiDbName: wiki, source, runDate, status }) => ({ wiki, source, runDate, status })),
   });
+  const typeLine = (word: string) => (gap: TorrentGap) =>
+    `${word.padEnd(16)} ${gap.wikiDbName} ${gap.runDate} (${gap.source}) ${gap.dumpType}: ${gap.reason}`;
   const text = lines(
-    header('Status', selection.cycleDate),
+    header('Status', selection),
     '',
     Object.entries(summary).map(
-      ([state, number]) => `${state.padEnd(16)} ${number}  (${STATE_WORDS[state as FileState]})`,
+      ([state, number]) =>
+        `${state.padEnd(16)} ${number}  (${STATE_WORDS[state as keyof typeof STATE_WORDS]})`,
     ),
     '',
-    'Expected files:',
-    rows.map(
-      ({ dump, state, reason }) => `${state.padEnd(16)} ${dump.wikiDbName} ${dump.filename}: ${reason}`,
-    ),
+    selection.supplement === 0
+      ? []
+      : ['This torrent supplements:', supplemented(selection), 'What those carry is not listed here.', ''],
+    'Files in this torrent:',
+    files.map(({ dump }) => `${'included'.padEnd(16)} ${dump.wikiDbName} ${dump.filename}: ${proof(dump)}`),
     '',
-    'Kinds of files that a run does not offer:',
-    orNone(
-      selection.notices.map(
-        (n) => `${'not_offered'.padEnd(16)} ${n.wikiDbName} ${n.runDate} ${n.dumpType}: ${n.reason}`,
-      ),
-    ),
+    'Expected files that are not in it:',
+    orNone(ofFiles.map((gap) => `${gap.state.padEnd(16)} ${gap.wikiDbName} ${gap.filename}: ${gap.reason}`)),
+    '',
+    'Kinds of files that a run does not offer (* stands for the whole run):',
+    orNone(notOffered.map(typeLine('not_offered'))),
+    '',
+    'Kinds of files that were not finished (* stands for the whole run):',
+    orNone(notFinished.map(typeLine('not_finished'))),
     '',
     'Runs that were not there, or not finished, when this torrent was made:',
     orNone(
-      selection.runs
+      runs
         .filter((run) => run.status !== 'finished')
         .map((run) => `${run.status.padEnd(16)} ${run.wikiDbName} ${run.runDate} (${run.source})`),
     ),
@@ -102,36 +99,54 @@ export function statusFiles(
   return { 'STATUS.json': json, 'STATUS.txt': text };
 }
 
+/** Names of the torrents that a supplement goes with, oldest first. */
+export function supplemented(selection: Selection): string[] {
+  return Array.from({ length: selection.supplement }, (_, supplement) =>
+    torrentName({ ...selection, supplement }),
+  );
+}
+
+/** Runs of which it carries or lacks something. */
+function runsOf(
+  files: readonly ContentFile[],
+  gaps: readonly TorrentGap[],
+): Pick<DumpRun, 'wikiDbName' | 'source' | 'runDate' | 'status'>[] {
+  const runs = new Map<
+    string,
+    { run: Pick<DumpRun, 'wikiDbName' | 'source' | 'runDate'>; gaps: TorrentGap[] }
+  >();
+  const entry = ({ wikiDbName, source, runDate }: Pick<DumpRun, 'wikiDbName' | 'source' | 'runDate'>) => {
+    const run = { wikiDbName, source, runDate };
+    const found = runs.get(placeKey(run)) ?? { run, gaps: [] };
+    runs.set(placeKey(run), found);
+    return found;
+  };
+  for (const { dump } of files) entry(dump);
+  for (const gap of gaps) entry(gap).gaps.push(gap);
+  return [...runs.values()]
+    .map(({ run, gaps: ofRun }) => ({ ...run, status: runStatusOf(ofRun) }))
+    .sort(byPlace);
+}
+
+function placeFacts(file: {
+  wikiDbName: string;
+  source: string;
+  runDate: string;
+  dumpType: string;
+  filename: string;
+  sizeBytes: number | null;
+}) {
+  const { wikiDbName: wiki, source, runDate, dumpType, filename, sizeBytes } = file;
+  return { wiki, source, runDate, dumpType, filename, sizeBytes };
+}
+
 function orNone(list: readonly string[]): readonly string[] {
   return list.length === 0 ? ['(none)'] : list;
 }
 
 function proof(dump: DumpFile): string {
-  switch (dump.verification) {
-    case 'sha1':
-      return 'matches the SHA-1 that Wikimedia published';
-    case 'md5':
-      return 'matches the MD5 that Wikimedia published';
-    case 'sha256-upstream':
-      return 'matches the SHA-256 that Wikimedia published';
-    default:
-      return 'Wikimedia published no hash; size and compressed structure were checked';
-  }
-}
-
-/**
- * Our own words for each state: error texts name mirrors and hosts, and one operator has given up where another still
- * tries; neither may give two holders of the same files two infohashes.
- */
-function whyAbsent(dump: DumpFile): { state: FileState; reason: string } {
-  if (dump.ourStatus === 'quarantined') {
-    return {
-      state: 'quarantined',
-      reason: 'it was fetched, but its bytes never matched what Wikimedia published',
-    };
-  }
-  if (dump.wikimediaStatus === 'failed') {
-    return { state: 'failed_upstream', reason: 'Wikimedia reports that making this file failed' };
-  }
-  return { state: 'missing', reason: 'not settled, or could not be fetched, before the cycle ended' };
+  const algorithm = provedBy(dump);
+  return algorithm === null
+    ? 'unverified upstream: Wikimedia published no hash; size and compressed structure were checked'
+    : `matches the ${HASH_NAMES[algorithm]} that Wikimedia published`;
 }

@@ -1,0 +1,51 @@
+import { type Catalog, type DumpFile, HELD_STATUSES } from '../catalog/index.ts';
+import { type DumpFileId, hours, PermanentError, Snooze } from '../lib/index.ts';
+import { hasUpstreamHash, type UpstreamFacts, upstreamHashesOf } from './verdict.ts';
+
+/** A file that is to be fetched, as things stand now. */
+export interface Due {
+  row: DumpFile;
+  /** What its bytes have to be. */
+  facts: UpstreamFacts;
+  /** We hold older bytes of it, which stay until the new ones are proved. */
+  isReplacement: boolean;
+}
+
+/**
+ * Asks the catalog what has to be fetched; the answer may change with every look at upstream.
+ * @returns null when we hold what upstream has
+ * @throws PermanentError `no_such_dump_file`
+ */
+export function dueOf(
+  catalog: Pick<Catalog, 'dumpFile' | 'replacement'>,
+  dumpFileId: DumpFileId,
+): Due | null {
+  const row = catalog.dumpFile(dumpFileId);
+  if (row === null)
+    throw new PermanentError(
+      'no_such_dump_file',
+      `there is no dump file ${dumpFileId}; upstream may have renamed it`,
+    );
+  if (!HELD_STATUSES.includes(row.ourStatus))
+    return {
+      row,
+      facts: { sizeBytes: row.sizeBytes, hashes: upstreamHashesOf(row) },
+      isReplacement: false,
+    };
+  const replacement = catalog.replacement(dumpFileId);
+  if (replacement?.kind !== 'replaced') return null;
+  const { sizeBytes, hashes } = replacement;
+  return { row, facts: { sizeBytes, hashes }, isReplacement: true };
+}
+
+/** How long a finished file without any published hash is left alone before we look again. */
+const HASH_WAIT_MS = hours(1);
+
+/**
+ * Lets a file pass that can be proved by a hash, or that may go without because its cycle ends soon.
+ * @throws Snooze while a hash may still come
+ */
+export function assertProvable(catalog: Pick<Catalog, 'mayGoWithoutHash'>, due: Due): void {
+  if (hasUpstreamHash(due.facts) || catalog.mayGoWithoutHash(due.row.cycleDate)) return;
+  throw new Snooze('no upstream hash yet', HASH_WAIT_MS);
+}

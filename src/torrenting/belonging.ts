@@ -1,0 +1,61 @@
+import { z } from 'zod';
+import { type DumpFile, type DumpRun, HELD_STATUSES, type RunNotice } from '../catalog/index.ts';
+import { byBytes } from './byte-order.ts';
+import type { Variant } from './selection.ts';
+
+/** Whose torrent tells of a file, and of a dump type that a run does not give. */
+export interface Belonging {
+  /** It is carried by this variant, or named as a gap of it. */
+  ofFile(file: DumpFile): boolean;
+  ofNotice(dumpType: string, run: Pick<DumpRun, 'source'>): boolean;
+}
+
+const Notices = z.array(z.object({ dumpType: z.string(), reason: z.string() }));
+
+/** True for a file whose bytes are on our disk and were proved. */
+export function isHeld(file: DumpFile): boolean {
+  return (
+    HELD_STATUSES.includes(file.ourStatus) &&
+    file.verification !== null &&
+    file.localPath !== null &&
+    file.sha1 !== null
+  );
+}
+
+/**
+ * A file of a type that both lists name (stubs, titles) travels in both torrents, so that each can be used without the
+ * other. Told from the files of the cycle, not from a setting: a notice that fits nowhere else is said in both torrents.
+ */
+export function belongingTo(
+  variant: Variant,
+  all: readonly DumpFile[],
+  historyTypes: readonly string[],
+): Belonging {
+  const typesWhere = (isHistory: boolean): Set<string> =>
+    new Set(all.filter((file) => file.isHistory === isHistory).map((file) => file.dumpType));
+  const [historyOnly, regularToo] = [typesWhere(true), typesWhere(false)];
+  if (variant === 'history')
+    return {
+      ofFile: (file) => file.isHistory || historyTypes.includes(file.dumpType),
+      ofNotice: (dumpType) => historyTypes.includes(dumpType),
+    };
+  return {
+    ofFile: (file) => !file.isHistory,
+    ofNotice: (dumpType) => regularToo.has(dumpType) || !historyOnly.has(dumpType),
+  };
+}
+
+/** The notices of a run, in byte order, fit for a payload. */
+export function noticesOf(run: Pick<DumpRun, 'notices'>): RunNotice[] {
+  return Notices.parse(JSON.parse(run.notices))
+    .sort((a, b) => byBytes(`${a.dumpType}\n${a.reason}`, `${b.dumpType}\n${b.reason}`))
+    .map(({ dumpType, reason }) => ({ dumpType, reason: withoutHosts(reason) }));
+}
+
+/** Which server an operator asked is no fact about the dump, and would give each operator another infohash. */
+export function withoutHosts(reason: string): string {
+  return reason
+    .replace(/https?:\/\/[^\s/]+/g, '')
+    .replace(/\s+/g, ' ')
+    .trim();
+}
