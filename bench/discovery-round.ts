@@ -5,7 +5,8 @@ import { join } from 'node:path';
 import { monitorEventLoopDelay } from 'node:perf_hooks';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { parseDumpStatus } from '../src/discovery/dump-status.ts';
-import { type Selection, selectFiles } from '../src/discovery/select-files.ts';
+import { decideFiles } from '../src/discovery/select-files.ts';
+import type { Selection } from '../src/discovery/source.ts';
 import type { Http } from '../src/ports/index.ts';
 import { wikiName } from './status-documents.ts';
 
@@ -59,8 +60,8 @@ async function judgeSingly(path: string, upTo: number): Promise<number> {
     // The await stands for the request: every document comes from outside the process.
     const text = await readFile(join(path, `${wikiDbName}.json`), 'utf8');
     const status = parseDumpStatus(text, wikiDbName);
-    files += selectFiles(status, { wikiDbName, runDate: RUN_DATE, baseUrl: BASE_URL }, SELECTION).files
-      .length;
+    const { files: decided } = decideFiles(status, { wikiDbName, runDate: RUN_DATE }, SELECTION, BASE_URL);
+    files += decided.filter((file) => file.action === 'take').length;
   }
   return files;
 }

@@ -175,6 +175,7 @@ function wire(deps: Required<AppOptions> & { layout: Layout; db: Db; lock: DataD
     config: {
       pieceLengthBytes: config.torrents.pieceLengthBytes,
       trackers: config.torrents.trackers,
+      regularTypes: config.dumps.regularTypes,
       historyTypes: config.dumps.historyTypes,
       // No webseed is promised before this version can serve one.
       publicBaseUrl: null,
@@ -300,6 +301,7 @@ function wire(deps: Required<AppOptions> & { layout: Layout; db: Db; lock: DataD
     layout,
     queries,
     storage,
+    judgeWiki: (wiki) => discovery.judgeWiki(wiki),
     seeding: async () => (await seeding.snapshot()).torrents,
     halts: () => queue.halts(),
     control: {

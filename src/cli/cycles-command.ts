@@ -62,8 +62,9 @@ const deadlineDay = ({ deadlineAt }: CycleState): string => dayOf(deadlineAt - 1
 const dayOf = (at: number): string => new Date(at).toISOString().slice(0, 10);
 
 function showCycle(io: CliIo, db: Db, cycleDate: string, options: { all?: boolean; json?: boolean }): number {
-  const queries = createStatusQueries({ db, clock: createSystemClock() });
-  const details = createCycleQueries(db);
+  const clock = createSystemClock();
+  const queries = createStatusQueries({ db, clock });
+  const details = createCycleQueries({ db, clock });
   const cycle = queries.cycle(cycleDate);
   if (cycle === null) throw new UsageError(`there is no cycle ${cycleDate}`, '"wikiseed cycles" lists them.');
   const detail = details.detail(cycle);

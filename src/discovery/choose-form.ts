@@ -201,8 +201,11 @@ function verdictOn(
 function whyTaken(offer: Offer, offers: readonly Offer[], selection: Selection): string {
   const first = offers[0];
   if (offer.format !== first?.format) return `${offer.format} is taken: ${first?.format} does not come`;
+  const whole = offers.find((other) => other.form === 'whole' && other.format === offer.format);
   if (offer.form === 'parts' && selection.splitFiles === 'prefer_whole')
-    return 'parts are taken: the whole file does not come';
+    return whole?.files.length === 0
+      ? 'its parts are taken: upstream makes no whole file'
+      : 'its parts are taken: the whole file does not come';
   return 'its type is configured';
 }
 

@@ -93,8 +93,7 @@ export function createContentSource(options: {
 
     async *scan(look, wikis, known) {
       const folders = await readFolders(look);
-      const tooOld =
-        folders instanceof Map ? tooOldFolders(wikis, folders, known, look.runDate) : new Set<string>();
+      const tooOld = folders instanceof Map ? tooOldFolders(wikis, folders, known, look.runDate) : null;
       for (const { wikiDbName } of wikis) {
         // A thousand wikis in one go would keep pages and leases waiting.
         await nextTurn();
@@ -141,7 +140,7 @@ function leave(wikiDbName: string, known: KnownRun | null, reason: string): Sigh
 
 /**
  * Wikis whose folder cannot hold the run yet: a folder's time changes when a folder of a date appears in it, and theirs is
- * older than the run. Empty when those times are seen to be wrong; the most recent one is left out until a run has been
+ * older than the run. null when those times are seen to be wrong; the most recent one is left out until a run has been
  * seen at all, so that this can be seen.
  */
 function tooOldFolders(
@@ -149,7 +148,7 @@ function tooOldFolders(
   folders: ReadonlyMap<string, ListingEntry>,
   known: (wikiDbName: string) => KnownRun | null,
   runDate: string,
-): Set<string> {
+): Set<string> | null {
   const runStart = Date.parse(`${runDate}T00:00:00Z`);
   const older = new Map<string, number>();
   let hasSeenRun = false;
@@ -157,7 +156,7 @@ function tooOldFolders(
     const modifiedAt = folders.get(wikiDbName)?.modifiedAt ?? null;
     const isOlder = modifiedAt !== null && modifiedAt < runStart;
     if (wasThere(known(wikiDbName))) {
-      if (isOlder) return new Set();
+      if (isOlder) return null;
       hasSeenRun ||= modifiedAt !== null;
     } else if (isOlder) older.set(wikiDbName, modifiedAt);
   }
@@ -173,7 +172,7 @@ function glance(
   wikiDbName: string,
   known: KnownRun | null,
   folder: ListingEntry | undefined,
-  tooOld: ReadonlySet<string>,
+  tooOld: ReadonlySet<string> | null,
 ): Sighting {
   if (folder === undefined) {
     // Files of it were seen: one listing is not enough to take them for gone.
@@ -181,13 +180,18 @@ function glance(
       return { wikiDbName, kind: 'ask', isInIndex: false };
     return { wikiDbName, kind: 'absent', reason: 'upstream makes no content export of this wiki' };
   }
-  if (tooOld.has(wikiDbName))
+  if (tooOld?.has(wikiDbName))
     return known === null
       ? { wikiDbName, kind: 'not_yet', reason: 'the content export has not begun yet' }
       : { wikiDbName, kind: 'unchanged' };
   // While an export grows its wiki's folder keeps its time, so that only what had no folder then can be unchanged.
   const hadNone = known !== null && (known.status === 'absent' || known.hasDocument === false);
-  if (hadNone && folder.modifiedAt !== null && folder.modifiedAt + MARGIN_MS <= known.checkedAt)
+  if (
+    tooOld !== null &&
+    hadNone &&
+    folder.modifiedAt !== null &&
+    folder.modifiedAt + MARGIN_MS <= known.checkedAt
+  )
     return { wikiDbName, kind: 'unchanged' };
   return { wikiDbName, kind: 'ask', isInIndex: true };
 }

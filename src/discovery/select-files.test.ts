@@ -1,8 +1,10 @@
 import { expect, test } from 'vitest';
-import type { DumpStatus, StatusJob } from './dump-status.ts';
-import { matchType, type Selection, selectFiles } from './select-files.ts';
+import { readStatus } from './dump-status.ts';
+import { decideFiles } from './select-files.ts';
+import type { Selection } from './source.ts';
 
-const run = { wikiDbName: 'enwiki', runDate: '20261120', baseUrl: 'https://dumps.wikimedia.org' };
+const run = { wikiDbName: 'enwiki', runDate: '20261120' };
+const PREFIX = 'enwiki-20261120-';
 const wanted: Selection = {
   regularTypes: ['pages-articles'],
   historyTypes: ['pages-meta-history'],
@@ -10,118 +12,231 @@ const wanted: Selection = {
   historyFormat: '7z',
   splitFiles: 'prefer_whole',
 };
-const done = (...rests: string[]): StatusJob => job('done', ...rests);
-function job(status: string, ...rests: string[]): StatusJob {
-  return {
-    status,
-    updated: '2026-11-21 09:46:00',
-    files: Object.fromEntries(
-      rests.map((rest) => {
-        const name = `enwiki-20261120-${rest}`;
-        return [name, { size: 10, url: `/enwiki/20261120/${name}`, sha1: 'a'.repeat(40) }];
-      }),
-    ),
-  };
-}
-const pick = (jobs: DumpStatus['jobs'], selection: Partial<Selection> = {}) => {
-  const result = selectFiles({ jobs }, run, { ...wanted, ...selection });
-  return { names: result.files.map((f) => f.filename.slice('enwiki-20261120-'.length)), ...result };
-};
+type Job = { status: string; updated?: string; files?: Record<string, unknown> };
+const ready = (rest: string) => ({
+  size: 10,
+  url: `/enwiki/20261120/${PREFIX}${rest}`,
+  sha1: 'a'.repeat(40),
+});
+/** A job that lists these, each as upstream does in that state. */
+const job = (status: string, ...rests: string[]): Job => ({
+  status,
+  updated: '2026-11-21 09:46:00',
+  files: Object.fromEntries(rests.map((rest) => [`${PREFIX}${rest}`, status === 'done' ? ready(rest) : {}])),
+});
+const done = (...rests: string[]): Job => job('done', ...rests);
+/** Keeps the run unfinished. */
+const busy = { xmlpagelogsdump: { status: 'waiting' } };
 
-test.each([
-  ['pages-articles.xml.bz2', 'pages-articles', 'whole'],
-  ['pages-articles1.xml-p1p41242.bz2', 'pages-articles', 'part'],
-  ['pages-articles1.xml-p000000010p000030302.bz2', 'pages-articles', 'part'],
-  ['pages-articles27.xml-p74475910p75975909.bz2', 'pages-articles', 'part'],
-  ['pages-articles-multistream.xml.bz2', 'pages-articles', null],
-  ['pages-articles-multistream-index1.txt-p1p41242.bz2', 'pages-articles-multistream', 'part'],
-  ['all-titles.gz', 'all-titles', 'whole'],
-  ['all-titles-in-ns0.gz', 'all-titles', null],
-  ['all-titles-in-ns0.gz', 'all-titles-in-ns0', 'whole'],
-  ['stub-articles27.xml.gz', 'stub-articles', 'part'],
-  ['page.sql.gz', 'page', 'whole'],
-  ['page_props.sql.gz', 'page', null],
-  ['pagelinks.sql.gz', 'page', null],
-  ['pages-articles.xml.bz2.inprog', 'pages-articles', null],
-  ['pages-articles.xml.bz2.truncated', 'pages-articles', null],
-  ['pages-articles.xml.bz2-tmp', 'pages-articles', null],
-])('%s as %s is %s', (rest, dumpType, form) => {
-  expect(matchType(rest, dumpType)).toBe(form);
+function decide(jobs: Record<string, Job>, selection: Partial<Selection> = {}) {
+  const status = readStatus(JSON.parse(JSON.stringify({ jobs, version: '0.8' })));
+  if (status === null) throw new Error('the test wrote a torn status');
+  const decision = decideFiles(status, run, { ...wanted, ...selection }, 'https://dumps.example');
+  const of = (action: string): string[] =>
+    decision.files.filter((f) => f.action === action).map((f) => f.filename.replace(PREFIX, ''));
+  const reasons = Object.fromEntries(decision.files.map((f) => [f.filename.replace(PREFIX, ''), f.reason]));
+  return { ...decision, taken: of('take'), waiting: of('wait'), skipped: of('skip'), reasons };
+}
+
+const WHOLE = 'pages-articles.xml.bz2';
+const ONE = 'pages-articles1.xml-p1p9.bz2';
+const TWO = 'pages-articles2.xml-p10p20.bz2';
+
+test('a file that is taken carries what the download needs', () => {
+  expect(decide({ articlesdump: done(WHOLE) }).files).toEqual([
+    {
+      action: 'take',
+      filename: `${PREFIX}${WHOLE}`,
+      dumpType: 'pages-articles',
+      sizeBytes: 10,
+      url: `https://dumps.example/enwiki/20261120/${PREFIX}${WHOLE}`,
+      reason: 'its type is configured',
+      file: {
+        dumpType: 'pages-articles',
+        filename: `${PREFIX}${WHOLE}`,
+        isHistory: false,
+        sizeBytes: 10,
+        hashes: { sha1: 'a'.repeat(40) },
+        wikimediaUrl: `https://dumps.example/enwiki/20261120/${PREFIX}${WHOLE}`,
+        wikimediaStatus: 'done',
+        wikimediaDate: Date.parse('2026-11-21T09:46:00Z'),
+      },
+    },
+  ]);
 });
 
 test('whole and parts are both there: only the whole is taken, or only the parts', () => {
+  const jobs = { articlesdump: done(ONE, TWO), articlesdumprecombine: done(WHOLE) };
+  expect(decide(jobs)).toMatchObject({
+    taken: [WHOLE],
+    reasons: { [ONE]: 'parts are not needed: the whole file is taken' },
+    notices: [],
+  });
+  expect(decide(jobs, { splitFiles: 'prefer_parts' })).toMatchObject({
+    taken: [ONE, TWO],
+    reasons: { [WHOLE]: 'the whole file is not needed: its parts are taken' },
+    notices: [],
+  });
+});
+
+test.each(['in-progress', 'waiting', 'pondering'])('parts wait while the recombine job is %s', (status) => {
+  const running = decide({ articlesdump: done(ONE, TWO), articlesdumprecombine: { status } });
+  expect(running).toMatchObject({ taken: [], waiting: [ONE, TWO], notices: [], isFinished: false });
+  expect(running.reasons[ONE]).toBe('only needed when the whole file does not come');
+});
+
+test.each([{}, busy])('parts are taken when the whole failed (other jobs: %j)', (others) => {
+  const failed = decide({
+    articlesdump: done(ONE, TWO),
+    articlesdumprecombine: job('failed', WHOLE),
+    ...others,
+  });
+  expect(failed).toMatchObject({ taken: [ONE, TWO], skipped: [WHOLE], notices: [] });
+  expect(failed.reasons).toEqual({
+    [ONE]: 'its parts are taken: the whole file does not come',
+    [TWO]: 'its parts are taken: the whole file does not come',
+    [WHOLE]: 'its job failed upstream',
+  });
+});
+
+test('parts that are wanted are waited for, even when there is a whole; when they fail, the whole is taken', () => {
+  const policy = { splitFiles: 'prefer_parts' } as const;
+  const whole = { articlesdumprecombine: done(WHOLE) };
+  expect(decide({ articlesdump: job('in-progress', ONE), ...whole }, policy)).toMatchObject({
+    taken: [],
+    waiting: [ONE, WHOLE],
+  });
+  expect(decide({ articlesdump: job('in-progress'), ...whole }, policy).taken).toEqual([]);
+  expect(decide({ articlesdump: job('failed', ONE), ...whole }, policy)).toMatchObject({ taken: [WHOLE] });
+  // A small wiki has no parts to wait for.
+  expect(decide({ articlesdump: done(WHOLE) }, policy).taken).toEqual([WHOLE]);
+});
+
+test('a set of parts without one of them: the whole instead, else what there is, and the lack is named', () => {
+  const parts = done(ONE);
+  (parts.files as Record<string, unknown>)[`${PREFIX}${TWO}`] = {};
+  const lacking = [{ dumpType: 'pages-articles', reason: 'upstream lacks some of its files' }];
+  expect(decide({ articlesdump: parts })).toMatchObject({ taken: [ONE], skipped: [TWO], notices: lacking });
+  expect(decide({ articlesdump: parts }).reasons[TWO]).toBe('upstream gives no size or address');
+  const running = decide({ articlesdump: parts, ...busy });
+  expect(running).toMatchObject({ taken: [ONE], waiting: [TWO], notices: lacking });
+  expect(running.reasons[TWO]).toBe('no size or address yet');
+  const policy = { splitFiles: 'prefer_parts' } as const;
+  expect(decide({ articlesdump: parts, articlesdumprecombine: done(WHOLE) }, policy)).toMatchObject({
+    taken: [WHOLE],
+    notices: [],
+    reasons: { [ONE]: 'its set is not complete: the whole file is taken' },
+  });
+});
+
+test('a recombine job that is done but names no size yet is waited for until the run is finished', () => {
   const jobs = {
-    articlesdump: done('pages-articles1.xml-p1p9.bz2', 'pages-articles2.xml-p10p20.bz2'),
-    articlesdumprecombine: done('pages-articles.xml.bz2'),
+    articlesdump: done(ONE),
+    articlesdumprecombine: { ...job('waiting', WHOLE), status: 'done' },
   };
-  expect(pick(jobs).names).toEqual(['pages-articles.xml.bz2']);
-  expect(pick(jobs, { splitFiles: 'prefer_parts' }).names).toHaveLength(2);
-});
-
-test('parts are not taken while the whole may still come, and are when it failed', () => {
-  const parts = done('pages-articles1.xml-p1p9.bz2', 'pages-articles2.xml-p10p20.bz2');
-  const running = pick({ articlesdump: parts, articlesdumprecombine: { status: 'in-progress' } });
-  expect(running).toMatchObject({ names: [], notices: [], isFinished: false });
-  expect(pick({ articlesdump: parts, articlesdumprecombine: { status: 'failed' } }).names).toHaveLength(2);
-});
-
-test('an incomplete set of parts is not taken while its job runs', () => {
-  const jobs = { articlesdump: done('pages-articles1.xml-p1p9.bz2'), articlesdump2: { status: 'waiting' } };
-  (jobs.articlesdump.files as Record<string, object>)['enwiki-20261120-pages-articles2.xml-p10p20.bz2'] = {};
-  const result = pick(jobs);
-  expect(result.notices).toEqual([
-    { dumpType: 'pages-articles', reason: 'upstream lacks some of its files' },
-  ]);
+  expect(decide({ ...jobs, ...busy })).toMatchObject({ taken: [], waiting: [ONE, WHOLE] });
+  expect(decide(jobs)).toMatchObject({ taken: [ONE], skipped: [WHOLE], isFinished: true });
 });
 
 test('what will never come is named with its reason', () => {
-  expect(pick({ articlesdump: { status: 'failed' } }).notices[0]?.reason).toBe('failed upstream');
-  expect(pick({ articlesdump: { status: 'skipped' } }).notices[0]?.reason).toBe(
-    'skipped by upstream in this run',
+  const reasonOf = (jobs: Record<string, Job>) => decide(jobs).notices;
+  const notice = (reason: string) => [{ dumpType: 'pages-articles', reason }];
+  expect(reasonOf({ articlesdump: { status: 'failed' } })).toEqual(notice('failed upstream'));
+  expect(reasonOf({ articlesdump: { status: 'skipped' } })).toEqual(
+    notice('skipped by upstream in this run'),
   );
-  expect(
-    pick({ articlesdump: { status: 'done', files: { 'enwiki-20261120-pages-articles.xml.bz2': {} } } }),
-  ).toMatchObject({
-    names: [],
-    notices: [{ reason: 'upstream lists it as done, but gives no file' }],
-  });
-  expect(pick({ sitestatstable: { status: 'done' } }).notices[0]?.reason).toBe('not offered by this wiki');
-  expect(pick({ articlesdump: { status: 'waiting' } }).notices).toEqual([]);
+  const empty = { status: 'done', files: { [`${PREFIX}${WHOLE}`]: {} } };
+  expect(reasonOf({ articlesdump: empty })).toEqual(notice('upstream lists it as done, but gives no file'));
+  expect(reasonOf({ sitestatstable: { status: 'done' } })).toEqual(notice('not offered by this wiki'));
+  expect(reasonOf({ articlesdump: { status: 'waiting' } })).toEqual([]);
 });
 
-test('history waits for its format and takes the other one only when the wanted one is not offered', () => {
-  const bz2 = done('pages-meta-history.xml.bz2');
-  const sevenZip = done('pages-meta-history.xml.7z');
-  const types = { regularTypes: [], includesHistory: true };
-  expect(pick({ metahistorybz2dump: bz2, metahistory7zdump: { status: 'waiting' } }, types).names).toEqual(
-    [],
+test('a multistream is the dump and its index, both or neither', () => {
+  const [dump, index] = ['pages-articles-multistream.xml.bz2', 'pages-articles-multistream-index.txt.bz2'];
+  const types = { regularTypes: ['pages-articles-multistream'] };
+  expect(decide({ articlesmultistreamdump: done(dump, index) }, types).taken).toEqual([dump, index]);
+  expect(decide({ articlesmultistreamdump: done(dump, index) }).reasons[index]).toBe(
+    'its type (pages-articles-multistream) is not configured',
   );
-  expect(pick({ metahistorybz2dump: bz2, metahistory7zdump: sevenZip }, types).names).toEqual([
-    'pages-meta-history.xml.7z',
-  ]);
-  expect(pick({ metahistorybz2dump: bz2 }, types).names).toEqual(['pages-meta-history.xml.bz2']);
-  const both = pick(
-    { metahistorybz2dump: bz2, metahistory7zdump: sevenZip },
-    { ...types, historyFormat: 'both' },
-  );
-  expect(both.names).toHaveLength(2);
-  expect(both.files.every((file) => file.isHistory)).toBe(true);
+});
+
+const BZ2 = 'pages-meta-history.xml.bz2';
+const SEVEN = 'pages-meta-history.xml.7z';
+const history = { regularTypes: [], includesHistory: true };
+
+test('history waits for its format and takes the other one only when the wanted one never comes', () => {
+  const bz2 = { metahistorybz2dump: done(BZ2) };
+  const waits = decide({ ...bz2, metahistory7zdump: { status: 'waiting' } }, history);
+  expect(waits).toMatchObject({ taken: [], waiting: [BZ2], notices: [] });
+  expect(waits.reasons[BZ2]).toBe('only needed when 7z does not come');
+  const preferred = decide({ ...bz2, metahistory7zdump: done(SEVEN) }, history);
+  expect(preferred).toMatchObject({ taken: [SEVEN], reasons: { [BZ2]: '7z is preferred' } });
+  expect(preferred.files.flatMap((f) => (f.action === 'take' ? [f.file.isHistory] : []))).toEqual([true]);
+  for (const jobs of [bz2, { ...bz2, metahistory7zdump: job('failed', SEVEN) }])
+    expect(decide(jobs, history)).toMatchObject({
+      taken: [BZ2],
+      notices: [],
+      reasons: { [BZ2]: 'bz2 is taken: 7z does not come' },
+    });
+  const asBz2 = { ...history, historyFormat: 'bz2' } as const;
+  expect(decide({ ...bz2, metahistory7zdump: done(SEVEN) }, asBz2).taken).toEqual([BZ2]);
+});
+
+test('both formats: each for itself, and the lack of one is named', () => {
+  const both = { ...history, historyFormat: 'both' } as const;
+  const bz2 = { metahistorybz2dump: done(BZ2) };
+  expect(decide({ ...bz2, metahistory7zdump: done(SEVEN) }, both).taken).toEqual([BZ2, SEVEN]);
+  expect(decide({ ...bz2, metahistory7zdump: { status: 'waiting' } }, both)).toMatchObject({
+    taken: [BZ2],
+    notices: [],
+  });
+  expect(decide({ ...bz2, metahistory7zdump: job('failed', SEVEN) }, both)).toMatchObject({
+    taken: [BZ2],
+    notices: [{ dumpType: 'pages-meta-history', reason: 'failed upstream (7z)' }],
+  });
+});
+
+test('split history in parts only: one format, all its parts', () => {
+  const parts = (packing: string) => [1, 2].map((n) => `pages-meta-history${n}.xml-p${n}p${n}.${packing}`);
+  const jobs = { metahistorybz2dump: done(...parts('bz2')), metahistory7zdump: done(...parts('7z')) };
+  expect(decide(jobs, history).taken).toEqual(parts('7z'));
+  expect(decide(jobs, { ...history, splitFiles: 'prefer_parts' }).taken).toEqual(parts('7z'));
+});
+
+test('a file that two jobs list is one file, and counts as ready when one of them has it', () => {
+  const twice = decide({ one: job('failed', WHOLE), other: done(WHOLE), third: job('failed', WHOLE) });
+  expect(twice.files).toHaveLength(1);
+  expect(twice.taken).toEqual([WHOLE]);
 });
 
 test.each([
   ['another path', '/frwiki/20261120/enwiki-20261120-pages-articles.xml.bz2'],
+  ['another date', '/enwiki/20261101/enwiki-20261120-pages-articles.xml.bz2'],
+  ['another file', '/enwiki/20261120/enwiki-20261120-page.sql.gz'],
   ['dots', '/enwiki/20261120/../../etc/passwd'],
   ['another host', 'https://evil.example/enwiki/20261120/enwiki-20261120-pages-articles.xml.bz2'],
   ['a protocol-relative host', '//evil.example/enwiki-20261120-pages-articles.xml.bz2'],
+  ['a query', '/enwiki/20261120/enwiki-20261120-pages-articles.xml.bz2?x'],
+  ['a control character', '/enwiki/20261120/\u001b[2Jx'],
 ])('an address with %s is refused, the rest goes on', (_name, url) => {
-  const name = 'enwiki-20261120-pages-articles.xml.bz2';
   const jobs = {
-    articlesdump: { status: 'done', files: { [name]: { size: 1, url, sha1: 'a'.repeat(40) } } },
+    articlesdump: { status: 'done', files: { [`${PREFIX}${WHOLE}`]: { ...ready(WHOLE), url } } },
     sitestatstable: done('site_stats.sql.gz'),
   };
-  const result = pick(jobs, { regularTypes: ['pages-articles', 'site_stats'] });
-  expect(result.names).toEqual(['site_stats.sql.gz']);
-  expect(result.refused).toMatchObject([{ filename: name }]);
+  const result = decide(jobs, { regularTypes: ['pages-articles', 'site_stats'] });
+  expect(result.taken).toEqual(['site_stats.sql.gz']);
+  expect(result.refused).toMatchObject([
+    { filename: `${PREFIX}${WHOLE}`, reason: expect.stringMatching(/^the address .* is not /) },
+  ]);
+  expect(result.refused[0]?.reason).not.toContain('\u001b');
+  expect(result.files[0]).toMatchObject({
+    action: 'skip',
+    url: null,
+    reason: expect.stringMatching(/^refused: the address /),
+  });
+  expect(result.notices).toMatchObject([
+    { dumpType: 'pages-articles', reason: expect.stringMatching(/^refused: /) },
+  ]);
 });
 
 test.each([
@@ -131,10 +246,17 @@ test.each([
   'a\u0000b',
   'a\nb',
   '-rf',
+  'a\\b',
+  '',
+  '..',
 ])('the file name %j is refused, the rest goes on', (name) => {
-  const jobs = { articlesdump: done('pages-articles.xml.bz2') };
+  const jobs = { articlesdump: done(WHOLE) };
   (jobs.articlesdump.files as Record<string, object>)[name] = { size: 1, url: `/enwiki/20261120/${name}` };
-  const result = pick(jobs);
-  expect(result.names).toEqual(['pages-articles.xml.bz2']);
+  const result = decide(jobs);
+  expect(result.taken).toEqual([WHOLE]);
   expect(result.refused).toMatchObject([{ filename: name }]);
+  expect(result.files[1]).toMatchObject({
+    action: 'skip',
+    reason: 'refused: the name would leave its folder',
+  });
 });

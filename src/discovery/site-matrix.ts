@@ -1,3 +1,4 @@
+import { setImmediate as nextTurn } from 'node:timers/promises';
 import { z } from 'zod';
 import type { WikiFacts } from '../catalog/index.ts';
 import { RetryableError, UnavailableError } from '../lib/index.ts';
@@ -72,7 +73,10 @@ export async function readSiteMatrix(
     if (asked.has(key) || asked.size >= MOST_ANSWERS)
       throw new RetryableError('torn_site_matrix', 'the site matrix goes on and on, and comes to no end');
     asked.add(key);
-    const answer = parseSiteMatrix(await ask(parameters), wikis);
+    const steps = parseInSteps(await ask(parameters), wikis);
+    let step = steps.next();
+    for (; step.done !== true; step = steps.next()) await nextTurn();
+    const answer = step.value;
     for (const wiki of answer.wikis) wikis.set(wiki.wikiDbName.toLowerCase(), wiki);
     refused.push(...answer.refused);
     announced = answer.announced ?? announced;
@@ -85,14 +89,21 @@ export async function readSiteMatrix(
 /**
  * Reads one answer of `action=sitematrix`, format version 1 or 2.
  * Project and language come from the matrix, never from cutting up a dbname.
- * @param before wikis of earlier answers, by lower-case name
  * @throws RetryableError `torn_site_matrix` when it is no site matrix; one bad entry is refused, not the rest
  * @throws RetryableError `site_matrix_refused` with the API's own words; an UnavailableError when the API is overloaded
  */
-export function parseSiteMatrix(
+export function parseSiteMatrix(text: string): SiteMatrix {
+  const steps = parseInSteps(text, new Map());
+  let step = steps.next();
+  while (step.done !== true) step = steps.next();
+  return step.value;
+}
+
+/** Pauses after each language: a thousand wikis in one go would keep pages and leases waiting. */
+function* parseInSteps(
   text: string,
-  before: ReadonlyMap<string, WikiFacts> = new Map(),
-): SiteMatrix {
+  before: ReadonlyMap<string, WikiFacts>,
+): Generator<void, SiteMatrix, void> {
   const { matrix, rest } = readAnswer(text);
   const wikis = new Map<string, WikiFacts>();
   const refused: string[] = [];
@@ -120,6 +131,7 @@ export function parseSiteMatrix(
     });
   };
   for (const [key, value] of Object.entries(matrix)) {
+    yield;
     if (/^\d+$/.test(key)) {
       const group = Group.safeParse(value);
       if (!group.success) {

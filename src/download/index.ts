@@ -8,6 +8,7 @@ import { createHashLanes } from './hash-lanes.ts';
 import { downloadDump, handleDownloadDump } from './jobs/download-dump.ts';
 
 export { downloadDump } from './jobs/download-dump.ts';
+export { type DownloadRisk, downloadPriority } from './priority.ts';
 
 /** What the room needs. `http` must already limit connections for each host. */
 export interface DownloadDeps {

@@ -1,6 +1,6 @@
 import { expect, test } from 'vitest';
-import { parseResumeCursor, rangeHeaders, readRangeAnswer } from './resume.ts';
-import { judge } from './verdict.ts';
+import { parseDownloadCursor, rangeHeaders, readRangeAnswer } from './resume.ts';
+import { hasUpstreamHash, judge, maySameBytesFit, upstreamHashesOf } from './verdict.ts';
 
 const wanted = { haveBytes: 40, sizeBytes: 100 };
 
@@ -32,18 +32,66 @@ test('uses a validator only for the address that gave it', () => {
   expect(rangeHeaders('https://a.example/f', 0, cursor)).toEqual({});
 });
 
-test.each([null, 7, 'x', { url: 1, etag: '"1"' }, {}])('forgets a cursor of another shape: %o', (cursor) => {
-  expect(parseResumeCursor(cursor)).toBeNull();
+test.each([
+  null,
+  7,
+  'x',
+  { url: 1, etag: '"1"' },
+  {},
+  { facts: { sizeBytes: 'x' }, resume: null },
+])('forgets a cursor of another shape: %o', (cursor) => {
+  expect(parseDownloadCursor(cursor)).toEqual({ facts: null, resume: null });
 });
 
-test('judges by every published hash, whatever the case of its letters', () => {
-  const upstream = { sizeBytes: 3, upstreamSha1: 'AB', upstreamMd5: 'cd', upstreamSha256: null };
-  const read = { sizeBytes: 3, sha1: 'ab', md5: 'cd', sha256: 'ef', pieceSha1s: Buffer.alloc(0) };
-  expect(judge(upstream, read)).toEqual({ isProved: true, verification: 'sha1' });
-  expect(judge({ ...upstream, upstreamSha1: null }, read)).toMatchObject({ verification: 'md5' });
-  expect(judge(upstream, { ...read, md5: '00' })).toMatchObject({ isProved: false, what: 'md5' });
-  expect(judge(upstream, { ...read, sizeBytes: 2 })).toMatchObject({ isProved: false, what: 'size' });
-  const later = { ...upstream, upstreamSha1: null, upstreamMd5: null, upstreamSha256: 'ef' };
-  expect(judge(later, read)).toMatchObject({ verification: 'sha256-upstream' });
-  expect(judge({ ...later, upstreamSha256: null }, read)).toMatchObject({ isProved: false });
+test('reads its own cursor back, and the one that an earlier version wrote', () => {
+  const resume = { url: 'https://a.example/f', etag: '"1"' };
+  const cursor = { facts: { sizeBytes: 7, hashes: { sha256: 'ab' } }, resume };
+  expect(parseDownloadCursor(JSON.parse(JSON.stringify(cursor)))).toEqual(cursor);
+  expect(parseDownloadCursor(resume)).toEqual({ facts: null, resume });
+});
+
+const read = { sizeBytes: 3, sha1: 'ab', md5: 'cd', sha256: 'ef' };
+
+test.each([
+  ['sha1', { sha1: 'AB', md5: 'cd', sha256: 'ef' }],
+  ['sha1', { sha1: 'ab', sha256: 'ef' }],
+  ['md5', { md5: 'CD', sha256: 'ef' }],
+  ['sha256-upstream', { sha256: 'EF' }],
+] as const)('is proved by %s when upstream publishes %o', (verification, hashes) => {
+  expect(judge({ sizeBytes: 3, hashes }, read)).toEqual({ kind: 'proved', verification });
+});
+
+test.each([
+  ['sha1', { sha1: '00' }],
+  ['md5', { sha1: 'ab', md5: '00', sha256: 'ef' }],
+  ['sha256', { sha1: 'ab', md5: 'cd', sha256: '00' }],
+] as const)('is wrong when only %s does not match', (what, hashes) => {
+  expect(judge({ sizeBytes: 3, hashes }, read)).toMatchObject({ kind: 'wrong', what });
+});
+
+test('a wrong size is wrong whatever the hashes say, and a right one proves nothing', () => {
+  const hashes = { sha1: 'ab' };
+  expect(judge({ sizeBytes: 2, hashes }, read)).toMatchObject({ kind: 'wrong', what: 'size' });
+  expect(judge({ sizeBytes: 3, hashes: {} }, read)).toEqual({ kind: 'unprovable' });
+});
+
+test('takes the hashes from the columns that have one', () => {
+  const none = { upstreamMd5: null, upstreamSha1: null, upstreamSha256: null };
+  expect(upstreamHashesOf(none)).toEqual({});
+  expect(hasUpstreamHash({ sizeBytes: 0, hashes: {} })).toBe(false);
+  expect(upstreamHashesOf({ ...none, upstreamSha256: 'ef' })).toEqual({ sha256: 'ef' });
+  expect(hasUpstreamHash({ sizeBytes: 0, hashes: { sha256: 'ef' } })).toBe(true);
+  expect(upstreamHashesOf({ upstreamMd5: 'cd', upstreamSha1: 'ab', upstreamSha256: 'ef' })).toEqual({
+    md5: 'cd',
+    sha1: 'ab',
+    sha256: 'ef',
+  });
+});
+
+test('statements contradict each other by size or by a hash that both name', () => {
+  const one = { sizeBytes: 3, hashes: { sha1: 'ab', md5: 'cd' } };
+  expect(maySameBytesFit(one, { sizeBytes: 3, hashes: {} })).toBe(true);
+  expect(maySameBytesFit(one, { sizeBytes: 3, hashes: { sha1: 'AB', sha256: 'ef' } })).toBe(true);
+  expect(maySameBytesFit(one, { sizeBytes: 4, hashes: one.hashes })).toBe(false);
+  expect(maySameBytesFit(one, { sizeBytes: 3, hashes: { sha1: 'ab', md5: '00' } })).toBe(false);
 });

@@ -2,7 +2,7 @@ import type { SourceName, Wiki } from '../catalog/index.ts';
 import { HELD_STATUSES, TEXT_TYPES } from '../catalog/index.ts';
 import type { Db } from '../db/index.ts';
 import type { Clock, EpochMs } from '../ports/index.ts';
-import { createBreather, keepMs } from './memo.ts';
+import { createInParts } from './in-parts.ts';
 
 /** Where a whole copy lies: on our disk, verified at the Internet Archive, or in torrents that are seeded. */
 export type Place = 'disk' | 'internet_archive' | 'torrent';
@@ -65,11 +65,7 @@ export interface CoverageQueries {
   freshen(): Promise<void>;
 }
 
-/** An answer is kept 200 times as long as it took: looking takes at most half a percent of the time. */
-const FACTOR = 200;
-/** A database that is looked through so quickly is waited for; of a larger one the answer before will do. */
-const QUICK_MS = 20;
-
+/** For SQL; the words are ours, so nothing needs escaping. */
 const quoted = (words: readonly string[]): string => words.map((word) => `'${word}'`).join(', ');
 
 type WikiRow = Pick<Wiki, 'wikiDbName' | 'project' | 'language'> & { wiki: Wiki };
@@ -104,14 +100,15 @@ export function createCoverageQueries({
       'SELECT max(cycle_date) FROM dumps WHERE wiki_db_name = ? AND cycle_date < ?',
     )
     .pluck();
-  // The words are ours, so nothing needs escaping. A set is whole when nothing of it is lacking: one part of twenty is no copy.
+  // The planner would take the identity, whose first column is the wiki too, and read all its cycles. A set is whole when nothing of it is lacking: one part of twenty is no copy.
   const isHeld = `our_status IN (${quoted(HELD_STATUSES)})`;
   const sets = sqlite.prepare<[string, string], SetRow>(
     `SELECT source, run_date AS runDate, dump_type AS dumpType, count(*) AS files, sum(size_bytes) AS sizeBytes,
             sum(NOT ${isHeld} AND ia_verified_at IS NULL) AS lacking, sum(${isHeld}) AS held, count(ia_verified_at) AS archived,
             sum(EXISTS (SELECT 1 FROM torrent_files f JOIN torrents t ON t.id = f.torrent_id
                          WHERE f.dump_id = dumps.id AND t.seeding_since IS NOT NULL)) AS seeded
-       FROM dumps WHERE wiki_db_name = ? AND cycle_date = ? AND dump_type IN (${quoted(TEXT_TYPES)})
+       FROM dumps INDEXED BY idx_dumps_wiki
+      WHERE wiki_db_name = ? AND cycle_date = ? AND dump_type IN (${quoted(TEXT_TYPES)})
       GROUP BY source, run_date, dump_type HAVING lacking = 0 ORDER BY dump_type, source`,
   );
 
@@ -159,47 +156,18 @@ export function createCoverageQueries({
     return { wikiDbName, project, language, copy, isCounted: reason === null, reason };
   }
 
-  let known: { coverage: Coverage; until: number; tookMs: number } | null = null;
-  let round: Promise<void> | null = null;
-
-  function keep(rows: CoverageRow[], tookMs: number): Coverage {
-    const coverage = summarize(rows, clock.now());
-    known = { coverage, until: clock.monotonicMs() + keepMs(FACTOR, tookMs), tookMs };
-    return coverage;
-  }
-
-  async function lookInParts(): Promise<void> {
-    const breathe = createBreather(clock);
-    const rows: CoverageRow[] = [];
-    let startedMs = clock.monotonicMs();
-    let tookMs = 0;
-    for (const wiki of wikis()) {
-      rows.push(judge(wiki));
-      tookMs += clock.monotonicMs() - startedMs;
-      await breathe();
-      startedMs = clock.monotonicMs();
-    }
-    keep(rows, tookMs);
-  }
-
-  return {
-    coverage() {
-      if (known !== null && (round !== null || clock.monotonicMs() < known.until)) return known.coverage;
-      const startedMs = clock.monotonicMs();
-      const rows = wikis().map(judge);
-      return keep(rows, clock.monotonicMs() - startedMs);
+  const inParts = createInParts<null, Coverage>({
+    clock,
+    *work() {
+      const rows: CoverageRow[] = [];
+      for (const wiki of wikis()) {
+        rows.push(judge(wiki));
+        yield;
+      }
+      return summarize(rows, clock.now());
     },
-    async freshen() {
-      if (known !== null && clock.monotonicMs() < known.until) return;
-      round ??= lookInParts()
-        // The database was closed meanwhile, or cannot be read: whoever asks for the answer next hears it.
-        .catch(() => {})
-        .finally(() => {
-          round = null;
-        });
-      if (known === null || known.tookMs < QUICK_MS) await round;
-    },
-  };
+  });
+  return { coverage: () => inParts.answer(null), freshen: () => inParts.freshen(null) };
 }
 
 function summarize(rows: readonly CoverageRow[], at: EpochMs): Coverage {

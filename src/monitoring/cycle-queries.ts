@@ -1,145 +1,100 @@
-import { HELD_STATUSES, LATE_MS, type SourceName } from '../catalog/index.ts';
+import {
+  type DumpStatus,
+  HELD_STATUSES,
+  LATE_MS,
+  type RunNotice,
+  type SourceName,
+} from '../catalog/index.ts';
 import type { Db } from '../db/index.ts';
-import type { EpochMs } from '../ports/index.ts';
+import type { Clock, EpochMs } from '../ports/index.ts';
+import type {
+  CycleDetail,
+  Gap,
+  GapGroup,
+  GapKind,
+  ReplacedFile,
+  SourceState,
+  SupplementState,
+} from './cycle-types.ts';
+import { createInParts } from './in-parts.ts';
+import { FILE_STATUSES, type FileStatus } from './types.ts';
 
-/** What one source gives a cycle. */
-export interface SourceState {
-  source: SourceName;
-  runs: { finished: number; unfinished: number; absent: number };
-  files: { expected: number; held: number; waiting: number; failed: number; deleted: number };
-  bytes: { expected: number; held: number };
+/** Which cycle, and whether what is not fetched is a gap already. */
+export interface CycleKey {
+  cycleDate: string;
+  sealedAt: EpochMs | null;
 }
 
-/**
- * failed, quarantined: a file that upstream has no more, or whose bytes never matched; missing: a file that the cycle was
- * sealed without; not_offered: a configured dump type that a finished run does not give; absent: a run that is not there;
- * awaited: what a run that goes on does not give yet.
- */
-export type GapKind = 'failed' | 'quarantined' | 'missing' | 'not_offered' | 'absent' | 'awaited';
-
-/** What is missing for one reason. */
-export interface GapGroup {
-  kind: GapKind;
-  source: SourceName;
-  /** `*`: whole runs. */
-  dumpType: string;
-  /** Names that differ from file to file are `<file>` and `<wiki>`. */
-  reason: string;
-  wikis: number;
-  /** 0: dump types, or runs, as a whole. */
-  files: number;
+/** "What of this cycle, and what not?", answered from the database. Read-only. */
+export interface CycleQueries {
+  detail(cycle: CycleKey): CycleDetail;
+  /** Makes `detail` in parts between other work, so that it costs nothing: a cycle may have tens of thousands of files. */
+  freshen(cycle: CycleKey): Promise<void>;
+  /** Every single gap, by wiki; in one go. */
+  gaps(cycle: CycleKey): Gap[];
 }
 
-/** One thing that is missing. */
-export interface Gap {
-  kind: GapKind;
+/** Rows read in one go: some 3 ms. */
+const PART = 1000;
+const NOT_FETCHED = 'it was not fetched before the cycle ended';
+
+interface FileRow {
+  id: number;
   wikiDbName: string;
   source: SourceName;
   runDate: string;
   dumpType: string;
-  /** null: the dump type, or the run, as a whole. */
-  filename: string | null;
-  reason: string;
+  filename: string;
+  reason: string | null;
 }
 
-/** A held file that upstream published anew, or lists no more. */
-export interface ReplacedFile {
+interface RunRow {
+  id: number;
   wikiDbName: string;
   source: SourceName;
-  filename: string;
-  kind: 'replaced' | 'withdrawn';
-  sizeBytes: number;
-  /** null for a withdrawn one. */
-  newSizeBytes: number | null;
-  foundAt: EpochMs;
+  runDate: string;
+  notices: string;
 }
 
-/** A torrent of what settled after the cycle's own torrents were made. */
-export interface SupplementState {
-  name: string;
-  supplement: number;
-  isHistory: boolean;
-  fileCount: number;
-  sizeBytes: number;
-  createdAt: EpochMs;
+const RUN_STATUSES = ['finished', 'in_progress', 'absent'] as const;
+type RunWord = (typeof RUN_STATUSES)[number];
+const RUN_KINDS: Record<RunWord, GapKind> = {
+  finished: 'not_offered',
+  in_progress: 'awaited',
+  absent: 'absent',
+};
+
+/** What a file of this state is that its cycle lacks; null: it lacks nothing. */
+function gapKind(status: FileStatus, isSealed: boolean): GapKind | null {
+  if (status === 'failed' || status === 'quarantined') return status;
+  return isSealed && (status === 'pending' || status === 'downloading') ? 'missing' : null;
 }
-
-/** Everything about one cycle that the counts do not say. */
-export interface CycleDetail {
-  sources: SourceState[];
-  /** Largest first. */
-  gaps: GapGroup[];
-  replaced: ReplacedFile[];
-  supplements: SupplementState[];
-  /** Until when files that settle late are taken; null while the cycle is open. */
-  lateUntil: EpochMs | null;
-}
-
-/** "What of this cycle, and what not?", answered from the database. Synchronous, read-only. */
-export interface CycleQueries {
-  detail(cycle: { cycleDate: string; sealedAt: EpochMs | null }): CycleDetail;
-  /** Every single gap, by wiki. */
-  gaps(cycle: { cycleDate: string; sealedAt: EpochMs | null }): Gap[];
-}
-
-/** The words are ours, so nothing needs escaping. */
-const HELD = `our_status IN (${HELD_STATUSES.map((status) => `'${status}'`).join(', ')})`;
-/** Which files are gaps of an open cycle, and of one that is sealed. */
-const OPEN_GAPS = `our_status IN ('failed', 'quarantined')`;
-const SEALED_GAPS = `our_status IN ('failed', 'quarantined', 'pending', 'downloading')`;
-
-const FILE_KIND = `CASE our_status WHEN 'failed' THEN 'failed' WHEN 'quarantined' THEN 'quarantined' ELSE 'missing' END`;
-const RUN_KIND = `CASE status WHEN 'absent' THEN 'absent' WHEN 'finished' THEN 'not_offered' ELSE 'awaited' END`;
-const FILE_REASON = `coalesce(error_message, 'it was not fetched before the cycle ended')`;
-const NOTICE = (field: string): string => `json_extract(json_each.value, '$.${field}')`;
 
 /** See `CycleQueries`. */
-export function createCycleQueries(db: Db): CycleQueries {
+export function createCycleQueries({ db, clock }: { db: Db; clock: Clock }): CycleQueries {
   const { sqlite } = db;
-  const runs = sqlite.prepare<[string], { source: SourceName; status: string; n: number }>(
-    'SELECT source, status, count(*) AS n FROM dump_runs WHERE cycle_date = ? GROUP BY source, status',
-  );
-  const files = sqlite.prepare<
-    [string],
-    { source: SourceName; expected: number; held: number; failed: number; deleted: number } & {
-      bytesExpected: number;
-      bytesHeld: number;
-    }
+  // From one stretch of the index, which is one cycle and one state ordered by id, to the next one.
+  const sums = sqlite.prepare<
+    [string, string, number, number],
+    { source: SourceName; files: number; bytes: number; lastId: number }
   >(
-    `SELECT source, count(*) AS expected, sum(${HELD}) AS held, sum(our_status IN ('failed', 'quarantined')) AS failed,
-            sum(our_status = 'deleted') AS deleted, sum(size_bytes) AS bytesExpected, sum(iif(${HELD}, size_bytes, 0)) AS bytesHeld
-       FROM dumps WHERE cycle_date = ? GROUP BY source`,
+    `SELECT source, count(*) AS files, sum(size_bytes) AS bytes, max(id) AS lastId FROM
+       (SELECT id, source, size_bytes FROM dumps WHERE cycle_date = ? AND our_status = ? AND id > ? ORDER BY id LIMIT ?) AS part
+      GROUP BY source`,
   );
-  const fileGroups = (which: string) =>
-    sqlite.prepare<[string], GapGroup>(
-      `SELECT ${FILE_KIND} AS kind, source, dump_type AS dumpType,
-              replace(replace(${FILE_REASON}, filename, '<file>'), wiki_db_name, '<wiki>') AS reason,
-              count(DISTINCT wiki_db_name) AS wikis, count(*) AS files
-         FROM dumps WHERE cycle_date = ? AND ${which} GROUP BY 1, 2, 3, 4`,
-    );
-  const fileGaps = (which: string) =>
-    sqlite.prepare<[string], Gap>(
-      `SELECT ${FILE_KIND} AS kind, wiki_db_name AS wikiDbName, source, run_date AS runDate, dump_type AS dumpType, filename,
-              ${FILE_REASON} AS reason
-         FROM dumps WHERE cycle_date = ? AND ${which}`,
-    );
-  const grouped = { open: fileGroups(OPEN_GAPS), sealed: fileGroups(SEALED_GAPS) };
-  const single = { open: fileGaps(OPEN_GAPS), sealed: fileGaps(SEALED_GAPS) };
-  const noticeGroups = sqlite.prepare<[string], GapGroup>(
-    `SELECT ${RUN_KIND} AS kind, source, ${NOTICE('dumpType')} AS dumpType, ${NOTICE('reason')} AS reason,
-            count(DISTINCT wiki_db_name) AS wikis, 0 AS files
-       FROM dump_runs, json_each(dump_runs.notices) WHERE cycle_date = ? GROUP BY 1, 2, 3, 4`,
+  const fileRows = sqlite.prepare<[string, string, number, number], FileRow>(
+    `SELECT id, wiki_db_name AS wikiDbName, source, run_date AS runDate, dump_type AS dumpType, filename, error_message AS reason
+       FROM dumps WHERE cycle_date = ? AND our_status = ? AND id > ? ORDER BY id LIMIT ?`,
   );
-  const noticeGaps = sqlite.prepare<[string], Gap>(
-    `SELECT ${RUN_KIND} AS kind, wiki_db_name AS wikiDbName, source, run_date AS runDate, ${NOTICE('dumpType')} AS dumpType,
-            NULL AS filename, ${NOTICE('reason')} AS reason
-       FROM dump_runs, json_each(dump_runs.notices) WHERE cycle_date = ?`,
+  const runRows = sqlite.prepare<[string, string, number, number], RunRow>(
+    `SELECT id, wiki_db_name AS wikiDbName, source, run_date AS runDate, notices
+       FROM dump_runs WHERE cycle_date = ? AND status = ? AND id > ? ORDER BY id LIMIT ?`,
   );
   // Few files are ever replaced: far fewer than a cycle has.
   const replaced = sqlite.prepare<[string], ReplacedFile>(
-    `SELECT d.wiki_db_name AS wikiDbName, d.source, d.filename, p.kind, d.size_bytes AS sizeBytes, p.size_bytes AS newSizeBytes,
-            p.found_at AS foundAt
-       FROM dump_replacements p CROSS JOIN dumps d ON d.id = p.dump_id
+    `SELECT d.wiki_db_name AS wikiDbName, d.source, d.filename, r.kind, d.size_bytes AS sizeBytes, r.size_bytes AS newSizeBytes,
+            r.found_at AS foundAt
+       FROM dump_replacements r CROSS JOIN dumps d ON d.id = r.dump_id
       WHERE d.cycle_date = ? ORDER BY d.wiki_db_name, d.filename`,
   );
   const supplements = sqlite.prepare<[string], Omit<SupplementState, 'isHistory'> & { isHistory: number }>(
@@ -148,67 +103,143 @@ export function createCycleQueries(db: Db): CycleQueries {
        FROM torrents WHERE cycle_date = ? AND supplement > 0 ORDER BY supplement, is_history`,
   );
 
-  function sourcesOf(cycleDate: string): SourceState[] {
-    const sums = files.all(cycleDate);
-    const counts = runs.all(cycleDate);
-    const names = [...new Set([...sums, ...counts].map(({ source }) => source))].sort();
-    return names.map((source) => {
-      const sum = sums.find((each) => each.source === source);
-      const ofStatus = (status: string): number =>
-        counts.find((each) => each.source === source && each.status === status)?.n ?? 0;
-      const { expected = 0, held = 0, failed = 0, deleted = 0 } = sum ?? {};
-      return {
-        source,
-        runs: {
-          finished: ofStatus('finished'),
-          unfinished: ofStatus('in_progress'),
-          absent: ofStatus('absent'),
-        },
-        files: { expected, held, waiting: expected - held - failed - deleted, failed, deleted },
-        bytes: { expected: sum?.bytesExpected ?? 0, held: sum?.bytesHeld ?? 0 },
-      };
-    });
+  function* sumUp(cycleDate: string, into: Map<SourceName, SourceState>): Generator<void> {
+    for (const status of FILE_STATUSES) {
+      for (let after = 0; ; ) {
+        const part = sums.all(cycleDate, status, after, PART);
+        for (const sum of part) addFiles(stateOf(into, sum.source), status, sum);
+        yield;
+        if (part.reduce((count, { files }) => count + files, 0) < PART) break;
+        after = Math.max(...part.map(({ lastId }) => lastId));
+      }
+    }
   }
 
-  const kindOf = ({ sealedAt }: { sealedAt: EpochMs | null }): 'open' | 'sealed' =>
-    sealedAt === null ? 'open' : 'sealed';
+  /** Every gap, in parts; runs are counted on the way. */
+  function* findGaps(
+    { cycleDate, sealedAt }: CycleKey,
+    tell: (gap: Gap) => void,
+    tellRun: (run: RunRow, status: RunWord) => void = () => {},
+  ): Generator<void> {
+    for (const status of FILE_STATUSES) {
+      const kind = gapKind(status, sealedAt !== null);
+      if (kind === null) continue;
+      yield* stretch(fileRows, cycleDate, status, ({ id: _, reason, ...file }) =>
+        tell({ ...file, kind, reason: reason ?? NOT_FETCHED }),
+      );
+    }
+    for (const status of RUN_STATUSES)
+      yield* stretch(runRows, cycleDate, status, (run) => {
+        tellRun(run, status);
+        const { id: _, notices, ...facts } = run;
+        for (const { dumpType, reason } of JSON.parse(notices) as RunNotice[])
+          tell({ ...facts, kind: RUN_KINDS[status], dumpType, filename: null, reason });
+      });
+  }
+
+  const inParts = createInParts<string, CycleDetail>({
+    clock,
+    *work(key) {
+      const cycle = JSON.parse(key) as CycleKey;
+      const sources = new Map<SourceName, SourceState>();
+      yield* sumUp(cycle.cycleDate, sources);
+      const groups = new Map<string, GapGroup & { names: Set<string> }>();
+      yield* findGaps(
+        cycle,
+        (gap) => addGap(groups, gap),
+        ({ source }, status) => {
+          const { runs } = stateOf(sources, source);
+          runs[status === 'in_progress' ? 'unfinished' : status] += 1;
+        },
+      );
+      return {
+        sources: [...sources.values()].sort((a, b) => (a.source < b.source ? -1 : 1)),
+        gaps: [...groups.values()]
+          .map(({ names, ...group }) => ({ ...group, wikis: names.size }))
+          .sort(byWeight),
+        replaced: replaced.all(cycle.cycleDate),
+        supplements: supplements
+          .all(cycle.cycleDate)
+          .map((each) => ({ ...each, isHistory: each.isHistory === 1 })),
+        lateUntil: cycle.sealedAt === null ? null : cycle.sealedAt + LATE_MS,
+      };
+    },
+  });
+  const keyOf = ({ cycleDate, sealedAt }: CycleKey): string => JSON.stringify({ cycleDate, sealedAt });
 
   return {
-    detail: (cycle) => ({
-      sources: sourcesOf(cycle.cycleDate),
-      gaps: [...grouped[kindOf(cycle)].all(cycle.cycleDate), ...noticeGroups.all(cycle.cycleDate)].sort(
-        (a, b) =>
-          Number(b.files > 0) - Number(a.files > 0) ||
-          b.wikis - a.wikis ||
-          b.files - a.files ||
-          (a.dumpType < b.dumpType ? -1 : 1),
-      ),
-      replaced: replaced.all(cycle.cycleDate),
-      supplements: supplements
-        .all(cycle.cycleDate)
-        .map((each) => ({ ...each, isHistory: each.isHistory === 1 })),
-      lateUntil: cycle.sealedAt === null ? null : cycle.sealedAt + LATE_MS,
-    }),
-    gaps: (cycle) =>
-      [...single[kindOf(cycle)].all(cycle.cycleDate), ...noticeGaps.all(cycle.cycleDate)].sort((a, b) =>
-        a.wikiDbName === b.wikiDbName ? 0 : a.wikiDbName < b.wikiDbName ? -1 : 1,
-      ),
+    detail: (cycle) => inParts.answer(keyOf(cycle)),
+    freshen: (cycle) => inParts.freshen(keyOf(cycle)),
+    gaps(cycle) {
+      const gaps: Gap[] = [];
+      for (const _ of findGaps(cycle, (gap) => gaps.push(gap)));
+      return gaps.sort((a, b) => (a.wikiDbName === b.wikiDbName ? 0 : a.wikiDbName < b.wikiDbName ? -1 : 1));
+    },
   };
 }
 
-/** What kinds of gaps are called. */
-export const GAP_WORDS: Readonly<Record<GapKind, string>> = {
-  failed: 'failed',
-  quarantined: 'quarantined',
-  missing: 'not fetched in time',
-  not_offered: 'not offered',
-  absent: 'no run',
-  awaited: 'not there yet',
-};
+/** All rows of one stretch of an index, in parts. */
+function* stretch<Row extends { id: number }>(
+  statement: { all(cycleDate: string, status: string, after: number, limit: number): Row[] },
+  cycleDate: string,
+  status: string,
+  each: (row: Row) => void,
+): Generator<void> {
+  for (let after = 0; ; ) {
+    const part = statement.all(cycleDate, status, after, PART);
+    part.forEach(each);
+    yield;
+    if (part.length < PART) return;
+    after = part.at(-1)?.id ?? after;
+  }
+}
 
-/** What sources are called. */
-export const SOURCE_WORDS: Readonly<Record<SourceName, string>> = {
-  classic: 'classic dumps',
-  content_current: 'content exports, current',
-  content_history: 'content exports, history',
-};
+function stateOf(states: Map<SourceName, SourceState>, source: SourceName): SourceState {
+  const state = states.get(source) ?? {
+    source,
+    runs: { finished: 0, unfinished: 0, absent: 0 },
+    files: { expected: 0, held: 0, waiting: 0, failed: 0, deleted: 0 },
+    bytes: { expected: 0, held: 0 },
+  };
+  states.set(source, state);
+  return state;
+}
+
+function addFiles(
+  { files, bytes }: SourceState,
+  status: FileStatus,
+  sum: { files: number; bytes: number },
+): void {
+  const isHeld = HELD_STATUSES.includes(status as DumpStatus);
+  files.expected += sum.files;
+  bytes.expected += sum.bytes;
+  if (isHeld) bytes.held += sum.bytes;
+  if (isHeld) files.held += sum.files;
+  else if (status === 'deleted') files.deleted += sum.files;
+  else if (status === 'failed' || status === 'quarantined') files.failed += sum.files;
+  else files.waiting += sum.files;
+}
+
+function addGap(groups: Map<string, GapGroup & { names: Set<string> }>, gap: Gap): void {
+  const { kind, source, dumpType, filename, wikiDbName } = gap;
+  // What differs from file to file would make each a group of its own.
+  const reason =
+    filename === null
+      ? gap.reason
+      : gap.reason.replaceAll(filename, '<file>').replaceAll(wikiDbName, '<wiki>');
+  const key = [kind, source, dumpType, reason].join('\t');
+  const group = groups.get(key) ?? { kind, source, dumpType, reason, wikis: 0, files: 0, names: new Set() };
+  groups.set(key, group);
+  group.names.add(wikiDbName);
+  if (filename !== null) group.files += 1;
+}
+
+/** Files before dump types, then the most wikis. */
+function byWeight(a: GapGroup, b: GapGroup): number {
+  return (
+    Number(b.files > 0) - Number(a.files > 0) ||
+    b.wikis - a.wikis ||
+    b.files - a.files ||
+    (a.dumpType < b.dumpType ? -1 : 1)
+  );
+}

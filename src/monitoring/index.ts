@@ -10,19 +10,8 @@ export {
   type WikiJudge,
 } from './coverage-queries.ts';
 export { ageInDays, coverageCsv, percentCovered, placeWords, stateOf } from './coverage-words.ts';
-export {
-  type CycleDetail,
-  type CycleQueries,
-  createCycleQueries,
-  GAP_WORDS,
-  type Gap,
-  type GapGroup,
-  type GapKind,
-  type ReplacedFile,
-  SOURCE_WORDS,
-  type SourceState,
-  type SupplementState,
-} from './cycle-queries.ts';
+export { type CycleKey, type CycleQueries, createCycleQueries } from './cycle-queries.ts';
+export * from './cycle-types.ts';
 export {
   createOperatorActions,
   type OperatorActions,

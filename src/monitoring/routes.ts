@@ -69,7 +69,7 @@ export function createRoutes(deps: RouteDeps): Hono {
   const { queries, clock, disk, log, layout, feed, version } = deps;
   const assetTag = etagOf(STYLE + LIVE_SCRIPT).slice(1, 11);
   const app = new Hono();
-  const cycleQueries = createCycleQueries(deps.db);
+  const cycleQueries = createCycleQueries(deps);
 
   const facts = (title: string, current: FrameFacts['current']): FrameFacts => ({
     title,
@@ -167,7 +167,7 @@ export function createRoutes(deps: RouteDeps): Hono {
     return page(c, 'Cycles', '/cycles', cyclesPage(queries.cycles(CYCLES_LISTED)));
   });
 
-  app.get('/cycles/:date', (c) => {
+  app.get('/cycles/:date', async (c) => {
     const date = c.req.param('date');
     const cycle = /^\d{4}-\d{2}-\d{2}$/.test(date) ? queries.cycle(date) : null;
     if (cycle === null)
@@ -176,6 +176,7 @@ export function createRoutes(deps: RouteDeps): Hono {
       status: FileStatusWord.parse(c.req.query('status')),
       wiki: WikiWord.parse(c.req.query('wiki')),
     };
+    await cycleQueries.freshen(cycle);
     const number = PageNumber.parse(c.req.query('page'));
     const files = queries.cycleFiles({ cycleDate: date, ...filter, page: number, pageSize: PAGE_SIZE });
     return page(

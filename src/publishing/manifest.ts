@@ -26,6 +26,10 @@ export const ManifestTorrent = z.object({
   magnet: z.string(),
   url: z.string().nullable(),
   cycle_date: CycleDate,
+  /** 0: the cycle's own torrent; 1, 2, …: what was finished after that one was made. */
+  supplement: z.number().int().nonnegative(),
+  /** Name of the torrent that a supplement belongs to; null for a cycle's own. */
+  supplements: z.string().nullable(),
   size_bytes: z.number().int().nonnegative(),
   files: z.array(ManifestFile),
 });
@@ -78,6 +82,8 @@ export function buildManifest(
       magnet: torrent.magnetLink,
       url: publicAddress(addresses, torrentKey(torrent.infoHash)),
       cycle_date: torrent.cycleDate,
+      supplement: torrent.supplement,
+      supplements: torrent.supplement === 0 ? null : torrent.name.replace(/-supplement-\d+$/, ''),
       size_bytes: torrent.totalSizeBytes,
       files: files
         .map(({ dump, pathInTorrent, sizeBytes }) => manifestFile(dump, pathInTorrent, sizeBytes))
@@ -133,6 +139,9 @@ export function manifestText(manifest: Manifest, options: { version: string }): 
     return [
       torrent.name,
       `  cycle     ${torrent.cycle_date}`,
+      ...(torrent.supplements === null
+        ? []
+        : [`  adds to   ${torrent.supplements}: files that came later (supplement ${torrent.supplement})`]),
       `  size      ${formatBytes(torrent.size_bytes)} (${torrent.size_bytes} bytes)`,
       `  files     ${torrent.files.length}${counts.length === 0 ? '' : ` (${counts.join(', ')})`}`,
       `  infohash  ${torrent.infohash}`,

@@ -1,4 +1,4 @@
-import { readdir, readFile, stat } from 'node:fs/promises';
+import { readdir, stat } from 'node:fs/promises';
 import { join } from 'node:path';
 
 const MONTHS = 'Jan Feb Mar Apr May Jun Jul Aug Sep Oct Nov Dec'.split(' ');
@@ -9,8 +9,9 @@ export async function listingPage(folder: string, pathname: string): Promise<str
     .filter((name) => !/^[._]/.test(name) || name === '_SUCCESS')
     .toSorted();
   const rows: { isFolder: boolean; text: string }[] = [];
-  for (const name of names) {
-    const stats = await stat(join(folder, name)).catch(() => null);
+  const found = await Promise.all(names.map((name) => stat(join(folder, name)).catch(() => null)));
+  for (const [at, name] of names.entries()) {
+    const stats = found[at] ?? null;
     if (stats === null) continue;
     const isFolder = stats.isDirectory();
     const shown = isFolder ? `${name}/` : name;
@@ -35,28 +36,6 @@ function listedTime(time: Date): string {
   const two = (value: number): string => String(value).padStart(2, '0');
   const day = `${two(time.getUTCDate())}-${MONTHS[time.getUTCMonth()]}-${time.getUTCFullYear()}`;
   return `${day} ${two(time.getUTCHours())}:${two(time.getUTCMinutes())}`;
-}
-
-/** The site's `index.json`: the status of every wiki's newest run, taken over as it stands. */
-export async function indexJson(root: string): Promise<{ json: string; modifiedAtMs: number }> {
-  const entries: string[] = [];
-  let modifiedAtMs = 0;
-  for (const dbname of (await readdir(root)).toSorted()) {
-    if (!/^[a-z0-9_]+$/.test(dbname) || dbname.startsWith('_')) continue;
-    const runs = await readdir(join(root, dbname)).catch(() => []);
-    for (const date of runs
-      .filter((name) => /^\d{8}$/.test(name))
-      .toSorted()
-      .toReversed()) {
-      const path = join(root, dbname, date, 'dumpstatus.json');
-      const status = await readFile(path, 'utf8').catch(() => null);
-      if (status === null) continue;
-      modifiedAtMs = Math.max(modifiedAtMs, (await stat(path)).mtimeMs);
-      entries.push(`${JSON.stringify(dbname)}: ${status}`);
-      break;
-    }
-  }
-  return { json: `{"wikis": {${entries.join(', ')}}}`, modifiedAtMs };
 }
 
 /** Stand-in for the licence page. */

@@ -1,5 +1,5 @@
-import { mkdir, readdir, rm, writeFile } from 'node:fs/promises';
-import { join } from 'node:path';
+import { mkdir } from 'node:fs/promises';
+import { writeApiFiles } from './api-files.ts';
 import { loadBzip2 } from './bzip2.ts';
 import { type ContentExportKind, contentRoot, generateContentExport } from './content-export.ts';
 import { stampFolders } from './folder-times.ts';
@@ -7,9 +7,8 @@ import { generateRun } from './generate-run.ts';
 import { buildPageModel } from './page-model.ts';
 import { findSevenZip } from './seven-zip.ts';
 import { buildTextPool } from './text-pool.ts';
-import { readTreeMarker, type TreeMarker, writeTreeMarker } from './tree-marker.ts';
-import { chooseWikis, siteMatrix } from './wiki-table.ts';
-import { wikistatsCsv } from './wikistats.ts';
+import { openTree, writeTreeMarker } from './tree-marker.ts';
+import { chooseWikis } from './wiki-table.ts';
 
 /** What decides a tree's content completely. */
 export interface DumpTreeOptions {
@@ -59,20 +58,14 @@ export async function generateDumpTree(options: DumpTreeOptions): Promise<DumpTr
   const kinds = (['current', 'history'] as const).filter((kind) => options.contentExports?.includes(kind));
   const parameters = JSON.stringify({ seed, wikis: options.wikis, sizeBytes, runDates, kinds });
 
-  await mkdir(dir, { recursive: true });
-  const known = await readTreeMarker(dir);
-  if (known?.isComplete && known.format === FORMAT && known.parameters === parameters) {
+  const facts = { format: FORMAT, parameters, dbnames };
+  const known = await openTree(dir, facts);
+  if (known !== null) {
     const { bytesByDate, contentBytesByDate = {} } = known;
     return { dir, dbnames, bytesByDate, contentBytesByDate, isReused: true };
   }
-  if (known === null && (await readdir(dir)).length > 0)
-    throw new Error(`${dir} holds files that are not a sandbox tree`);
-  for (const old of [...(known?.dbnames ?? []), 'other'])
-    await rm(join(dir, old), { recursive: true, force: true });
+  const bytesByDate: Record<string, number> = {};
   const contentBytesByDate: Record<string, number> = {};
-  const empty = { bytesByDate: {}, contentBytesByDate, isComplete: false };
-  const marker: TreeMarker = { format: FORMAT, parameters, dbnames, ...empty };
-  await writeTreeMarker(dir, marker);
   for (const kind of kinds) await mkdir(contentRoot(dir, kind), { recursive: true });
   const pageCounts = new Map<string, number>();
 
@@ -114,15 +107,12 @@ export async function generateDumpTree(options: DumpTreeOptions): Promise<DumpTr
       if (inFlight.length > 1) await finishOldest();
     }
     while (inFlight.length > 0) await finishOldest();
-    marker.bytesByDate[date] = sum;
+    bytesByDate[date] = sum;
   }
-  await mkdir(join(dir, '_api'), { recursive: true });
-  await writeFile(join(dir, '_api', 'sitematrix.json'), JSON.stringify(siteMatrix(wikis, 1)));
-  await writeFile(join(dir, '_api', 'sitematrix.formatversion2.json'), JSON.stringify(siteMatrix(wikis, 2)));
-  await writeFile(join(dir, '_api', 'wikistats.csv'), wikistatsCsv(wikis, pageCounts));
+  await writeApiFiles(dir, wikis, pageCounts);
   await stampFolders(dir, dbnames);
-  await writeTreeMarker(dir, { ...marker, isComplete: true });
-  return { dir, dbnames, bytesByDate: marker.bytesByDate, contentBytesByDate, isReused: false };
+  await writeTreeMarker(dir, { ...facts, bytesByDate, contentBytesByDate, isComplete: true });
+  return { dir, dbnames, bytesByDate, contentBytesByDate, isReused: false };
 }
 
 /** Sizes fall with the rank (1, 1/2, 1/3 …), over a floor that even an empty wiki needs. */
@@ -133,7 +123,8 @@ function shareByRank(sizeBytes: number, count: number): number[] {
   return weights.map((weight) => floorBytes + ((sizeBytes - floorBytes * count) * weight) / weightSum);
 }
 
-function isRunDate(date: string): boolean {
+/** True for a date that exists, as `YYYYMMDD`. */
+export function isRunDate(date: string): boolean {
   const match = /^(\d{4})(\d{2})(\d{2})$/.exec(date);
   if (!match) return false;
   const day = new Date(`${match[1]}-${match[2]}-${match[3]}T00:00:00Z`);

@@ -1,11 +1,14 @@
 import { mkdir, readFile, rename, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { startArchive } from './archive.ts';
+import type { ContentExportKind } from './content-export.ts';
 import { startDumpSite } from './dump-site.ts';
 import { createFaultList, type FaultList } from './faults.ts';
 import { generateDumpTree } from './generator.ts';
 import { startR2 } from './r2.ts';
+import type { DumpSiteCounters, LoggedRequest } from './request-counts.ts';
 import { startTracker } from './tracker.ts';
+import type { UpstreamScript } from './upstream/upstream-script.ts';
 
 export {
   type Archive,
@@ -15,7 +18,8 @@ export {
   defaultArchiveKeys,
   startArchive,
 } from './archive.ts';
-export { type DumpSite, type DumpSiteCounters, type DumpSiteOptions, startDumpSite } from './dump-site.ts';
+export type { ContentExportKind } from './content-export.ts';
+export { type DumpSite, type DumpSiteOptions, startDumpSite } from './dump-site.ts';
 export {
   createFaultList,
   type Fault,
@@ -26,8 +30,22 @@ export {
 } from './faults.ts';
 export { type DumpTree, type DumpTreeOptions, generateDumpTree } from './generator.ts';
 export { type R2, type R2Options, startR2 } from './r2.ts';
+export type { DumpSiteCounters, LoggedRequest, RequestKind } from './request-counts.ts';
+export {
+  type DescribedRun,
+  statusDocument,
+  statusText,
+  type WikiSplit,
+  wikiSplits,
+} from './status-documents.ts';
+export { generateStatusWorld, type StatusWorld, type StatusWorldOptions } from './status-world.ts';
 export { startTracker, type Tracker } from './tracker.ts';
-export { wikiCountMax } from './wiki-table.ts';
+export type { ContentScript, ContentShown } from './upstream/content-script.ts';
+export type { MatrixFlags, MatrixScript, MatrixWiki } from './upstream/matrix-script.ts';
+export type { HashChoice, JobChange, JobStatus, JobView, RunScript } from './upstream/run-script.ts';
+export type { FileView, StatusDocument, StatusFile, StatusJob, SumsAlgorithm } from './upstream/run-state.ts';
+export type { NewRun, UpstreamScript } from './upstream/upstream-script.ts';
+export { chooseWikis, type SandboxWiki, siteMatrix, wikiCountMax } from './wiki-table.ts';
 
 /** TCP ports of the servers, all on 127.0.0.1; the tracker's is UDP as well. */
 export interface SandboxPorts {
@@ -49,6 +67,10 @@ export interface SandboxOptions {
   sizeBytes?: number;
   /** YYYYMMDD; days from the 20th on are partial runs without history. */
   runDates: string[];
+  /** Content exports of the runs of a 1st, default the current ones; they come on top of `sizeBytes`. */
+  contentExports?: readonly ContentExportKind[];
+  /** Upstream's clock in epoch ms, which scripted changes bear; default the machine's. */
+  now?: () => number;
   /** How long an archive upload stays queued; default 300 ms, 0 for at once. */
   taskDelayMs?: number;
   /** Requests at a time per client at the dump site, default 3. */
@@ -63,13 +85,7 @@ export interface SandboxOptions {
 
 /** What all servers have counted since the start; `items`, `files` and `objects` are what is stored now. */
 export interface SandboxCounters {
-  dumps: {
-    requests: number;
-    bytes: number;
-    maxConcurrent: number;
-    byStatus: Record<string, number>;
-    fileRequests: number;
-  };
+  dumps: DumpSiteCounters;
   archive: { puts: number; putBytes: number; items: number; files: number };
   r2: { puts: number; objects: number };
   tracker: { announces: number };
@@ -80,6 +96,7 @@ export interface Sandbox {
   readonly ports: SandboxPorts;
   readonly dumpsBaseUrl: string;
   readonly sitematrixUrl: string;
+  readonly wikistatsUrl: string;
   readonly iaS3Endpoint: string;
   readonly iaSiteUrl: string;
   readonly iaKeys: { access: string; secret: string };
@@ -92,7 +109,13 @@ export interface Sandbox {
   };
   readonly trackerUrl: string;
   readonly faults: FaultList;
+  /** Changes what Wikimedia has, over time. */
+  readonly upstream: UpstreamScript;
   counters(): SandboxCounters;
+  /** The last 20,000 requests to the dump site, oldest first. */
+  dumpRequests(): readonly LoggedRequest[];
+  /** Counters and log of the dump site start at zero again. */
+  resetDumpCounters(): void;
   /** How often each archive file (`<identifier>/<key>`) and each object was taken since the start. */
   accepted(): { archive: ReadonlyMap<string, number>; r2: ReadonlyMap<string, number> };
   /** Resolves when no archive upload is waiting for its task. */
@@ -116,6 +139,7 @@ export async function startSandbox(options: SandboxOptions): Promise<Sandbox> {
     wikis: options.wikis ?? 8,
     sizeBytes: options.sizeBytes ?? 16_000_000,
     runDates: options.runDates,
+    contentExports: options.contentExports ?? ['current'],
   });
   const wanted = { ...(await savedPorts(dir)), ...options.ports };
   const faults = createFaultList();
@@ -130,9 +154,9 @@ export async function startSandbox(options: SandboxOptions): Promise<Sandbox> {
     await Promise.all(running.map((server) => server.stop()));
   };
   try {
-    const { maxConnections, bytesPerSecond, taskDelayMs } = options;
+    const { maxConnections, bytesPerSecond, taskDelayMs, now } = options;
     const dumps = await started(
-      startDumpSite({ root: tree.dir, faults, port: wanted.dumps, maxConnections, bytesPerSecond }),
+      startDumpSite({ root: tree.dir, faults, port: wanted.dumps, maxConnections, bytesPerSecond, now }),
     );
     const archive = await started(
       startArchive({ dir: join(dir, 'archive'), faults, port: wanted.archive, taskDelayMs }),
@@ -148,12 +172,16 @@ export async function startSandbox(options: SandboxOptions): Promise<Sandbox> {
       ports,
       dumpsBaseUrl: dumps.baseUrl,
       sitematrixUrl: dumps.sitematrixUrl,
+      wikistatsUrl: dumps.wikistatsUrl,
       iaS3Endpoint: archive.baseUrl,
       iaSiteUrl: archive.baseUrl,
       iaKeys: archive.keys,
       r2: { endpoint, bucket, accessKeyId, secretAccessKey, publicBaseUrl },
       trackerUrl: tracker.announceUrl,
       faults,
+      upstream: dumps.upstream,
+      dumpRequests: () => dumps.requestLog(),
+      resetDumpCounters: () => dumps.resetCounters(),
       counters: () => ({
         dumps: dumps.counters(),
         archive: archive.counters(),

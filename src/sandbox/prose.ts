@@ -1,5 +1,5 @@
+import type { Script } from './language-table.ts';
 import type { SeededRandom } from './random.ts';
-import type { Script } from './wiki-table.ts';
 
 const syllables: Record<Script, readonly string[]> = {
   latin:

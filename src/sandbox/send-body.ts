@@ -1,11 +1,11 @@
 import { once } from 'node:events';
-import { createReadStream } from 'node:fs';
+import type { FileHandle } from 'node:fs/promises';
 import type { IncomingMessage, ServerResponse } from 'node:http';
 import { setTimeout as delay } from 'node:timers/promises';
 import type { FaultHit, FaultKind, FaultList, SandboxServer } from './faults.ts';
 
-/** A body: bytes in memory, or a part of a file (`start` and `end` are offsets, `end` included). */
-export type Body = Buffer | { path: string; start: number; end: number };
+/** A body: bytes in memory, or a part of an open file (`start` and `end` are offsets, `end` included), which stays open. */
+export type Body = Buffer | { file: FileHandle; start: number; end: number };
 
 /** Everything about an answer with a body. */
 export interface Answer {
@@ -102,10 +102,13 @@ async function rewritten(body: Body, kind: 'torn-json' | 'no-hashes'): Promise<B
 
 async function* pieces(body: Body, size: number): AsyncGenerator<Buffer> {
   if (!Buffer.isBuffer(body)) {
-    for await (const piece of createReadStream(body.path, {
-      start: body.start,
-      end: body.end,
+    const { start, end } = body;
+    if (end < start) return;
+    for await (const piece of body.file.createReadStream({
+      start,
+      end,
       highWaterMark: size,
+      autoClose: false,
     })) {
       yield piece as Buffer;
     }

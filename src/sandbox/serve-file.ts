@@ -1,5 +1,5 @@
 import type { Stats } from 'node:fs';
-import { stat } from 'node:fs/promises';
+import { type FileHandle, open } from 'node:fs/promises';
 import type { IncomingMessage, ServerResponse } from 'node:http';
 import { type Answer, requestLine, sendAnswer } from './send-body.ts';
 
@@ -28,8 +28,25 @@ export async function serveFile(
   path: string,
   options: FileAnswer,
 ): Promise<boolean> {
-  const stats = await stat(path).catch(() => null);
-  if (!stats?.isFile()) return false;
+  // Opened before anything is said of it: another one may take its place while it is sent.
+  const file = await open(path).catch(() => null);
+  if (file === null) return false;
+  try {
+    return await serveOpenFile(req, res, file, path, options);
+  } finally {
+    await file.close();
+  }
+}
+
+async function serveOpenFile(
+  req: IncomingMessage,
+  res: ServerResponse,
+  file: FileHandle,
+  path: string,
+  options: FileAnswer,
+): Promise<boolean> {
+  const stats = await file.stat();
+  if (!stats.isFile()) return false;
   const validators = { ...fileValidators(stats), ...options.headers };
   if (isUnchanged(req, validators)) {
     res.writeHead(304, validators).end();
@@ -57,7 +74,7 @@ export async function serveFile(
       part === null
         ? headers
         : { ...headers, 'Content-Range': `bytes ${part.start}-${part.end}/${stats.size}` },
-    body: { path, ...(part ?? { start: 0, end: stats.size - 1 }) },
+    body: { file, ...(part ?? { start: 0, end: stats.size - 1 }) },
   });
   return true;
 }

@@ -1,3 +1,5 @@
+import { firstLanguages, languages, type Script } from './language-table.ts';
+
 /**
  * One wiki of the sandbox world. `code` is the site matrix's own word: the project for language wikis
  * (`wiki`, `wiktionary`), the wiki's name for special ones (`commons`). `lang` is null for none.
@@ -17,43 +19,6 @@ export interface SandboxWiki {
   /** Published in parts with page ranges as well as whole. */
   readonly isSplit: boolean;
 }
-
-/** Which letters a wiki's titles and short pages are written in. */
-export type Script = 'latin' | 'cyrillic' | 'arabic' | 'han' | 'devanagari' | 'greek';
-
-/** Names of the languages, as the site matrix has them: own name, English name, direction. */
-export const languages: ReadonlyMap<
-  string,
-  { name: string; localname: string; dir: string; script: Script }
-> = new Map(
-  (
-    [
-      ['en', 'English', 'English', 'latin'],
-      ['aa', 'Qafár af', 'Afar', 'latin'],
-      ['be-x-old', 'беларуская (тарашкевіца)', 'Belarusian (Taraškievica orthography)', 'cyrillic'],
-      ['fr', 'français', 'French', 'latin'],
-      ['de', 'Deutsch', 'German', 'latin'],
-      ['zh-yue', '粵語', 'Cantonese', 'han'],
-      ['es', 'español', 'Spanish', 'latin'],
-      ['ja', '日本語', 'Japanese', 'han'],
-      ['ru', 'русский', 'Russian', 'cyrillic'],
-      ['it', 'italiano', 'Italian', 'latin'],
-      ['ar', 'العربية', 'Arabic', 'arabic'],
-      ['pt', 'português', 'Portuguese', 'latin'],
-      ['el', 'Ελληνικά', 'Greek', 'greek'],
-      ['hi', 'हिन्दी', 'Hindi', 'devanagari'],
-      ['pl', 'polski', 'Polish', 'latin'],
-      ['uk', 'українська', 'Ukrainian', 'cyrillic'],
-      ['nl', 'Nederlands', 'Dutch', 'latin'],
-      ['zh', '中文', 'Chinese', 'han'],
-      ['fa', 'فارسی', 'Persian', 'arabic'],
-      ['sv', 'svenska', 'Swedish', 'latin'],
-    ] as const
-  ).map(([code, name, localname, script]) => [
-    code,
-    { name, localname, dir: script === 'arabic' ? 'rtl' : 'ltr', script },
-  ]),
-);
 
 const projects: ReadonlyMap<string, string> = new Map([
   ['wiki', 'wikipedia'],
@@ -128,16 +93,56 @@ const firstWikis: readonly SandboxWiki[] = [
   specialWiki('wikidata', 'Wikidata', { url: 'https://www.wikidata.org' }),
 ];
 
+/** Real languages with one project only. */
+const LONELY: ReadonlySet<string> = new Set(['aa', 'be-x-old', 'zh-yue']);
+
+/** In how many languages each project is in a large world, about as upstream. */
+const SPREAD: Readonly<Record<string, number>> = {
+  wiki: Number.POSITIVE_INFINITY,
+  wiktionary: 195,
+  wikibooks: 125,
+  wikiquote: 100,
+  wikisource: 85,
+  wikinews: 45,
+  wikivoyage: 30,
+};
+
+/** Special wikis of a large world: `code|name`, without `.wikimedia.org`. */
+const FURTHER_SPECIALS = `species|Wikispecies, incubator|Wikimedia Incubator, mediawiki|MediaWiki, wikifunctions|Wikifunctions,
+outreach|Outreach Wiki, strategy|Strategic Planning, usability|Usability Initiative, ten|Wikipedia 10, login|Login Wiki,
+wikimania|Wikimania, foundation|Wikimedia Foundation, test|Test Wikipedia, test2|Test2 Wikipedia, testwikidata|Test Wikidata,
+testcommons|Test Commons, quality|Quality, nostalgia|Nostalgia Wikipedia, beta|Beta Wikiversity, advisory|Advisory Board,
+api|API Portal, vote|Vote Wiki, thankyou|Thank You, donate|Donate`;
+
+/** Countries with a chapter wiki, `<country>wikimedia`. */
+const CHAPTERS =
+  'ar,bd,be,bg,br,ca,cn,co,cz,de,dk,ee,fi,ge,gr,hi,hu,id,id-internal,il,in,it,mai,mk,mx,ng,nl,no,nyc,nz,pa-us,pl,pt,punjabi,romd,rs,ru,se,tr,ua,uk,ve,wb';
+
+/** The small worlds' wikis in the order in which worlds grow, then what makes a world as large as upstream's. */
 function allWikis(): SandboxWiki[] {
   const known = new Map(firstWikis.map((wiki) => [wiki.dbname, wiki]));
-  for (const code of projects.keys()) {
-    for (const lang of languages.keys()) {
-      // Real languages with one project only.
-      if ((lang === 'aa' || lang === 'be-x-old' || lang === 'zh-yue') && code !== 'wiki') continue;
-      const wiki = languageWiki(lang, code);
-      if (!known.has(wiki.dbname)) known.set(wiki.dbname, wiki);
-    }
+  const add = (wiki: SandboxWiki): void => {
+    if (!known.has(wiki.dbname)) known.set(wiki.dbname, wiki);
+  };
+  for (const code of projects.keys())
+    for (const lang of firstLanguages)
+      if (code === 'wiki' || !LONELY.has(lang)) add(languageWiki(lang, code));
+  for (const entry of FURTHER_SPECIALS.split(',')) {
+    const [code = '', sitename = ''] = entry.trim().split('|');
+    add(
+      specialWiki(code, sitename, { isClosed: ['usability', 'ten', 'quality', 'strategy'].includes(code) }),
+    );
   }
+  for (const country of CHAPTERS.split(',')) {
+    const url = `https://${country}.wikimedia.org`;
+    const dbname = `${country.replaceAll('-', '_')}wikimedia`;
+    add(specialWiki(dbname, `Wikimedia ${country}`, { dbname, lang: 'en', url }));
+  }
+  const further = [...languages.keys()].slice(firstLanguages.length);
+  // Every eleventh is closed, as small wikis tend to be.
+  for (const code of projects.keys())
+    for (const [at, lang] of further.slice(0, SPREAD[code] ?? 0).entries())
+      add(languageWiki(lang, code, at % 11 === 10));
   return [...known.values()];
 }
 
@@ -181,7 +186,9 @@ export function siteMatrix(wikis: readonly SandboxWiki[], formatVersion: 1 | 2):
     ...(wiki.isFishbowl ? { fishbowl: flag } : {}),
   });
   const matrix: Record<string, unknown> = { count: listed.length };
-  const codes = [...languages.keys()].toSorted();
+  // The first languages are always there, so that small worlds have some without any wiki, as the real matrix does.
+  const used = new Set([...firstLanguages, ...listed.filter((w) => !w.isSpecial).map((wiki) => wiki.lang)]);
+  const codes = [...used].toSorted();
   codes.forEach((code, index) => {
     const facts = languages.get(code);
     const sites = listed.filter((wiki) => !wiki.isSpecial && wiki.lang === code);

@@ -1,5 +1,6 @@
+import { languages } from './language-table.ts';
 import { seededRandom } from './random.ts';
-import { languages, type SandboxWiki } from './wiki-table.ts';
+import type { SandboxWiki } from './wiki-table.ts';
 
 const COLUMNS =
   'rank,prefix,type,language,loclang,good,total,edits,admins,users,activeusers,images,stubratio,timestamp';

@@ -1,5 +1,5 @@
-import type { DumpFile, DumpFileId, DumpRun, TorrentGap } from '../catalog/index.ts';
-import { PermanentError } from '../lib/index.ts';
+import type { DumpFile, DumpRun, TorrentGap } from '../catalog/index.ts';
+import { type DumpFileId, PermanentError } from '../lib/index.ts';
 import { type Belonging, belongingTo, isHeld } from './belonging.ts';
 import { absentGap, fileGap, newerBytesGap, runGaps, sortGaps, withdrawnGap } from './gaps.ts';
 import { PAYLOAD_VERSION } from './payload/header.ts';

@@ -23,9 +23,12 @@ const TABLES: Readonly<Record<string, string>> = {
   dump_runs: 'SELECT * FROM dump_runs ORDER BY wiki_db_name, source, run_date',
   dumps: 'SELECT * FROM dumps ORDER BY wiki_db_name, source, run_date, filename',
   dump_piece_hashes: `SELECT d.filename, p.* FROM dump_piece_hashes p JOIN dumps d ON d.id = p.dump_id ORDER BY d.filename`,
+  dump_replacements: `SELECT d.filename, r.* FROM dump_replacements r JOIN dumps d ON d.id = r.dump_id ORDER BY d.filename`,
   torrents: 'SELECT * FROM torrents ORDER BY cycle_date, name',
   torrent_files: `SELECT t.name, d.filename, f.* FROM torrent_files f JOIN torrents t ON t.id = f.torrent_id
                     JOIN dumps d ON d.id = f.dump_id ORDER BY t.name, f.path_in_torrent`,
+  torrent_gaps:
+    'SELECT t.name, g.* FROM torrent_gaps g JOIN torrents t ON t.id = g.torrent_id ORDER BY t.name, g.id',
   shares: 'SELECT * FROM shares ORDER BY subject, platform',
   page_snapshots: 'SELECT * FROM page_snapshots ORDER BY cycle_date, url, service',
   deletions: `SELECT x.*, d.filename FROM deletions x LEFT JOIN dumps d ON d.id = x.dump_id ORDER BY x.path`,

@@ -2,8 +2,15 @@ import { createHash } from 'node:crypto';
 import { mkdirSync, readdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { dirname, join } from 'node:path';
 import { expect } from 'vitest';
-import type { DumpFile, DumpRun, Torrent, TorrentFacts } from '../../src/catalog/index.ts';
-import { DumpFileId, JobId } from '../../src/lib/index.ts';
+import type {
+  DumpFile,
+  DumpRun,
+  Replacement,
+  Torrent,
+  TorrentFacts,
+  Verification,
+} from '../../src/catalog/index.ts';
+import { DumpFileId, JobId, TorrentId } from '../../src/lib/index.ts';
 import { createNodeDisk, createSystemClock, type Disk, silentLog } from '../../src/ports/index.ts';
 import { createLayout } from '../../src/storage/index.ts';
 import {
@@ -30,7 +37,8 @@ interface FileSpec {
   ourStatus?: DumpFile['ourStatus'];
   wikimediaStatus?: string;
   runDate?: string;
-  source?: string;
+  source?: DumpFile['source'];
+  verification?: Verification;
 }
 
 export const AA: FileSpec = {
@@ -86,10 +94,11 @@ export const EXPORT: FileSpec = {
   language: 'aa',
   project: 'wikipedia',
   name: 'aawiki-2026-11-01-p1p9.xml.bz2',
-  dumpType: 'content_current',
+  dumpType: 'pages-meta-current',
   sizeBytes: 5000,
   source: 'content_current',
   runDate: '2026-11-01',
+  verification: 'sha256-upstream',
 };
 export const ALL = [AA, NEWS, HISTORY, EMPTY, GONE, BROKEN_UPSTREAM, EXPORT];
 
@@ -111,6 +120,8 @@ interface Options {
   pieceLengthBytes?: number;
   publicBaseUrl?: string | null;
   version?: string;
+  /** Torrents that were recorded before, by an earlier version or another run. */
+  recorded?: (rows: readonly DumpFile[]) => TorrentFacts[];
 }
 
 /** One operator: a data directory with held files, a catalog in memory, the room. */
@@ -152,7 +163,7 @@ export function setup(options: Options = {}) {
       upstreamMd5: null,
       upstreamSha1: null,
       upstreamSha256: null,
-      verification: isHeld ? 'sha1' : null,
+      verification: isHeld ? (spec.verification ?? 'sha1') : null,
       wikimediaUrl: `${baseUrl}/${spec.wiki}/${runDate}/${spec.name}`,
       fetchedFromUrl: `${baseUrl}/mirror/${spec.name}`,
       localPath: isHeld ? layout.relative(place) : null,
@@ -173,9 +184,9 @@ export function setup(options: Options = {}) {
   const run = (
     id: number,
     wikiDbName: string,
-    source: string,
+    source: DumpRun['source'],
     runDate: string,
-    status: string,
+    status: DumpRun['status'],
     notices: object[],
   ): DumpRun => ({
     id,
@@ -185,7 +196,6 @@ export function setup(options: Options = {}) {
     status,
     cycleDate: CYCLE,
     notices: JSON.stringify(notices),
-    lastGoodStatus: null,
     checkedAt: 1,
     finishedAt: 2,
   });
@@ -195,10 +205,15 @@ export function setup(options: Options = {}) {
     ]),
     run(2, 'zzwiki', 'classic', '20261120', 'absent', []),
   ];
-  const torrents: Torrent[] = [];
-  const recorded: TorrentFacts[] = [];
+  const recorded: TorrentFacts[] = options.recorded?.(rows) ?? [];
   const reopened: [string, string][] = [];
+  const replacements = new Map<DumpFileId, Replacement>();
+  const withId = (facts: TorrentFacts, index: number): Torrent =>
+    ({ ...facts, id: index + 1 }) as unknown as Torrent;
+  const torrentsOf = (): Torrent[] => recorded.map(withId);
+  const factsOf = (id: TorrentId): TorrentFacts => recorded[id - 1]!;
   const catalog = {
+    cycle: () => ({ includesHistory: true }) as never,
     dumpFile: (id: DumpFileId) => rows.find((row) => row.id === id) ?? null,
     dumpFiles: () => [...rows],
     reopenDumpFile: (id: DumpFileId, reason: string) => {
@@ -208,11 +223,27 @@ export function setup(options: Options = {}) {
     },
     runs: () => [...runs],
     wikis: () => [],
-    torrents: () => torrents,
+    replacements: () => replacements,
+    torrents: torrentsOf,
+    torrentsOfCycle: torrentsOf,
+    torrentGaps: (id: TorrentId) => [...factsOf(id).gaps],
+    torrentFiles: (id: TorrentId) =>
+      factsOf(id).files.map(({ dumpId, ...file }) => ({
+        dump: rows.find((row) => row.id === dumpId)!,
+        ...file,
+      })),
+    carriedFiles: (_cycleDate: string, isHistory: boolean) =>
+      new Map(
+        torrentsOf()
+          .filter((torrent) => torrent.isHistory === isHistory)
+          .sort((a, b) => b.supplement - a.supplement)
+          .flatMap(({ id }) => factsOf(id).files.map(({ dumpId }) => [dumpId, id] as const)),
+      ),
     recordTorrent: (facts: TorrentFacts) => {
-      recorded.push(facts);
-      torrents.push({ ...facts, id: recorded.length } as unknown as Torrent);
-      return recorded.length as Torrent['id'];
+      const known = recorded.findIndex(({ name }) => name === facts.name);
+      if (known < 0) return TorrentId.parse(recorded.push(facts));
+      recorded[known] = { ...facts, gaps: recorded[known]!.gaps };
+      return TorrentId.parse(known + 1);
     },
   };
   const disk = options.disk?.(createNodeDisk()) ?? createNodeDisk();
@@ -225,6 +256,7 @@ export function setup(options: Options = {}) {
       log: silentLog,
       config: {
         pieceLengthBytes: options.pieceLengthBytes ?? 2 ** 24,
+        regularTypes: ['page', 'pages-articles', 'pagelinks', 'redirect', 'stub-meta-history', 'all-titles'],
         historyTypes: ['pages-meta-history', 'stub-meta-history'],
         trackers: ['udp://tracker.example.org:1337/announce', 'http://second.example.org/announce?a=1&b=2'],
         publicBaseUrl: options.publicBaseUrl ?? null,
@@ -240,7 +272,7 @@ export function setup(options: Options = {}) {
     cursor: unknown = null,
   ): Promise<CreateTorrentOutput> =>
     chosen.run(
-      { cycleDate: CYCLE, variant: 'regular', ...input },
+      { cycleDate: CYCLE, variant: 'regular', supplement: 0, ...input },
       {
         jobId: JobId.parse(1),
         attempt: 1,
@@ -262,6 +294,7 @@ export function setup(options: Options = {}) {
   const fetchAgain = (spec: FileSpec): void => {
     const row = rows.find(({ filename }) => filename === spec.name)!;
     const place = layout.dumpFile(row);
+    mkdirSync(dirname(place), { recursive: true });
     writeFileSync(place, bytesOf(spec));
     Object.assign(row, {
       ourStatus: 'downloaded',
@@ -269,6 +302,27 @@ export function setup(options: Options = {}) {
       verification: 'sha1',
       sha1: createHash('sha1').update(bytesOf(spec)).digest('hex'),
     });
+  };
+  /** Makes a torrent and records it, as the queue does. */
+  const makeAndRecord = async (
+    input: Partial<CreateTorrentInput> = {},
+    chosen: typeof make = make,
+  ): Promise<CreateTorrentOutput> => {
+    const output = await chosen(input);
+    handler.record?.({ cycleDate: CYCLE, variant: 'regular', supplement: 0, ...input }, output);
+    return output;
+  };
+  const rowOf = (spec: FileSpec): DumpFile => rows.find(({ filename }) => filename === spec.name)!;
+  /** A file that upstream finished, or that was fetched, only now. */
+  const settle = (spec: FileSpec): void => {
+    const { md5, sha1, sha256 } = Object.fromEntries(
+      ['md5', 'sha1', 'sha256'].map((algorithm) => [
+        algorithm,
+        createHash(algorithm).update(bytesOf(spec)).digest('hex'),
+      ]),
+    );
+    fetchAgain(spec);
+    Object.assign(rowOf(spec), { md5, sha1, sha256, errorMessage: null });
   };
   const progress: { doneBytes?: number; totalBytes?: number | null }[] = [];
   const root = join(layout.torrents, `wikimedia-dumps-${CYCLE}`);
@@ -281,7 +335,11 @@ export function setup(options: Options = {}) {
     handler,
     make,
     another,
+    makeAndRecord,
     fetchAgain,
+    settle,
+    rowOf,
+    replacements,
     reopened,
     recorded,
     progress,

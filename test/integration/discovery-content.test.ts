@@ -7,7 +7,7 @@ import { createContentSource } from '../../src/discovery/content-source.ts';
 import type { KnownRun, Look, ScanEnd, Selection, Sighting } from '../../src/discovery/source.ts';
 import { createUpstream } from '../../src/discovery/upstream.ts';
 import { createHttp, limitConnectionsPerHost, silentLog } from '../../src/ports/index.ts';
-import { createFaultList, startDumpSite } from '../../src/sandbox/index.ts';
+import { createFaultList, generateDumpTree, startDumpSite } from '../../src/sandbox/index.ts';
 import { FakeClock } from '../helpers/fake-clock.ts';
 import { fixtures } from '../helpers/needs.ts';
 import { temporaryFolder } from '../helpers/with-db.ts';
@@ -29,9 +29,9 @@ async function setup(options: { root?: string; kind?: 'content_current' | 'conte
   const { kind = 'content_current', root = join(temporaryFolder(), 'site') } = options;
   const folder = join(root, 'other', `mediawiki_${kind}`);
   const faults = createFaultList();
-  const site = await startDumpSite({ root, faults });
-  onTestFinished(() => site.stop());
   const clock = new FakeClock('2026-11-10T00:00:00Z');
+  const site = await startDumpSite({ root, faults, now: () => clock.now() });
+  onTestFinished(() => site.stop());
   const agent = 'WikiSeed/test (https://example.org; a@b.c)';
   const http = limitConnectionsPerHost(createHttp({ userAgent: agent, clock }), 2);
   const look = (change: Partial<Look> = {}): Look => ({
@@ -48,6 +48,7 @@ async function setup(options: { root?: string; kind?: 'content_current' | 'conte
   const source = createContentSource({ baseUrl: `${site.baseUrl}/`, kind });
   return {
     site,
+    clock,
     faults,
     source,
     look,
@@ -73,8 +74,12 @@ async function setup(options: { root?: string; kind?: 'content_current' | 'conte
         seen[next.value.wikiDbName] = next.value;
       }
     },
-    ask: (wikiDbName: string, known: KnownRun | null = null, isInIndex: boolean | null = true) =>
-      source.askOne(look(), { wikiDbName, isInIndex }, known),
+    ask: (
+      wikiDbName: string,
+      known: KnownRun | null = null,
+      isInIndex: boolean | null = true,
+      change: Partial<Look> = {},
+    ) => source.askOne(look(change), { wikiDbName, isInIndex }, known),
     requests: () => site.counters().requests,
   };
 }
@@ -192,9 +197,9 @@ describe('a look at all wikis', () => {
     expect(names.map((db) => first.seen[db]?.kind)).toEqual(['not_yet', 'ask', 'not_yet']);
     expect((await ask('bawiki')).kind).toBe('document');
     const second = await scan(names, {
-      aawiki: known('in_progress', { hasDocument: false, checkedAt: BEFORE.getTime() }),
+      aawiki: known('in_progress', { hasDocument: false }),
       bawiki: known('finished'),
-      cawiki: known('in_progress', { hasDocument: false, checkedAt: BEFORE.getTime() }),
+      cawiki: known('in_progress', { hasDocument: false }),
     });
     expect(names.map((db) => second.seen[db]?.kind)).toEqual(['ask', 'unchanged', 'ask']);
   });
@@ -424,22 +429,103 @@ describe('sizes', () => {
   });
 });
 
+test('the life of an export: begun, growing, complete, made again, removed; the others are not asked', async () => {
+  const root = join(temporaryFolder(), 'site');
+  const tree = await generateDumpTree({
+    dir: root,
+    seed: 1,
+    wikis: 3,
+    sizeBytes: 400_000,
+    runDates: ['20261001', RUN.replaceAll('-', '')],
+    contentExports: ['current'],
+  });
+  const [db = '', ...others] = [...tree.dbnames].sort();
+  const { site, clock, ask, scan, source, requests } = await setup({ root });
+  const runDate = '2026-12-01';
+  const decide = async (state: KnownRun | null) => {
+    const found = await ask(db, state, true, { runDate });
+    if (found.kind !== 'document') throw new Error(found.kind);
+    return source.decide(found.document, { wikiDbName: db, runDate }, selection);
+  };
+  const kinds = async (states: Record<string, KnownRun>) => {
+    const { seen } = await scan([...tree.dbnames], states, { runDate });
+    return Object.fromEntries(Object.values(seen).map(({ wikiDbName, kind }) => [wikiDbName, kind]));
+  };
+  const none = (): KnownRun => known('in_progress', { hasDocument: false, checkedAt: clock.now() });
+
+  clock.setWall(Date.parse('2026-12-02T00:00:00Z'));
+  const script = await site.upstream.beginContent('current', db, runDate);
+  expect(await kinds({ [db]: none() })).toMatchObject({ [db]: 'ask' });
+  expect(await decide(null)).toEqual({ files: [], notices: [], refused: [], isFinished: false });
+
+  const growing = known('in_progress', { hasDocument: true, checkedAt: clock.now() });
+  clock.setWall(Date.parse('2026-12-03T00:00:00Z'));
+  await script.show({ files: 1, sums: false, success: false });
+  // Nothing of that shows in the listing of all wikis; the others have not begun, and are left in peace.
+  const before = requests();
+  expect(await kinds({ [db]: growing, ...Object.fromEntries(others.map((name) => [name, none()])) })).toEqual(
+    {
+      [db]: 'ask',
+      ...Object.fromEntries(others.map((name) => [name, 'unchanged'])),
+    },
+  );
+  expect(requests()).toBe(before + 1);
+  expect((await decide(growing)).files.map(({ action }) => action)).toEqual(['wait']);
+
+  await script.show({});
+  const first = await decide(growing);
+  expect(first).toMatchObject({ isFinished: true, notices: [], refused: [] });
+  expect(first.files.length).toBe((await script.files()).length);
+  const hashes = (decision: typeof first) =>
+    decision.files.map((file) => (file.action === 'take' ? file.file.hashes.sha256 : null));
+  for (const file of first.files) {
+    const bytes = Buffer.from(
+      await (await fetch(file.url ?? '', { headers: { 'user-agent': 'WikiSeed/test' } })).arrayBuffer(),
+    );
+    expect(bytes.length).toBe(file.sizeBytes);
+    expect(hashes(first)).toContain(createHash('sha256').update(bytes).digest('hex'));
+  }
+  await script.rerun({ sameSize: true });
+  const second = await decide(growing);
+  expect(second.isFinished).toBe(true);
+  expect(hashes(second).some((hash) => hashes(first).includes(hash))).toBe(false);
+
+  await script.remove();
+  expect(await ask(db, known('finished'), true, { runDate })).toEqual({
+    wikiDbName: db,
+    kind: 'absent',
+    reason: 'upstream has removed this content export',
+  });
+});
+
 describe.skipIf(fixtures() === null)('a real export', () => {
   test('is found, listed and judged as it stands', async () => {
-    const root = fixtures() ?? '';
-    const { ask, source, scan, folder } = await setup({ root });
+    const { ask, source, scan, requests } = await setup({ root: fixtures() ?? '' });
     const runDate = '2026-01-01';
-    const { end } = await scan(['aawiki'], {}, { runDate });
-    expect(end.listedNames).toEqual(['aawiki']);
-    const found = await source
-      .askOne(
-        { ...(await setup({ root })).look({ runDate }) },
-        { wikiDbName: 'aawiki', isInIndex: true },
-        null,
-      )
-      .catch(() => ask('aawiki'));
-    expect(found.kind).toBe('document');
-    void folder;
-    void readFileSync;
+    expect((await scan(['aawiki'], {}, { runDate })).end.listedNames).toEqual(['aawiki']);
+    const found = await ask('aawiki', null, true, { runDate });
+    expect(requests()).toBe(3);
+    if (found.kind !== 'document') throw new Error(found.kind);
+    const decision = source.decide(found.document, { wikiDbName: 'aawiki', runDate }, selection);
+    expect(decision).toMatchObject({ notices: [], refused: [], isFinished: true });
+    expect(decision.files).toMatchObject([
+      {
+        filename: 'aawiki-2026-01-01-p1269p2402.xml.bz2',
+        action: 'take',
+        file: {
+          dumpType: 'pages-meta-current',
+          hashes: { sha256: 'bce37692c49d52e6a86d9f786d5533b719a186537503453d8dccd57251f7f096' },
+        },
+      },
+    ]);
+    const bytes = readFileSync(
+      join(
+        fixtures() ?? '',
+        'other/mediawiki_content_current/aawiki/2026-01-01/xml/bzip2',
+        decision.files[0]?.filename ?? '',
+      ),
+    );
+    expect(decision.files[0]?.sizeBytes).toBe(bytes.length);
+    expect(createHash('sha256').update(bytes).digest('hex')).toMatch(/^bce37692/);
   });
 });

@@ -50,14 +50,18 @@ async function setup() {
     createHttp({ userAgent: 'WikiSeed/test (https://example.org; a@b.c)', clock }),
     2,
   );
+  const state = createSystemState(db);
   const room = createDiscovery({
     catalog,
+    state,
     http,
     clock,
     log: silentLog,
     config: {
       ...base.dumps,
       ...base.discovery,
+      sources: ['classic'],
+      cycleDays: [1, 20],
       dumpsBaseUrl: site.baseUrl,
       sitematrixUrl: site.sitematrixUrl,
     },
@@ -80,9 +84,11 @@ async function setup() {
     deadlineAt: Date.parse('2026-12-01T00:00:00Z'),
   });
   const look = (wikiDbName: string, isInIndex: boolean | null = true) =>
-    queue.enqueue([findDumps.request({ cycleDate: CYCLE, wikiDbName, isInIndex })]);
+    queue.enqueue([findDumps.request({ cycleDate: CYCLE, source: 'classic', wikiDbName, isInIndex })]);
+  const documentOf = (wikiDbName: string): string =>
+    catalog.runDocument(catalog.run(wikiDbName, RUN)?.id ?? 0)?.text ?? '';
   const statusPath = (wiki: string) => join(tree.dir, wiki, RUN, 'dumpstatus.json');
-  return { site, faults, catalog, clock, queue, next, look, statusPath, tree };
+  return { site, faults, catalog, clock, queue, next, look, documentOf, statusPath, tree };
 }
 
 test('a torn dumpstatus.json is read again later, and the last good copy stays meanwhile', async () => {
@@ -91,15 +97,18 @@ test('a torn dumpstatus.json is read again later, and the last good copy stays m
   await t.next('job:completed');
   const good = t.catalog.run('aawiki', RUN);
   expect(good).toMatchObject({ status: 'finished' });
-  expect(JSON.parse(good?.lastGoodStatus ?? '').jobs).toBeDefined();
+  const document = t.documentOf('aawiki');
+  expect(JSON.parse(document).jobs).toBeDefined();
   const files = t.catalog.dumpFiles(CYCLE).length;
   expect(files).toBeGreaterThan(5);
 
+  // Written anew, so that it is asked for as a whole.
+  writeFileSync(t.statusPath('aawiki'), `${readFileSync(t.statusPath('aawiki'), 'utf8')} `);
   const torn = t.faults.add({ server: 'dumps', match: /aawiki.*dumpstatus\.json/, kind: 'torn-json' });
   t.look('aawiki');
   expect(await t.next('job:attemptFailed')).toMatchObject({ code: 'torn_status', isFinal: false });
   expect(torn.fired).toBe(1);
-  expect(t.catalog.run('aawiki', RUN)?.lastGoodStatus).toBe(good?.lastGoodStatus);
+  expect(t.documentOf('aawiki')).toBe(document);
   expect(t.catalog.dumpFiles(CYCLE)).toHaveLength(files);
 
   const healed = t.next('job:completed');

@@ -1,214 +1,24 @@
-import { createHash } from 'node:crypto';
+import { chmodSync, existsSync, mkdirSync, statSync, writeFileSync } from 'node:fs';
+import { dirname } from 'node:path';
+import { expect, test } from 'vitest';
+import { createNodeDisk } from '../../src/ports/index.ts';
 import {
-  chmodSync,
-  existsSync,
-  mkdirSync,
-  mkdtempSync,
-  readFileSync,
-  rmSync,
-  statSync,
-  writeFileSync,
-} from 'node:fs';
-import { createServer, type IncomingMessage, type ServerResponse } from 'node:http';
-import type { AddressInfo } from 'node:net';
-import { tmpdir } from 'node:os';
-import { dirname, join } from 'node:path';
-import { afterEach, expect, test } from 'vitest';
-import { createCatalog, type ExpectedFile } from '../../src/catalog/index.ts';
-import { migrateDb, openDb } from '../../src/db/index.ts';
-import { createDownload, downloadDump } from '../../src/download/index.ts';
-import { JobId } from '../../src/lib/index.ts';
-import {
-  createHttp,
-  createNodeDisk,
-  type Disk,
-  limitConnectionsPerHost,
-  silentLog,
-} from '../../src/ports/index.ts';
-import { createLayout, createSpaceGuard } from '../../src/storage/index.ts';
-import { FakeClock } from '../helpers/fake-clock.ts';
+  breakOffAfter,
+  CONTENT,
+  expectNotStored,
+  expectStored,
+  FILENAME,
+  HASHES,
+  hex,
+  PATH,
+  type Serve,
+  setup,
+} from '../helpers/download-bundle.ts';
 
 /**
  * Goal: no fault of a dump server or of the disk may put a wrong byte into the stored tree, and none may cost more bytes than
  * it must. Method: one scripted server on loopback, the real catalog, the real disk, real worker threads, a clock that stands still.
  */
-
-const FILENAME = 'aawiki-20261120-pages-articles.xml.bz2';
-const PATH = `/aawiki/20261120/${FILENAME}`;
-const PIECE_BYTES = 256 * 1024;
-const CONTENT = Buffer.alloc(3_300_000);
-for (let index = 0; index < CONTENT.length; index += 1) CONTENT[index] = (index * 7919 + (index >> 9)) & 0xff;
-
-const hex = (algorithm: string, bytes: Uint8Array) => createHash(algorithm).update(bytes).digest('hex');
-type Serve = (request: IncomingMessage, response: ServerResponse) => void;
-const cleanups: (() => unknown)[] = [];
-afterEach(async () => {
-  for (const cleanup of cleanups.splice(0).reverse()) await cleanup();
-});
-
-/** A server that does everything right: ranges, If-Range, a strong ETag. */
-const serveWell: Serve = (request, response) => {
-  const etag = '"1-v1"';
-  const start = Number(/^bytes=(\d+)-$/.exec(request.headers.range ?? '')?.[1] ?? -1);
-  const ifRange = request.headers['if-range'];
-  if (start < 0 || (ifRange !== undefined && ifRange !== etag))
-    return response.writeHead(200, { etag, 'content-length': CONTENT.length }).end(CONTENT);
-  const rest = CONTENT.subarray(start);
-  const range = `bytes ${start}-${CONTENT.length - 1}/${CONTENT.length}`;
-  response.writeHead(206, { etag, 'content-range': range, 'content-length': rest.length }).end(rest);
-};
-
-/** Sends the announced headers, some bytes, and hangs up. */
-const breakOffAfter =
-  (count: number): Serve =>
-  (_request, response) => {
-    response.writeHead(200, { etag: '"1-v1"', 'content-length': CONTENT.length });
-    response.write(CONTENT.subarray(0, count), () => setImmediate(() => response.socket?.end()));
-  };
-
-async function setup(
-  options: { disk?: Disk; file?: Partial<ExpectedFile>; url?: (base: string) => string } = {},
-) {
-  const dataDir = mkdtempSync(join(tmpdir(), 'wikiseed-download-'));
-  cleanups.push(() => rmSync(dataDir, { recursive: true, force: true }));
-  const seen: { path: string; range: string | null; ifRange: string | null; sentBytes: number }[] = [];
-  const script: Serve[] = [];
-  const server = createServer((request, response) => {
-    const entry = {
-      path: request.url ?? '',
-      range: request.headers.range ?? null,
-      ifRange: (request.headers['if-range'] as string | undefined) ?? null,
-      sentBytes: 0,
-    };
-    seen.push(entry);
-    response.on('close', () => {
-      entry.sentBytes = response.socket?.bytesWritten ?? 0;
-    });
-    (script.shift() ?? serveWell)(request, response);
-  });
-  await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve));
-  cleanups.push(() => {
-    server.closeAllConnections();
-    return new Promise((resolve) => server.close(resolve));
-  });
-  const base = `http://127.0.0.1:${(server.address() as AddressInfo).port}`;
-
-  const clock = new FakeClock();
-  const db = openDb(join(dataDir, 'db', 'jobs.db'));
-  cleanups.push(() => db.close());
-  migrateDb(db, { dataDir, now: new Date(clock.now()) });
-  const catalog = createCatalog({ db, clock });
-  catalog.recordWikis([
-    {
-      wikiDbName: 'aawiki',
-      project: 'wikipedia',
-      language: 'aa',
-      url: 'https://aa.wikipedia.org',
-      name: '',
-      isClosed: true,
-      isPrivate: false,
-      isFishbowl: false,
-    },
-  ]);
-  catalog.openCycle({ cycleDate: '2026-11-20', includesHistory: false, deadlineAt: clock.now() + 1e9 });
-  const file = {
-    dumpType: 'pages-articles',
-    filename: FILENAME,
-    isHistory: false,
-    sizeBytes: CONTENT.length,
-    upstreamMd5: hex('md5', CONTENT),
-    upstreamSha1: hex('sha1', CONTENT),
-    wikimediaUrl: options.url?.(base) ?? base + PATH,
-    wikimediaStatus: 'done',
-    wikimediaDate: null,
-    ...options.file,
-  };
-  const run = { wikiDbName: 'aawiki', cycleDate: '2026-11-20', runDate: '20261120' };
-  catalog.recordRun({ ...run, status: 'finished', notices: [], statusText: null, files: [file] });
-  const id = catalog.dumpFiles('2026-11-20')[0]!.id;
-
-  const disk = options.disk ?? createNodeDisk();
-  const layout = createLayout(dataDir);
-  const space = createSpaceGuard({ disk, dataDir, safetyMarginBytes: 0, maxSizeBytes: null });
-  const http = limitConnectionsPerHost(
-    createHttp({ userAgent: 'WikiSeed/test (+test@example.org)', clock }),
-    2,
-  );
-  const room = createDownload({
-    catalog,
-    http,
-    disk,
-    layout,
-    clock,
-    log: silentLog,
-    space,
-    config: { pieceLengthBytes: PIECE_BYTES },
-  });
-  cleanups.push(() => room.stop());
-  const handler = room.handlers[0]!;
-  const state = { cursor: null as unknown, doneBytes: 0, onProgress: (_doneBytes: number): void => {} };
-  return {
-    catalog,
-    clock,
-    seen,
-    script,
-    id,
-    state,
-    space,
-    paths: { final: join(dataDir, 'dumps', PATH), part: `${join(dataDir, 'dumps', '.partial', PATH)}.part` },
-    row: () => catalog.dumpFile(id)!,
-    /** One attempt as the executor makes it: run, then record or recordFailure. */
-    async attempt(signal = new AbortController().signal) {
-      const input = { dumpFileId: id };
-      const output = await handler.run(input, {
-        jobId: JobId.parse(1),
-        attempt: 1,
-        signal,
-        clock,
-        log: silentLog,
-        cursor: state.cursor,
-        progress: (p) => {
-          if (p.cursor !== undefined) state.cursor = p.cursor;
-          state.doneBytes = p.doneBytes ?? state.doneBytes;
-          state.onProgress(state.doneBytes);
-        },
-      });
-      db.transaction(() => handler.record?.(input, output));
-      return downloadDump.output.parse(output);
-    },
-    fail: (error: unknown) => db.transaction(() => handler.recordFailure?.({ dumpFileId: id }, error)),
-  };
-}
-
-type Bundle = Awaited<ReturnType<typeof setup>>;
-
-/** The one judgement after each scenario: stored means equal to the source, read-only, recorded; not stored means nothing there. */
-function expectStored({ paths, row, catalog, id, space }: Bundle): void {
-  expect(readFileSync(paths.final).equals(CONTENT)).toBe(true);
-  expect(statSync(paths.final).mode & 0o777).toBe(0o444);
-  expect(existsSync(paths.part)).toBe(false);
-  const facts = { md5: hex('md5', CONTENT), sha1: hex('sha1', CONTENT), sha256: hex('sha256', CONTENT) };
-  expect(row()).toMatchObject({
-    ourStatus: 'downloaded',
-    localPath: `dumps${PATH}`,
-    sizeBytes: CONTENT.length,
-    ...facts,
-  });
-  const pieces: Buffer[] = [];
-  for (let start = 0; start < CONTENT.length; start += PIECE_BYTES)
-    pieces.push(
-      createHash('sha1')
-        .update(CONTENT.subarray(start, start + PIECE_BYTES))
-        .digest(),
-    );
-  expect(catalog.pieceHashes(id)).toEqual({ pieceLength: PIECE_BYTES, sha1s: Buffer.concat(pieces) });
-  expect(space.reservedBytes()).toBe(0);
-}
-
-function expectNotStored({ paths, space }: Bundle): void {
-  expect(existsSync(paths.final)).toBe(false);
-  expect(space.reservedBytes()).toBe(0);
-}
 
 test('stores a proved file with all its hashes, and a second run asks nobody', async () => {
   const bundle = await setup();
@@ -220,16 +30,17 @@ test('stores a proved file with all its hashes, and a second run asks nobody', a
 });
 
 test.each([
-  ['md5', { upstreamSha1: null }],
-  ['sha1', { upstreamMd5: null }],
-] as const)('is proved by %s when upstream publishes nothing else', async (verification, file) => {
-  const bundle = await setup({ file });
+  ['md5', { md5: HASHES.md5 }],
+  ['sha1', { sha1: HASHES.sha1 }],
+  ['sha256-upstream', { sha256: hex('sha256', CONTENT) }],
+] as const)('is proved by %s when upstream publishes nothing else', async (verification, hashes) => {
+  const bundle = await setup({ file: { hashes } });
   expect((await bundle.attempt()).verification).toBe(verification);
   expectStored(bundle);
 });
 
 test('waits without fetching while upstream publishes no hash', async () => {
-  const bundle = await setup({ file: { upstreamMd5: null, upstreamSha1: null } });
+  const bundle = await setup({ file: { hashes: {} } });
   await expect(bundle.attempt()).rejects.toMatchObject({ code: 'snoozed', delayMs: 3_600_000 });
   expect(bundle.seen).toEqual([]);
   expect(bundle.row().ourStatus).toBe('pending');
@@ -384,7 +195,7 @@ test.each([
 });
 
 test('every published hash must match, not only the first', async () => {
-  const bundle = await setup({ file: { upstreamMd5: '0'.repeat(32) } });
+  const bundle = await setup({ file: { hashes: { ...HASHES, md5: '0'.repeat(32) } } });
   await expect(bundle.attempt()).rejects.toMatchObject({
     code: 'checksum_mismatch',
     message: expect.stringContaining('md5'),

@@ -47,14 +47,15 @@ async function setup(
     runDate: '20261120',
     status: 'finished',
     notices: [],
-    statusText: null,
+    source: 'classic',
+    listedNames: null,
+    document: null,
     files: names.map((filename) => ({
       dumpType: filename.includes('page') ? 'page' : 'all-titles',
       filename,
       isHistory: false,
       sizeBytes: filename.length,
-      upstreamMd5: hash('md5', filename),
-      upstreamSha1: hash('sha1', filename),
+      hashes: { md5: hash('md5', filename), sha1: hash('sha1', filename) },
       wikimediaUrl: `https://dumps.wikimedia.org/aawiki/20261120/${filename}`,
       wikimediaStatus: 'done',
       wikimediaDate: null,
@@ -78,7 +79,7 @@ async function setup(
   catalog.sealIfSettled(CYCLE, { force: true });
   catalog.advanceCycle(CYCLE, 'torrented');
   mkdirSync(layout.torrents, { recursive: true });
-  function addTorrent(name: string): { id: TorrentId; infoHash: string; path: string } {
+  function addTorrent(name: string, supplement = 0): { id: TorrentId; infoHash: string; path: string } {
     const infoHash = hash('sha1', name);
     const path = join(layout.torrents, `${name}.torrent`);
     writeFileSync(path, `torrent ${name}`);
@@ -87,6 +88,9 @@ async function setup(
       grouping: 'cycle',
       cycleDate: CYCLE,
       isHistory: false,
+      supplement,
+      payloadVersion: '1.1',
+      gaps: [],
       infoHash,
       magnetLink: `magnet:?xt=urn:btih:${infoHash}`,
       totalSizeBytes: 100,
@@ -101,6 +105,7 @@ async function setup(
         dumpId: file.id,
         pathInTorrent: `compressed/aa/wikipedia/${file.filename}`,
         sizeBytes: file.sizeBytes,
+        verification: 'sha1',
       })),
     });
     catalog.markSeeding(id);
@@ -409,4 +414,21 @@ test.each(['head', 'get', 'put'] as const)('ends %s at once when the signal abor
       ? store.put('a', new Uint8Array(3), FACTS, stop.signal)
       : store[method]('a', stop.signal);
   await expect(work).rejects.toMatchObject({ name: 'Interrupted' });
+});
+
+test('names which torrent a supplement belongs to, for programs and for people', async () => {
+  const { publish, addTorrent, local } = await setup({ r2: null });
+  addTorrent('wikimedia-dumps-2026-11-20');
+  addTorrent('wikimedia-dumps-2026-11-20-supplement-2', 2);
+  await publish();
+  expect(Manifest.parse(JSON.parse(local('manifest.json'))).torrents).toMatchObject([
+    { name: 'wikimedia-dumps-2026-11-20', supplement: 0, supplements: null },
+    {
+      name: 'wikimedia-dumps-2026-11-20-supplement-2',
+      ...{ supplement: 2, supplements: 'wikimedia-dumps-2026-11-20' },
+    },
+  ]);
+  expect(local('manifest.txt').match(/^ {2}adds to.*$/gm)).toEqual([
+    '  adds to   wikimedia-dumps-2026-11-20: files that came later (supplement 2)',
+  ]);
 });

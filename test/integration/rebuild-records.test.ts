@@ -1,7 +1,7 @@
 import { existsSync, mkdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { dirname, join } from 'node:path';
 import { expect, onTestFinished, test } from 'vitest';
-import { createCatalog } from '../../src/catalog/index.ts';
+import { createCatalog, type ExpectedFile } from '../../src/catalog/index.ts';
 import { openDb } from '../../src/db/index.ts';
 import { createRecordKeeper } from '../../src/maintenance/index.ts';
 import { type ListPlace, listKeys } from '../../src/maintenance/rebuild/record-kinds.ts';
@@ -20,6 +20,31 @@ function setup(wrap: (disk: Disk) => Disk = (disk) => disk, log: Log = silentLog
   const catalog = createCatalog({ db, clock });
   const keeper = createRecordKeeper({ db, disk: wrap(createNodeDisk()), layout, clock, log });
   const flags = { isClosed: false, isPrivate: false, isFishbowl: false };
+  /** A look at the run, which upstream describes with its one file changed in some facts. */
+  const look = (facts: Partial<ExpectedFile>) =>
+    catalog.recordRun({
+      wikiDbName: 'aawiki',
+      source: 'classic',
+      cycleDate: '2026-11-20',
+      runDate: '20261120',
+      status: 'finished',
+      notices: [{ dumpType: 'pagelinks', reason: 'not there' }],
+      listedNames: null,
+      document: { text: '{"jobs":{"secret":"upstream has it"}}', etag: '"x"', lastModified: null },
+      files: [
+        {
+          dumpType: 'page',
+          filename: 'aawiki-20261120-page.sql.gz',
+          isHistory: false,
+          sizeBytes: 4,
+          hashes: {},
+          wikimediaUrl: 'https://dumps.wikimedia.org/x',
+          wikimediaStatus: 'done',
+          wikimediaDate: null,
+          ...facts,
+        },
+      ],
+    });
   const discover = () => {
     catalog.recordWikis([
       {
@@ -32,27 +57,7 @@ function setup(wrap: (disk: Disk) => Disk = (disk) => disk, log: Log = silentLog
       },
     ]);
     catalog.openCycle({ cycleDate: '2026-11-20', includesHistory: false, deadlineAt: 9e12 });
-    const [id] = catalog.recordRun({
-      wikiDbName: 'aawiki',
-      cycleDate: '2026-11-20',
-      runDate: '20261120',
-      status: 'finished',
-      notices: [{ dumpType: 'pagelinks', reason: 'not there' }],
-      statusText: '{"jobs":{}}',
-      files: [
-        {
-          dumpType: 'page',
-          filename: 'aawiki-20261120-page.sql.gz',
-          isHistory: false,
-          sizeBytes: 4,
-          upstreamMd5: null,
-          upstreamSha1: 'a'.repeat(40),
-          wikimediaUrl: 'https://dumps.wikimedia.org/x',
-          wikimediaStatus: 'done',
-          wikimediaDate: null,
-        },
-      ],
-    });
+    const [id] = look({ hashes: { sha1: 'a'.repeat(40) } }).wanted;
     if (id === undefined) throw new Error('a file was expected');
     return id;
   };
@@ -79,7 +84,7 @@ function setup(wrap: (disk: Disk) => Disk = (disk) => disk, log: Log = silentLog
   };
   const record = (key: string) => join(dataDir, 'records', `${key}.json`);
   const text = (key: string) => (existsSync(record(key)) ? readFileSync(record(key), 'utf8') : '');
-  return { dataDir, db, clock, catalog, keeper, discover, hold, record, text };
+  return { dataDir, db, clock, catalog, keeper, discover, look, hold, record, text };
 }
 
 const FILES = 'files/20261120/aawiki.classic';
@@ -109,6 +114,86 @@ test('what was verified is on disk within two seconds, and a rebuild gives every
   db.close();
   loseDatabase(dataDir);
   expect(await rebuild(dataDir)).toMatchObject({ isWhole: true, filesHeld: 1 });
+  expect(tablesOf(dataDir)).toEqual(before);
+});
+
+test('a torrent with its gaps, and news of a held file, are recorded when they come and given back; descriptions of runs are not', async () => {
+  const { dataDir, db, catalog, keeper, discover, look, hold, text } = setup();
+  keeper.start();
+  const id = discover();
+  hold(id);
+  await keeper.flush();
+  // Nothing but the replacement is written here.
+  expect(look({ sizeBytes: 5, hashes: { sha256: 'd'.repeat(64) } }).replaced).toHaveLength(1);
+  await keeper.flush();
+  expect(text(FILES)).toMatch(/"dump_replacements":\[\{[^}]*"kind":"replaced","size_bytes":5/);
+  const place = { wikiDbName: 'aawiki', source: 'classic', runDate: '20261120' } as const;
+  const torrentId = catalog.recordTorrent({
+    ...{ name: 'wikimedia-dumps-2026-11-20-supplement-1', grouping: 'cycle', cycleDate: '2026-11-20' },
+    ...{
+      isHistory: false,
+      supplement: 1,
+      payloadVersion: '1.1',
+      infoHash: 'e'.repeat(40),
+      magnetLink: 'magnet:?x',
+    },
+    ...{ totalSizeBytes: 9, fileCount: 2, pieceLength: 262_144, pieceCount: 1, trackers: [], webseeds: [] },
+    torrentFilePath: 'torrents/wikimedia-dumps-2026-11-20-supplement-1.torrent',
+    contentPath: 'torrents',
+    files: [{ dumpId: id, pathInTorrent: 'compressed/aa/wikipedia/x', sizeBytes: 4, verification: 'sha1' }],
+    gaps: [
+      { ...place, dumpType: 'z', filename: 'z', sizeBytes: 3, state: 'missing', reason: 'late' },
+      { ...place, dumpType: 'a', filename: null, sizeBytes: null, state: 'not_offered', reason: 'no' },
+    ],
+  });
+  const key = 'torrents/2026-11-20/wikimedia-dumps-2026-11-20-supplement-1';
+  await keeper.flush();
+  expect(text(key)).toContain('"reason":"late"');
+  // A gap that changes alone reaches the record, too.
+  db.sqlite.prepare("UPDATE torrent_gaps SET reason = 'later' WHERE filename = 'z'").run();
+  await keeper.stop();
+  expect(text(key)).toContain('"reason":"later"');
+  expect(text('runs/20261120/aawiki.classic')).not.toContain('upstream has it');
+  const before = tablesOf(dataDir);
+  expect([before.torrent_gaps?.length, before.dump_replacements?.length]).toEqual([2, 1]);
+  const gaps = catalog.torrentGaps(torrentId);
+  db.close();
+  loseDatabase(dataDir);
+  await rebuild(dataDir);
+  expect(tablesOf(dataDir)).toEqual(before);
+  const again = withDb(dataDir);
+  const rebuilt = createCatalog({ db: again, clock: new FakeClock() });
+  expect(rebuilt.torrentGaps(rebuilt.torrents()[0]!.id)).toEqual(gaps);
+  expect(rebuilt.replacement(rebuilt.dumpFiles('2026-11-20')[0]!.id)).toMatchObject({
+    kind: 'replaced',
+    sizeBytes: 5,
+  });
+});
+
+test('records of an earlier version, without the newer tables and columns, are read as before', async () => {
+  const { dataDir, db, keeper, discover, hold, record } = setup();
+  keeper.start();
+  hold(discover());
+  await keeper.stop();
+  const before = tablesOf(dataDir);
+  db.close();
+  loseDatabase(dataDir);
+  const { tables } = JSON.parse(readFileSync(record(FILES), 'utf8'));
+  expect(tables.dump_replacements).toEqual([]);
+  delete tables.dump_replacements;
+  const { hash } = process.getBuiltinModule('node:crypto');
+  const sha256 = hash('sha256', JSON.stringify(tables));
+  writeFileSync(record(FILES), JSON.stringify({ format: 'wikiseed-record', version: 1, sha256, tables }));
+  // Schema 2 kept the description of a run with it.
+  const runs = {
+    dump_runs: JSON.parse(readFileSync(record('runs/20261120/aawiki.classic'), 'utf8')).tables.dump_runs,
+  };
+  runs.dump_runs[0].last_good_status = '{"jobs":{}}';
+  const text = JSON.stringify({
+    ...{ format: 'wikiseed-record', version: 1, sha256: hash('sha256', JSON.stringify(runs)), tables: runs },
+  });
+  writeFileSync(record('runs/20261120/aawiki.classic'), text);
+  expect(await rebuild(dataDir)).toMatchObject({ isWhole: true, problems: [] });
   expect(tablesOf(dataDir)).toEqual(before);
 });
 

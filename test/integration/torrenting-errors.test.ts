@@ -14,7 +14,6 @@ import {
   bytesOf,
   CYCLE,
   EMPTY,
-  EXPORT,
   GONE,
   makeWith,
   NEWS,
@@ -84,7 +83,7 @@ describe('errors of create_torrent', () => {
   it('removes every name of damaged bytes, and builds the same torrent again over the new ones', async () => {
     const operator = setup();
     const first = await operator.make();
-    operator.handler.record?.({ cycleDate: CYCLE, variant: 'regular' }, first);
+    operator.handler.record?.({ cycleDate: CYCLE, variant: 'regular', supplement: 0 }, first);
     flipByte(join(operator.root, 'compressed/aa/wikipedia', AA.name), 3);
     await expect(operator.make()).rejects.toMatchObject({ name: 'Snooze' });
     expect(tree(operator.root)).not.toContain(`compressed/aa/wikipedia/${AA.name}`);
@@ -131,7 +130,7 @@ describe('errors of create_torrent', () => {
       `compressed/en/wikinews/${NEWS.name}`,
     ]);
     expect(text(operator, 'STATUS.txt')).toContain(
-      'aawiki other.gz: not included: its name and that of another file would be one where case is ignored',
+      'not_included     aawiki other.gz: its name and that of another file would be one where case is ignored',
     );
   });
 
@@ -143,7 +142,7 @@ describe('errors of create_torrent', () => {
     const status = JSON.parse(text(operator, 'STATUS.json'));
     expect(status.summary).toMatchObject({ included: 3, not_included: 1 });
     expect(text(operator, 'STATUS.txt')).toContain(
-      `${AA.name}: not included: its language or project is not a safe folder name`,
+      `not_included     aawiki ${AA.name}: its language or project is not a safe folder name`,
     );
   });
 
@@ -157,10 +156,11 @@ describe('errors of create_torrent', () => {
       ],
     });
     await operator.make();
-    const missing = 'not settled, or could not be fetched, before the cycle ended';
-    expect(text(operator, 'STATUS.txt')).toContain(`missing          aawiki ${GONE.name}: ${missing}`);
     expect(text(operator, 'STATUS.txt')).toContain(
-      `missing          aawiki aawiki-20261120-a.gz: ${missing}`,
+      `missing          aawiki ${GONE.name}: Wikimedia listed it, but has it no more`,
+    );
+    expect(text(operator, 'STATUS.txt')).toContain(
+      'missing          aawiki aawiki-20261120-a.gz: Wikimedia listed it without any hash, and it was not fetched by the deadline',
     );
     expect(text(operator, 'STATUS.txt')).toContain(
       'quarantined      aawiki aawiki-20261120-b.gz: it was fetched, but its bytes never matched what Wikimedia published',
@@ -179,11 +179,11 @@ describe('errors of create_torrent', () => {
   it('leaves a recorded torrent alone when its files would be others now', async () => {
     const operator = setup();
     const first = await operator.make();
-    operator.handler.record?.({ cycleDate: CYCLE, variant: 'regular' }, first);
+    operator.handler.record?.({ cycleDate: CYCLE, variant: 'regular', supplement: 0 }, first);
     expect((await operator.make()).infoHash).toBe(first.infoHash);
-    operator.rows.pop();
+    operator.recorded[0]!.files.pop();
     await expect(operator.make()).rejects.toMatchObject({ name: 'PermanentError', code: 'torrent_is_final' });
-    expect(tree(operator.root)).toContain(`compressed/aa/wikipedia/${EXPORT.name}`);
+    expect(tree(operator.root)).toContain(`compressed/en/wikinews/${NEWS.name}`);
   });
 
   it('never removes a folder that holds the last copy of a file', async () => {

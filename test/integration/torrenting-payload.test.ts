@@ -54,10 +54,11 @@ describe('the added files', () => {
     expect(text(operator, 'checksums.txt')).toBe(`# WikiSeed Torrent Dump Checksums - 20 November 2026
 # https://wikiseed.app
 # Generated: 2026-11-20 00:00 UTC (the date of the dump cycle)
-# WikiSeed version: 1.0 (of these files; see VERSION.txt)
+# WikiSeed version: 1.1 (of these files; see VERSION.txt)
 # WikiSeed GitHub: https://github.com/WikiSeedProject/WikiSeed
 # Check: sha1sum -c checksums.txt (or md5sum, sha256sum); each reads the lines of its own kind.
 
+# classic dump; proved by the SHA-1 that Wikimedia published
 SHA1(${path})= da39a3ee5e6b4b0d3255bfef95601890afd80709
 MD5(${path})= d41d8cd98f00b204e9800998ecf8427e
 SHA256(${path})= e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855
@@ -66,6 +67,7 @@ SHA256(${path})= e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b85
 Project: wikipedia
 Language: aa
 Wiki: aawiki
+Kind: classic dump
 Source: https://dumps.wikimedia.org/aawiki/20261120/
 Archive Source Page: none recorded
 Status JSON: https://dumps.wikimedia.org/aawiki/20261120/dumpstatus.json
@@ -82,7 +84,8 @@ Archived Status JSON: none recorded
       failed_upstream: 1,
       missing: 1,
       quarantined: 0,
-      not_offered: 1,
+      not_offered: 2,
+      not_finished: 0,
     });
     const states = Object.fromEntries(
       status.files.map((file: { filename: string; state: string }) => [file.filename, file.state]),
@@ -96,7 +99,13 @@ Archived Status JSON: none recorded
       [BROKEN_UPSTREAM.name]: 'failed_upstream',
     });
     expect(status.notOffered).toMatchObject([
-      { wiki: 'aawiki', dumpType: 'all-titles', reason: 'not offered by /aawiki/20261120/' },
+      {
+        wiki: 'aawiki',
+        source: 'classic',
+        dumpType: 'all-titles',
+        reason: 'not offered by /aawiki/20261120/',
+      },
+      { wiki: 'zzwiki', source: 'classic', dumpType: '*', reason: 'upstream has no such run' },
     ]);
     expect(text(operator, 'STATUS.txt')).toContain('absent           zzwiki 20261120 (classic)');
   });
@@ -111,6 +120,40 @@ Archived Status JSON: none recorded
     expect(addresses[EXPORT.name]).toBe(
       `https://dumps.wikimedia.org/other/mediawiki_content_current/aawiki/2026-11-01/xml/bzip2/${EXPORT.name}`,
     );
+  });
+
+  it('tell which hash of upstream proved each file, by its source, and which file none did', async () => {
+    const operator = await makeWith({ specs: [AA, EXPORT, { ...EMPTY, verification: 'structure-only' }] });
+    const { files } = JSON.parse(text(operator, 'HASH.json'));
+    type Hashed = Record<'filename' | 'source' | 'verifiedBy' | 'md5' | 'sha1' | 'sha256', string> & {
+      upstreamHash: { algorithm: 'md5' | 'sha1' | 'sha256'; value: string } | null;
+    };
+    const proofs = (files as Hashed[]).map(({ filename, source, verifiedBy, upstreamHash, ...ours }) => [
+      ...[filename, source, verifiedBy, upstreamHash?.algorithm ?? null],
+      upstreamHash === null || ours[upstreamHash.algorithm] === upstreamHash.value,
+    ]);
+    expect(proofs).toEqual([
+      [EXPORT.name, 'content_current', 'sha256-upstream', 'sha256', true],
+      [AA.name, 'classic', 'sha1', 'sha1', true],
+      [EMPTY.name, 'classic', 'structure-only', null, true],
+    ]);
+    expect(text(operator, 'HASH.txt')).toContain(`
+# Proved by the SHA-1 that Wikimedia published: 1 files
+# Proved by the SHA-256 that Wikimedia published: 1 files
+# Unverified upstream, because Wikimedia published no hash: 1 files
+#   compressed/aa/wikipedia/${EMPTY.name}
+`);
+    expect(text(operator, 'checksums.txt')).toContain(`
+# content export, current; proved by the SHA-256 that Wikimedia published
+SHA1(compressed/aa/wikipedia/${EXPORT.name})`);
+    expect(text(operator, 'checksums.txt')).toContain('# classic dump; unverified upstream');
+    expect(text(operator, 'STATUS.txt')).toContain(
+      `${EMPTY.name}: unverified upstream: Wikimedia published no hash`,
+    );
+    expect(text(operator, 'sources.txt')).toContain(`Kind: content export, current
+Source: https://dumps.wikimedia.org/other/mediawiki_content_current/aawiki/2026-11-01/xml/bzip2/
+Hashes: https://dumps.wikimedia.org/other/mediawiki_content_current/aawiki/2026-11-01/xml/bzip2/SHA256SUMS
+`);
   });
 
   it('give the licence of each project inside', async () => {

@@ -94,7 +94,8 @@ describe('create_torrent', () => {
     });
     other.runs.reverse();
     other.rows.find((row) => row.filename === NEWS.name)!.ourStatus = 'uploaded';
-    other.rows.find((row) => row.filename === GONE.name)!.ourStatus = 'pending';
+    // The one asked a mirror, the other the origin.
+    other.rows.find((row) => row.filename === GONE.name)!.errorMessage = 'mirror.example.org has no /x/y';
     const [a, b] = [await one.make(), await other.make()];
     expect(tree(other.root)).toEqual(tree(one.root));
     for (const path of tree(one.root)) {
@@ -168,9 +169,11 @@ describe('create_torrent', () => {
     expect(operator.handler.summarize?.(output)).toMatchObject({
       infoHash: output.infoHash,
       dumpFileCount: 4,
+      gapCount: output.gaps.length,
     });
-    expect(operator.handler.summarize?.(output)).not.toHaveProperty('files');
-    expect(createTorrent.request({ cycleDate: CYCLE, variant: 'history' })).toMatchObject({
+    for (const list of ['files', 'gaps'])
+      expect(operator.handler.summarize?.(output)).not.toHaveProperty(list);
+    expect(createTorrent.request({ cycleDate: CYCLE, variant: 'history', supplement: 0 })).toMatchObject({
       uniqueKey: `create_torrent:${CYCLE}:history`,
       cycleDate: CYCLE,
     });

@@ -44,14 +44,16 @@ async function setup(options: { config?: Partial<UploadConfig>; taskDelayMs?: nu
     filename,
     isHistory: false,
     sizeBytes: CONTENT.length,
-    upstreamMd5: hex('md5'),
-    upstreamSha1: hex('sha1'),
+    hashes: { md5: hex('md5'), sha1: hex('sha1') },
     wikimediaUrl: `https://dumps.wikimedia.org/${KEY}`,
     wikimediaStatus: 'done',
     wikimediaDate: null,
   };
   const run = { wikiDbName: 'aawiki', cycleDate: '2026-11-20', runDate: '20261120' };
-  catalog.recordRun({ ...run, status: 'finished', notices: [], statusText: null, files: [file] });
+  catalog.recordRun({
+    ...{ ...run, source: 'classic', status: 'finished', notices: [], files: [file] },
+    ...{ listedNames: null, document: null },
+  });
   const id = catalog.dumpFiles('2026-11-20')[0]!.id;
   const layout = createLayout(dataDir);
   const path = layout.dumpFile({ ...run, source: 'classic', filename });

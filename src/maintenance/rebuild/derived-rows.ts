@@ -25,7 +25,7 @@ export function heldRow(
   context: CycleContext & { updatedAt: number | null },
 ): Values {
   const isArchived = published?.ia_url != null && context.updatedAt !== null;
-  const source = /\/mediawiki_(content_current|content_history)\//.exec(file.upstreamUrl)?.[1] ?? 'classic';
+  const source = file.source ?? sourceOf(file.upstreamUrl);
   return {
     ...common(context),
     source,
@@ -66,10 +66,11 @@ export function heldRow(
  * @returns null when the manifest does not say enough
  */
 export function publishedRow(file: PublishedFile, context: CycleContext): Values | null {
-  const run = /^([a-z0-9_]+)-(\d{8})-/.exec(file.filename);
+  const run = /^([a-z0-9_]+)-(\d{8}|\d{4}-\d{2}-\d{2})-/.exec(file.filename);
   if (run === null || (file.sha1 === null && file.md5 === null)) return null;
   return {
     ...common(context),
+    source: sourceOf(file.wikimedia_url),
     project: file.project,
     language: file.language,
     wiki_db_name: run[1] ?? '',
@@ -87,18 +88,27 @@ export function publishedRow(file: PublishedFile, context: CycleContext): Values
 }
 
 /** A file that the cycle expected and did not get. */
-export function absentRow(file: AbsentFile, context: CycleContext): Values {
+export function absentRow(
+  file: AbsentFile,
+  place: { project: string; language: string },
+  context: CycleContext,
+): Values {
   const isFailed = file.state === 'failed_upstream';
+  const folder =
+    file.source === 'classic'
+      ? `${file.wiki}/${file.runDate}`
+      : `other/mediawiki_${file.source}/${file.wiki}/${file.runDate}/xml/bzip2`;
   return {
     ...common(context),
-    project: file.project,
-    language: file.language,
+    source: file.source,
+    project: file.project ?? place.project,
+    language: file.language ?? place.language,
     wiki_db_name: file.wiki,
     run_date: file.runDate,
     dump_type: file.dumpType,
     filename: file.filename,
     size_bytes: file.sizeBytes,
-    wikimedia_url: `https://dumps.wikimedia.org/${file.wiki}/${file.runDate}/${file.filename}`,
+    wikimedia_url: `https://dumps.wikimedia.org/${folder}/${file.filename}`,
     wikimedia_status: isFailed ? 'failed' : 'done',
     our_status: isFailed ? 'failed' : file.state === 'quarantined' ? 'quarantined' : 'pending',
     error_message: file.reason,
@@ -108,4 +118,9 @@ export function absentRow(file: AbsentFile, context: CycleContext): Values {
 /** `https://archive.org/download/<identifier>/…` */
 function identifierOf(iaUrl: string): string | null {
   return /\/download\/([^/]+)\//.exec(iaUrl)?.[1] ?? null;
+}
+
+/** Content exports lie below `other/mediawiki_<source>/`. */
+function sourceOf(url: string): string {
+  return /\/mediawiki_(content_current|content_history)\//.exec(url)?.[1] ?? 'classic';
 }

@@ -1,5 +1,5 @@
 import type { Db } from '../../db/index.ts';
-import { isSafeName } from '../../storage/index.ts';
+import { isSafeName, runFolder } from '../../storage/index.ts';
 import { readRecords, type TellingReadDeps } from './read-records.ts';
 import { KIND_NAMES, parseKey, type RecordKey, type RecordTables, type Row, runOf } from './record-kinds.ts';
 import type { Finding, RebuildReport } from './report.ts';
@@ -112,6 +112,10 @@ function createImporter(db: Db, onProblem: (problem: Finding) => void): Importer
           String(filename),
         );
     }
+    for (const { filename, ...row } of list('dump_replacements')) {
+      const id = ids.get(String(filename));
+      if (id !== undefined) insert('dump_replacements', { ...row, dump_id: id }, String(filename));
+    }
   }
 
   function importTorrent(list: List, segments: string[], insert: Insert, refuse: Refuse): void {
@@ -131,6 +135,8 @@ function createImporter(db: Db, onProblem: (problem: Finding) => void): Importer
           refuse(file.path_in_torrent, 'it is no path inside a torrent');
         else insert('torrent_files', { ...file, torrent_id: id, dump_id: dumpId }, String(file.filename));
       }
+      for (const gap of list('torrent_gaps'))
+        insert('torrent_gaps', { ...gap, torrent_id: id }, `${String(row.name)}, gap`);
     }
   }
 }
@@ -149,8 +155,21 @@ function whyNoDumpFile(row: Row): string | null {
   const names = [row.wiki_db_name, row.run_date, row.filename];
   if (!names.every((name) => typeof name === 'string' && isSafeName(name)))
     return 'its name is no safe file name';
-  const place = ['dumps', ...names].join('/');
+  const folder = folderOf(row);
+  if (folder === null) return 'its run has no date as its source writes them';
+  const place = ['dumps', row.wiki_db_name, folder, row.filename].join('/');
   return row.local_path === null || row.local_path === place ? null : `its place should be ${place}`;
+}
+
+/** Folder of its run; null for a source that we do not know, or a date that is none of it. */
+function folderOf({ source, run_date: runDate }: Row): string | null {
+  const known = (['classic', 'content_current', 'content_history'] as const).find((name) => name === source);
+  if (known === undefined || typeof runDate !== 'string') return null;
+  try {
+    return runFolder({ source: known, runDate });
+  } catch {
+    return null;
+  }
 }
 
 /** Names of wikis and cycles become folders later. */

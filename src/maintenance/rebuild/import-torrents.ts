@@ -6,8 +6,9 @@ import { listFolder, readBytes, TORRENT_MAX_BYTES, Unreadable } from './read-fil
 import type { LocalManifest, PublishedTorrent } from './read-manifest.ts';
 import type { TellingReadDeps } from './read-records.ts';
 import type { RebuildReport } from './report.ts';
-import { createRowWriter, type Values } from './row-writer.ts';
+import type { Values } from './row-writer.ts';
 import { readTorrentFacts, type TorrentFacts } from './torrent-file.ts';
+import { createInserter, createPlaces } from './torrent-rows.ts';
 
 interface Found {
   facts: TorrentFacts;
@@ -66,7 +67,10 @@ export async function importTorrents(
   }
 }
 
-/** Regular torrents first: what they carry belongs to them and not to the history. */
+/**
+ * Regular torrents first: what they carry belongs to them and not to the history. The last supplement before the others:
+ * what it carries, they call missing.
+ */
 async function findTorrents(
   deps: TellingReadDeps & { manifest: LocalManifest },
   report: RebuildReport,
@@ -85,54 +89,15 @@ async function findTorrents(
       // A damaged one is told where torrents are checked; here it is only no source.
       if (facts === null || (folder === layout.torrents && file !== `${facts.name}.torrent`)) continue;
       const published = manifest.torrents.get(facts.infoHash);
-      const cycleDate = published?.cycle_date ?? /(\d{4}-\d{2}-\d{2})$/.exec(facts.name)?.[1];
+      const cycleDate =
+        published?.cycle_date ?? /(\d{4}-\d{2}-\d{2})(?:-supplement-\d+)?$/.exec(facts.name)?.[1];
       const mtimeMs = Math.round((await disk.stat(path))?.mtimeMs ?? 0);
       if (cycleDate === undefined) report.foreign.push(layout.relative(path));
       else found.push({ facts, cycleDate, isHistory: facts.name.includes('-history-'), published, mtimeMs });
     }
   }
-  return found.sort((a, b) => Number(a.isHistory) - Number(b.isHistory));
-}
-
-/** What identifies a row of each table that a torrent can tell of. */
-const IDENTITY = {
-  dumps: ['wiki_db_name', 'source', 'run_date', 'filename'],
-  dump_runs: ['wiki_db_name', 'source', 'run_date'],
-  torrents: ['name', 'cycle_date'],
-  torrent_files: ['torrent_id', 'dump_id'],
-} satisfies Record<string, string[]>;
-
-/** Inserts unless it is there; finds the row either way. */
-function createInserter(db: Db, report: RebuildReport) {
-  const writer = createRowWriter(db);
-  const find = new Map(
-    Object.entries(IDENTITY).map(([table, columns]) => [
-      table,
-      db.sqlite
-        .prepare<unknown[], number>(
-          `SELECT rowid FROM ${table} WHERE ${columns.map((column) => `${column} = ?`).join(' AND ')}`,
-        )
-        .pluck(),
-    ]),
-  );
-  const inserter = {
-    count: 0,
-    insert(table: keyof typeof IDENTITY, row: Values): number | null {
-      const known = find.get(table)?.get(...IDENTITY[table].map((column) => row[column]));
-      if (known !== undefined) return known;
-      const result = writer.insert(table, row);
-      if (typeof result === 'number') {
-        inserter.count += 1;
-        return result;
-      }
-      report.problems.push({
-        what: String(row.filename ?? row.name ?? row.wiki_db_name),
-        reason: result.reason,
-      });
-      return null;
-    },
-  };
-  return inserter;
+  const supplementOf = ({ facts }: Found): number => Number(/-supplement-(\d+)$/.exec(facts.name)?.[1] ?? 0);
+  return found.sort((a, b) => Number(a.isHistory) - Number(b.isHistory) || supplementOf(b) - supplementOf(a));
 }
 
 /** @returns how many rows were not there */
@@ -144,39 +109,48 @@ function importOne(db: Db, found: Found, payload: PayloadFacts, report: RebuildR
   const sizes = new Map(facts.files.map(({ path, sizeBytes }) => [path, sizeBytes]));
   const publishedByPath = new Map((published?.files ?? []).map((file) => [file.path_in_torrent, file]));
 
-  const carried: { dumpId: number; path: string; sizeBytes: number }[] = [];
-  const carry = (row: Values | null, path: string, sizeBytes: number): void => {
+  const carried: { dumpId: number; path: string; sizeBytes: number; verification: string | null }[] = [];
+  const carry = (row: Values | null, path: string, sizeBytes: number, verification: string | null): void => {
     // The info dictionary is proved by its infohash; a text file beside it is not.
     if (row === null || sizes.get(path) !== sizeBytes) return;
     const dumpId = insert('dumps', row);
-    if (dumpId !== null) carried.push({ dumpId, path, sizeBytes });
+    if (dumpId !== null) carried.push({ dumpId, path, sizeBytes, verification });
   };
   for (const file of payload.files) {
     const row = heldRow(file, publishedByPath.get(file.path), {
       ...context,
       updatedAt: published?.updatedAt ?? null,
     });
-    carry(row, file.path, file.sizeBytes);
+    carry(row, file.path, file.sizeBytes, payload.payloadVersion === '1.0' ? null : file.verifiedBy);
     publishedByPath.delete(file.path);
   }
-  for (const [path, file] of publishedByPath) carry(publishedRow(file, context), path, file.size_bytes);
-  for (const file of payload.absent) insert('dumps', absentRow(file, context));
+  for (const [path, file] of publishedByPath) carry(publishedRow(file, context), path, file.size_bytes, null);
+  const placeOf = createPlaces(db, payload);
+  for (const file of payload.absent) insert('dumps', absentRow(file, placeOf(file.wiki), context));
 
   for (const run of payload.runs) {
     const notices = payload.notices
-      .filter(({ wiki, runDate }) => wiki === run.wiki && runDate === run.runDate)
+      .filter(
+        ({ wiki, source, runDate }) => wiki === run.wiki && source === run.source && runDate === run.runDate,
+      )
       .map(({ dumpType, reason }) => ({ dumpType, reason }));
     insert('dump_runs', { ...runRow(run, cycleDate, found.mtimeMs), notices: JSON.stringify(notices) });
   }
-  const torrentId = insert('torrents', torrentRow(found));
+  const torrentId = insert('torrents', {
+    ...torrentRow(found),
+    supplement: payload.supplement,
+    payload_version: payload.payloadVersion,
+  });
   if (torrentId === null) return inserter.count;
-  for (const { dumpId, path, sizeBytes } of carried)
+  for (const { dumpId, path, sizeBytes, verification } of carried)
     insert('torrent_files', {
       torrent_id: torrentId,
       dump_id: dumpId,
       path_in_torrent: path,
       size_bytes: sizeBytes,
+      verification,
     });
+  inserter.insertGaps(torrentId, payload.gaps);
   return inserter.count;
 }
 

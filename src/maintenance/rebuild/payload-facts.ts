@@ -5,10 +5,9 @@ import { METADATA_MAX_BYTES, readText, Unreadable } from './read-file.ts';
 import type { TellingReadDeps } from './read-records.ts';
 
 const Name = z.string().refine(isSafeName);
+const Source = z.enum(['classic', 'content_current', 'content_history']);
 const FileFacts = {
   wiki: Name,
-  project: z.string(),
-  language: z.string(),
   runDate: Name,
   dumpType: z.string(),
   filename: Name,
@@ -16,26 +15,44 @@ const FileFacts = {
 };
 const HashedFile = z.object({
   ...FileFacts,
+  project: z.string(),
+  language: z.string(),
   path: z.string(),
   md5: z.string().nullable(),
   sha1: z.string(),
   sha256: z.string().nullable(),
   verifiedBy: z.enum(['sha1', 'md5', 'sha256-upstream', 'structure-only']),
   upstreamUrl: z.string(),
+  /** Payload 1.0 has none: there the address tells it. */
+  source: Source.optional(),
 });
 const AbsentFile = z.object({
   ...FileFacts,
+  /** Payload 1.1 has neither for files that are not in the torrent. */
+  project: z.string().optional(),
+  language: z.string().optional(),
+  source: Source.default('classic'),
   state: z.enum(['included', 'not_included', 'failed_upstream', 'missing', 'quarantined']),
   reason: z.string(),
 });
 const Hashes = z.object({ files: z.array(HashedFile) });
+const LackingType = z.object({
+  wiki: Name,
+  source: Source.default('classic'),
+  runDate: Name,
+  dumpType: z.string(),
+  reason: z.string(),
+});
 const Status = z.object({
+  /** Since payload 1.1. */
+  supplement: z.number().int().nonnegative().optional(),
   files: z.array(AbsentFile),
-  notOffered: z.array(z.object({ wiki: Name, runDate: Name, dumpType: z.string(), reason: z.string() })),
+  notOffered: z.array(LackingType),
+  notFinished: z.array(LackingType).default([]),
   runs: z.array(
     z.object({
       wiki: Name,
-      source: Name,
+      source: Source,
       runDate: Name,
       status: z.enum(['absent', 'in_progress', 'finished']),
     }),
@@ -47,13 +64,24 @@ export type HashedFile = z.infer<typeof HashedFile>;
 /** A file a torrent's cycle expected, from its STATUS.json. */
 export type AbsentFile = z.infer<typeof AbsentFile>;
 
+/** A row of `torrent_gaps`, by its columns. */
+export type GapRow = Record<
+  'wiki_db_name' | 'source' | 'run_date' | 'dump_type' | 'filename' | 'size_bytes' | 'state' | 'reason',
+  string | number | null
+>;
+
 /** What a torrent's own text files say of its cycle. Empty lists where a text file is missing or cannot be read. */
 export interface PayloadFacts {
   files: HashedFile[];
   /** Expected, and not in the torrent. */
   absent: AbsentFile[];
-  notices: z.infer<typeof Status>['notOffered'];
+  notices: z.infer<typeof LackingType>[];
   runs: z.infer<typeof Status>['runs'];
+  /** Form of the text files. */
+  payloadVersion: string;
+  supplement: number;
+  /** What it says that it does not carry; none in payload 1.0, where that was not kept. */
+  gaps: GapRow[];
 }
 
 /** Reads HASH.json and STATUS.json of one torrent's folder. @param name must be a safe name */
@@ -79,10 +107,33 @@ export async function readPayloadFacts(
   };
   const hashes = await read('HASH.json', Hashes);
   const status = await read('STATUS.json', Status);
+  const hasGaps = status?.supplement !== undefined;
   return {
     files: hashes?.files ?? [],
     absent: (status?.files ?? []).filter(({ state }) => state !== 'included' && state !== 'not_included'),
     notices: status?.notOffered ?? [],
     runs: status?.runs ?? [],
+    payloadVersion: hasGaps || hashes?.files.some(({ source }) => source !== undefined) ? '1.1' : '1.0',
+    supplement: Number(/-supplement-(\d{1,4})$/.exec(name)?.[1] ?? 0),
+    gaps: hasGaps ? gapsOf(status) : [],
   };
+}
+
+function gapsOf(status: z.infer<typeof Status>): GapRow[] {
+  const ofType =
+    (state: string) =>
+    ({ wiki, source, runDate, dumpType, reason }: z.infer<typeof LackingType>): GapRow => ({
+      ...{ wiki_db_name: wiki, source, run_date: runDate, dump_type: dumpType },
+      ...{ filename: null, size_bytes: null, state, reason },
+    });
+  return [
+    ...status.files
+      .filter(({ state }) => state !== 'included')
+      .map(({ wiki, source, runDate, dumpType, filename, sizeBytes, state, reason }) => ({
+        ...{ wiki_db_name: wiki, source, run_date: runDate, dump_type: dumpType },
+        ...{ filename, size_bytes: sizeBytes, state, reason },
+      })),
+    ...status.notOffered.map(ofType('not_offered')),
+    ...status.notFinished.map(ofType('missing')),
+  ];
 }

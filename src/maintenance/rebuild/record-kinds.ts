@@ -28,6 +28,8 @@ export interface KindSpec {
   segments: 0 | 1 | 2;
   /** The table whose changes concern it, and its key in SQL; `@` stands for the row. */
   watched: { table: string; key: string };
+  /** Further tables, whose rows may change alone. */
+  alsoWatched?: readonly { table: string; key: string }[];
   /** The table that lists its keys when it is not the watched one: a file always has a run, and there are fewer runs. */
   listedBy?: string;
   read(db: Db, segments: readonly string[]): RecordTables;
@@ -53,6 +55,13 @@ export const KINDS: Readonly<Record<RecordKind, KindSpec>> = {
   files: {
     segments: 2,
     watched: { table: 'dumps', key: RUN_KEY },
+    alsoWatched: [
+      {
+        table: 'dump_replacements',
+        // Null, and with it no record, when the file itself went: then its own row told.
+        key: `(SELECT d.run_date || '/' || d.wiki_db_name || '.' || d.source FROM main.dumps d WHERE d.id = @.dump_id)`,
+      },
+    ],
     listedBy: 'dump_runs',
     read: (db, segments) => ({
       dumps: rows(
@@ -66,18 +75,36 @@ export const KINDS: Readonly<Record<RecordKind, KindSpec>> = {
           WHERE d.run_date = ? AND d.wiki_db_name = ? AND d.source = ? ORDER BY d.filename`,
         runOf(segments),
       ),
+      dump_replacements: rows(
+        db,
+        `SELECT d.filename, r.* FROM dumps d JOIN dump_replacements r ON r.dump_id = d.id
+          WHERE d.run_date = ? AND d.wiki_db_name = ? AND d.source = ? ORDER BY d.filename`,
+        runOf(segments),
+      ),
     }),
   },
   torrents: {
     segments: 2,
     watched: { table: 'torrents', key: `@.cycle_date || '/' || @.name` },
+    alsoWatched: [
+      {
+        table: 'torrent_gaps',
+        key: `(SELECT t.cycle_date || '/' || t.name FROM main.torrents t WHERE t.id = @.torrent_id)`,
+      },
+    ],
     read: (db, segments) => ({
       torrents: rows(db, 'SELECT * FROM torrents WHERE cycle_date = ? AND name = ?', segments),
       torrent_files: rows(
         db,
-        `SELECT d.wiki_db_name, d.source, d.run_date, d.filename, f.path_in_torrent, f.size_bytes
+        `SELECT d.wiki_db_name, d.source, d.run_date, d.filename, f.path_in_torrent, f.size_bytes, f.verification
            FROM torrents t JOIN torrent_files f ON f.torrent_id = t.id JOIN dumps d ON d.id = f.dump_id
           WHERE t.cycle_date = ? AND t.name = ? ORDER BY f.path_in_torrent`,
+        segments,
+      ),
+      // In the order they were written: the torrent's texts tell them in it.
+      torrent_gaps: rows(
+        db,
+        `SELECT g.* FROM torrents t JOIN torrent_gaps g ON g.torrent_id = t.id WHERE t.cycle_date = ? AND t.name = ? ORDER BY g.id`,
         segments,
       ),
     }),
@@ -110,7 +137,7 @@ function wholeTable(table: string, order: string): KindSpec {
 }
 
 /** Columns that only mean something inside one database. */
-const ROW_IDS: readonly string[] = ['id', 'dump_id'];
+const ROW_IDS: readonly string[] = ['id', 'dump_id', 'torrent_id'];
 
 function rows(db: Db, sql: string, parameters: readonly string[]): Row[] {
   const found = db.sqlite.prepare<string[], Record<string, unknown>>(sql).all(...parameters);

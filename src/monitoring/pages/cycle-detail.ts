@@ -1,6 +1,6 @@
 import { html } from 'hono/html';
 import { formatBytes } from '../../lib/index.ts';
-import { type CycleDetail, GAP_WORDS, SOURCE_WORDS } from '../cycle-queries.ts';
+import { type CycleDetail, GAP_WORDS, SOURCE_WORDS } from '../cycle-types.ts';
 import { badge, count, type Html, plural, section, table, time } from './parts.ts';
 
 /** Reasons and files on the page; `wikiseed cycles show --all` lists each. */

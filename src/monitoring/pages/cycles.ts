@@ -1,6 +1,6 @@
 import { html } from 'hono/html';
 import { formatBytes } from '../../lib/index.ts';
-import type { CycleDetail } from '../cycle-queries.ts';
+import type { CycleDetail } from '../cycle-types.ts';
 import { type CycleState, FILE_STATUSES, type FileState, type FileStatus, type Page } from '../types.ts';
 import { cycleDetail } from './cycle-detail.ts';
 import { cycleCard, cycleTable } from './cycle-parts.ts';

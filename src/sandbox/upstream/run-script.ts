@@ -2,7 +2,6 @@ import { createHash } from 'node:crypto';
 import { rm } from 'node:fs/promises';
 import { join } from 'node:path';
 import { fileDigests } from '../file-digests.ts';
-import { laterThan, statusDocumentOf, writeRunView } from './run-view.ts';
 import { renewFile } from './renew-file.ts';
 import {
   type FileView,
@@ -16,6 +15,7 @@ import {
   type SumsAlgorithm,
   writeRunState,
 } from './run-state.ts';
+import { laterThan, statusDocumentOf, writeRunView } from './run-view.ts';
 import type { ScriptStage } from './stage.ts';
 
 /** States that upstream writes; any other text is taken too, as one that is not known yet. */
@@ -96,7 +96,7 @@ export function createRunScript(stage: ScriptStage, dbname: string, date: string
   const prefix = `${dbname}-${date}-`;
   const fullName = (file: string): string => (file.startsWith(prefix) ? file : `${prefix}${file}`);
   const publish = async (state: RunState): Promise<void> => {
-    await placeFiles(root, state);
+    if (!(await stage.isHollow())) await placeFiles(root, state);
     await writeRunState(root, state);
     const document = statusDocumentOf(state);
     stage.edits.get(`${dbname}/${date}`)?.(document);
@@ -174,7 +174,7 @@ export function createRunScript(stage: ScriptStage, dbname: string, date: string
       }),
     hideHashes: (choice = {}) => setHidden(choice, true),
     showHashes: (choice = {}) => setHidden(choice, false),
-    rerun: (name, { rename = (file) => file, sameSize } = {}) =>
+    rerun: (name, { rename = (file: string) => file, sameSize } = {}) =>
       change(async (state) => {
         const job = jobOf(state, name);
         for (const file of job.files) {

@@ -1,19 +1,19 @@
 import { join } from 'node:path';
 import { z } from 'zod';
-import type { Catalog, DumpFile } from '../../catalog/index.ts';
-import { CycleDate, DumpFileId, hours, PermanentError, Snooze } from '../../lib/index.ts';
+import type { Catalog } from '../../catalog/index.ts';
+import { CycleDate, DumpFileId, PermanentError } from '../../lib/index.ts';
 import { step } from '../../lib/steps.ts';
 import { type Clock, type Disk, type Log, writeAtomically } from '../../ports/index.ts';
 import { defineJob, handleJob, type JobContext, type JobHandler } from '../../queue/index.ts';
 import type { Layout } from '../../storage/index.ts';
-import { isHeld } from '../belonging.ts';
+import { type LostFiles, sendBack, waitForLost } from '../lost-files.ts';
 import { encodeTorrent, magnetLink } from '../metainfo.ts';
 import { planPayload } from '../payload/payload.ts';
 import { hashPieces } from '../piece-hasher.ts';
 import { choosePieceLength } from '../piece-length.ts';
 import { selectFiles } from '../select-files.ts';
-import { type Selection, type SelectionCatalog, torrentName } from '../selection.ts';
-import { type DamagedFile, proveSources } from '../sources.ts';
+import { type SelectionCatalog, torrentName } from '../selection.ts';
+import { proveSources } from '../sources.ts';
 import { buildTree } from '../tree.ts';
 
 const Input = z.object({
@@ -111,15 +111,6 @@ export interface CreateTorrentDeps {
   stopping: AbortSignal;
 }
 
-/** A minute: what is fetched again may be small, and looking costs one query. */
-const LOOK_AGAIN_MS = 60_000;
-/** The largest files take a day. Whoever waits longer waits for something that will not come. */
-const WAIT_MAX_MS = hours(48);
-
-/** Files that were lost on disk and are fetched again, with the time we began to wait; kept with the job. */
-const Lost = z.array(z.object({ dumpId: DumpFileId, sinceMs: z.number() }));
-type LostFiles = Map<DumpFileId, number>;
-
 /**
  * The behaviour of `create_torrent`; repeating it from any point gives the same files and the same infohash. It first reads
  * every file it needs. One that is missing or damaged goes back to `pending` at once, and the job sleeps until it was
@@ -139,59 +130,6 @@ export function createTorrentHandler(
       gapCount: gaps.length,
     }),
   });
-}
-
-/**
- * @throws Snooze while files of this torrent that were lost on disk are being fetched again
- * @throws PermanentError `torrent_incomplete` when a recorded torrent will not have one of its files again
- */
-function waitForLost(deps: CreateTorrentDeps, lost: LostFiles, selection: Selection, cursor: unknown): void {
-  for (const { dumpId, sinceMs } of Lost.safeParse(cursor).data ?? [])
-    lost.set(dumpId, Math.min(sinceMs, lost.get(dumpId) ?? sinceMs));
-  const now = deps.clock.now();
-  const isAwaited = ({ id, ourStatus }: DumpFile): boolean =>
-    (ourStatus === 'pending' || ourStatus === 'downloading') &&
-    now - (lost.get(id) ?? Number.NEGATIVE_INFINITY) < WAIT_MAX_MS;
-  // Somebody else may have sent back what a recorded torrent carries.
-  for (const { id } of selection.lost) lost.set(id, lost.get(id) ?? now);
-  const gone = selection.lost.filter((file) => !isAwaited(file));
-  if (gone.length > 0)
-    throw new PermanentError(
-      'torrent_incomplete',
-      `${selection.name} cannot be made again: ${gone[0]?.filename}${andMore(gone)} cannot be had any more`,
-      {
-        hint: 'Its .torrent file and its other files stay. Whoever else seeds it has the bytes; put them under dumps/ and retry the download.',
-      },
-    );
-  const awaited = [...selection.lost, ...selection.absent].filter(isAwaited);
-  if (awaited.length > 0) throw waiting(lost, awaited);
-}
-
-function andMore(files: readonly DumpFile[]): string {
-  return files.length === 1 ? '' : ` and ${files.length - 1} more`;
-}
-
-/** @throws Snooze always */
-function sendBack(deps: CreateTorrentDeps, lost: LostFiles, damaged: readonly DamagedFile[]): never {
-  for (const { dump, reason } of damaged) {
-    const row = deps.catalog.dumpFile(dump.id);
-    // Somebody else may have sent it back while we read the others.
-    if (row !== null && isHeld(row)) deps.catalog.reopenDumpFile(dump.id, reason);
-    lost.set(dump.id, deps.clock.now());
-  }
-  throw waiting(
-    lost,
-    damaged.map(({ dump }) => dump),
-  );
-}
-
-function waiting(lost: LostFiles, files: readonly DumpFile[]): Snooze {
-  const [first] = files;
-  return new Snooze(
-    `${first?.filename}${andMore(files)} must be fetched again: missing or damaged on disk`,
-    LOOK_AGAIN_MS,
-    files.map(({ id }) => ({ dumpId: id, sinceMs: lost.get(id) })),
-  );
 }
 
 async function makeTorrent(

@@ -74,9 +74,14 @@ export function statusFiles(
         `${state.padEnd(16)} ${number}  (${STATE_WORDS[state as keyof typeof STATE_WORDS]})`,
     ),
     '',
-    selection.supplement === 0
+    ...(selection.supplement === 0
       ? []
-      : ['This torrent supplements:', supplemented(selection), 'What those carry is not listed here.', ''],
+      : [
+          'This torrent supplements:',
+          ...supplemented(selection),
+          'What those carry is not listed here.',
+          '',
+        ]),
     'Files in this torrent:',
     files.map(({ dump }) => `${'included'.padEnd(16)} ${dump.wikiDbName} ${dump.filename}: ${proof(dump)}`),
     '',

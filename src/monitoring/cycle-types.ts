@@ -1,0 +1,92 @@
+import type { SourceName } from '../catalog/index.ts';
+import type { EpochMs } from '../ports/index.ts';
+
+/** What one source gives a cycle. */
+export interface SourceState {
+  source: SourceName;
+  runs: { finished: number; unfinished: number; absent: number };
+  files: { expected: number; held: number; waiting: number; failed: number; deleted: number };
+  bytes: { expected: number; held: number };
+}
+
+/**
+ * failed, quarantined: a file that upstream has no more, or whose bytes never matched; missing: a file that the cycle was
+ * sealed without; not_offered: a configured dump type that a finished run does not give; absent: a run that is not there;
+ * awaited: what a run that goes on does not give yet.
+ */
+export type GapKind = 'failed' | 'quarantined' | 'missing' | 'not_offered' | 'absent' | 'awaited';
+
+/** What is missing for one reason. */
+export interface GapGroup {
+  kind: GapKind;
+  source: SourceName;
+  /** `*`: whole runs. */
+  dumpType: string;
+  /** Names that differ from file to file are `<file>` and `<wiki>`. */
+  reason: string;
+  wikis: number;
+  /** 0: dump types, or runs, as a whole. */
+  files: number;
+}
+
+/** One thing that is missing. */
+export interface Gap {
+  kind: GapKind;
+  wikiDbName: string;
+  source: SourceName;
+  runDate: string;
+  dumpType: string;
+  /** null: the dump type, or the run, as a whole. */
+  filename: string | null;
+  reason: string;
+}
+
+/** A held file that upstream published anew, or lists no more. */
+export interface ReplacedFile {
+  wikiDbName: string;
+  source: SourceName;
+  filename: string;
+  kind: 'replaced' | 'withdrawn';
+  sizeBytes: number;
+  /** null for a withdrawn one. */
+  newSizeBytes: number | null;
+  foundAt: EpochMs;
+}
+
+/** A torrent of what settled after the cycle's own torrents were made. */
+export interface SupplementState {
+  name: string;
+  supplement: number;
+  isHistory: boolean;
+  fileCount: number;
+  sizeBytes: number;
+  createdAt: EpochMs;
+}
+
+/** Everything about one cycle that the counts do not say. */
+export interface CycleDetail {
+  sources: SourceState[];
+  /** Largest first. */
+  gaps: GapGroup[];
+  replaced: ReplacedFile[];
+  supplements: SupplementState[];
+  /** Until when files that settle late are taken; null while the cycle is open. */
+  lateUntil: EpochMs | null;
+}
+
+/** What kinds of gaps are called. */
+export const GAP_WORDS: Readonly<Record<GapKind, string>> = {
+  failed: 'failed',
+  quarantined: 'quarantined',
+  missing: 'not fetched in time',
+  not_offered: 'not offered',
+  absent: 'no run',
+  awaited: 'not there yet',
+};
+
+/** What sources are called. */
+export const SOURCE_WORDS: Readonly<Record<SourceName, string>> = {
+  classic: 'classic dumps',
+  content_current: 'content exports, current',
+  content_history: 'content exports, history',
+};

@@ -1,0 +1,251 @@
+import { join } from 'node:path';
+import { createCatalog } from '../../src/catalog/index.ts';
+import { createSystemState, type Db, migrateDb, openDb } from '../../src/db/index.ts';
+import { createDiscovery, discoverWikis } from '../../src/discovery/index.ts';
+import { createBus } from '../../src/events/index.ts';
+import { wirePipeline } from '../../src/pipeline.ts';
+import { limitConnectionsPerHost, silentLog } from '../../src/ports/index.ts';
+import { createQueue, type JobRequest, type Queue } from '../../src/queue/index.ts';
+import { createScheduling } from '../../src/scheduling/index.ts';
+import { seededRandom } from '../helpers/seeded-random.ts';
+import { fakeDownload, fakeOutlets, fakeTorrents, type Line } from './fakes.ts';
+import { LeapingClock, type ProcessClock } from './leaping-clock.ts';
+import { MINUTE } from './moments.ts';
+import {
+  type Asked,
+  BASE_URL,
+  createUpstream,
+  MATRIX_URL,
+  type SimUpstream,
+  type UpstreamOptions,
+} from './upstream.ts';
+
+/** What the operator of the simulated installation wants. */
+export const REGULAR_TYPES = ['pages-articles', 'pages-meta-current', 'all-titles', 'site_stats'] as const;
+export const HISTORY_TYPES = ['pages-meta-history'] as const;
+
+/** A simulated installation and the world around it. */
+export interface World {
+  readonly upstream: SimUpstream;
+  readonly clock: LeapingClock;
+  /** The running process's database. */
+  db(): Db;
+  /** A process begins on the database. */
+  start(): Promise<void>;
+  /** It ends as a daemon should. */
+  stop(): Promise<void>;
+  /** It works until then; false: it was killed on the way. */
+  runUntil(epochMs: number): Promise<boolean>;
+  /** The next request of this kind kills the process: nothing of it ever goes on. */
+  killAt(asked: Asked): void;
+  /** Turns the clock while no process runs. */
+  leaveAlone(untilMs: number): void;
+  close(): void;
+}
+
+/** The longest leap: what is due is done so late at most. */
+const LEAP_MS = 30 * MINUTE;
+
+/** What a world may differ in from the usual one. */
+export interface WorldOptions extends Omit<UpstreamOptions, 'now' | 'asker' | 'isFatal'> {
+  dataDir: string;
+  startsAt: number;
+  line: Pick<Line, 'bytesPerSecond' | 'perFileMs'>;
+  sources: ('classic' | 'content_current')[];
+  /** Downloads run in the order in which they were asked for. */
+  isFirstInFirstOut?: boolean;
+}
+
+/** Where the audit of moves is kept: beside the program's tables, written by triggers. */
+const AUDIT = `
+  CREATE TABLE IF NOT EXISTS sim_clock (now INTEGER NOT NULL);
+  CREATE TABLE IF NOT EXISTS sim_moves (cycle_date TEXT NOT NULL, was TEXT, is_now TEXT NOT NULL, at INTEGER NOT NULL);
+  CREATE TRIGGER IF NOT EXISTS sim_opened AFTER INSERT ON cycles
+    BEGIN INSERT INTO sim_moves SELECT new.cycle_date, NULL, new.status, now FROM sim_clock; END;
+  CREATE TRIGGER IF NOT EXISTS sim_moved AFTER UPDATE OF status ON cycles
+    BEGIN INSERT INTO sim_moves SELECT new.cycle_date, old.status, new.status, now FROM sim_clock; END;`;
+
+/** Builds the world; nothing runs yet. */
+export function createWorld(options: WorldOptions): World {
+  const clock = new LeapingClock(options.startsAt);
+  const path = join(options.dataDir, 'db', 'jobs.db');
+  const line: Line = { ...options.line, takenUntil: 0 };
+  let process: Process | null = null;
+  let fatal: Asked | null = null;
+  let isKilled = false;
+  const upstream = createUpstream({
+    ...options,
+    now: () => clock.now(),
+    asker: () => process?.asker() ?? null,
+    isFatal: (asked) => {
+      if (asked !== fatal) return false;
+      fatal = null;
+      isKilled = true;
+      return true;
+    },
+  });
+
+  async function settle(): Promise<void> {
+    for (let calm = 0; calm < 4; ) {
+      await new Promise((resolve) => setImmediate(resolve));
+      if (isKilled || process === null) return;
+      calm = process.isCalm() ? calm + 1 : 0;
+    }
+  }
+
+  function noteTime(): void {
+    process?.db.sqlite.prepare('UPDATE sim_clock SET now = ?').run(clock.now());
+  }
+
+  return {
+    upstream,
+    clock,
+    db() {
+      if (process === null) throw new Error('no process runs');
+      return process.db;
+    },
+    async start() {
+      isKilled = false;
+      process = startProcess({ ...options, path, clock: clock.forProcess(), upstream, line });
+      await settle();
+    },
+    async stop() {
+      await process?.stop();
+      process?.db.close();
+      process = null;
+    },
+    async runUntil(epochMs) {
+      for (;;) {
+        await settle();
+        if (isKilled && process !== null) {
+          process.clock.kill();
+          process.db.close();
+          process = null;
+          return false;
+        }
+        if (clock.now() >= epochMs) return true;
+        clock.leapTo(Math.min(epochMs, clock.nextEnd(), clock.now() + LEAP_MS));
+        noteTime();
+      }
+    },
+    killAt: (asked) => void (fatal = asked),
+    leaveAlone: (untilMs) => clock.leapTo(untilMs),
+    close: () => process?.db.close(),
+  };
+}
+
+interface Process {
+  db: Db;
+  clock: ProcessClock;
+  /** Nothing goes on but fetches. */
+  isCalm(): boolean;
+  /** Unique key of the job that looks at upstream. */
+  asker(): string | null;
+  stop(): Promise<void>;
+}
+
+let processes = 0;
+
+/** The rooms, wired as `app.ts` does; what moves bytes is faked. */
+function startProcess(
+  deps: WorldOptions & { path: string; clock: ProcessClock; upstream: SimUpstream; line: Line },
+): Process {
+  const { clock, upstream } = deps;
+  const db = openDb(deps.path);
+  db.sqlite.pragma('synchronous = OFF');
+  migrateDb(db, { dataDir: null, now: new Date(clock.now()) });
+  db.sqlite.exec(AUDIT);
+  if (db.sqlite.prepare('SELECT 1 FROM sim_clock').get() === undefined)
+    db.sqlite.prepare('INSERT INTO sim_clock VALUES (?)').run(clock.now());
+  db.sqlite.prepare('UPDATE sim_clock SET now = ?').run(clock.now());
+  processes += 1;
+  const random = seededRandom(deps.seed + processes);
+  const log = silentLog;
+  const bus = createBus({ log });
+  const state = createSystemState(db);
+  const catalog = createCatalog({ db, clock });
+  const running = new Map<number, string>();
+  bus.on('job:started', ({ jobId, jobType }) => void running.set(jobId, jobType));
+  for (const end of ['job:completed', 'job:attemptFailed', 'job:givenBack'] as const)
+    bus.on(end, ({ jobId }) => void running.delete(jobId));
+  const real = createQueue({
+    ...{ db, state, clock, random, log, bus },
+    concurrency: { download_dump: 6, find_dumps: 1 },
+  });
+  const queue: Queue = deps.isFirstInFirstOut === true ? withoutPriorities(real) : real;
+  const discovery = createDiscovery({
+    ...{ catalog, clock, log, state },
+    http: limitConnectionsPerHost(upstream.http, 2),
+    config: {
+      ...{ regularTypes: REGULAR_TYPES, historyTypes: HISTORY_TYPES },
+      ...{ historyFormat: '7z', splitFiles: 'prefer_whole', wikistatsUrl: null },
+      ...{ dumpsBaseUrl: BASE_URL, sitematrixUrl: MATRIX_URL, sources: deps.sources, cycleDays: [1, 20] },
+      wikis: {
+        include: ['*'],
+        exclude: upstream.wikis.filter(({ part }) => part === 'excluded').map(({ wikiDbName }) => wikiDbName),
+        maxSizeBytes: null,
+      },
+    },
+    record: (facts) => pipeline.recordRun(facts),
+    recordUnchanged: (run) => pipeline.recordUnchanged(run),
+  });
+  const types = { regularTypes: REGULAR_TYPES, historyTypes: HISTORY_TYPES };
+  queue.register([
+    ...discovery.handlers,
+    fakeDownload({ catalog, clock, upstream, line: deps.line }),
+    fakeTorrents({ catalog, ...types }),
+    ...fakeOutlets({ catalog }),
+  ]);
+  const pipeline = wirePipeline({
+    ...{ queue, catalog, bus, clock, uploadsEnabled: false, historyTypes: HISTORY_TYPES },
+    afterCommit: db.afterCommit,
+    transaction: (run) => db.transaction(run),
+    sourcesOf: discovery.sourcesOf,
+  });
+  const scheduling = createScheduling({
+    ...{ db, catalog, queue, state, bus, clock, log, random },
+    config: {
+      ...{ cycleDays: [1, 20], embargoDays: 1, deadlines: { firstCycle: 19, secondCycle: -1 } },
+      ...{ includeHistory: true, historyMonths: [1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12] },
+      ...{ wikiDiscovery: 'weekly', dumpCheck: 'daily' },
+    },
+    requests: {
+      discoverWikis: () => discoverWikis.request({}),
+      looks: () => pipeline.looks(),
+      sealedAtDeadline: (cycleDate) => pipeline.missingTorrents(cycleDate),
+      daily: () => pipeline.daily(),
+    },
+  });
+  pipeline.reconcile();
+  queue.start();
+  scheduling.start();
+  const asker = db.sqlite
+    .prepare<[], string>(
+      `SELECT unique_key FROM jobs WHERE status = 'in_progress' AND job_type IN ('find_dumps', 'discover_wikis') ORDER BY job_type DESC LIMIT 1`,
+    )
+    .pluck();
+  return {
+    db,
+    clock,
+    isCalm: () => running.size === clock.fetching,
+    asker: () => asker.get() ?? null,
+    async stop() {
+      scheduling.stop();
+      await queue.stop(30_000);
+      clock.kill();
+    },
+  };
+}
+
+/** The same queue, for which every download is as important as any other. */
+function withoutPriorities(queue: Queue): Queue {
+  const flatten = (requests: readonly JobRequest[]): JobRequest[] =>
+    requests.map((request) => (request.type === 'download_dump' ? { ...request, priority: 100 } : request));
+  return {
+    ...queue,
+    enqueue: (requests) => queue.enqueue(flatten(requests)),
+    follow: (type, follow) => queue.follow(type, (...facts) => flatten(follow(...facts))),
+    followFailure: (type, follow) => queue.followFailure(type, (...facts) => flatten(follow(...facts))),
+    whenSettled: (types, onSettled) => queue.whenSettled(types, (cycle) => flatten(onSettled(cycle))),
+  };
+}
