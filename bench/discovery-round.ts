@@ -1,133 +1,51 @@
-// One round of the discovery benchmark, in a process of its own because peak memory is a fact of a process.
-import { createReadStream, readFileSync } from 'node:fs';
-import { readFile } from 'node:fs/promises';
-import { join } from 'node:path';
+// The daemon of the discovery benchmark: a process of its own, because memory and CPU are facts of a process.
+import { readFileSync } from 'node:fs';
 import { monitorEventLoopDelay } from 'node:perf_hooks';
 import { setTimeout as sleep } from 'node:timers/promises';
-import { parseDumpStatus } from '../src/discovery/dump-status.ts';
-import { decideFiles } from '../src/discovery/select-files.ts';
-import type { Selection } from '../src/discovery/source.ts';
-import type { Http } from '../src/ports/index.ts';
-import { wikiName } from './status-documents.ts';
+import { createApp } from '../src/app.ts';
+import { defaultConfig, noSecrets } from '../src/config/index.ts';
+import { discoverWikis } from '../src/discovery/index.ts';
+import { downloadDump } from '../src/download/index.ts';
+import { type Clock, createSystemClock, silentLog } from '../src/ports/index.ts';
 
-/** What one round found. */
-export interface DiscoveryRound {
+/** What the process is told when it starts, as JSON in its first argument. */
+export interface RoundOrder {
+  dataDir: string;
+  dumpsBaseUrl: string;
+  sitematrixUrl: string;
+  sources: ('classic' | 'content_current')[];
+  /** The day it is, ISO 8601: decides which cycle is open. */
+  today: string;
+}
+
+/** What one pass cost, sent to the parent, which answers anything to begin the next one. */
+export interface Pass {
+  name: PassName;
   seconds: number;
-  /** Peak memory when the modules were loaded and nothing was done yet. */
-  loadedBytes: number;
-  peakBytes: number;
+  /** User and system time of all threads. */
+  cpuSeconds: number;
   /** Longest time between two turns of the event loop; at rest about 1 ms, the resolution. */
   longestBlockMs: number;
+  /** Most CPU time that the main thread took between two turns: what a busy machine adds to the block is not in it. */
+  longestTurnMs: number;
+  /** Highest resident memory of the process so far. */
+  peakBytes: number;
+  /** Highest resident memory when everything was loaded and nothing was done yet. */
+  loadedBytes: number;
+  /** Files that are expected, and wait to be downloaded. */
   files: number;
+  /** Jobs that did not complete. */
+  failures: number;
 }
 
-const CYCLE_DATE = '2026-11-20';
-const RUN_DATE = '20261120';
-const BASE_URL = 'https://dumps.wikimedia.org';
-const WARM_UP_WIKIS = 50;
+/** start: from the start of the daemon until nothing is left to do; again: list of wikis and looks at all sources once more. */
+export type PassName = 'start' | 'again';
 
-/** As configured by default, with the history. */
-const SELECTION: Selection = {
-  regularTypes: [
-    'pages-articles',
-    'pages-meta-current',
-    'all-titles',
-    'stub-articles',
-    'stub-meta-history',
-    'categorylinks',
-    'pagelinks',
-    'imagelinks',
-    'linktarget',
-    'page',
-    'redirect',
-    'site_stats',
-  ],
-  historyTypes: ['pages-meta-history', 'stub-meta-history', 'all-titles'],
-  includesHistory: true,
-  historyFormat: '7z',
-  splitFiles: 'prefer_whole',
-};
-
-const [, , way, folder, count] = process.argv;
-if ((way !== 'singly' && way !== 'index') || folder === undefined || count === undefined)
-  throw new Error('usage: discovery-round.ts singly|index <folder> <wikis>');
-const wikis = Number(count);
-
-async function judgeSingly(path: string, upTo: number): Promise<number> {
-  let files = 0;
-  for (let index = 0; index < upTo; index += 1) {
-    const wikiDbName = wikiName(index);
-    // The await stands for the request: every document comes from outside the process.
-    const text = await readFile(join(path, `${wikiDbName}.json`), 'utf8');
-    const status = parseDumpStatus(text, wikiDbName);
-    const { files: decided } = decideFiles(status, { wikiDbName, runDate: RUN_DATE }, SELECTION, BASE_URL);
-    files += decided.filter((file) => file.action === 'take').length;
-  }
-  return files;
-}
-
-/** Prepares the real handler of `find_dumps` over a wire that serves the folder's `index.json`. */
-async function prepareScan(path: string): Promise<() => Promise<number>> {
-  // Loaded only here: these rooms bring most of the libraries of the house, which would hide what the documents cost alone.
-  const { createCatalog } = await import('../src/catalog/index.ts');
-  const { migrateDb, openDb } = await import('../src/db/index.ts');
-  const { createDiscovery, findDumps } = await import('../src/discovery/index.ts');
-  const { JobId } = await import('../src/lib/index.ts');
-  const { createSystemClock, silentLog } = await import('../src/ports/index.ts');
-  const clock = createSystemClock();
-  const dataDir = join(path, `round-${process.pid}`);
-  const db = openDb(join(dataDir, 'db', 'jobs.db'));
-  migrateDb(db, { dataDir, now: new Date(0) });
-  const catalog = createCatalog({ db, clock });
-  catalog.openCycle({ cycleDate: CYCLE_DATE, includesHistory: true, deadlineAt: clock.now() + 1e9 });
-  catalog.recordWikis(
-    Array.from({ length: wikis }, (_, index) => ({
-      wikiDbName: wikiName(index),
-      project: 'wikipedia',
-      language: 'en',
-      url: `https://${index}.example.org`,
-      name: '',
-      isClosed: false,
-      isPrivate: false,
-      isFishbowl: false,
-    })),
-  );
-  const http: Http = {
-    request: async ({ url }) => {
-      const body = createReadStream(join(path, 'index.json'));
-      return { status: 200, headers: {}, url, body, discard: () => body.destroy() };
-    },
-  };
-  const { includesHistory: _history, ...selection } = SELECTION;
-  const room = createDiscovery({
-    catalog,
-    http,
-    clock,
-    log: silentLog,
-    config: {
-      ...selection,
-      dumpsBaseUrl: BASE_URL,
-      sitematrixUrl: 'https://example.org/w/api.php',
-      wikis: { include: ['*'], exclude: [] },
-    },
-  });
-  const handler = room.handlers.find((each) => each.jobType.type === findDumps.type);
-  return async () => {
-    const output = await handler?.run(
-      { cycleDate: CYCLE_DATE, wikiDbName: null },
-      {
-        jobId: JobId.parse(1),
-        attempt: 1,
-        signal: new AbortController().signal,
-        clock,
-        log: silentLog,
-        cursor: null,
-        progress: () => {},
-      },
-    );
-    const runs: { files: unknown[] }[] = findDumps.output.parse(output).runs;
-    return runs.reduce((sum, found) => sum + found.files.length, 0);
-  };
+/** The real clock, moved: the calendar of the cycles must not depend on the day of the benchmark. */
+function movedClock(today: string): Clock {
+  const real = createSystemClock();
+  const offsetMs = Date.parse(today) - real.now();
+  return { ...real, now: () => real.now() + offsetMs };
 }
 
 /**
@@ -142,26 +60,77 @@ function peakBytes(): number {
   return (found === null ? process.resourceUsage().maxRSS : Number(found[1])) * 1024;
 }
 
-const work = way === 'singly' ? () => judgeSingly(folder, wikis) : await prepareScan(folder);
+/** CPU time of this thread, microseconds. */
+function threadUs(): number {
+  const { user, system } = process.threadCpuUsage();
+  return user + system;
+}
+
+const order = JSON.parse(process.argv[2] ?? 'null') as RoundOrder | null;
+if (order === null || process.send === undefined)
+  throw new Error('discovery-round.ts is started by discovery.bench.ts');
+const base = defaultConfig();
+const app = await createApp({
+  config: {
+    ...base,
+    wikiseed: { ...base.wikiseed, dataDir: order.dataDir, contact: 'bench@localhost' },
+    discovery: { ...base.discovery, ...order },
+    download: { ...base.download, mirrors: [] },
+    seeding: { ...base.seeding, port: 0, dht: false, listenHost: '127.0.0.1' },
+    monitoring: { ...base.monitoring, port: 0 },
+  },
+  secrets: noSecrets(),
+  clock: movedClock(order.today),
+  log: silentLog,
+});
+// They are asked for and wait: the bytes are no part of the question.
+app.operator.pause(`type:${downloadDump.type}`, 'benchmark');
+let failures = 0;
+app.bus.on('job:failed', () => {
+  failures += 1;
+});
 const loadedBytes = peakBytes();
-await judgeSingly(folder, Math.min(WARM_UP_WIKIS, wikis));
 
-const loop = monitorEventLoopDelay({ resolution: 1 });
-loop.enable();
-// A few turns before and after, or a block at either end would not be seen.
-await sleep(20);
-loop.reset();
-const startedMs = performance.now();
-const files = await work();
-const seconds = (performance.now() - startedMs) / 1000;
-await sleep(20);
-loop.disable();
+async function measure(name: PassName, begin: () => Promise<unknown>): Promise<void> {
+  const loop = monitorEventLoopDelay({ resolution: 1 });
+  loop.enable();
+  // A few turns before and after, or a block at either end would not be seen.
+  await sleep(20);
+  loop.reset();
+  let turnedUs = threadUs();
+  let longestTurnUs = 0;
+  const turns = setInterval(() => {
+    const nowUs = threadUs();
+    longestTurnUs = Math.max(longestTurnUs, nowUs - turnedUs);
+    turnedUs = nowUs;
+  }, 1);
+  const startedMs = performance.now();
+  const before = process.cpuUsage();
+  await begin();
+  await app.whenIdle();
+  const seconds = (performance.now() - startedMs) / 1000;
+  const { user, system } = process.cpuUsage(before);
+  await sleep(20);
+  loop.disable();
+  clearInterval(turns);
+  const pass: Pass = {
+    name,
+    seconds,
+    cpuSeconds: (user + system) / 1e6,
+    longestBlockMs: loop.max / 1e6,
+    longestTurnMs: longestTurnUs / 1000,
+    peakBytes: peakBytes(),
+    loadedBytes,
+    files: app.catalog.cycles().reduce((sum, { cycleDate }) => sum + app.catalog.progress(cycleDate).filesExpected, 0),
+    failures,
+  };
+  const isTold = new Promise((resolve) => process.once('message', resolve));
+  process.send?.(pass);
+  await isTold;
+}
 
-const round: DiscoveryRound = {
-  seconds,
-  loadedBytes,
-  peakBytes: peakBytes(),
-  longestBlockMs: loop.max / 1e6,
-  files,
-};
-process.stdout.write(`${JSON.stringify(round)}\n`);
+await measure('start', () => app.start());
+// What the weekly look does; the daily one asks for less.
+await measure('again', async () => app.queue.enqueue([discoverWikis.request({})]));
+await app.stop();
+process.disconnect();

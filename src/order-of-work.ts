@@ -5,6 +5,7 @@ import type { Clock } from './ports/index.ts';
 const DAY_MS = 24 * 60 * 60_000;
 /** Upstream keeps runs for three to five months; whoever has seen nothing expects the least. */
 const RETENTION_DAYS = 90;
+const KNOWN_FOR_MS = 60_000;
 
 /** Puts downloads in order by the risk of loss. */
 export interface OrderOfWork {
@@ -52,13 +53,22 @@ export function createOrderOfWork({
     return smallest;
   }
 
+  let known: { readAt: number; wikis: ReadonlyMap<string, Wiki>; usual: number } | null = null;
+
+  /** Read at most once a minute: runs are asked about one by one, a thousand of them in one look. */
+  function retention(now: number): NonNullable<typeof known> {
+    if (known !== null && Math.abs(now - known.readAt) < KNOWN_FOR_MS) return known;
+    const wikis = new Map(catalog.wikis().map((wiki) => [wiki.wikiDbName, wiki]));
+    const seen = [...wikis.values()].map(retentionDays).filter((days) => days !== null);
+    known = { readAt: now, wikis, usual: seen.length === 0 ? RETENTION_DAYS : Math.min(...seen) };
+    return known;
+  }
+
   return {
     priorities(files) {
       if (files.length === 0) return [];
       const now = clock.now();
-      const wikis = new Map(catalog.wikis().map((wiki) => [wiki.wikiDbName, wiki]));
-      const seen = [...wikis.values()].map(retentionDays).filter((days) => days !== null);
-      const usual = seen.length === 0 ? RETENTION_DAYS : Math.min(...seen);
+      const { wikis, usual } = retention(now);
       const texts = smallestTexts(files);
       const covered = new Map<string, boolean>();
       return files.map((file) => {

@@ -1,4 +1,4 @@
-import { and, asc, eq, isNull } from 'drizzle-orm';
+import { and, asc, eq, isNull, sql } from 'drizzle-orm';
 import { type Db, schema } from '../db/index.ts';
 import { assert, DumpFileId } from '../lib/index.ts';
 import type { Clock } from '../ports/index.ts';
@@ -76,8 +76,13 @@ export function createDumpStore({ db, clock }: { db: Db; clock: Clock }): DumpSt
   const heldBytes = db.sqlite
     .prepare<[], number>(`SELECT coalesce(sum(size_bytes), 0) FROM dumps WHERE our_status IN (${HELD_LIST})`)
     .pluck();
-  const find: Catalog['dumpFile'] = (id) =>
-    (db.orm.select().from(dumps).where(eq(dumps.id, id)).get() as DumpFile | undefined) ?? null;
+  // Prepared once: it is asked several times for each of a cycle's thousands of files.
+  const fileById = db.orm
+    .select()
+    .from(dumps)
+    .where(eq(dumps.id, sql.placeholder('id')))
+    .prepare();
+  const find: Catalog['dumpFile'] = (id) => (fileById.get({ id }) as DumpFile | undefined) ?? null;
 
   /** Moves one file on; any move that docs/state-machine.md does not draw is a programmer error. */
   function move(id: DumpFileId, from: readonly DumpStatus[], set: Partial<typeof dumps.$inferInsert>): void {

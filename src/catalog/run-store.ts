@@ -1,4 +1,4 @@
-import { and, asc, eq } from 'drizzle-orm';
+import { and, asc, eq, sql } from 'drizzle-orm';
 import { type Db, schema } from '../db/index.ts';
 import { assert, DumpFileId } from '../lib/index.ts';
 import type { Clock } from '../ports/index.ts';
@@ -18,7 +18,15 @@ const { dumpRuns, runDocuments } = schema;
 
 type RunStore = Pick<
   Catalog,
-  'recordRun' | 'touchRun' | 'unsettledWikis' | 'runs' | 'run' | 'runDocument' | 'runDocumentFacts'
+  | 'recordRun'
+  | 'touchRun'
+  | 'lacksHashes'
+  | 'isLastDocument'
+  | 'unsettledWikis'
+  | 'runs'
+  | 'run'
+  | 'runDocument'
+  | 'runDocumentFacts'
 >;
 
 /** What has to be known of a file's row to tell what a look changes. */
@@ -118,6 +126,27 @@ export function createRunStore({ db, clock }: { db: Db; clock: Clock }): RunStor
        SELECT wiki_db_name FROM dumps WHERE cycle_date = @cycleDate AND source = @source AND our_status IN ('pending', 'downloading')`,
     )
     .pluck();
+  // What counts as gone is to be written down anew, whatever its description.
+  const lastDocument = sqlite.prepare<[Record<string, unknown>]>(
+    `SELECT 1 FROM dump_runs r JOIN run_documents d ON d.run_id = r.id
+      WHERE r.wiki_db_name = @wikiDbName AND r.source = @source AND r.run_date = @runDate AND r.status <> 'absent'
+        AND d.digest = @digest AND d.etag IS @etag AND d.last_modified IS @lastModified`,
+  );
+  const oneRun = db.orm
+    .select()
+    .from(dumpRuns)
+    .where(
+      and(
+        eq(dumpRuns.wikiDbName, sql.placeholder('wikiDbName')),
+        eq(dumpRuns.source, sql.placeholder('source')),
+        eq(dumpRuns.runDate, sql.placeholder('runDate')),
+      ),
+    )
+    .prepare();
+  const withoutHash = sqlite.prepare<[string, string, string]>(
+    `SELECT 1 FROM dumps WHERE wiki_db_name = ? AND source = ? AND run_date = ? AND our_status = 'pending'
+        AND upstream_md5 IS NULL AND upstream_sha1 IS NULL AND upstream_sha256 IS NULL LIMIT 1`,
+  );
   const documentFacts = sqlite.prepare<[number], { etag: string | null; lastModified: string | null }>(
     'SELECT etag, last_modified AS lastModified FROM run_documents WHERE run_id = ?',
   );
@@ -264,6 +293,12 @@ export function createRunStore({ db, clock }: { db: Db; clock: Clock }): RunStor
         touch.run(clock.now(), wikiDbName, source, runDate);
         return reopen.all(wikiDbName, source, runDate).map((id) => DumpFileId.parse(id));
       }),
+    isLastDocument: ({ wikiDbName, source, runDate }, { text, etag, lastModified }) => {
+      const digest = digestOf(text);
+      return lastDocument.get({ wikiDbName, source, runDate, digest, etag, lastModified }) !== undefined;
+    },
+    lacksHashes: ({ wikiDbName, source, runDate }) =>
+      withoutHash.get(wikiDbName, source, runDate) !== undefined,
     unsettledWikis: (cycleDate, source) => unsettled.all({ cycleDate, source }),
     runs: (cycleDate) =>
       db.orm
@@ -273,17 +308,7 @@ export function createRunStore({ db, clock }: { db: Db; clock: Clock }): RunStor
         .orderBy(asc(dumpRuns.wikiDbName), asc(dumpRuns.source))
         .all() as DumpRun[],
     run: (wikiDbName, runDate, source = 'classic') =>
-      (db.orm
-        .select()
-        .from(dumpRuns)
-        .where(
-          and(
-            eq(dumpRuns.wikiDbName, wikiDbName),
-            eq(dumpRuns.source, source),
-            eq(dumpRuns.runDate, runDate),
-          ),
-        )
-        .get() as DumpRun | undefined) ?? null,
+      (oneRun.get({ wikiDbName, source, runDate }) as DumpRun | undefined) ?? null,
     runDocument: (runId) => {
       const row = db.orm.select().from(runDocuments).where(eq(runDocuments.runId, runId)).get();
       if (row === undefined) return null;

@@ -272,6 +272,8 @@ export interface Catalog {
    * @returns files that should be fetched now and were given up before
    */
   touchRun(run: { wikiDbName: string; source: SourceName; runDate: string }): DumpFileId[];
+  /** True when a file of the run waits for a hash. */
+  lacksHashes(run: { wikiDbName: string; source: SourceName; runDate: string }): boolean;
   /** Wikis with a run of this cycle and source that is not settled, or has files that are not. */
   unsettledWikis(cycleDate: string, source: SourceName): string[];
   /** Sorted by wiki, then source. */
@@ -279,6 +281,11 @@ export interface Catalog {
   run(wikiDbName: string, runDate: string, source?: SourceName): DumpRun | null;
   /** The last description of a run that could be read; null before the first. */
   runDocument(runId: number): RunDocument | null;
+  /** True when the last description of a run was this very one, by text and validators: it need not be judged again. */
+  isLastDocument(
+    run: { wikiDbName: string; source: SourceName; runDate: string },
+    document: RunDocument,
+  ): boolean;
   /** The same without its text. */
   runDocumentFacts(runId: number): Omit<RunDocument, 'text'> | null;
 

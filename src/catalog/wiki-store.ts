@@ -39,6 +39,7 @@ export function createWikiStore({
     'UPDATE wikis SET oldest_run_date = ?, oldest_run_seen_at = ? WHERE wiki_db_name = ?',
   );
   const pages = db.sqlite.prepare<[number, string]>('UPDATE wikis SET page_count = ? WHERE wiki_db_name = ?');
+  const everyWiki = db.orm.select().from(wikis).orderBy(asc(wikis.wikiDbName)).prepare();
   // Every file of the set must be held: one part of twenty is no copy.
   const covered = db.sqlite
     .prepare<[string], number>(
@@ -93,6 +94,6 @@ export function createWikiStore({
         for (const [name, count] of counts) pages.run(count, name);
       }),
     isCovered: (wikiDbName) => covered.get(wikiDbName) !== undefined,
-    wikis: () => db.orm.select().from(wikis).orderBy(asc(wikis.wikiDbName)).all(),
+    wikis: () => everyWiki.all(),
   };
 }

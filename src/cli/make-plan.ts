@@ -1,21 +1,12 @@
-import { existsSync, readdirSync } from 'node:fs';
 import { calendarOf, createAppHttp, discoveryConfigOf } from '../app-settings.ts';
 import { type Catalog, type Cycle, createCatalog } from '../catalog/index.ts';
 import type { Config } from '../config/index.ts';
-import {
-  createSystemState,
-  type Db,
-  knownMigrations,
-  migrateDb,
-  openMemoryDb,
-  schemaOf,
-} from '../db/index.ts';
+import { createSystemState, type Db, knownMigrations, migrateDb, openMemoryDb } from '../db/index.ts';
 import { type CyclePlan, createDiscovery, type DiscoveryRoom } from '../discovery/index.ts';
 import { formatDuration, UsageError } from '../lib/index.ts';
 import { type Clock, createSystemClock, silentLog } from '../ports/index.ts';
 import { cyclesToOpen, type PlannedCycle } from '../scheduling/index.ts';
-import { createLayout } from '../storage/index.ts';
-import { openForReading } from './load.ts';
+import { openStored, type StoredReader } from './stored-reader.ts';
 import { counted } from './words.ts';
 
 /** What is to be planned. */
@@ -46,23 +37,39 @@ const DAY_MS = 24 * 60 * 60_000;
  */
 export async function makePlan(request: PlanRequest): Promise<Plan> {
   const clock = createSystemClock();
-  const stored = openStored(request.config.wikiseed.dataDir, clock);
+  const { db, chosen } = loadStored(request, clock);
   try {
-    const known = stored === null ? [] : createCatalog({ db: stored, clock }).cycles();
-    const chosen = chooseCycle(request, known, clock.now());
-    const needsAsking =
-      request.ask === true || stored === null || chosen.cycle === null || !hasRuns(stored, chosen.cycle);
-    if (!needsAsking) return planStored(request, stored, chosen, clock);
-    const scratch = openMemoryDb('');
-    try {
-      migrateDb(scratch, { dataDir: null, now: new Date(clock.now()) });
-      if (stored !== null) copyCycle(stored, scratch, chosen.planned.cycleDate);
-      return await planAsking(request, scratch, chosen, clock);
-    } finally {
-      scratch.close();
-    }
+    const needsAsking = request.ask === true || chosen.cycle === null || !hasRuns(db, chosen.cycle);
+    return needsAsking
+      ? await planAsking(request, db, chosen, clock)
+      : planStored(request, db, chosen, clock);
   } finally {
-    stored?.close();
+    db.close();
+  }
+}
+
+/** What is stored of the cycle to plan, in memory. */
+function loadStored(request: PlanRequest, clock: Clock): { db: Db; chosen: Chosen } {
+  // A second time when a daemon started just then.
+  for (let mayRepeat = true; ; mayRepeat = false) {
+    const reader = openStored(request.config.wikiseed.dataDir);
+    const isOlder = reader !== null && reader.schema > 0 && reader.schema !== knownMigrations();
+    // One of another version is copied whole, and migrated in memory.
+    const db = openMemoryDb(isOlder ? reader.path : '');
+    try {
+      migrateDb(db, { dataDir: null, now: new Date(clock.now()) });
+      const isCopied = reader === null || reader.schema === 0 || isOlder;
+      if (!isCopied) copyTables(reader, db, EVERY_CYCLE);
+      const chosen = chooseCycle(request, createCatalog({ db, clock }).cycles(), clock.now());
+      if (!isCopied) copyTables(reader, db, ONE_CYCLE, chosen.planned.cycleDate);
+      if (reader?.isTrue() === false && mayRepeat) db.close();
+      else return { db, chosen };
+    } catch (error) {
+      db.close();
+      throw error;
+    } finally {
+      reader?.close();
+    }
   }
 }
 
@@ -115,25 +122,18 @@ function chooseCycle(request: PlanRequest, known: readonly Cycle[], nowMs: numbe
 }
 
 function planStored(request: PlanRequest, stored: Db, chosen: Chosen, clock: Clock): Plan {
-  // One moment of a database that a daemon may be writing to.
-  stored.sqlite.exec('BEGIN');
-  try {
-    const catalog = createCatalog({ db: stored, clock });
-    const runs = catalog.runs(chosen.planned.cycleDate);
-    const looked = runs.map(({ checkedAt }) => checkedAt);
-    const age = (at: number): string => formatDuration(Math.max(1000, clock.now() - at));
-    const newest = Math.max(...looked);
-    const oldest = Math.min(...looked);
-    const span =
-      newest - oldest < 60_000 ? `${age(oldest)} ago` : `between ${age(oldest)} and ${age(newest)} ago`;
-    const notices = [
-      `planned from the last looks at upstream, ${span}; --ask looks again`,
-      ...(chosen.cycle?.scannedAt === null ? ['not every wiki was looked at yet'] : []),
-    ];
-    return finish(roomOf(request, stored, catalog, clock), chosen, notices);
-  } finally {
-    stored.sqlite.exec('ROLLBACK');
-  }
+  const catalog = createCatalog({ db: stored, clock });
+  const looked = catalog.runs(chosen.planned.cycleDate).map(({ checkedAt }) => checkedAt);
+  const age = (at: number): string => formatDuration(Math.max(1000, clock.now() - at));
+  const newest = Math.max(...looked);
+  const oldest = Math.min(...looked);
+  const span =
+    newest - oldest < 60_000 ? `${age(oldest)} ago` : `between ${age(oldest)} and ${age(newest)} ago`;
+  const notices = [
+    `planned from the last looks at upstream, ${span}; --ask looks again`,
+    ...(chosen.cycle?.scannedAt === null ? ['not every wiki was looked at yet'] : []),
+  ];
+  return finish(roomOf(request, stored, catalog, clock), chosen, notices);
 }
 
 async function planAsking(request: PlanRequest, scratch: Db, chosen: Chosen, clock: Clock): Promise<Plan> {
@@ -167,56 +167,32 @@ function roomOf(request: PlanRequest, db: Db, catalog: Catalog, clock: Clock): D
   return createDiscovery({ catalog, state, http, clock, log: silentLog, config: discoveryConfigOf(config) });
 }
 
-/** The database as it is, for reading; null when there is none yet. One of another version is migrated in memory. */
-function openStored(dataDir: string, clock: Clock): Db | null {
-  const { database, records, backups } = createLayout(dataDir);
-  const schema = schemaOf(database) ?? 0;
-  const wasThereBefore = [records, backups].some(
-    (folder) => existsSync(folder) && readdirSync(folder).length > 0,
-  );
-  if (schema === 0 && !wasThereBefore) return null;
-  if (schema === 0 || schema === knownMigrations()) return openForReading(dataDir);
-  const copy = openMemoryDb(database);
-  try {
-    migrateDb(copy, { dataDir: null, now: new Date(clock.now()) });
-    return copy;
-  } catch (error) {
-    copy.close();
-    throw error;
-  }
-}
-
 const hasRuns = (db: Db, { cycleDate }: Cycle): boolean =>
   db.sqlite.prepare('SELECT 1 FROM dump_runs WHERE cycle_date = ? LIMIT 1').get(cycleDate) !== undefined;
 
-/** Copies what a look at a cycle builds on: wikis, cycles, its runs with their descriptions, and its files. */
-function copyCycle(from: Db, to: Db, cycleDate: string): void {
-  const ofRuns = 'IN (SELECT id FROM dump_runs WHERE cycle_date = @cycleDate)';
-  const ofFiles = 'IN (SELECT id FROM dumps WHERE cycle_date = @cycleDate)';
-  const parts: [string, string][] = [
-    ['wikis', '1'],
-    ['cycles', '1'],
-    ['dump_runs', 'cycle_date = @cycleDate'],
-    ['run_documents', `run_id ${ofRuns}`],
-    ['dumps', 'cycle_date = @cycleDate'],
-    ['dump_replacements', `dump_id ${ofFiles}`],
-    ['system_state', `key LIKE 'scan:' || @cycleDate || ':%'`],
-  ];
-  from.sqlite.exec('BEGIN');
-  try {
-    to.transaction(() => {
-      for (const [table, condition] of parts) {
-        const read = from.sqlite.prepare<[{ cycleDate: string }], Record<string, unknown>>(
-          `SELECT * FROM ${table} WHERE @cycleDate IS NOT NULL AND ${condition}`,
-        );
-        const names = read.columns().map(({ name }) => name);
-        const write = to.sqlite.prepare<[Record<string, unknown>]>(
-          `INSERT INTO ${table} (${names.join(', ')}) VALUES (${names.map((name) => `@${name}`).join(', ')})`,
-        );
-        for (const row of read.iterate({ cycleDate })) write.run(row);
-      }
-    });
-  } finally {
-    from.sqlite.exec('ROLLBACK');
-  }
+/** What a plan and a look build on: tables, and which of their rows. */
+const EVERY_CYCLE = { wikis: '', cycles: '' };
+const OF_CYCLE = 'WHERE cycle_date = ?';
+const ONE_CYCLE = {
+  dump_runs: OF_CYCLE,
+  run_documents: `WHERE run_id IN (SELECT id FROM dump_runs ${OF_CYCLE})`,
+  dumps: OF_CYCLE,
+  dump_replacements: `WHERE dump_id IN (SELECT id FROM dumps ${OF_CYCLE})`,
+  system_state: `WHERE key LIKE 'scan:' || ? || ':%'`,
+};
+
+function copyTables(from: StoredReader, to: Db, tables: Record<string, string>, cycleDate?: string): void {
+  to.transaction(() => {
+    for (const [table, condition] of Object.entries(tables)) {
+      const names = to.sqlite
+        .prepare<[string], string>('SELECT name FROM pragma_table_info(?)')
+        .pluck()
+        .all(table);
+      const write = to.sqlite.prepare<[Record<string, unknown>]>(
+        `INSERT INTO ${table} (${names.join(', ')}) VALUES (${names.map((name) => `@${name}`).join(', ')})`,
+      );
+      for (const row of from.rows(`SELECT ${names.join(', ')} FROM ${table} ${condition}`, cycleDate))
+        write.run({ ...row });
+    }
+  });
 }

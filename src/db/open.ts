@@ -1,4 +1,4 @@
-import { chmodSync, mkdirSync } from 'node:fs';
+import { chmodSync, existsSync, mkdirSync, readFileSync } from 'node:fs';
 import { dirname } from 'node:path';
 import Database from 'better-sqlite3';
 import { type BetterSQLite3Database, drizzle } from 'drizzle-orm/better-sqlite3';
@@ -56,12 +56,15 @@ export function openDb(path: string, mode: 'readwrite' | 'readonly' = 'readwrite
 export function openMemoryDb(copyOf: string): Db {
   let image: Buffer | undefined;
   try {
-    const live = new Database(copyOf, { readonly: true, timeout: 5000 });
-    try {
-      image = live.serialize();
-    } finally {
-      live.close();
-    }
+    // Without a log nobody has it open, and opening it would leave one.
+    if (existsSync(`${copyOf}-wal`)) {
+      const live = new Database(copyOf, { readonly: true, timeout: 5000 });
+      try {
+        image = live.serialize();
+      } finally {
+        live.close();
+      }
+    } else image = readFileSync(copyOf);
     // The image of a database in WAL mode says so in bytes 18 and 19, and memory knows no WAL: 1 = rollback journal.
     image.fill(1, 18, 20);
   } catch {

@@ -135,8 +135,10 @@ export function createLooker(deps: LookerDeps): Looker {
     if (run === null) return null;
     const document = catalog.runDocumentFacts(run.id);
     const { etag = null, lastModified = null } = document ?? {};
+    // Nothing of it changes by itself, but its hashes may still come: for a source that is a run to be asked for.
+    const isWaiting = run.status === 'finished' && catalog.lacksHashes({ wikiDbName, source, runDate });
     return {
-      status: run.status,
+      status: isWaiting ? 'in_progress' : run.status,
       checkedAt: run.checkedAt,
       hasDocument: document !== null,
       validators: etag === null && lastModified === null ? null : { etag, lastModified },
@@ -154,7 +156,9 @@ export function createLooker(deps: LookerDeps): Looker {
     const { runDate } = look;
     const identity = { wikiDbName, source: source.name, runDate };
     if (sighting.kind === 'unchanged') {
-      const run = context.isNew ? catalog.run(wikiDbName, runDate, source.name) : null;
+      // The checksum lists may have what the description lacks.
+      const isJudged = context.isNew || catalog.lacksHashes(identity);
+      const run = isJudged ? catalog.run(wikiDbName, runDate, source.name) : null;
       const stored = run === null ? null : catalog.runDocument(run.id);
       if (stored !== null) return applyDocument(context, wikiDbName, stored);
       deps.recordUnchanged(identity);
@@ -162,7 +166,12 @@ export function createLooker(deps: LookerDeps): Looker {
     }
     if (sighting.kind === 'document') {
       const { etag = null, lastModified = null } = sighting.validators ?? {};
-      return applyDocument(context, wikiDbName, { text: sighting.document, etag, lastModified });
+      const document = { text: sighting.document, etag, lastModified };
+      const isJudged = !context.isNew && catalog.isLastDocument(identity, document);
+      // One document tells of all wikis, and most of them are as they were. Hashes may come without it.
+      if (!isJudged || catalog.lacksHashes(identity)) return applyDocument(context, wikiDbName, document);
+      deps.recordUnchanged(identity);
+      return 0;
     }
     const status = sighting.kind === 'absent' ? 'absent' : 'in_progress';
     const notices = [{ dumpType: '*', reason: sighting.reason }];

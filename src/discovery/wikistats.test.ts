@@ -62,17 +62,28 @@ test('broken rows are left out and counted', () => {
     row('zh-yue', 'wikipedia', '1e9'),
     row('', 'wikipedia', 3),
     '1,zh-yue,wikipedia',
+    // Cut off in the middle of the number, for all we know.
+    '1,zh-yue,wikipedia,a,b,1,77',
     '1,"zh"x,wikipedia,a,b,1,2,3,4,5,6,7,8,9',
     row('en', 'wikipedia', 1),
   );
   expect([...pages]).toEqual([['enwiki', 1]]);
-  expect(ignored).toBe(6);
+  expect(ignored).toBe(7);
 });
 
 test('a quote that never ends takes its own row with it and no other', () => {
   const { pages, ignored } = parse('1,"zh-yue,wikipedia', row('en', 'wikipedia', 1));
   expect([...pages]).toEqual([['enwiki', 1]]);
   expect(ignored).toBe(1);
+});
+
+test('quotes that meet across lines do not join their rows', () => {
+  const text = 'prefix,type,total\n"en\nen",wikipedia,5\nzh-yue,wikipedia,2\n';
+  expect(parseWikistats(text, wikis)).toEqual({
+    pages: new Map([['zh_yuewiki', 2]]),
+    ignored: 2,
+    unmatched: [],
+  });
 });
 
 test.each([

@@ -177,6 +177,7 @@ button:hover, .button:hover { border-color: var(--accent); }
 .filter label { display: flex; gap: .5rem; align-items: center; color: var(--quiet); }
 .filter select, .filter input { color: var(--ink); max-width: 100%; }
 .filter input { width: 11rem; }
+.filter input[type="checkbox"] { width: 1.1rem; height: 1.1rem; min-height: 0; margin: 0; accent-color: var(--accent); }
 .pager { display: flex; flex-wrap: wrap; justify-content: space-between; gap: .25rem 1.5rem; margin-top: .8rem; color: var(--quiet); font-size: .92rem; }
 .pager p { display: flex; gap: 1rem; }
 .message { max-width: 40rem; margin: 3rem 0 4rem; }
@@ -189,7 +190,8 @@ button:hover, .button:hover { border-color: var(--accent); }
   .wide { padding: 0 .9rem; }
   .top { margin-bottom: 1rem; }
   .top nav { order: 3; width: 100%; margin: 0 -.7rem; }
-  .top nav a { min-height: 2.6rem; padding: 0 .6rem; }
+  .top nav ul { flex-wrap: wrap; gap: 0; }
+  .top nav a { min-height: 2.6rem; padding: 0 .42rem; }
   .card { padding: .85rem .9rem .95rem; border-radius: 8px; margin-bottom: 1rem; }
   .scroll { margin: 0 -.9rem; padding: 0 .9rem; }
   .verdict { grid-template-columns: 1fr; padding: .8rem .9rem; margin-bottom: 1rem; }

@@ -20,33 +20,37 @@ export async function setTime(path: string, time: Date): Promise<void> {
  * that of its newest run's beginning. What the machine's clock said while they were made must not show in listings.
  */
 export async function stampFolders(root: string, dbnames: readonly string[]): Promise<void> {
-  for (const dbname of dbnames) {
-    const dates = await dateFolders(join(root, dbname));
-    for (const date of dates) {
-      const folder = join(root, dbname, date);
-      const status = await stat(join(folder, 'dumpstatus.json')).catch(() => null);
-      if (status !== null) await setTime(folder, status.mtime);
-    }
-    const newest = dates.at(-1);
-    if (newest !== undefined) await setTime(join(root, dbname), beginOf(newest));
-  }
+  await Promise.all(dbnames.map((dbname) => stampRuns(root, dbname)));
   for (const kind of ['current', 'history'] as const) await stampContent(root, kind);
+}
+
+async function stampRuns(root: string, dbname: string): Promise<void> {
+  const dates = await dateFolders(join(root, dbname));
+  for (const date of dates) {
+    const folder = join(root, dbname, date);
+    const status = await stat(join(folder, 'dumpstatus.json')).catch(() => null);
+    if (status !== null) await setTime(folder, status.mtime);
+  }
+  const newest = dates.at(-1);
+  if (newest !== undefined) await setTime(join(root, dbname), beginOf(newest));
 }
 
 async function stampContent(root: string, kind: ContentExportKind): Promise<void> {
   const base = contentRoot(root, kind);
-  let oldest: string | undefined;
-  for (const dbname of await readdir(base).catch(() => [])) {
+  const stampWiki = async (dbname: string): Promise<string[]> => {
     const dates = await dateFolders(join(base, dbname));
     for (const date of dates) {
-      const success = await stat(join(base, dbname, date, 'xml', 'bzip2', '_SUCCESS')).catch(() => null);
-      if (success !== null) await setTime(join(base, dbname, date, 'xml', 'bzip2'), success.mtime);
-      for (const folder of ['xml', '']) await setTime(join(base, dbname, date, folder), beginOf(date));
-      if (oldest === undefined || date < oldest) oldest = date;
+      const folder = join(base, dbname, date);
+      const success = await stat(join(folder, 'xml', 'bzip2', '_SUCCESS')).catch(() => null);
+      if (success !== null) await setTime(join(folder, 'xml', 'bzip2'), success.mtime);
+      for (const path of [join(folder, 'xml'), folder]) await setTime(path, beginOf(date));
     }
     const newest = dates.at(-1);
     if (newest !== undefined) await setTime(join(base, dbname), beginOf(newest));
-  }
+    return dates;
+  };
+  const dates = await Promise.all((await readdir(base).catch(() => [])).map(stampWiki));
+  const oldest = dates.flat().toSorted()[0];
   if (oldest === undefined) return;
   await setTime(base, beginOf(oldest));
   await setTime(join(root, 'other'), beginOf(oldest));

@@ -85,27 +85,47 @@ export function createRequestCounts(): RequestCounts {
   const sockets = new Map<string, Set<Socket>>();
   let totals = zero();
   let log: LoggedRequest[] = [];
+  const open = new Map<ServerResponse, LoggedRequest>();
+
+  const settle = (target: DumpSiteCounters, res: ServerResponse, entry: LoggedRequest): void => {
+    const status = res.headersSent ? String(res.statusCode) : 'none';
+    entry.status = res.headersSent ? res.statusCode : null;
+    target.byStatus[status] = (target.byStatus[status] ?? 0) + 1;
+    if (status === '304') target.notModified += 1;
+  };
+  /** Answers whose client may have seen them already count, though their end has not come round here. */
+  const answered = (): [ServerResponse, LoggedRequest][] => [...open].filter(([res]) => res.headersSent);
 
   const openSocket = (client: string, socket: Socket): void => {
-    const open = sockets.get(client) ?? new Set();
-    sockets.set(client, open);
-    totals.maxSockets = Math.max(totals.maxSockets, open.size + (open.has(socket) ? 0 : 1));
-    if (open.has(socket)) return;
-    open.add(socket);
-    socket.once('close', () => {
-      open.delete(socket);
-      if (open.size === 0 && sockets.get(client) === open) sockets.delete(client);
-    });
+    const own = sockets.get(client) ?? new Set();
+    sockets.set(client, own);
+    if (!own.has(socket)) {
+      own.add(socket);
+      socket.once('close', () => {
+        own.delete(socket);
+        if (own.size === 0 && sockets.get(client) === own) sockets.delete(client);
+      });
+    }
+    totals.maxSockets = Math.max(totals.maxSockets, own.size);
   };
 
   return {
-    counters: () => structuredClone(totals),
-    log: () => log.map((entry) => ({ ...entry })),
+    counters() {
+      const counters = structuredClone(totals);
+      for (const [res, entry] of answered()) settle(counters, res, entry);
+      return counters;
+    },
+    log() {
+      for (const [res, entry] of answered()) entry.status = res.statusCode;
+      return log.map((entry) => ({ ...entry }));
+    },
     reset() {
+      // What was answered before belongs to before.
+      for (const [res] of answered()) open.delete(res);
       totals = zero();
       log = [];
       totals.maxConcurrent = Math.max(0, ...running.values());
-      totals.maxSockets = Math.max(0, ...[...sockets.values()].map((open) => open.size));
+      totals.maxSockets = Math.max(0, ...[...sockets.values()].map((own) => own.size));
     },
     begin(req, res) {
       const userAgent = req.headers['user-agent'] ?? '';
@@ -126,14 +146,12 @@ export function createRequestCounts(): RequestCounts {
       const entry: LoggedRequest = { method, path, kind, userAgent, status: null };
       log.push(entry);
       if (log.length > LOG_LENGTH) log.shift();
+      open.set(res, entry);
       res.once('close', () => {
         const left = (running.get(client) ?? 1) - 1;
         if (left === 0) running.delete(client);
         else running.set(client, left);
-        const status = res.headersSent ? String(res.statusCode) : 'none';
-        entry.status = res.headersSent ? res.statusCode : null;
-        totals.byStatus[status] = (totals.byStatus[status] ?? 0) + 1;
-        if (status === '304') totals.notModified += 1;
+        if (open.delete(res)) settle(totals, res, entry);
       });
       return concurrent;
     },

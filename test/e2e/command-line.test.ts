@@ -100,6 +100,8 @@ describe('configuration', () => {
     [['demo', '--size', 'huge']],
     [['demo', '--size', '5']],
     [['cycles', 'yesterday']],
+    [['cycles', 'show']],
+    [['plan', '--cycle', 'yesterday']],
   ])('wikiseed %j is a usage error', async (args) => {
     const { code, err } = await cli(args);
     expect(code).toBe(2);
@@ -223,20 +225,20 @@ describe('the house it runs in', () => {
     expect((await startWikiseed(['run', '--until-idle', '--config', path], { env }).ended).code).toBe(0);
   });
 
-  test('dry-run says what would be fetched and writes nothing', async () => {
+  test('dry-run is the plan: what would be fetched, and nothing is written', async () => {
     const sandbox = await withSandbox({ wikis: 2, sizeBytes: 500_000 });
     const options = sandboxConfig(sandbox, join(temporaryFolder(), 'not-there'));
     const { path, env } = writeConfig(options);
     const { code, out } = await cli(['run', '--dry-run', '--json', '--config', path], env);
     expect(code).toBe(0);
-    const plan = JSON.parse(out) as { cycles: { files: { action: string }[] }[] };
-    expect(plan.cycles[0]?.files.every((file) => file.action === 'download')).toBe(true);
-    expect(plan.cycles[0]?.files.length).toBeGreaterThan(5);
+    const plan = JSON.parse(out) as { cycle: string; files: { action: string }[] };
+    expect(plan.cycle).toBe('2026-11-20');
+    expect(plan.files.filter((file) => file.action === 'download').length).toBeGreaterThan(5);
     expect(existsSync(options.config.wikiseed.dataDir)).toBe(false);
     expect(sandbox.counters().dumps.fileRequests).toBe(0);
   });
 
-  test('status, jobs and cycles read what a run left, as text and as JSON', async () => {
+  test('status, jobs, cycles, wikis and coverage read what a run left, as text and as JSON', async () => {
     const sandbox = await withSandbox({ wikis: 2, sizeBytes: 500_000 });
     const { path, env } = writeConfig(sandboxConfig(sandbox));
     expect((await cli(['status', '--config', path], env)).err).toMatch(/no readable database/);
@@ -251,8 +253,42 @@ describe('the house it runs in', () => {
       cycleDate: string;
     }[];
     expect((await cli(['cycles', '--config', path], env)).out).toMatch(/\d\n$/);
-    expect((await cli(['cycles', cycles[0]?.cycleDate ?? '', '--config', path], env)).out).toMatch(
-      /pages-articles/,
+    const date = cycles[0]?.cycleDate ?? '';
+    const shown = await cli(['cycles', 'show', date, '--config', path], env);
+    expect(shown.out).toMatch(
+      /^Cycle 2026-11-20: published, \d+ of \d+ files held\nsealed on .* supplement\n/,
     );
+    expect(shown.out).toMatch(/classic dumps +2 +0 +\d +\d+\/\d+/);
+    expect(shown.out).not.toContain('.xml.bz2');
+    expect((await cli(['cycles', date, '--config', path], env)).out).toBe(shown.out);
+    expect((await cli(['cycles', 'show', date, '--all', '--config', path], env)).out).toContain(
+      'pages-articles.xml.bz2',
+    );
+    const detail = JSON.parse((await cli(['cycles', 'show', date, '--json', '--config', path], env)).out);
+    expect(detail).toMatchObject({ cycleDate: date, sources: [{ source: 'classic' }], replaced: [] });
+    expect(detail.fileList.length).toBe(detail.files.expected);
+    expect((await cli(['cycles', 'show', '2026-11-01', '--config', path], env)).code).toBe(2);
+
+    const wikis = await cli(['wikis', '--config', path], env);
+    expect(wikis.out).toMatch(/aawiki +wikipedia +aa +closed +yes +closed, still dumped +\d{4}-/);
+    expect(wikis.out).toMatch(/\d wikis: \d taken, 1 not, 0 vanished/);
+    const excluded = JSON.parse((await cli(['wikis', '--excluded', '--json', '--config', path], env)).out);
+    expect(excluded).toMatchObject([{ isPrivate: true, included: false }]);
+    expect((await cli(['wikis', '--vanished', '--config', path], env)).out).toContain('No wiki matches.');
+
+    const coverage = await cli(['coverage', '--config', path], env);
+    expect(coverage.out).toMatch(/covered +wikipedia +aa +aawiki +2026-11-20 +\d+ d +this disk/);
+    expect(coverage.out).toMatch(
+      /2 of 2 wikis that are taken and that upstream dumps have a verified copy: 100 %\n$/,
+    );
+    const csv = await cli(['coverage', '--csv', '--config', path], env);
+    expect(csv.out.split('\r\n')[0]).toBe(
+      'wiki,project,language,state,cycle,age_days,source,dump_type,files,size_bytes,places,reason',
+    );
+    const covered = JSON.parse((await cli(['coverage', '--json', '--config', path], env)).out);
+    expect(covered.totals).toEqual({ counted: 2, covered: 2, missing: 0, percent: 100 });
+    expect((await cli(['coverage', '--missing', '--config', path], env)).out).toContain('No wiki matches.');
+    expect((await cli(['coverage', '--project', 'nothing', '--config', path], env)).code).toBe(2);
+    expect((await cli(['coverage', '--csv', '--json', '--config', path], env)).code).toBe(2);
   });
 });

@@ -126,7 +126,13 @@ export async function setup(options: Options = {}) {
     dumpFiles: () => rows,
     runs: () => [],
     wikis: () => [],
+    cycle: () => null,
+    replacements: () => new Map(),
+    carriedFiles: () => new Map(),
+    torrentFiles: () => [],
+    torrentGaps: () => [],
     torrents: () => torrents,
+    torrentsOfCycle: () => torrents,
     torrent: (id: TorrentId) => torrents.find((torrent) => torrent.id === id) ?? null,
     markSeeding: (id: TorrentId) => {
       const torrent = torrents.find((candidate) => candidate.id === id);
@@ -145,13 +151,17 @@ export async function setup(options: Options = {}) {
     log: silentLog,
     config: {
       pieceLengthBytes: 2 ** 18,
+      regularTypes: [],
       historyTypes: [],
       trackers: options.trackers ?? [],
       publicBaseUrl: null,
       version: '0.1.0',
     },
   });
-  const made = await torrenting.handlers[0]!.run({ cycleDate: CYCLE, variant: 'regular' }, context());
+  const made = await torrenting.handlers[0]!.run(
+    { cycleDate: CYCLE, variant: 'regular', supplement: 0 },
+    context(),
+  );
   catalog.recordTorrent(made);
   const createRoom = () => {
     const room = createSeeding({

@@ -142,8 +142,8 @@ describe('a look at all wikis', () => {
     await expect(scan.next()).rejects.toMatchObject({ code: 'interrupted' });
   });
 
-  test('a thousand wikis: others have their turn after every 64 KiB and before every wiki', async () => {
-    const names = Array.from({ length: 1000 }, (_, number) => `w${number}wiki`);
+  test('hundreds of wikis: others have their turn after every 64 KiB and before every wiki', async () => {
+    const names = Array.from({ length: 300 }, (_, number) => `w${number}wiki`);
     const rests = Array.from({ length: 30 }, (_, number) => `table${number}.sql.gz`);
     const wikis = Object.fromEntries(names.map((name) => [name, statusOf(name, { a: ['done', ...rests] })]));
     const bytes = Buffer.from(index(wikis));
@@ -152,6 +152,7 @@ describe('a look at all wikis', () => {
     const upstream = {
       get: async () => ({ ...answer, body: Readable.from([bytes]) }),
       text: async () => null,
+      size: async () => null,
     };
     let turns = 0;
     let isOver = false;

@@ -1,5 +1,7 @@
 import { createHash } from 'node:crypto';
 import { mkdirSync, readFileSync, rmSync, utimesSync, writeFileSync } from 'node:fs';
+import { createServer } from 'node:http';
+import type { AddressInfo } from 'node:net';
 import { join } from 'node:path';
 import { describe, expect, onTestFinished, test } from 'vitest';
 import type { Wiki } from '../../src/catalog/index.ts';
@@ -407,6 +409,21 @@ describe('a look at one wiki', () => {
 });
 
 describe('sizes', () => {
+  test.each<[Record<string, string>, number | null]>([
+    [{ 'content-length': '5000000000' }, 5_000_000_000],
+    [{ 'content-length': '70', 'content-encoding': 'gzip' }, null],
+    [{ 'transfer-encoding': 'chunked' }, null],
+  ])('a header %j means %j', async (headers, expected) => {
+    const server = createServer((_req, res) => res.writeHead(200, headers).end());
+    await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve));
+    onTestFinished(() => new Promise<void>((resolve) => void server.close(() => resolve())));
+    onTestFinished(() => server.closeAllConnections());
+    const { look } = await setup();
+    const { upstream, signal } = look();
+    const { port } = server.address() as AddressInfo;
+    expect(await upstream.size(`http://127.0.0.1:${port}/x`, signal)).toBe(expected);
+  });
+
   test('come from the header alone, null where there is none', async () => {
     const { publish, look, site, faults } = await setup();
     publish('aawiki', AFTER, RUN, whole('aawiki'));

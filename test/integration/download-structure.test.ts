@@ -177,6 +177,16 @@ describe.skipIf(real === null)('real files', () => {
     expect(broken).toBeGreaterThan(40);
   });
 
+  test('of bzip2 the checksum at the end of a stream counts beside those of its blocks', async () => {
+    const bytes = readReal(`${RUN}pages-articles-multistream-index.txt.bz2`);
+    // The last bytes are the checksum and up to seven bits of nothing.
+    for (let bit = (bytes.length - 4) * 8; bit < (bytes.length - 1) * 8; bit += 1) {
+      const flipped = Buffer.from(bytes);
+      flipped[bit >> 3]! ^= 1 << (bit & 7);
+      expect(await reasonOf(flipped, 'x.bz2')).toContain('the checksum of the stream is wrong');
+    }
+  });
+
   test('of 7z every bit of both headers counts, and none of the packed data', async () => {
     const name = `${RUN}pages-meta-history.xml.7z`;
     const bytes = readReal(name);

@@ -156,11 +156,12 @@ test('the screen is short, and tells single wikis when asked', async () => {
   expect(short.code).toBe(0);
   expect(short.out).toMatch(/^Cycle 2026-11-20 \(due, without history\): \d+ files? to download \(/);
   expect(short.out).toMatch(/classic +pages-articles +download +\d+ +\d+/);
-  expect(short.out).toMatch(/skip +abstract +\d+ +0 +/);
+  expect(short.out).toMatch(/and \d+ more reasons; --all lists every file/);
   expect(short.out).toMatch(/excluded by discovery\.wikis\.exclude/);
   expect(short.out).not.toContain('.xml.bz2');
   const all = await cli('plan', '--all');
   expect(all.out).toContain('.xml.bz2');
+  expect(all.out).toMatch(/classic +abstract +- +skip +/);
   const none = await cli('plan', '--wiki', 'zz*');
   expect(none.out).toContain('nothing to download');
   const one = JSON.parse((await cli('plan', '--json', '--wiki', 'aa*')).out) as PlanJson;

@@ -2,7 +2,11 @@ import { expect, test } from 'vitest';
 import { createAlertStore } from '../../src/alerts/store.ts';
 import type { Db } from '../../src/db/index.ts';
 import { databaseStatistics } from '../../src/maintenance/care/statistics.ts';
-import { createStatusQueries } from '../../src/monitoring/index.ts';
+import {
+  createCoverageQueries,
+  createCycleQueries,
+  createStatusQueries,
+} from '../../src/monitoring/index.ts';
 import { createCareStore } from '../../src/queue/care-store.ts';
 import { createJobStore } from '../../src/queue/store.ts';
 import { fillWithJobs, insertJob } from '../helpers/care.ts';
@@ -101,7 +105,37 @@ const MAY_READ_MUCH: readonly { sql: string; plan: RegExp; why: string }[] = [
     plan: /^SEARCH dumps USING INDEX idx_dumps_wiki \(wiki_db_name=\? AND cycle_date=\?\)$/,
     why: 'the files of one wiki in one cycle: some hundreds',
   },
+  {
+    sql: 'FROM dumps WHERE cycle_date = ? AND our_status = ? AND id > ? ORDER BY id LIMIT ?',
+    plan: /^SEARCH dumps USING INDEX idx_dumps_cycle \(cycle_date=\? AND our_status=\? AND rowid>\?\)$/,
+    why: 'a part of one cycle and state, in the order of the index',
+  },
+  {
+    sql: 'FROM dump_runs WHERE cycle_date = ? AND status = ? AND id > ? ORDER BY id LIMIT ?',
+    plan: /^SEARCH dump_runs USING INDEX idx_dump_runs_cycle \(cycle_date=\? AND status=\? AND rowid>\?\)$/,
+    why: 'a part of one cycle and state, in the order of the index',
+  },
+  {
+    sql: 'SELECT max(cycle_date) FROM dumps WHERE wiki_db_name = ?',
+    plan: /^SEARCH dumps USING COVERING INDEX idx_dumps_wiki \(wiki_db_name=\?( AND cycle_date<\?)?\)$/,
+    why: 'the last row of one wiki in the index',
+  },
+  {
+    sql: 'FROM dumps INDEXED BY idx_dumps_wiki WHERE wiki_db_name = ? AND cycle_date = ?',
+    plan: /^SEARCH (dumps USING INDEX idx_dumps_wiki \(wiki_db_name=\? AND cycle_date=\?\)|f USING INDEX idx_torrent_files_dump \(dump_id=\?\))$/,
+    why: 'the files of one wiki in one cycle, and the torrents of each: coverage goes from wiki to wiki',
+  },
   // Small tables.
+  {
+    sql: 'FROM wikis ORDER BY project',
+    plan: /^SCAN wikis USING INDEX idx_wikis_project_lang$/,
+    why: 'a thousand wikis, for the coverage of all',
+  },
+  {
+    sql: 'FROM torrents WHERE cycle_date = ? AND supplement > 0',
+    plan: /^SEARCH torrents USING INDEX idx_torrents_cycle \(cycle_date=\?\)$/,
+    why: 'the torrents of one cycle',
+  },
   { sql: 'FROM cycles ORDER BY cycle_date DESC', plan: /^SCAN cycles/, why: '24 a year' },
   {
     sql: 'FROM torrents',
@@ -144,6 +178,8 @@ function statementsOf(db: Db): string[] {
   createJobStore(db);
   createCareStore(db);
   createStatusQueries({ db, clock: new FakeClock() });
+  createCoverageQueries({ db, clock: new FakeClock() });
+  createCycleQueries({ db, clock: new FakeClock() });
   createAlertStore(db);
   databaseStatistics(db.sqlite, {
     ...{ now: 0, path: db.path, fileBytes: 0, walBytes: 0, freeDiskBytes: 0 },

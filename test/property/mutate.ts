@@ -37,8 +37,8 @@ const anything: fc.Arbitrary<unknown> = fc.oneof(
 /** A document in which single values, or the names of fields, were replaced by something else. */
 export function swapped(document: unknown): fc.Arbitrary<unknown> {
   const swap = fc.record({
-    /** Which of all places, as a fraction of their number. */
-    at: fc.double({ min: 0, max: 1, maxExcluded: true, noNaN: true }),
+    /** Which of all places; evenly, for the first of them is the whole document. */
+    at: fc.noBias(fc.nat({ max: 2 ** 30 })),
     value: anything,
     isName: fc.boolean(),
   });
@@ -46,11 +46,11 @@ export function swapped(document: unknown): fc.Arbitrary<unknown> {
     const root = { document: structuredClone(document) };
     for (const { at, value, isName } of swaps) {
       const places = placesOf(root);
-      const place = places[Math.floor(at * places.length)];
+      const place = places[at % places.length];
       if (place === undefined) continue;
       const { holder, key } = place;
       if (!isName || Array.isArray(holder) || holder === root) {
-        set(holder, key, value);
+        set(holder, key, structuredClone(value));
         continue;
       }
       const old = holder[key];

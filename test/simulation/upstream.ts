@@ -54,7 +54,7 @@ export interface SimUpstream {
   /** How often each thing went wrong with a request. */
   mishaps: Map<Mishap, number>;
   /** What a GET of a file would find now. Begins a fetch: runs that are laid traps for are removed a minute later. */
-  fetch(url: string): { kind: 'file'; content: string; sizeBytes: number } | { kind: 'missing' | 'down' };
+  fetch(url: string): { kind: 'file'; content: string; sizeBytes: number } | { kind: 'missing' } | { kind: 'down' };
   /** Keys of runs that were removed while a file of theirs was fetched. */
   removedWhileFetched: ReadonlySet<string>;
   /** Whether anything that a source shows of a run date has changed between two times. */

@@ -200,7 +200,7 @@ function startProcess(
     ...{ queue, catalog, bus, clock, uploadsEnabled: false, historyTypes: HISTORY_TYPES },
     afterCommit: db.afterCommit,
     transaction: (run) => db.transaction(run),
-    sourcesOf: discovery.sourcesOf,
+    ...{ sourcesOf: discovery.sourcesOf, isLookedAt: discovery.isLookedAt },
   });
   const scheduling = createScheduling({
     ...{ db, catalog, queue, state, bus, clock, log, random },
@@ -216,6 +216,7 @@ function startProcess(
       daily: () => pipeline.daily(),
     },
   });
+  discovery.releaseSwitchedOff();
   pipeline.reconcile();
   queue.start();
   scheduling.start();
@@ -244,7 +245,10 @@ function withoutPriorities(queue: Queue): Queue {
   return {
     ...queue,
     enqueue: (requests) => queue.enqueue(flatten(requests)),
-    follow: (type, follow) => queue.follow(type, (...facts) => flatten(follow(...facts))),
+    follow: (type, follow) =>
+      queue.follow(type, (input, output, recorded, job) =>
+        flatten(follow(input, output, recorded as Parameters<typeof follow>[2], job)),
+      ),
     followFailure: (type, follow) => queue.followFailure(type, (...facts) => flatten(follow(...facts))),
     whenSettled: (types, onSettled) => queue.whenSettled(types, (cycle) => flatten(onSettled(cycle))),
   };

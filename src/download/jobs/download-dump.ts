@@ -40,7 +40,10 @@ type Output = z.infer<typeof Output>;
  * Fetches, proves and stores one dump file, or the new version of one that upstream published anew.
  *
  * What may help against some failures is a fresh look at the run: `not_found` (gone, or upstream's bad day),
- * `checksum_mismatch`, `size_mismatch`, `structure_broken` (it may have been made anew). The largest files (100 GB and more at 5 MB/s) take most of a day. */
+ * `checksum_mismatch`, `size_mismatch`, `structure_broken` (it may have been made anew).
+ *
+ * The largest files (100 GB and more at 5 MB/s) take most of a day.
+ */
 export const downloadDump = defineJob<Input, Output>({
   type: 'download_dump',
   input: Input,

@@ -96,10 +96,10 @@ function wikiTable(rows: readonly CoverageRow[], now: number): Html {
       const where = row.isCounted ? '' : html`<span class="none">not counted: ${row.reason ?? ''}</span>`;
       if (copy === null)
         return html`<tr><th scope="row">${row.wikiDbName}</th><td>${row.project}</td><td>${row.language}</td>
-<td>${row.isCounted ? html`<span class="badge bad">missing</span>` : html`<span class="none">–</span>`}</td><td class="num none">–</td><td class="num none">–</td><td>${where}</td></tr>`;
+<td>${row.isCounted ? html`<span class="badge bad">missing</span>` : html`<span class="none">–</span>`}</td><td class="num none">–</td><td class="num none">–</td><td class="why">${where}</td></tr>`;
       return html`<tr><th scope="row">${row.wikiDbName}</th><td>${row.project}</td><td>${row.language}</td>
 <td class="date"><a href="/cycles/${copy.cycleDate}${query({ wiki: row.wikiDbName })}">${copy.cycleDate}</a></td>
-<td class="num">${plural(ageInDays(copy.cycleDate, now), 'day')}</td><td class="num">${formatBytes(copy.sizeBytes)}</td><td>${placeWords(copy)}${row.isCounted ? '' : html`<br>${where}`}</td></tr>`;
+<td class="num">${plural(ageInDays(copy.cycleDate, now), 'day')}</td><td class="num">${formatBytes(copy.sizeBytes)}</td><td class="why">${placeWords(copy)}${row.isCounted ? '' : html`<br>${where}`}</td></tr>`;
     }),
   });
 }

@@ -27,7 +27,7 @@ ${bar({ label: 'Bytes held', done: bytes.held, total: Math.max(bytes.expected, 1
 <p class="none">${formatBytes(bytes.held)} of ${formatBytes(bytes.expected)}</p></div>
 </div>
 <dl class="facts">
-${fact('Wikis', count(cycle.runs.total))}
+${fact('Runs', count(cycle.runs.total))}
 ${fact('Still dumping upstream', count(cycle.runs.unfinished))}
 ${fact('Not offered', count(cycle.runs.absent))}
 ${fact('To fetch', count(files.pending), files.pending > 0 ? `${at}?status=pending` : undefined)}
@@ -80,7 +80,7 @@ export function cycleTable(cycles: readonly CycleState[], options: { isShort?: b
     heads: [
       'Cycle',
       'State',
-      'Wikis',
+      'Runs',
       'Files held',
       'Bytes held',
       'Failed',
