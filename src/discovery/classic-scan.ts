@@ -83,7 +83,7 @@ function sightEntry(wikiDbName: string, index: Index, runDate: string, before: K
   if (before?.status === 'absent') return { wikiDbName, kind: 'unchanged' };
   if (before?.status === 'finished' && newest > runDate) return { wikiDbName, kind: 'unchanged' };
   // Believed once; from the second look on the wiki is asked, in case its entry is one that was left behind.
-  if (before === null && newest !== '' && newest < runDate)
+  if (before === null && index.isAlive && newest !== '' && newest < runDate)
     return { wikiDbName, kind: 'not_yet', reason: 'the run has not begun yet' };
   return { wikiDbName, kind: 'ask', isInIndex: entry !== undefined };
 }

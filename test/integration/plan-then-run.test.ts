@@ -2,8 +2,9 @@
  * Goal: a plan followed by a run differs in nothing, and a plan changes nothing on disk.
  * Method: the command line against the sandbox, before, beside and after real runs; what the sandbox served is its own record.
  */
-import { existsSync, readdirSync, readFileSync, statSync } from 'node:fs';
+import { existsSync, mkdirSync, readdirSync, readFileSync, statSync } from 'node:fs';
 import { join } from 'node:path';
+import Database from 'better-sqlite3';
 import { expect, test } from 'vitest';
 import { runCli } from '../../src/cli/index.ts';
 import type { CliIo } from '../../src/cli/io.ts';
@@ -144,6 +145,24 @@ test('it is planned beside a running daemon, which is not disturbed', async () =
   stall.remove();
   expect([0, 3]).toContain((await daemon.ended).code);
   expect((await plan()).files.every((row) => row.action !== 'download')).toBe(true);
+});
+
+test('a database of an earlier version is read as it is, and left so', async () => {
+  const { sandbox, plan, dataDir } = await setup();
+  mkdirSync(join(dataDir, 'db'), { recursive: true });
+  const database = new Database(join(dataDir, 'db', 'jobs.db'));
+  database.exec(readFileSync(join(import.meta.dirname, '..', 'data', 'schema-1.sql'), 'utf8'));
+  database.pragma('journal_mode = WAL');
+  database.close();
+  const before = tree(dataDir);
+  const { cycle, files, notices } = await plan();
+  expect(cycle).toBe('2026-11-20');
+  expect(files.filter(({ action }) => action === 'held').length).toBeGreaterThan(10);
+  expect(notices.join()).toMatch(
+    /no cycle is open or due; 2026-11-20 is the newest one, and it is published/,
+  );
+  expect(tree(dataDir)).toEqual(before);
+  expect(sandbox.counters().dumps.requests).toBe(0);
 });
 
 test('the screen is short, and tells single wikis when asked', async () => {

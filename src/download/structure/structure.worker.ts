@@ -10,7 +10,7 @@ import type { StructureMessage, StructureTask } from './protocol.ts';
 
 const READ_BYTES = 1024 * 1024;
 /** Often enough for a moving progress bar. */
-const TELL_EVERY_BYTES = 16 * 1024 * 1024;
+const TELL_EVERY_BYTES = 4 * 1024 * 1024;
 
 async function check(
   { path, container }: StructureTask,
