@@ -34,14 +34,17 @@ export interface Terms {
   mayGoWithoutHash: boolean;
 }
 
+/** A row without its run. */
 export type RowFacts = Omit<PlanRow, 'wikiDbName' | 'source' | 'runDate'>;
 
+/** The decision about a file of a run that is refused as a whole. */
 export function refuse(file: FileDecision, refusal: { reason: string; isFinal: boolean }): FileDecision {
   const { filename, dumpType, sizeBytes, url } = file;
   const action = refusal.isFinal ? 'skip' : 'wait';
   return { filename, dumpType, sizeBytes, url, action, reason: refusal.reason };
 }
 
+/** What a decision about a listed file comes to, with what we have of it. */
 export function planDecided(
   decision: FileDecision,
   row: DumpFile | undefined,
@@ -122,6 +125,7 @@ export function planUnwanted(row: DumpFile, reason: string, catalog: Pick<Catalo
   return { ...facts, action: 'held', reason: notes.join('; ') };
 }
 
+/** What was expected of a file, from its row alone. */
 export function factsOfRow(row: DumpFile): TakenFacts {
   const { dumpType, sizeBytes, wikimediaUrl, upstreamMd5, upstreamSha1, upstreamSha256 } = row;
   const hashes = {
@@ -134,9 +138,11 @@ export function factsOfRow(row: DumpFile): TakenFacts {
 
 const isHeld = (row: DumpFile): boolean => HELD_STATUSES.includes(row.ourStatus);
 
+/** A dump type as a whole. */
 export const wholeType = ({ dumpType, reason }: RunNotice, action: PlanAction): RowFacts => ({
   ...{ dumpType, filename: null, sizeBytes: null, url: null, action, reason },
 });
 
+/** A run as a whole. */
 export const wholeRun = (action: PlanAction, reason: string): RowFacts =>
   wholeType({ dumpType: '*', reason }, action);

@@ -108,6 +108,10 @@ test('parts that are wanted are waited for, even when there is a whole; when the
   });
   expect(decide({ articlesdump: job('in-progress'), ...whole }, policy).taken).toEqual([]);
   expect(decide({ articlesdump: job('failed', ONE), ...whole }, policy)).toMatchObject({ taken: [WHOLE] });
+  // Nor does anybody wait for a whole that is not wanted.
+  expect(
+    decide({ articlesdump: done(ONE, TWO), articlesdumprecombine: { status: 'waiting' } }, policy).taken,
+  ).toEqual([ONE, TWO]);
   // A small wiki has no parts to wait for.
   expect(decide({ articlesdump: done(WHOLE) }, policy).taken).toEqual([WHOLE]);
 });

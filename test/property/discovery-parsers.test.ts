@@ -11,7 +11,7 @@ import { readIndex } from '../../src/discovery/index-stream.ts';
 import type { RunId, Selection } from '../../src/discovery/source.ts';
 import { parseJsonSums, parseSums } from '../../src/discovery/sums.ts';
 import { WikiSeedError } from '../../src/lib/index.ts';
-import { createLayout } from '../../src/storage/index.ts';
+import { createLayout, isSafeName } from '../../src/storage/index.ts';
 import { fixtures } from '../helpers/needs.ts';
 import { damaged, swapped } from './mutate.ts';
 
@@ -64,6 +64,8 @@ function judgeDecision(text: string, run: RunId, selection: Selection): 'torn' |
   for (const file of decision.files) {
     expect(file.reason).not.toBe('');
     const path = `/${run.wikiDbName}/${run.runDate}/${file.filename}`;
+    if (!isSafeName(file.filename)) expect(file.reason).toMatch(/^refused: /);
+    if (file.action === 'take') expect(file.url).not.toBeNull();
     if (file.url !== null) expect(file.url).toBe(`${BASE_URL}${path}`);
     if (file.action !== 'take') continue;
     expect(posix.dirname(layout.dumpFile({ ...run, source: 'classic', filename: file.filename }))).toBe(
