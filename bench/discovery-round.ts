@@ -121,7 +121,9 @@ async function measure(name: PassName, begin: () => Promise<unknown>): Promise<v
     longestTurnMs: longestTurnUs / 1000,
     peakBytes: peakBytes(),
     loadedBytes,
-    files: app.catalog.cycles().reduce((sum, { cycleDate }) => sum + app.catalog.progress(cycleDate).filesExpected, 0),
+    files: app.catalog
+      .cycles()
+      .reduce((sum, { cycleDate }) => sum + app.catalog.progress(cycleDate).filesExpected, 0),
     failures,
   };
   const isTold = new Promise((resolve) => process.once('message', resolve));

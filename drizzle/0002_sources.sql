@@ -35,12 +35,13 @@ CREATE TABLE `torrent_gaps` (
 );
 --> statement-breakpoint
 CREATE INDEX `idx_torrent_gaps_torrent` ON `torrent_gaps` (`torrent_id`);--> statement-breakpoint
+ALTER TABLE `torrent_files` ADD `verification` text;--> statement-breakpoint
 ALTER TABLE `torrents` ADD `supplement` integer DEFAULT 0 NOT NULL;--> statement-breakpoint
 ALTER TABLE `torrents` ADD `payload_version` text DEFAULT '1.0' NOT NULL;--> statement-breakpoint
-ALTER TABLE `torrent_files` ADD `verification` text;--> statement-breakpoint
 ALTER TABLE `wikis` ADD `dumped_seen_at` integer;--> statement-breakpoint
 ALTER TABLE `wikis` ADD `oldest_run_date` text;--> statement-breakpoint
 ALTER TABLE `wikis` ADD `oldest_run_seen_at` integer;--> statement-breakpoint
 ALTER TABLE `wikis` ADD `page_count` integer;--> statement-breakpoint
+CREATE INDEX `idx_dumps_text` ON `dumps` (`wiki_db_name`,`cycle_date`) WHERE dump_type IN ('pages-articles','pages-meta-current','pages-meta-history');--> statement-breakpoint
 INSERT INTO `run_documents` (`run_id`, `document`) SELECT `id`, CAST(`last_good_status` AS blob) FROM `dump_runs` WHERE `last_good_status` IS NOT NULL;--> statement-breakpoint
 ALTER TABLE `dump_runs` DROP COLUMN `last_good_status`;

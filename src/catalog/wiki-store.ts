@@ -43,7 +43,7 @@ export function createWikiStore({
   // Every file of the set must be held: one part of twenty is no copy.
   const covered = db.sqlite
     .prepare<[string], number>(
-      `SELECT 1 FROM dumps WHERE wiki_db_name = ? AND dump_type IN (${TEXT_LIST})
+      `SELECT 1 FROM dumps INDEXED BY idx_dumps_text WHERE wiki_db_name = ? AND dump_type IN (${TEXT_LIST})
         GROUP BY source, run_date, dump_type
        HAVING sum(our_status NOT IN (${HELD_LIST}) AND ia_verified_at IS NULL) = 0 LIMIT 1`,
     )

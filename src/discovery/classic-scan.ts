@@ -51,7 +51,7 @@ export async function* scanIndex(
     const before = known(wikiDbName);
     if (answer.kind === 'unchanged') yield sightUnchanged(wikiDbName, before);
     else if (index === null) yield sightWithoutIndex(wikiDbName, before);
-    else yield sightEntry(wikiDbName, index, look.runDate, before);
+    else yield sightEntry(wikiDbName, index, look, before);
   }
   if (answer.kind === 'unchanged') return { validators: look.scanned, isUnchanged: true, listedNames: [] };
   const { validators = null, listedNames = [] } = index ?? {};
@@ -71,7 +71,12 @@ function sightWithoutIndex(wikiDbName: string, before: KnownRun | null): Sightin
   return { wikiDbName, kind: 'ask', isInIndex: null };
 }
 
-function sightEntry(wikiDbName: string, index: Index, runDate: string, before: KnownRun | null): Sighting {
+function sightEntry(
+  wikiDbName: string,
+  index: Index,
+  { runDate, isEarly }: Look,
+  before: KnownRun | null,
+): Sighting {
   const entry = index.entries.get(wikiDbName);
   if (entry?.packed != null)
     return {
@@ -82,8 +87,9 @@ function sightEntry(wikiDbName: string, index: Index, runDate: string, before: K
   // Gone, or never made, and not made since: else this very run would stand here.
   if (before?.status === 'absent') return { wikiDbName, kind: 'unchanged' };
   if (before?.status === 'finished' && newest > runDate) return { wikiDbName, kind: 'unchanged' };
-  // Believed once; from the second look on the wiki is asked, in case its entry is one that was left behind.
-  if (before === null && index.isAlive && newest !== '' && newest < runDate)
+  // Believed in the first week, and once; later the wiki is asked, in case its entry is one that was left behind.
+  const isNew = before === null || (isEarly && before.hasDocument !== true);
+  if (isNew && index.isAlive && newest !== '' && newest < runDate)
     return { wikiDbName, kind: 'not_yet', reason: 'the run has not begun yet' };
   return { wikiDbName, kind: 'ask', isInIndex: entry !== undefined };
 }
@@ -100,7 +106,7 @@ async function readWhole(
   const listedNames: string[] = [];
   const versions = new Map<string, number>();
   let isAlive = false;
-  const onEntry = (wikiDbName: string, value: unknown): void => {
+  const onEntry = (wikiDbName: string, value: unknown, bytes: Buffer): void => {
     listedNames.push(wikiDbName);
     const status = readStatus(value);
     const runDate = status === null ? null : runDateOfStatus(status, wikiDbName);
@@ -112,7 +118,7 @@ async function readWhole(
       versions.set(version, (versions.get(version) ?? 0) + 1);
     }
     // A thousand of them wait for their turn; packed they take a fifth.
-    const packed = isLookedFor ? zstdCompressSync(JSON.stringify(value)) : null;
+    const packed = isLookedFor ? zstdCompressSync(bytes) : null;
     entries.set(wikiDbName, { runDate, packed });
   };
   try {

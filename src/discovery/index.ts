@@ -1,6 +1,6 @@
 import type { Catalog, Cycle, RunChanges, RunFacts, SourceName, Wiki } from '../catalog/index.ts';
 import type { SystemState } from '../db/index.ts';
-import { formatBytes } from '../lib/index.ts';
+import { formatBytes, RetryableError, UnavailableError } from '../lib/index.ts';
 import type { Clock, Http, Log } from '../ports/index.ts';
 import type { AnyJobHandler } from '../queue/index.ts';
 import { createClassicSource } from './classic-source.ts';
@@ -76,6 +76,21 @@ export interface DiscoveryRoom {
   }): Promise<void>;
 }
 
+/** A look that is made at once does not wait between its attempts. */
+const LOOK_ATTEMPTS = 3;
+
+/** Tries again what the next attempt may read, such as a document that was being written. */
+async function insist<T>(act: (attempt: number) => Promise<T>): Promise<T> {
+  for (let attempt = 1; ; attempt += 1) {
+    try {
+      return await act(attempt);
+    } catch (error) {
+      const isWorthIt = error instanceof RetryableError && !(error instanceof UnavailableError);
+      if (!isWorthIt || attempt === LOOK_ATTEMPTS) throw error;
+    }
+  }
+}
+
 /** Wires the room's two jobs. */
 export function createDiscovery(deps: DiscoveryDeps): DiscoveryRoom {
   const { catalog, clock, config } = deps;
@@ -127,7 +142,7 @@ export function createDiscovery(deps: DiscoveryDeps): DiscoveryRoom {
     judgeWiki: judge,
     plan: (cycle) =>
       planCycle({ catalog, sources, selection: selectionFor(cycle), judge, refuseSize, cycle }),
-    handlers: [handleDiscoverWikis({ reader }), handleFindDumps({ catalog, looker, sources })],
+    handlers: [handleDiscoverWikis({ reader }), handleFindDumps({ looker })],
     isLookedAt: (cycle) => sourcesOf(cycle).every((source) => looker.hasScanned(cycle.cycleDate, source)),
     releaseSwitchedOff: () => looker.releaseSwitchedOff(),
     async lookForWikis(signal) {
@@ -136,11 +151,15 @@ export function createDiscovery(deps: DiscoveryDeps): DiscoveryRoom {
     async lookNow({ cycleDate, signal, onProgress }) {
       const cycle = catalog.cycle(cycleDate);
       for (const source of cycle === null ? [] : sourcesOf(cycle)) {
-        const request = { cycleDate, source, attempt: 1, signal };
-        const { askSingly, memory } = await looker.scan(request);
+        const request = { cycleDate, source, signal };
+        const { askSingly, memory } = await insist((attempt) => looker.scan({ ...request, attempt }));
         for (const [done, wiki] of askSingly.entries()) {
           onProgress?.(done, askSingly.length);
-          await looker.askOne(request, wiki);
+          // One wiki whose status cannot be read must not end the look at all the others, as with the jobs.
+          await insist((attempt) => looker.askOne({ ...request, attempt }, wiki)).catch((error: unknown) => {
+            if (!(error instanceof RetryableError)) throw error;
+            looker.recordUnreadable({ ...request, attempt: LOOK_ATTEMPTS }, wiki, error);
+          });
         }
         if (memory !== null) looker.remember(memory);
       }

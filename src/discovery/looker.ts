@@ -9,7 +9,7 @@ import type {
   Wiki,
 } from '../catalog/index.ts';
 import type { SystemState } from '../db/index.ts';
-import { assert, Interrupted } from '../lib/index.ts';
+import { assert, describeError, Interrupted } from '../lib/index.ts';
 import { step } from '../lib/steps.ts';
 import type { Clock, Log } from '../ports/index.ts';
 import { crossCheck, crossCheckNotices } from './cross-check.ts';
@@ -51,6 +51,8 @@ export interface ScanMemory {
 export interface Looker {
   scan(request: LookRequest): Promise<ScanResult>;
   askOne(request: LookRequest, wiki: AskSingly): Promise<{ files: number }>;
+  /** The last attempt of a single look failed. What is known stays; a run that was never seen is at least unfinished. */
+  recordUnreadable(request: LookRequest, wiki: AskSingly, error: unknown): void;
   remember(memory: ScanMemory): void;
   /** True once a scan of this source got to its end. */
   hasScanned(cycleDate: string, source: SourceName): boolean;
@@ -81,6 +83,8 @@ export interface LookerDeps {
   recordUnchanged(run: { wikiDbName: string; source: SourceName; runDate: string }): void;
 }
 
+/** A week, see `Look.isEarly`: by then upstream has begun the runs of all wikis. */
+const EARLY_MS = 7 * 24 * 60 * 60_000;
 /** Thirty days: upstream changes how long it keeps runs once in years. */
 const SAMPLE_EVERY_MS = 30 * 24 * 60 * 60_000;
 
@@ -118,6 +122,7 @@ export function createLooker(deps: LookerDeps): Looker {
       cycle,
       runDate,
       attempt,
+      isEarly: deps.clock.now() < Date.parse(`${cycleDate}T00:00:00Z`) + EARLY_MS,
       signal,
       upstream: deps.upstream,
       log,
@@ -329,6 +334,17 @@ export function createLooker(deps: LookerDeps): Looker {
               );
         }
       }
+    },
+    recordUnreadable(request, { wikiDbName }, error) {
+      const context = contextOf(request);
+      if (context === null) return;
+      const { source, look, cycle } = context;
+      const run = { wikiDbName, source: source.name, runDate: look.runDate };
+      if (catalog.run(wikiDbName, look.runDate, source.name) !== null) return;
+      const reason = `its status could not be read: ${describeError(error)}`;
+      const notices = [{ dumpType: '*', reason }];
+      const nothing = { files: [], listedNames: null, document: null };
+      deps.record({ ...run, cycleDate: cycle.cycleDate, status: 'in_progress', notices, ...nothing });
     },
     remember: ({ key, value }) => state.set(key, JSON.stringify(value), deps.clock.now()),
   };

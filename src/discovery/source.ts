@@ -61,6 +61,8 @@ export interface Look {
   /** As `DumpSource.runDate` says. */
   runDate: string;
   attempt: number;
+  /** The cycle began less than a week ago: a run that is not there yet is no surprise. */
+  isEarly: boolean;
   signal: AbortSignal;
   upstream: Upstream;
   log: Log;

@@ -40,6 +40,7 @@ async function setup(options: { root?: string; kind?: 'content_current' | 'conte
     cycle: { cycleDate: RUN, includesHistory: true },
     runDate: RUN,
     attempt: 1,
+    isEarly: false,
     signal: new AbortController().signal,
     upstream: createUpstream({ http, clock }),
     log: silentLog,

@@ -14,6 +14,18 @@ const RATES = {
   'removed early': 0.0002,
 } as const satisfies Partial<Record<Trouble, number>>;
 
+/** So many exports of a wiki are kept. */
+const KEPT = 4;
+
+function beginOf(seed: number, wiki: SimWiki, month: string): number {
+  return at(`${month}-05`) + dice(seed, `${wiki.wikiDbName}/begin/${month}`).whole(0, 9 * 24) * HOUR;
+}
+
+function laterMonth(month: string, by: number): string {
+  const [year = 0, number = 0] = month.split('-').map(Number);
+  return new Date(Date.UTC(year, number - 1 + by, 1)).toISOString().slice(0, 7);
+}
+
 /**
  * The content export of a wiki for a month. It appears between the 5th and the 15th, and is complete some hours or days
  * later. It is a run with one job.
@@ -22,12 +34,13 @@ export function planExport(seed: number, wiki: SimWiki, month: string, isQuiet: 
   const batch = `${month}-01`;
   if (wiki.dumped === null || batch < wiki.dumped.from || batch > wiki.dumped.to) return null;
   const throws = dice(seed, `${wiki.wikiDbName}/content/${month}`);
-  let beginsAt = at(`${month}-05`) + throws.whole(0, 9 * 24) * HOUR;
+  let beginsAt = beginOf(seed, wiki, month);
   let doneAt = beginsAt + (wiki.size === 'large' ? throws.whole(20, 90) : throws.whole(1, 9)) * HOUR;
   const parts = wiki.size === 'large' ? 3 : 1;
   let hashesAfter = 0;
   let wrongFor = 0;
-  let removedAt = at(batch) + 130 * DAY;
+  // What is too old goes when something newer comes.
+  let removedAt = beginOf(seed, wiki, laterMonth(month, KEPT));
   const troubles: Trouble[] = [];
   for (const [trouble, rate] of Object.entries(RATES) as [keyof typeof RATES, number][]) {
     if (isQuiet || !throws.hits(rate) || troubles.length > 0) continue;

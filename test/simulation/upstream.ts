@@ -230,8 +230,11 @@ export function createUpstream(options: UpstreamOptions): SimUpstream {
     if (path === '') {
       const entries: Listed[] = [];
       for (const [name, list] of exports) {
-        const run = list.findLast((each) => isThere(each, now()));
-        if (run !== undefined) entries.push({ name: `${name}/`, modifiedAt: run.beginsAt, sizeBytes: null });
+        if (!list.some((each) => isThere(each, now()))) continue;
+        // A folder changes when one in it comes or goes.
+        const moments = list.flatMap((each) => (each.beginsAt < each.removedAt ? [each.beginsAt, each.removedAt] : []));
+        const modifiedAt = Math.max(...moments.filter((moment) => moment <= now()));
+        entries.push({ name: `${name}/`, modifiedAt, sizeBytes: null });
       }
       const text = listingDocument(EXPORTS, entries);
       const isCut = isTorn('torn listing', weather.tornListings);

@@ -52,6 +52,10 @@ export const dumps = sqliteTable(
     index('idx_dumps_status').on(t.ourStatus),
     index('idx_dumps_project_lang').on(t.project, t.language),
     index('idx_dumps_type').on(t.dumpType),
+    // Which wikis have a copy of their text is asked for each of them, and texts are a tenth of all rows.
+    index('idx_dumps_text')
+      .on(t.wikiDbName, t.cycleDate)
+      .where(sql`dump_type IN ('pages-articles','pages-meta-current','pages-meta-history')`),
     check(
       'dumps_our_status',
       sql`${t.ourStatus} IN ('pending','downloading','downloaded','uploading','uploaded','included','failed','quarantined','deleted')`,

@@ -1,9 +1,8 @@
 import { z } from 'zod';
-import { type Catalog, SOURCE_NAMES } from '../../catalog/index.ts';
+import { SOURCE_NAMES } from '../../catalog/index.ts';
 import { CycleDate } from '../../lib/index.ts';
 import { type AnyJobHandler, defineJob, handleJob } from '../../queue/index.ts';
 import type { Looker } from '../looker.ts';
-import type { DumpSource } from '../source.ts';
 
 /**
  * Looks at the runs of a cycle at one source. Without a wiki it looks at all of them with as few requests as there can be,
@@ -44,12 +43,7 @@ export const findDumps = defineJob({
 });
 
 /** The handler. Runs are written down one by one while it looks; doing that twice changes nothing. */
-export function handleFindDumps(deps: {
-  catalog: Catalog;
-  looker: Looker;
-  sources: readonly DumpSource[];
-}): AnyJobHandler {
-  const { catalog, looker } = deps;
+export function handleFindDumps({ looker }: { looker: Looker }): AnyJobHandler {
   return handleJob(findDumps, {
     async run({ cycleDate, source, wikiDbName, isInIndex }, { signal, attempt }) {
       const request = { cycleDate, source, attempt, signal };
@@ -60,20 +54,10 @@ export function handleFindDumps(deps: {
     record(_input, { memory }) {
       if (memory !== null) looker.remember(memory);
     },
-    recordFailure({ cycleDate, source, wikiDbName }, error) {
-      const cycle = catalog.cycle(cycleDate);
-      const runDate =
-        cycle === null ? null : deps.sources.find(({ name }) => name === source)?.runDate(cycle);
-      if (wikiDbName === null || runDate == null) return;
-      // The last good description stays; a wiki that was never seen is at least known to be unfinished.
-      if (catalog.run(wikiDbName, runDate, source) !== null) return;
-      const reason = `its status could not be read: ${error instanceof Error ? error.message : String(error)}`;
-      catalog.recordRun({
-        ...{ wikiDbName, source, cycleDate, runDate },
-        status: 'in_progress',
-        notices: [{ dumpType: '*', reason }],
-        ...{ files: [], listedNames: null, document: null },
-      });
+    recordFailure({ cycleDate, source, wikiDbName, isInIndex }, error) {
+      if (wikiDbName === null) return;
+      const request = { cycleDate, source, attempt: 1, signal: new AbortController().signal };
+      looker.recordUnreadable(request, { wikiDbName, isInIndex }, error);
     },
     summarize: ({ runs, files, askSingly }) => ({ runs, files, askedSingly: askSingly.length }),
   });
