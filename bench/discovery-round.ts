@@ -34,7 +34,7 @@ export interface Pass {
   loadedBytes: number;
   /** Files that are expected, and wait to be downloaded. */
   files: number;
-  /** Jobs that did not complete. */
+  /** Attempts of jobs that failed. */
   failures: number;
 }
 
@@ -86,7 +86,7 @@ const app = await createApp({
 // They are asked for and wait: the bytes are no part of the question.
 app.operator.pause(`type:${downloadDump.type}`, 'benchmark');
 let failures = 0;
-app.bus.on('job:failed', () => {
+app.bus.on('job:attemptFailed', () => {
   failures += 1;
 });
 const loadedBytes = peakBytes();

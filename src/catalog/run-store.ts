@@ -23,6 +23,7 @@ type RunStore = Pick<
   | 'lacksHashes'
   | 'isLastDocument'
   | 'unsettledWikis'
+  | 'restlessWikis'
   | 'runs'
   | 'run'
   | 'runDocument'
@@ -117,6 +118,17 @@ export function createRunStore({ db, clock }: { db: Db; clock: Clock }): RunStor
           AND EXISTS (SELECT 1 FROM dump_runs r WHERE r.wiki_db_name = dumps.wiki_db_name AND r.source = dumps.source
                         AND r.run_date = dumps.run_date AND r.status <> 'absent')
        RETURNING id`,
+    )
+    .pluck();
+  const restless = sqlite
+    .prepare<[{ cycleDate: string; source: string }], string>(
+      `SELECT wiki_db_name FROM dump_runs WHERE cycle_date = @cycleDate AND source = @source AND status = 'in_progress'
+       UNION
+       SELECT wiki_db_name FROM dumps WHERE cycle_date = @cycleDate AND source = @source
+          AND our_status IN ('pending', 'downloading', 'failed', 'quarantined')
+       UNION
+       SELECT d.wiki_db_name FROM dump_replacements r JOIN dumps d ON d.id = r.dump_id
+        WHERE d.cycle_date = @cycleDate AND d.source = @source AND r.kind = 'replaced'`,
     )
     .pluck();
   const unsettled = sqlite
@@ -299,6 +311,7 @@ export function createRunStore({ db, clock }: { db: Db; clock: Clock }): RunStor
     },
     lacksHashes: ({ wikiDbName, source, runDate }) =>
       withoutHash.get(wikiDbName, source, runDate) !== undefined,
+    restlessWikis: (cycleDate, source) => new Set(restless.all({ cycleDate, source })),
     unsettledWikis: (cycleDate, source) => unsettled.all({ cycleDate, source }),
     runs: (cycleDate) =>
       db.orm

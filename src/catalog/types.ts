@@ -276,6 +276,8 @@ export interface Catalog {
   lacksHashes(run: { wikiDbName: string; source: SourceName; runDate: string }): boolean;
   /** Wikis with a run of this cycle and source that is not settled, or has files that are not. */
   unsettledWikis(cycleDate: string, source: SourceName): string[];
+  /** The same, and those with files that were given up, or that upstream published anew: what a look may bring back. */
+  restlessWikis(cycleDate: string, source: SourceName): Set<string>;
   /** Sorted by wiki, then source. */
   runs(cycleDate: string): DumpRun[];
   run(wikiDbName: string, runDate: string, source?: SourceName): DumpRun | null;

@@ -15,8 +15,8 @@ const INDEX_ATTEMPTS = 3;
 interface Entry {
   /** null: it has no run, or nothing is listed of it. */
   runDate: string | null;
-  /** Its status, packed; only of the run that is looked for. */
-  packed: Buffer | null;
+  /** Its status, packed, and how long it was; only of the run that is looked for. */
+  packed: { bytes: Buffer; length: number } | null;
 }
 
 /** Everything that a scan needs of `index.json`. */
@@ -81,7 +81,7 @@ function sightEntry(
   if (entry?.packed != null)
     return {
       ...{ wikiDbName, kind: 'document', validators: null },
-      document: zstdDecompressSync(entry.packed).toString('utf8'),
+      document: unpack(entry.packed),
     };
   const newest = entry?.runDate ?? '';
   // Gone, or never made, and not made since: else this very run would stand here.
@@ -92,6 +92,20 @@ function sightEntry(
   if (isNew && index.isAlive && newest !== '' && newest < runDate)
     return { wikiDbName, kind: 'not_yet', reason: 'the run has not begun yet' };
   return { wikiDbName, kind: 'ask', isInIndex: entry !== undefined };
+}
+
+/** For answers of some kilobytes; zlib's own 128 kB for each of a thousand would be most of the memory in use. */
+const PACKED_CHUNK_BYTES = 16 * 1024;
+
+/** A thousand entries wait for their turn; packed they take a fifth. */
+function pack(bytes: Buffer): NonNullable<Entry['packed']> {
+  const packed = zstdCompressSync(bytes, { chunkSize: PACKED_CHUNK_BYTES, pledgedSrcSize: bytes.length });
+  // A copy, because a short answer comes as a view of a whole chunk.
+  return { bytes: Buffer.from(packed), length: bytes.length };
+}
+
+function unpack({ bytes, length }: NonNullable<Entry['packed']>): string {
+  return zstdDecompressSync(bytes, { chunkSize: Math.max(length, 64) }).toString('utf8');
 }
 
 /** null: it stays torn and is done without. */
@@ -117,9 +131,7 @@ async function readWhole(
       const version = status?.version ?? 'none';
       versions.set(version, (versions.get(version) ?? 0) + 1);
     }
-    // A thousand of them wait for their turn; packed they take a fifth.
-    const packed = isLookedFor ? zstdCompressSync(bytes) : null;
-    entries.set(wikiDbName, { runDate, packed });
+    entries.set(wikiDbName, { runDate, packed: isLookedFor ? pack(bytes) : null });
   };
   try {
     await readIndex(answer.body, onEntry);

@@ -7,7 +7,7 @@ const SLICE_BYTES = 256 * 1024;
 /** `index.json` is tens of megabytes; ten times that is a fault. */
 const MAX_BYTES = 400_000_000;
 
-/** Told of one wiki: its entry, and the bytes it was parsed from. */
+/** Told of one wiki: its entry, and the bytes it was parsed from, which are only lent. */
 export type OnEntry = (wikiDbName: string, entry: unknown, bytes: Buffer) => void;
 
 /**
@@ -60,7 +60,8 @@ function createIndexScanner(onEntry: OnEntry): { write(bytes: Buffer): void; end
   let spelled: Buffer[] | null = null;
 
   function tellEntry(): void {
-    const bytes = Buffer.concat(entry ?? []);
+    const [only] = entry ?? [];
+    const bytes = entry?.length === 1 && only !== undefined ? only : Buffer.concat(entry ?? []);
     entry = null;
     let wikiDbName: string;
     let value: unknown;
@@ -79,9 +80,10 @@ function createIndexScanner(onEntry: OnEntry): { write(bytes: Buffer): void; end
       /** From where on the slice belongs to what is being read now. */
       let from = 0;
       const keep = (to: number): void => {
-        if (entry !== null) entry.push(bytes.subarray(from, to));
-        // A view would keep the whole piece of the network in memory until the end.
-        else around.push(Buffer.from(bytes.subarray(from, to)));
+        const piece = bytes.subarray(from, to);
+        if (entry !== null) entry.push(piece);
+        // A view would keep all that came with it in memory until the end.
+        else around.push(Buffer.from(piece));
         from = to;
       };
       let spelledFrom = 0;
@@ -139,8 +141,8 @@ function createIndexScanner(onEntry: OnEntry): { write(bytes: Buffer): void; end
           if (depth < 0) throw torn(new Error('it closes more than it opened'));
         }
       }
-      if (spelled !== null) spelled.push(Buffer.from(bytes.subarray(spelledFrom)));
-      (entry ?? around).push(Buffer.from(bytes.subarray(from)));
+      if (spelled !== null) spelled.push(bytes.subarray(spelledFrom));
+      keep(bytes.length);
       if (around.length > 1000) around = [Buffer.concat(around)];
     },
     end() {

@@ -154,6 +154,7 @@ export function createLooker(deps: LookerDeps): Looker {
   async function apply(
     context: NonNullable<ReturnType<typeof contextOf>>,
     sighting: Exclude<Sighting, { kind: 'ask' }>,
+    restless: ReadonlySet<string> | null = null,
   ): Promise<number> {
     const { source, look, cycle } = context;
     const { wikiDbName } = sighting;
@@ -166,7 +167,7 @@ export function createLooker(deps: LookerDeps): Looker {
       const run = isJudged ? catalog.run(wikiDbName, runDate, source.name) : null;
       const stored = run === null ? null : catalog.runDocument(run.id);
       if (stored !== null) return applyDocument(context, wikiDbName, stored);
-      deps.recordUnchanged(identity);
+      if (restless?.has(wikiDbName) !== false) deps.recordUnchanged(identity);
       return 0;
     }
     if (sighting.kind === 'document') {
@@ -175,7 +176,7 @@ export function createLooker(deps: LookerDeps): Looker {
       const isJudged = !context.isNew && catalog.isLastDocument(identity, document);
       // One document tells of all wikis, and most of them are as they were. Hashes may come without it.
       if (!isJudged || catalog.lacksHashes(identity)) return applyDocument(context, wikiDbName, document);
-      deps.recordUnchanged(identity);
+      if (restless?.has(wikiDbName) !== false) deps.recordUnchanged(identity);
       return 0;
     }
     const status = sighting.kind === 'absent' ? 'absent' : 'in_progress';
@@ -273,9 +274,11 @@ export function createLooker(deps: LookerDeps): Looker {
     async scan(request) {
       const context = contextOf(request);
       if (context === null) return { askSingly: [], runs: 0, files: 0, memory: null };
-      const { look, source, memoryKey, fingerprint, isNew } = context;
+      const { look, source, cycle, memoryKey, fingerprint, isNew } = context;
       const wanted = deps.wantedWikis();
       releaseUnwanted(context, wanted);
+      // Of all others nothing is left to do as long as they are as they were: of a thousand runs that is almost all of them.
+      const restless = catalog.restlessWikis(cycle.cycleDate, source.name);
       const askSingly: AskSingly[] = [];
       let runs = 0;
       let files = 0;
@@ -297,7 +300,7 @@ export function createLooker(deps: LookerDeps): Looker {
           continue;
         }
         runs += 1;
-        files += await apply(context, sighting);
+        files += await apply(context, sighting, restless);
       }
       if (source.name === 'classic') await sampleRetention(context, wanted);
       step('discovery:looked');

@@ -83,12 +83,10 @@ const KEPT_DAYS: Readonly<Record<Size, number>> = { tiny: 150, medium: 120, larg
 
 /** The jobs of a run in upstream's order, with their share of its time. */
 const ORDER = [
-  ['sitestatstable', 0.05],
   ['articlesdump', 0.2],
   ['articlesdumprecombine', 0.05],
   ['metacurrentdump', 0.15],
   ['metacurrentdumprecombine', 0.05],
-  ['allpagetitlesdump', 0.05],
   ['metahistorybz2dump', 0.25],
   ['metahistory7zdump', 0.2],
 ] as const;
@@ -150,12 +148,10 @@ function lengthOf(throws: Dice, size: Size, isFull: boolean): number {
 
 /** Share of the text that a job's content weighs, and what it is. */
 const CONTENT: Readonly<Record<string, readonly [name: string, type: string, weight: number]>> = {
-  sitestatstable: ['site_stats.sql.gz', 'site_stats', 0],
   articlesdump: ['pages-articles#.xml~.bz2', 'pages-articles', 1],
   articlesdumprecombine: ['pages-articles.xml.bz2', 'pages-articles', 1],
   metacurrentdump: ['pages-meta-current#.xml~.bz2', 'pages-meta-current', 1.6],
   metacurrentdumprecombine: ['pages-meta-current.xml.bz2', 'pages-meta-current', 1.6],
-  allpagetitlesdump: ['all-titles.gz', 'all-titles', 0.02],
   metahistorybz2dump: ['pages-meta-history#.xml~.bz2', 'pages-meta-history', 12],
   metahistory7zdump: ['pages-meta-history#.xml~.7z', 'pages-meta-history', 3],
 };

@@ -128,7 +128,8 @@ export function createUpstream(options: UpstreamOptions): SimUpstream {
   const torn = new Map<string, number>();
   const throws = dice(seed, 'answers');
   let indexCache = { version: -1, text: '' };
-  const statusCache = new Map<SimRun, { version: number; text: string }>();
+  /** By wiki: its newest run is asked for most. */
+  const statusCache = new Map<string, { run: SimRun; version: number; text: string }>();
 
   function mishap(kind: Mishap): true {
     mishaps.set(kind, (mishaps.get(kind) ?? 0) + 1);
@@ -151,14 +152,14 @@ export function createUpstream(options: UpstreamOptions): SimUpstream {
     Object.values(changes).flatMap((list) => list.map(({ run, times: own }) => [run, own])),
   );
 
-  function statusOf(run: SimRun): string {
+  function statusOf(run: SimRun): { version: number; text: string } {
     const time = now();
     const version = (timesOf.get(run) ?? []).filter((moment) => moment <= time).length;
-    const cached = statusCache.get(run);
-    if (cached?.version === version) return cached.text;
-    const text = statusDocument(run, time);
-    statusCache.set(run, { version, text });
-    return text;
+    const cached = statusCache.get(run.wikiDbName);
+    if (cached?.run === run && cached.version === version) return cached;
+    const status = { run, version, text: statusDocument(run, time) };
+    statusCache.set(run.wikiDbName, status);
+    return status;
   }
 
   function indexText(): string {
@@ -167,7 +168,7 @@ export function createUpstream(options: UpstreamOptions): SimUpstream {
     const entries: string[] = [];
     for (const [name, list] of classic) {
       const run = list.findLast((each) => isThere(each, now()));
-      if (run !== undefined) entries.push(`${JSON.stringify(name)}:${statusOf(run)}`);
+      if (run !== undefined) entries.push(`${JSON.stringify(name)}:${statusOf(run).text}`);
     }
     indexCache = { version, text: `{"wikis":{${entries.join(',')}}}` };
     return indexCache.text;
@@ -212,8 +213,8 @@ export function createUpstream(options: UpstreamOptions): SimUpstream {
     const isSums = /sums/.test(file ?? '');
     if (run === undefined || !isThere(run, now())) return { asked: isSums ? 'sums' : 'status', status: 404 };
     if (file === 'dumpstatus.json') {
-      const text = statusOf(run);
-      const etag = `"${name}-${date}-${statusCache.get(run)?.version}"`;
+      const { text, version } = statusOf(run);
+      const etag = `"${name}-${date}-${version}"`;
       const isCut = throws.hits(weather.tornStatus) && mishap('torn status');
       return { asked: 'status', status: 200, text: isCut ? text.slice(0, text.length / 2) : text, etag };
     }

@@ -21,7 +21,8 @@ import {
 } from './upstream.ts';
 
 /** What the operator of the simulated installation wants. */
-export const REGULAR_TYPES = ['pages-articles', 'pages-meta-current', 'all-titles', 'site_stats'] as const;
+export const REGULAR_TYPES = ['pages-articles', 'pages-meta-current'] as const;
+export const HISTORY_MONTHS = [1, 4, 7, 10] as const;
 export const HISTORY_TYPES = ['pages-meta-history'] as const;
 
 /** A simulated installation and the world around it. */
@@ -52,6 +53,8 @@ export interface WorldOptions extends Omit<UpstreamOptions, 'now' | 'asker' | 'i
   startsAt: number;
   line: Pick<Line, 'bytesPerSecond' | 'perFileMs'>;
   sources: ('classic' | 'content_current')[];
+  /** How often it looks: a word of the configuration, or a cron expression. */
+  dumpCheck: string;
   /** Downloads run in the order in which they were asked for. */
   isFirstInFirstOut?: boolean;
 }
@@ -206,8 +209,8 @@ function startProcess(
     ...{ db, catalog, queue, state, bus, clock, log, random },
     config: {
       ...{ cycleDays: [1, 20], embargoDays: 1, deadlines: { firstCycle: 19, secondCycle: -1 } },
-      ...{ includeHistory: true, historyMonths: [1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12] },
-      ...{ wikiDiscovery: 'weekly', dumpCheck: 'daily' },
+      ...{ includeHistory: true, historyMonths: [...HISTORY_MONTHS] },
+      ...{ wikiDiscovery: 'weekly', dumpCheck: deps.dumpCheck },
     },
     requests: {
       discoverWikis: () => discoverWikis.request({}),
