@@ -284,6 +284,7 @@ function wire(deps: Required<AppOptions> & { layout: Layout; db: Db; lock: DataD
     ],
     requests: {
       discoverWikis: () => discoverWikis.request({}),
+      hasRuns: (cycle) => discovery.sourcesOf(cycle).length > 0,
       looks: () => pipeline.looks(),
       sealedAtDeadline: (cycleDate) => pipeline.missingTorrents(cycleDate),
       daily: () => pipeline.daily(),

@@ -321,7 +321,6 @@ describe('what this version does not do yet', () => {
     'download: {segment_size: 1MiB}',
     'download: {bandwidth_limit: 5MB/s}',
     'download: {mirrors: ["https://mirror.example.org"]}',
-    'discovery: {sources: [classic, content_history]}',
     'torrents: {groupings: [cycle]}',
     'torrents: {wiki_run_min_size: 2GB}',
     'torrents: {align_files_from: 1GiB}',
@@ -354,7 +353,6 @@ describe('what this version does not do yet', () => {
   });
 
   test.each([
-    ['discovery: {sources: [content_current]}', 'leaves out classic'],
     ['seeding: {engine: transmission, url: "http://127.0.0.1:9091"}', 'Use webtorrent or none'],
   ])('%s is refused', (line, message) => {
     const result = load(CONTACT + line);
@@ -368,6 +366,9 @@ describe('what this version does not do yet', () => {
     'download: {mirrors: []}',
     'discovery: {sources: [classic]}',
     'discovery: {sources: [classic, content_current]}',
+    'discovery: {sources: [content_current]}',
+    'discovery: {sources: [classic, content_history]}',
+    'discovery: {wikis: {max_size: 50MB}}',
     'seeding: {engine: none}',
   ])('%s is fine', (line) => {
     expect(report(CONTACT + line)).toEqual([]);

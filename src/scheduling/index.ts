@@ -50,6 +50,8 @@ export interface SchedulingDeps {
   jobs?: readonly ScheduledJob[];
   requests: {
     discoverWikis: () => JobRequest;
+    /** False: no source has a run for such a cycle, so there is nothing to open. */
+    hasRuns: (cycle: { cycleDate: string; includesHistory: boolean }) => boolean;
     /** Looks at every run that may still bring files. */
     looks: () => readonly JobRequest[];
     /** Follow-ups of a cycle that was sealed at its deadline. */
@@ -101,7 +103,7 @@ export function createScheduling(deps: SchedulingDeps): Scheduling {
 
   function openCycles(): void {
     for (const cycle of cyclesToOpen(config, clock.now(), catalog.cycles())) {
-      if (!catalog.openCycle(cycle)) continue;
+      if (!deps.requests.hasRuns(cycle) || !catalog.openCycle(cycle)) continue;
       step('scheduling:opened');
       log.info({ cycle: cycle.cycleDate, includesHistory: cycle.includesHistory }, 'opened a cycle');
       deps.bus.emit('cycle:opened', { cycleDate: cycle.cycleDate });

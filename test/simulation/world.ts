@@ -214,6 +214,7 @@ function startProcess(
     },
     requests: {
       discoverWikis: () => discoverWikis.request({}),
+      hasRuns: () => true,
       looks: () => pipeline.looks(),
       sealedAtDeadline: (cycleDate) => pipeline.missingTorrents(cycleDate),
       daily: () => pipeline.daily(),
