@@ -1,5 +1,5 @@
 import { setImmediate as nextTurn } from 'node:timers/promises';
-import { zstdCompressSync, zstdDecompressSync } from 'node:zlib';
+import { constants, zstdCompressSync, zstdDecompressSync } from 'node:zlib';
 import type { Wiki } from '../catalog/index.ts';
 import { Interrupted, RetryableError, WikiSeedError } from '../lib/index.ts';
 import { networkError } from '../ports/index.ts';
@@ -99,7 +99,12 @@ const PACKED_CHUNK_BYTES = 16 * 1024;
 
 /** A thousand entries wait for their turn; packed they take a fifth. */
 function pack(bytes: Buffer): NonNullable<Entry['packed']> {
-  const packed = zstdCompressSync(bytes, { chunkSize: PACKED_CHUNK_BYTES, pledgedSrcSize: bytes.length });
+  const packed = zstdCompressSync(bytes, {
+    chunkSize: PACKED_CHUNK_BYTES,
+    pledgedSrcSize: bytes.length,
+    // Half the time and memory of the default, and as small.
+    params: { [constants.ZSTD_c_compressionLevel]: 1 },
+  });
   // A copy, because a short answer comes as a view of a whole chunk.
   return { bytes: Buffer.from(packed), length: bytes.length };
 }

@@ -256,6 +256,18 @@ export function createLooker(deps: LookerDeps): Looker {
     deps.record({ ...run, status: 'absent', notices, files: [], listedNames: null, document: null });
   }
 
+  /** Wikis without any copy first, then small before large, as far as anybody knows: so their downloads begin in that order. */
+  function inOrder(ask: readonly AskSingly[], wanted: readonly Wiki[]): AskSingly[] {
+    const pages = new Map(wanted.map(({ wikiDbName, pageCount }) => [wikiDbName, pageCount]));
+    const keyed = ask.map((wiki) => ({
+      wiki,
+      isCovered: catalog.isCovered(wiki.wikiDbName) ? 1 : 0,
+      pages: pages.get(wiki.wikiDbName) ?? Number.MAX_SAFE_INTEGER,
+    }));
+    keyed.sort((a, b) => a.isCovered - b.isCovered || a.pages - b.pages);
+    return keyed.map(({ wiki }) => wiki);
+  }
+
   /** Ends what a wiki that is not wanted any more left open in this cycle. */
   function releaseUnwanted(
     context: NonNullable<ReturnType<typeof contextOf>>,
@@ -309,7 +321,12 @@ export function createLooker(deps: LookerDeps): Looker {
       for (const notice of crossCheckNotices({ ...check, notDumped: [] }))
         log.warn({ source: source.name }, notice);
       const validators = end.validators ?? (end.isUnchanged ? look.scanned : null);
-      return { askSingly, runs, files, memory: { key: memoryKey, value: { validators, fingerprint } } };
+      return {
+        askSingly: inOrder(askSingly, wanted),
+        runs,
+        files,
+        memory: { key: memoryKey, value: { validators, fingerprint } },
+      };
     },
     async askOne(request, wiki) {
       const context = contextOf(request);

@@ -39,7 +39,10 @@ export type Asked =
 export interface Request {
   at: number;
   asked: Asked;
+  /** 0: no answer. */
   status: number;
+  /** The answer was torn. */
+  isTorn: boolean;
   /** Unique key of the job that asked; null: no job did. */
   job: string | null;
 }
@@ -186,14 +189,14 @@ export function createUpstream(options: UpstreamOptions): SimUpstream {
     return mishap(kind);
   }
 
-  type Answer = { asked: Asked; status: number; text?: string; etag?: string };
+  type Answer = { asked: Asked; status: number; text?: string; etag?: string; isTorn?: boolean };
 
   function answerTo(path: string): Answer {
     if (path === '/index.json') {
       const text = indexText();
       const isCut = isTorn('torn index', weather.tornIndexes);
       const etag = `"index-${indexCache.version}"`;
-      return { asked: 'index', status: 200, text: isCut ? text.slice(0, text.length * 0.6) : text, etag };
+      return { asked: 'index', status: 200, text: isCut ? text.slice(0, text.length * 0.6) : text, etag, isTorn: isCut };
     }
     if (path.startsWith(EXPORTS)) return answerExports(path.slice(EXPORTS.length));
     const [, name = '', date, file] = /^\/([a-z0-9_]+)\/(?:(\d{8})\/(.*))?$/.exec(path) ?? [];
@@ -216,7 +219,7 @@ export function createUpstream(options: UpstreamOptions): SimUpstream {
       const { text, version } = statusOf(run);
       const etag = `"${name}-${date}-${version}"`;
       const isCut = throws.hits(weather.tornStatus) && mishap('torn status');
-      return { asked: 'status', status: 200, text: isCut ? text.slice(0, text.length / 2) : text, etag };
+      return { asked: 'status', status: 200, text: isCut ? text.slice(0, text.length / 2) : text, etag, isTorn: isCut };
     }
     const [, algorithm, form] = /-(md5|sha1)sums\.(txt|json)$/.exec(file ?? '') ?? [];
     if (algorithm !== undefined)
@@ -239,7 +242,7 @@ export function createUpstream(options: UpstreamOptions): SimUpstream {
       }
       const text = listingDocument(EXPORTS, entries);
       const isCut = isTorn('torn listing', weather.tornListings);
-      return { asked: 'exports', status: 200, text: isCut ? text.slice(0, text.length * 0.7) : text };
+      return { asked: 'exports', status: 200, text: isCut ? text.slice(0, text.length * 0.7) : text, isTorn: isCut };
     }
     const [, name = '', date, file] =
       /^([a-z0-9_]+)\/(?:(\d{4}-\d{2}-\d{2})\/xml\/bzip2\/(.*))?$/.exec(path) ?? [];
@@ -276,7 +279,7 @@ export function createUpstream(options: UpstreamOptions): SimUpstream {
     const isOut = isWithin(weather.outages) && mishap('out of reach');
     const isSame = answer.etag !== undefined && headers['if-none-match'] === answer.etag;
     const status = isOut ? 0 : isOverloaded ? 503 : isSame ? 304 : answer.status;
-    requests.push({ at: now(), asked: answer.asked, status, job: options.asker() });
+    requests.push({ at: now(), asked: answer.asked, status, isTorn: answer.isTorn === true, job: options.asker() });
     if (options.isFatal?.(answer.asked) === true) return new Promise(() => {});
     if (isOut)
       throw new UnavailableError('network', `no complete answer from ${new URL(url).host} (ECONNREFUSED)`);

@@ -66,7 +66,10 @@ const AUDIT = `
   CREATE TRIGGER IF NOT EXISTS sim_opened AFTER INSERT ON cycles
     BEGIN INSERT INTO sim_moves SELECT new.cycle_date, NULL, new.status, now FROM sim_clock; END;
   CREATE TRIGGER IF NOT EXISTS sim_moved AFTER UPDATE OF status ON cycles
-    BEGIN INSERT INTO sim_moves SELECT new.cycle_date, old.status, new.status, now FROM sim_clock; END;`;
+    BEGIN INSERT INTO sim_moves SELECT new.cycle_date, old.status, new.status, now FROM sim_clock; END;
+  CREATE TABLE IF NOT EXISTS sim_carried (torrent_id INTEGER NOT NULL, dump_id INTEGER NOT NULL, at INTEGER NOT NULL);
+  CREATE TRIGGER IF NOT EXISTS sim_carries AFTER INSERT ON torrent_files
+    BEGIN INSERT INTO sim_carried SELECT new.torrent_id, new.dump_id, now FROM sim_clock; END;`;
 
 /** Builds the world; nothing runs yet. */
 export function createWorld(options: WorldOptions): World {
