@@ -1,4 +1,5 @@
 import { createHash } from 'node:crypto';
+import { setImmediate as nextTurn } from 'node:timers/promises';
 import type {
   Catalog,
   Cycle,
@@ -9,7 +10,7 @@ import type {
   Wiki,
 } from '../catalog/index.ts';
 import type { SystemState } from '../db/index.ts';
-import { assert, describeError, Interrupted } from '../lib/index.ts';
+import { assert, describeError, Interrupted, RetryableError } from '../lib/index.ts';
 import { step } from '../lib/steps.ts';
 import type { Clock, Log } from '../ports/index.ts';
 import { crossCheck, crossCheckNotices } from './cross-check.ts';
@@ -85,6 +86,9 @@ export interface LookerDeps {
 
 /** A week, see `Look.isEarly`: by then upstream has begun the runs of all wikis. */
 const EARLY_MS = 7 * 24 * 60 * 60_000;
+const SAMPLED_KEY = 'discovery:retention_sampled_at';
+/** Upstream keeps seven runs of the largest wikis and ten of the others, in practice one fewer. */
+const TELLING_RUNS = 5;
 /** Thirty days: upstream changes how long it keeps runs once in years. */
 const SAMPLE_EVERY_MS = 30 * 24 * 60 * 60_000;
 
@@ -128,8 +132,10 @@ export function createLooker(deps: LookerDeps): Looker {
       log,
       scanned: isNew ? null : (before?.validators ?? null),
       onListing(wikiDbName, runDates) {
+        // Of a new wiki nothing was deleted yet: its first run says nothing about how long runs are kept.
         const oldest = [...runDates].sort()[0];
-        if (oldest !== undefined) catalog.noteOldestRun(wikiDbName, oldest);
+        if (oldest !== undefined && runDates.length >= TELLING_RUNS)
+          catalog.noteOldestRun(wikiDbName, oldest);
       },
     };
     return { cycle, source: found, look, memoryKey, fingerprint, isNew };
@@ -213,6 +219,9 @@ export function createLooker(deps: LookerDeps): Looker {
       files = await addHashes(files, { wikiDbName, runDate }, read);
       if (look.signal.aborted) throw new Interrupted();
     }
+    // Judging the largest run takes a turn of some 15 ms, writing it down another one.
+    await nextTurn();
+    if (look.signal.aborted) throw new Interrupted();
     const { replaced } = deps.record({
       ...base,
       status: refusal?.isFinal === true ? 'absent' : decision.isFinished ? 'finished' : 'in_progress',
@@ -234,16 +243,23 @@ export function createLooker(deps: LookerDeps): Looker {
     { look }: NonNullable<ReturnType<typeof contextOf>>,
     wanted: readonly Wiki[],
   ): Promise<void> {
-    const newest = Math.max(...wanted.map((wiki) => wiki.oldestRunSeenAt ?? 0), 0);
-    if (deps.clock.now() - newest < SAMPLE_EVERY_MS) return;
+    const now = deps.clock.now();
+    if (now - Number(state.get(SAMPLED_KEY) ?? 0) < SAMPLE_EVERY_MS) return;
+    state.set(SAMPLED_KEY, String(now), now);
     // Large wikis are kept for a shorter time than small ones, so one of each end and one of the middle.
     const bySize = wanted.toSorted((a, b) => (b.pageCount ?? 0) - (a.pageCount ?? 0));
     const places = new Set([0, Math.floor(bySize.length / 2), bySize.length - 1]);
     for (const place of places) {
       const wikiDbName = bySize[place]?.wikiDbName;
       if (wikiDbName === undefined) continue;
-      const listing = await look.upstream.text(`${deps.baseUrl}/${wikiDbName}/`, look.signal);
-      if (listing !== null) look.onListing(wikiDbName, runDatesOf(parseListing(listing, wikiDbName)));
+      try {
+        const listing = await look.upstream.text(`${deps.baseUrl}/${wikiDbName}/`, look.signal);
+        if (listing !== null) look.onListing(wikiDbName, runDatesOf(parseListing(listing, wikiDbName)));
+      } catch (error) {
+        // The order of work does without; everything else of the scan is written down already.
+        if (!(error instanceof RetryableError)) throw error;
+        log.warn({ wiki: wikiDbName, err: describeError(error) }, 'a listing could not be read');
+      }
     }
   }
 

@@ -1,0 +1,179 @@
+import { join } from 'node:path';
+import { expect, onTestFinished, test } from 'vitest';
+import { createCatalog } from '../../src/catalog/index.ts';
+import { defaultConfig } from '../../src/config/index.ts';
+import { createSystemState } from '../../src/db/index.ts';
+import { createDiscovery, type DiscoveryConfig } from '../../src/discovery/index.ts';
+import { createHttp, silentLog } from '../../src/ports/index.ts';
+import { createFaultList, generateDumpTree, startDumpSite } from '../../src/sandbox/index.ts';
+import { FakeClock } from '../helpers/fake-clock.ts';
+import { temporaryFolder, withDb } from '../helpers/with-db.ts';
+
+const CYCLE = '2026-11-01';
+const RUN = '20261101';
+const signal = new AbortController().signal;
+
+/**
+ * What looks write down and remember: the room over a real database and real sockets, upstream scripted. A "day" is another
+ * room over the same database, as after a restart with another configuration.
+ */
+async function setup() {
+  const root = temporaryFolder();
+  const faults = createFaultList();
+  const clock = new FakeClock('2026-11-03T00:00:00Z');
+  const tree = await generateDumpTree({
+    ...{ dir: join(root, 'site'), seed: 3, wikis: 3, sizeBytes: 300_000, runDates: [RUN] },
+    contentExports: ['current'],
+  });
+  const site = await startDumpSite({ root: tree.dir, faults, now: () => clock.now() });
+  onTestFinished(() => site.stop());
+  const db = withDb(join(root, 'data'));
+  const catalog = createCatalog({ db, clock });
+  const deadlineAt = Date.parse('2026-11-20T00:00:00Z');
+  catalog.openCycle({ cycleDate: CYCLE, includesHistory: false, deadlineAt });
+  const http = createHttp({ userAgent: 'WikiSeed/test (https://example.org; a@b.c)', clock });
+  const base = defaultConfig();
+  const room = (change: Partial<DiscoveryConfig> = {}) =>
+    createDiscovery({
+      ...{ catalog, http, clock, log: silentLog, state: createSystemState(db) },
+      config: {
+        ...{ ...base.dumps, ...base.discovery, cycleDays: [1, 20], sources: ['classic'] },
+        ...{ dumpsBaseUrl: site.baseUrl, sitematrixUrl: site.sitematrixUrl },
+        ...change,
+      },
+    });
+  const look = async (change: Partial<DiscoveryConfig> = {}) => {
+    const made = room(change);
+    site.resetCounters();
+    await made.lookNow({ cycleDate: CYCLE, signal });
+    return site.counters();
+  };
+  await room().lookForWikis(signal);
+  const types = (): string[] => [...new Set(catalog.dumpFiles(CYCLE).map((file) => file.dumpType))].sort();
+  const wikis = { include: ['*'], exclude: [] as string[], maxSizeBytes: null as number | null };
+  return { site, faults, clock, catalog, room, look, types, wikis };
+}
+
+test('a second look with nothing new asks once, and brings back what was given up', async () => {
+  const t = await setup();
+  const first = await t.look();
+  // One wiki of the site matrix has no dumps, and must be asked to know that.
+  expect(first.byKind).toMatchObject({ index: 1, status: 1 });
+  const [file] = t.catalog.dumpFiles(CYCLE);
+  if (file === undefined) throw new Error('no file');
+  t.catalog.recordNotDownloaded(file.id, 'failed', 'it was not there');
+  const second = await t.look();
+  expect([second.requests, second.notModified]).toEqual([1, 1]);
+  expect(t.catalog.dumpFile(file.id)?.ourStatus).toBe('pending');
+});
+
+test('another choice of files judges anew, also what upstream has not changed', async () => {
+  const t = await setup();
+  await t.look({ regularTypes: ['all-titles'] });
+  expect(t.types()).toEqual(['all-titles']);
+  await t.look({ regularTypes: ['all-titles', 'page'] });
+  expect(t.types()).toEqual(['all-titles', 'page']);
+  await t.look({ regularTypes: ['page'] });
+  expect(t.types()).toEqual(['page']);
+});
+
+test('content exports are judged anew from what is stored, without asking for it again', async () => {
+  const t = await setup();
+  const content = { sources: ['content_current'] as const };
+  const first = await t.look({ ...content, regularTypes: ['all-titles'] });
+  expect(first.byKind.content + first.byKind.listing + first.byKind.sums).toBeGreaterThan(3);
+  expect(t.types()).toEqual([]);
+  const second = await t.look({ ...content, regularTypes: ['pages-meta-current'] });
+  expect(second.requests).toBe(1);
+  expect(t.types()).toEqual(['pages-meta-current']);
+});
+
+test('an excluded wiki is released and comes back when it is included again', async () => {
+  const t = await setup();
+  await t.site.upstream.run('aawiki', RUN).setJob('pagetable', 'waiting');
+  await t.look();
+  expect(t.catalog.unsettledWikis(CYCLE, 'classic')).toContain('aawiki');
+  await t.look({ wikis: { ...t.wikis, exclude: ['aa*'] } });
+  expect(t.catalog.unsettledWikis(CYCLE, 'classic')).not.toContain('aawiki');
+  expect(t.catalog.run('aawiki', RUN)).toMatchObject({ status: 'absent' });
+  await t.look();
+  expect(t.catalog.run('aawiki', RUN)).toMatchObject({ status: 'in_progress' });
+  const back = t.catalog.dumpFiles(CYCLE).filter((file) => file.wikiDbName === 'aawiki');
+  expect(back.every((file) => file.ourStatus === 'pending')).toBe(true);
+});
+
+test('a source that is switched off is released, the others are not', async () => {
+  const t = await setup();
+  await t.site.upstream.content('current', 'aawiki', CYCLE).show({ success: false });
+  await t.look({ sources: ['classic', 'content_current'] });
+  expect(t.catalog.unsettledWikis(CYCLE, 'content_current')).toContain('aawiki');
+  t.room({ sources: ['classic'] }).releaseSwitchedOff();
+  expect(t.catalog.unsettledWikis(CYCLE, 'content_current')).toEqual([]);
+  expect(t.catalog.unsettledWikis(CYCLE, 'classic').length).toBe(3);
+});
+
+test('small-wiki mode takes a run when its size is final, and none that is too large', async () => {
+  const t = await setup();
+  const sizeOf = (wiki: string): number =>
+    t.catalog
+      .dumpFiles(CYCLE)
+      .reduce((sum, file) => sum + (file.wikiDbName === wiki ? file.sizeBytes : 0), 0);
+  await t.look();
+  const maxSizeBytes = sizeOf('aawiki');
+  expect(sizeOf('enwiki')).toBeGreaterThan(maxSizeBytes);
+  const mode = { wikis: { ...t.wikis, maxSizeBytes } };
+  await t.site.upstream.run('aawiki', RUN).setJob('pagetable', 'in-progress');
+  await t.look(mode);
+  const held = (): string[] => [...new Set(t.catalog.dumpFiles(CYCLE).map((file) => file.wikiDbName))];
+  expect(held()).not.toContain('aawiki');
+  expect(t.catalog.run('aawiki', RUN)).toMatchObject({
+    status: 'in_progress',
+    notices: expect.stringMatching(/size is known/),
+  });
+  await t.site.upstream.run('aawiki', RUN).setJob('pagetable', 'done');
+  await t.look(mode);
+  expect(held()).toContain('aawiki');
+  expect(sizeOf('aawiki')).toBe(maxSizeBytes);
+  expect(t.catalog.run('enwiki', RUN)).toMatchObject({
+    status: 'absent',
+    notices: expect.stringMatching(/small-wiki mode/),
+  });
+});
+
+test('hashes that come with the checksum lists are found, although the status stays as it is', async () => {
+  const t = await setup();
+  const run = t.site.upstream.run('aawiki', RUN);
+  await run.hideHashes({ files: ['page.sql.gz'] });
+  await t.look();
+  const hash = (): string | null | undefined =>
+    t.catalog.dumpFiles(CYCLE).find((file) => file.filename === `aawiki-${RUN}-page.sql.gz`)?.upstreamSha1;
+  expect(hash()).toBeNull();
+  await run.showHashes({ files: ['page.sql.gz'], where: 'sums' });
+  await t.look();
+  expect(hash()).toMatch(/^[0-9a-f]{40}$/);
+});
+
+test('one wiki whose status stays torn does not end a look at all the others', async () => {
+  const t = await setup();
+  t.site.upstream.index.entry('aawiki', 'absent');
+  const torn = t.faults.add({ server: 'dumps', match: /aawiki.*dumpstatus/, kind: 'torn-json', times: 9 });
+  await t.look();
+  expect(torn.fired).toBe(3);
+  expect(t.catalog.run('aawiki', RUN)).toMatchObject({
+    status: 'in_progress',
+    notices: expect.stringMatching(/could not be read/),
+  });
+  expect(t.catalog.run('enwiki', RUN)?.status).toBe('finished');
+});
+
+test('listings tell how long upstream keeps runs only when it has deleted some', async () => {
+  const t = await setup();
+  const counted = await t.look();
+  expect(counted.byKind.listing).toBeGreaterThan(0);
+  expect(t.catalog.wikis().every((wiki) => wiki.oldestRunDate === null)).toBe(true);
+  for (const date of ['20261120', '20261201', '20261220', '20270101'])
+    await t.site.upstream.beginRun({ dbname: 'enwiki', date });
+  await t.clock.advance(31 * 24 * 60 * 60_000);
+  await t.look();
+  expect(t.catalog.wikis().find((wiki) => wiki.wikiDbName === 'enwiki')?.oldestRunDate).toBe(RUN);
+});
