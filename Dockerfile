@@ -15,6 +15,8 @@ USER node
 VOLUME /data
 EXPOSE 8000 6881
 ENV NODE_ENV=production
+# glibc else keeps a heap for each of Node's threads: 60 MB more at the peak of a look at all wikis.
+ENV MALLOC_ARENA_MAX=2
 # SIGTERM stops gracefully; give it time: docker stop -t 60.
 STOPSIGNAL SIGTERM
 HEALTHCHECK --interval=60s --timeout=10s --start-period=60s \

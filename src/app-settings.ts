@@ -33,8 +33,10 @@ export function dailyAt(minuteOfDay: number): string {
 
 /** The one http client for all rooms, with the budget for each host. */
 export function createAppHttp(config: Config, clock: Clock): Http {
-  const http = createHttp({ userAgent: userAgentOf(config), clock });
-  return limitConnectionsPerHost(http, config.download.perHostConnections);
+  const { perHostConnections } = config.download;
+  // Both: an answered request may leave its connection open, and upstream counts connections.
+  const http = createHttp({ userAgent: userAgentOf(config), clock, connectionsPerHost: perHostConnections });
+  return limitConnectionsPerHost(http, perHostConnections);
 }
 
 /** What discovery looks for. */

@@ -23,5 +23,7 @@ export function packDocument(text: string): Buffer {
 /** Unpacks it; a plain one, as an earlier version wrote it, is returned as it is. */
 export function unpackDocument(stored: Buffer): string {
   // The first byte of a zstd frame is 0x28, that of a JSON object is `{`.
-  return (stored[0] === 0x7b ? stored : zstdDecompressSync(stored, { chunkSize: 2 * CHUNK_BYTES })).toString('utf8');
+  return (stored[0] === 0x7b ? stored : zstdDecompressSync(stored, { chunkSize: 2 * CHUNK_BYTES })).toString(
+    'utf8',
+  );
 }

@@ -98,7 +98,23 @@ const memoryKeyOf = (cycleDate: string, source: SourceName): string => `scan:${c
 export function createLooker(deps: LookerDeps): Looker {
   const { catalog, state, log } = deps;
 
-  function contextOf({ cycleDate, source, attempt, signal }: LookRequest): {
+  /** By memory key, of the last scan: to read all wikis again for each single look would cost more than the look. */
+  const fingerprints = new Map<string, string>();
+
+  function fingerprintOf(cycle: Cycle, memoryKey: string, isScan: boolean): string {
+    const known = isScan ? undefined : fingerprints.get(memoryKey);
+    if (known !== undefined) return known;
+    const fingerprint = createHash('sha256')
+      .update(JSON.stringify(deps.judgedBy(cycle)))
+      .digest('hex');
+    fingerprints.set(memoryKey, fingerprint);
+    return fingerprint;
+  }
+
+  function contextOf(
+    { cycleDate, source, attempt, signal }: LookRequest,
+    isScan = false,
+  ): {
     cycle: Cycle;
     source: DumpSource;
     look: Look;
@@ -116,9 +132,7 @@ export function createLooker(deps: LookerDeps): Looker {
     if (found === undefined || runDate === null) return null;
     const memoryKey = memoryKeyOf(cycleDate, source);
     // What was read is only good for the same wikis and the same choice of files.
-    const fingerprint = createHash('sha256')
-      .update(JSON.stringify(deps.judgedBy(cycle)))
-      .digest('hex');
+    const fingerprint = fingerprintOf(cycle, memoryKey, isScan);
     const stored = state.get(memoryKey);
     const before = stored === null ? null : (JSON.parse(stored) as ScanMemory['value']);
     const isNew = before?.fingerprint !== fingerprint;
@@ -300,7 +314,7 @@ export function createLooker(deps: LookerDeps): Looker {
 
   return {
     async scan(request) {
-      const context = contextOf(request);
+      const context = contextOf(request, true);
       if (context === null) return { askSingly: [], runs: 0, files: 0, memory: null };
       const { look, source, cycle, memoryKey, fingerprint, isNew } = context;
       const wanted = deps.wantedWikis();

@@ -1,4 +1,5 @@
-import type { IncomingHttpHeaders } from 'node:http';
+import { Agent, type IncomingHttpHeaders } from 'node:http';
+import { Agent as SecureAgent } from 'node:https';
 import type { Readable } from 'node:stream';
 import got, { type Headers as GotHeaders, HTTPError, RequestError } from 'got';
 import PQueue from 'p-queue';
@@ -11,6 +12,8 @@ import {
 } from '../lib/errors.ts';
 import { parseRetryAfter } from '../lib/retry.ts';
 import type { Clock } from './clock.ts';
+
+const MAX_REDIRECTS = 5;
 
 /** One request; only http and https. */
 export interface HttpRequest {
@@ -46,8 +49,13 @@ export interface Http {
   request(request: HttpRequest): Promise<HttpResponse>;
 }
 
-/** got for the wire: redirects, timeouts, keep-alive. Content encodings are never decoded: dump files are stored as served. */
-export function createHttp(options: { userAgent: string; clock: Clock }): Http {
+/**
+ * got for the wire: redirects, timeouts, keep-alive. Content encodings are never decoded: dump files are stored as served.
+ * @param options.connectionsPerHost open connections to one host, idle ones included; without it as many as there are requests
+ */
+export function createHttp(options: { userAgent: string; clock: Clock; connectionsPerHost?: number }): Http {
+  const sockets = { keepAlive: true, maxSockets: options.connectionsPerHost ?? Number.POSITIVE_INFINITY };
+  const agent = { http: new Agent(sockets), https: new SecureAgent(sockets) };
   return {
     request: ({
       url,
@@ -57,7 +65,7 @@ export function createHttp(options: { userAgent: string; clock: Clock }): Http {
       inactivityMs = 60_000,
       body,
       followOtherHosts = false,
-      maxRedirects = 5,
+      maxRedirects = MAX_REDIRECTS,
     }) =>
       new Promise((resolve, reject) => {
         if (signal?.aborted) return reject(new Interrupted());
@@ -69,6 +77,7 @@ export function createHttp(options: { userAgent: string; clock: Clock }): Http {
             'accept-encoding': 'identity',
             ...headers,
           } as GotHeaders,
+          agent,
           decompress: false,
           throwHttpErrors: false,
           retry: { limit: 0 },
@@ -118,7 +127,7 @@ function redirectTarget(location: string, base: string): URL | null {
 /** A captive portal or a moved mirror: its answer would be taken for that of the host we asked. */
 function foreignRedirect(from: string, target: URL): RetryableError {
   const { host, origin } = new URL(from);
-  return new RetryableError(
+  const error = new RetryableError(
     'foreign_redirect',
     `${origin} redirects to ${target.origin}, which was not asked`,
     {
@@ -126,7 +135,12 @@ function foreignRedirect(from: string, target: URL): RetryableError {
       hint: 'If the host has moved, change its address in the configuration.',
     },
   );
+  foreignTargets.set(error, target);
+  return error;
 }
+
+/** Where a refused redirect leads; no fact of the error, because addresses may be signed and errors are logged. */
+const foreignTargets = new WeakMap<object, URL>();
 
 /** Turns what got or a socket threw into the queue's words. */
 export function networkError(error: unknown, url: string, signal?: AbortSignal): Error {
@@ -208,36 +222,50 @@ export async function readBody(response: HttpResponse, maxBytes: number): Promis
 
 /**
  * Gives every host a budget of simultaneous requests; a slot is held until the body ended.
- * Wikimedia allows two connections for each address, status requests included, so one instance serves all job types.
+ * Wikimedia allows two connections for each address, status requests included, so one instance serves all job types. A redirect
+ * to another host, where a request allows it, is followed from here, because it counts there.
  */
 export function limitConnectionsPerHost(inner: Http, perHost: number): Http {
   const lanes = new Map<string, PQueue>();
+
+  function inLane(request: HttpRequest): Promise<HttpResponse> {
+    const { host } = new URL(request.url);
+    const lane = lanes.get(host) ?? new PQueue({ concurrency: perHost });
+    lanes.set(host, lane);
+    return new Promise((resolve, reject) => {
+      lane
+        .add(async () => {
+          if (request.signal?.aborted) return reject(new Interrupted());
+          let response: HttpResponse;
+          try {
+            response = await inner.request(request);
+          } catch (error) {
+            return reject(error);
+          }
+          resolve(response);
+          await new Promise<void>((ended) => {
+            if (response.body.closed || response.body.destroyed) return ended();
+            response.body
+              .once('close', ended)
+              .once('end', ended)
+              .once('error', () => ended());
+          });
+        })
+        .catch(reject);
+    });
+  }
+
   return {
-    request(request) {
-      const { host } = new URL(request.url);
-      const lane = lanes.get(host) ?? new PQueue({ concurrency: perHost });
-      lanes.set(host, lane);
-      return new Promise((resolve, reject) => {
-        lane
-          .add(async () => {
-            if (request.signal?.aborted) return reject(new Interrupted());
-            let response: HttpResponse;
-            try {
-              response = await inner.request(request);
-            } catch (error) {
-              return reject(error);
-            }
-            resolve(response);
-            await new Promise<void>((ended) => {
-              if (response.body.closed || response.body.destroyed) return ended();
-              response.body
-                .once('close', ended)
-                .once('end', ended)
-                .once('error', () => ended());
-            });
-          })
-          .catch(reject);
-      });
+    async request({ followOtherHosts = false, maxRedirects = MAX_REDIRECTS, ...request }) {
+      for (let url = request.url, left = maxRedirects; ; left -= 1) {
+        try {
+          return await inLane({ ...request, url, maxRedirects: left });
+        } catch (error) {
+          const target = followOtherHosts && left > 0 ? foreignTargets.get(error as object) : undefined;
+          if (target === undefined) throw error;
+          url = target.href;
+        }
+      }
     },
   };
 }

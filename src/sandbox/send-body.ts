@@ -152,11 +152,14 @@ async function sendPieces(
       piece = Buffer.from(data);
       piece[flipAt - from] = (piece[flipAt - from] as number) ^ 0x01;
     }
-    answer.onBytes?.(piece.length);
-    if (!res.write(piece)) await once(res, 'drain', { signal: closing.signal }).catch(() => undefined);
-    if (limit === null) return;
-    const waitMs = startedAt + (sent * 1000) / limit - performance.now();
+    // A piece goes out when its time is over, and the answer ends with its last byte: after that the client may ask again, and
+    // must not be counted twice.
+    const waitMs = limit === null ? 0 : startedAt + (sent * 1000) / limit - performance.now();
     if (waitMs > 1) await delay(waitMs, undefined, { signal: closing.signal }).catch(() => undefined);
+    if (res.destroyed) return;
+    answer.onBytes?.(piece.length);
+    if (sent === length && kind !== 'truncate') res.end(piece);
+    else if (!res.write(piece)) await once(res, 'drain', { signal: closing.signal }).catch(() => undefined);
   };
 
   for await (const piece of pieces(body, size)) {
@@ -171,7 +174,7 @@ async function sendPieces(
     if (rest.length > 0 && !res.destroyed) await send(rest);
     if (res.destroyed || sent >= stopAt) break;
   }
-  if (res.destroyed) return;
+  if (res.destroyed || res.writableEnded) return;
   if (kind !== 'truncate') {
     res.end();
     return;

@@ -11,14 +11,21 @@ import { withApp } from '../helpers/with-app.ts';
 import { temporaryFolder } from '../helpers/with-db.ts';
 
 const folder = fixtures();
+/** The same wiki and month as content export. */
+const CONTENT = 'other/mediawiki_content_current/aawiki/2026-01-01/xml/bzip2';
 
-/** The plainest file server there is: no ranges, no validators, no listing. */
+/** The plainest file server there is: no ranges, no validators, and listings only below /other/, where nothing else tells. */
 async function serve(root: string): Promise<{ url: string; requests: string[] }> {
   const requests: string[] = [];
   const server = createServer((req, res) => {
     const path = join(root, normalize(new URL(req.url ?? '/', 'http://x').pathname));
     requests.push(req.url ?? '');
-    if (!path.startsWith(root) || !statSync(path, { throwIfNoEntry: false })?.isFile()) {
+    const facts = path.startsWith(root) ? statSync(path, { throwIfNoEntry: false }) : undefined;
+    if (facts?.isDirectory() && path.includes('/other/')) {
+      res.end(listing(path, req.url ?? ''));
+      return;
+    }
+    if (!facts?.isFile()) {
       res.writeHead(404).end();
       return;
     }
@@ -31,6 +38,19 @@ async function serve(root: string): Promise<{ url: string; requests: string[] }>
     server.close();
   });
   return { url: `http://127.0.0.1:${(server.address() as AddressInfo).port}`, requests };
+}
+
+/** As nginx writes it. */
+function listing(path: string, url: string): string {
+  const rows = readdirSync(path).map((name) => {
+    const { size, mtime } = statSync(join(path, name));
+    const isFolder = statSync(join(path, name)).isDirectory();
+    const [, day, month, year, time] = /, (\d+) (\w+) (\d+) (\d+:\d+)/.exec(mtime.toUTCString()) ?? [];
+    const shown = isFolder ? `${name}/` : name;
+    return `<a href="${shown}">${shown}</a> ${day}-${month}-${year} ${time} ${isFolder ? '-' : size}`;
+  });
+  const title = `Index of ${url}`;
+  return `<html><head><title>${title}</title></head><body><h1>${title}</h1><hr><pre><a href="../">../</a>\n${rows.join('\n')}\n</pre></body></html>`;
 }
 
 /** Every dump type of the run: what a configuration that wants all of it says. */
@@ -87,7 +107,10 @@ test.skipIf(folder === null)(
     await app.whenIdle();
 
     const run = join(folder ?? '', 'aawiki', '20260101');
-    const offered = readdirSync(run).filter((name) => /^aawiki-20260101-.*\.(gz|bz2|7z)$/.test(name));
+    const content = join(folder ?? '', CONTENT);
+    const offered = [...readdirSync(run), ...readdirSync(content)].filter((name) =>
+      /^aawiki-2026-?01-?01-.*\.(gz|bz2|7z)$/.test(name),
+    );
     const files = app.catalog.dumpFiles('2026-01-01');
     expect(files.map((file) => file.filename).sort()).toEqual(offered.sort());
     const upstream = new Map(
@@ -102,9 +125,12 @@ test.skipIf(folder === null)(
         project: 'wikipedia',
         language: 'aa',
       });
-      expect(['sha1', 'md5']).toContain(file.verification);
+      const isClassic = file.source === 'classic';
+      expect(isClassic ? ['sha1', 'md5'] : ['sha256-upstream']).toContain(file.verification);
       const held = readFileSync(join(dataDir, file.localPath ?? ''));
-      expect(held.equals(readFileSync(join(run, file.filename))), file.filename).toBe(true);
+      expect(held.equals(readFileSync(join(isClassic ? run : content, file.filename))), file.filename).toBe(
+        true,
+      );
       expect(createHash('sha1').update(held).digest('hex')).toBe(upstream.get(file.filename) ?? file.sha1);
     }
     expect(app.catalog.cycles()).toMatchObject([{ cycleDate: '2026-01-01', status: 'published' }]);

@@ -45,7 +45,7 @@ export interface World {
 }
 
 /** The longest leap: what is due is done so late at most. */
-const LEAP_MS = 30 * MINUTE;
+const LEAP_MS = 60 * MINUTE;
 
 /** What a world may differ in from the usual one. */
 export interface WorldOptions extends Omit<UpstreamOptions, 'now' | 'asker' | 'isFatal'> {
@@ -99,8 +99,8 @@ export function createWorld(options: WorldOptions): World {
     }
   }
 
-  function noteTime(): void {
-    process?.db.sqlite.prepare('UPDATE sim_clock SET now = ?').run(clock.now());
+  function noteTime(epochMs: number): void {
+    process?.noteTime.run(epochMs);
   }
 
   return {
@@ -124,14 +124,17 @@ export function createWorld(options: WorldOptions): World {
       for (;;) {
         await settle();
         if (isKilled && process !== null) {
+          // Whatever it was writing at that moment is written; nothing wakes it again.
           process.clock.kill();
+          for (let turn = 0; turn < 50; turn += 1) await new Promise((resolve) => setImmediate(resolve));
           process.db.close();
           process = null;
           return false;
         }
         if (clock.now() >= epochMs) return true;
-        clock.leapTo(Math.min(epochMs, clock.nextEnd(), clock.now() + LEAP_MS));
-        noteTime();
+        const next = Math.min(epochMs, clock.nextEnd(), clock.now() + LEAP_MS);
+        noteTime(next);
+        clock.leapTo(next);
       }
     },
     killAt: (asked) => void (fatal = asked),
@@ -147,6 +150,7 @@ interface Process {
   isCalm(): boolean;
   /** Unique key of the job that looks at upstream. */
   asker(): string | null;
+  noteTime: { run(epochMs: number): unknown };
   stop(): Promise<void>;
 }
 
@@ -236,6 +240,7 @@ function startProcess(
     db,
     clock,
     isCalm: () => running.size === clock.fetching,
+    noteTime: db.sqlite.prepare<[number]>('UPDATE sim_clock SET now = ?'),
     asker: () => asker.get() ?? null,
     async stop() {
       scheduling.stop();

@@ -1,0 +1,58 @@
+import { DAY, dayOf } from './moments.ts';
+import { runDateOf } from './documents.ts';
+import type { Request, SimUpstream } from './upstream.ts';
+
+/** What one cycle cost upstream at one source. */
+export interface Cost {
+  cycleDate: string;
+  source: 'classic' | 'content_current';
+  requests: number;
+  /** Days with a look at it on which upstream had nothing new, and the most requests on one of them. */
+  quietDays: number;
+  mostOnQuietDay: number;
+}
+
+/** Adds up what was asked for each cycle; only cycles that were open, for quiet days. */
+export function countRequests(
+  upstream: SimUpstream,
+  openUntil: (cycleDate: string) => number,
+): { costs: Cost[]; matrix: number; unasked: Request[] } {
+  const costs = new Map<string, Cost>();
+  const days = new Map<string, { cost: Cost; from: number; requests: Request[] }>();
+  const lastLook = new Map<string, number>();
+  const firstDays = new Map<string, string>();
+  const unasked: Request[] = [];
+  let matrix = 0;
+  for (const request of upstream.requests) {
+    if (request.asked === 'matrix') {
+      matrix += 1;
+      continue;
+    }
+    const [, cycleDate, content] = /^find_dumps:(\d{4}-\d{2}-\d{2}):(content_current)?/.exec(request.job ?? '') ?? [];
+    if (cycleDate === undefined) {
+      unasked.push(request);
+      continue;
+    }
+    const source = content === undefined ? 'classic' : 'content_current';
+    const key = `${cycleDate}/${source}`;
+    const cost = costs.get(key) ?? { cycleDate, source, requests: 0, quietDays: 0, mostOnQuietDay: 0 };
+    costs.set(key, cost);
+    cost.requests += 1;
+    const day = `${key}/${dayOf(request.at)}`;
+    if (!firstDays.has(key)) firstDays.set(key, day);
+    const isGood = (request.status === 200 || request.status === 304) && !request.isTorn;
+    const today = days.get(day);
+    if (today !== undefined) today.requests.push(request);
+    else if (firstDays.get(key) !== day && lastLook.has(key) && request.at < openUntil(cycleDate))
+      days.set(day, { cost, from: lastLook.get(key) as number, requests: [request] });
+    if (isGood && (request.asked === 'index' || request.asked === 'exports')) lastLook.set(key, request.at);
+  }
+  for (const { cost, from, requests } of days.values()) {
+    const until = Math.max(...requests.map((request) => request.at));
+    const isSpoiled = requests.some(({ status, isTorn }) => isTorn || status === 0 || status === 503);
+    if (isSpoiled || !upstream.isQuiet(cost.source, runDateOf(cost.source, cost.cycleDate), from - DAY / 2, until)) continue;
+    cost.quietDays += 1;
+    cost.mostOnQuietDay = Math.max(cost.mostOnQuietDay, requests.length);
+  }
+  return { costs: [...costs.values()], matrix, unasked };
+}
