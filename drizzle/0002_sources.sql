@@ -4,6 +4,7 @@ CREATE TABLE `run_documents` (
 	`digest` text,
 	`etag` text,
 	`last_modified` text,
+	`asked_at` integer,
 	FOREIGN KEY (`run_id`) REFERENCES `dump_runs`(`id`) ON UPDATE no action ON DELETE cascade
 );
 --> statement-breakpoint
@@ -15,6 +16,7 @@ CREATE TABLE `dump_replacements` (
 	`sha1` text,
 	`sha256` text,
 	`found_at` integer NOT NULL,
+	`failed_at` integer,
 	FOREIGN KEY (`dump_id`) REFERENCES `dumps`(`id`) ON UPDATE no action ON DELETE cascade,
 	CONSTRAINT "dump_replacements_kind" CHECK("dump_replacements"."kind" IN ('replaced','withdrawn'))
 );
@@ -43,5 +45,8 @@ ALTER TABLE `wikis` ADD `oldest_run_date` text;--> statement-breakpoint
 ALTER TABLE `wikis` ADD `oldest_run_seen_at` integer;--> statement-breakpoint
 ALTER TABLE `wikis` ADD `page_count` integer;--> statement-breakpoint
 CREATE INDEX `idx_dumps_text` ON `dumps` (`wiki_db_name`,`cycle_date`) WHERE dump_type IN ('pages-articles','pages-meta-current','pages-meta-history');--> statement-breakpoint
+ALTER TABLE `dumps` ADD `failed_at` integer;--> statement-breakpoint
+ALTER TABLE `dumps` ADD `missing_since` integer;--> statement-breakpoint
+ALTER TABLE `dump_runs` ADD `may_change` integer DEFAULT false NOT NULL;--> statement-breakpoint
 INSERT INTO `run_documents` (`run_id`, `document`) SELECT `id`, CAST(`last_good_status` AS blob) FROM `dump_runs` WHERE `last_good_status` IS NOT NULL;--> statement-breakpoint
 ALTER TABLE `dump_runs` DROP COLUMN `last_good_status`;

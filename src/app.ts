@@ -284,6 +284,7 @@ function wire(deps: Required<AppOptions> & { layout: Layout; db: Db; lock: DataD
     ],
     requests: {
       discoverWikis: () => discoverWikis.request({}),
+      beforeDeadlineSeal: (cycle) => discovery.noteUnseen(cycle),
       hasRuns: (cycle) => discovery.sourcesOf(cycle).length > 0,
       looks: () => pipeline.looks(),
       sealedAtDeadline: (cycleDate) => pipeline.missingTorrents(cycleDate),
@@ -354,7 +355,7 @@ function wire(deps: Required<AppOptions> & { layout: Layout; db: Db; lock: DataD
         await seeding.start();
         await restoreTorrents();
         discovery.releaseSwitchedOff();
-        pipeline.reconcile();
+        await pipeline.reconcile();
         queue.start();
         scheduling.start();
       } catch (error) {

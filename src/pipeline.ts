@@ -1,3 +1,4 @@
+import { setImmediate as nextTurn } from 'node:timers/promises';
 import type { Catalog, RunChanges, RunFacts, SourceName, Torrent, WantedFile } from './catalog/index.ts';
 import { discoverWikis, findDumps } from './discovery/index.ts';
 import { downloadDump } from './download/index.ts';
@@ -43,7 +44,7 @@ export interface Pipeline {
   /** Everything that a day, or an earlier failure, may have left to do. */
   daily(): JobRequest[];
   /** Asks for all of it at once, at start: a lost event or a dead process never loses work. */
-  reconcile(): void;
+  reconcile(): Promise<void>;
   /** Makes a recorded torrent's folder and file again, from the same dump files; the infohash stays. */
   rebuild(torrent: Torrent): void;
 }
@@ -51,6 +52,9 @@ export interface Pipeline {
 function seedingRequest(torrentId: TorrentId, cycleDate: string): JobRequest {
   return startSeeding.request({ torrentId }, { cycleDate });
 }
+
+/** Requests stored in one turn: some 20 ms. After a rebuild of the database a whole cycle's files may be asked for. */
+const AT_ONCE = 500;
 
 /** An hour: a second failure of the same kind is news no more. */
 const LOOK_AGAIN_MS = 60 * 60_000;
@@ -88,7 +92,9 @@ export function wirePipeline(deps: PipelineDeps): Pipeline {
       .cycles()
       .filter(
         ({ cycleDate, status }) =>
-          status === 'open' || (catalog.takesFiles(cycleDate) && catalog.hasUnsettled(cycleDate)),
+          // A cycle of the future can only come from a clock that was wrong.
+          Date.parse(cycleDate) <= deps.clock.now() &&
+          (status === 'open' || (catalog.takesFiles(cycleDate) && catalog.mayBringMore(cycleDate))),
       )
       .map(({ cycleDate }) => cycleDate);
 
@@ -149,7 +155,9 @@ export function wirePipeline(deps: PipelineDeps): Pipeline {
     return [];
   });
 
-  const wantedDownloads = (): JobRequest[] => downloads(catalog.filesToDownload());
+  // What is asked for already need not be asked for again.
+  const wantedDownloads = (): JobRequest[] =>
+    downloads(catalog.filesToDownload(undefined, queue.unfinishedDumps(downloadDump.type)));
 
   // The last download of a cycle wakes the torrent that waited for a missing or damaged file.
   queue.whenSettled([downloadDump.type], (cycleDate) => {
@@ -250,10 +258,14 @@ export function wirePipeline(deps: PipelineDeps): Pipeline {
     looks,
     missingTorrents,
     daily: unfinishedWork,
-    reconcile() {
+    async reconcile() {
       // Switched off means off, also for what was asked for before.
       if (!deps.uploadsEnabled) queue.cancelPending(uploadIa.type);
-      queue.enqueue(unfinishedWork());
+      const requests = unfinishedWork();
+      for (let from = 0; from < requests.length; from += AT_ONCE) {
+        if (from > 0) await nextTurn();
+        queue.enqueue(requests.slice(from, from + AT_ONCE));
+      }
     },
     rebuild: (torrent) => void queue.enqueue([torrentRequest(torrent)]),
   };

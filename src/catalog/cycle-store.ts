@@ -27,6 +27,7 @@ export function createCycleStore({
   | 'progress'
   | 'sealIfSettled'
   | 'hasUnsettled'
+  | 'mayBringMore'
   | 'lateVariants'
   | 'closeLateWindow'
   | 'advanceCycle'
@@ -36,7 +37,7 @@ export function createCycleStore({
   );
   const replacedFile = db.sqlite.prepare<[string]>(
     `SELECT 1 FROM dump_replacements r JOIN dumps d ON d.id = r.dump_id
-      WHERE d.cycle_date = ? AND r.kind = 'replaced' AND d.our_status <> 'deleted' LIMIT 1`,
+      WHERE d.cycle_date = ? AND r.kind = 'replaced' AND r.failed_at IS NULL AND d.our_status <> 'deleted' LIMIT 1`,
   );
   const lateFile = db.sqlite.prepare<[{ cycleDate: string; isHistory: 0 | 1; types: string }]>(
     `SELECT 1 FROM dumps d WHERE d.cycle_date = @cycleDate
@@ -51,7 +52,7 @@ export function createCycleStore({
         AND NOT EXISTS (SELECT 1 FROM dump_replacements r WHERE r.dump_id = d.id AND r.kind = 'withdrawn') LIMIT 1`,
   );
   const giveUpPending = db.sqlite.prepare<[string]>(
-    `UPDATE dumps SET our_status = 'failed', error_message = 'it was not had before its cycle closed'
+    `UPDATE dumps SET our_status = 'failed', error_message = coalesce(error_message, 'it was not had before its cycle closed')
       WHERE cycle_date = ? AND our_status = 'pending' AND downloaded_at IS NULL`,
   );
   const forgetDocuments = db.sqlite.prepare<[string]>(
@@ -60,6 +61,13 @@ export function createCycleStore({
   const unfinishedRun = db.sqlite.prepare<[string]>(
     `SELECT 1 FROM dump_runs WHERE cycle_date = ? AND status = 'in_progress' LIMIT 1`,
   );
+  const repairableRun = db.sqlite.prepare<[string]>(
+    `SELECT 1 FROM dump_runs r WHERE r.cycle_date = ? AND r.status <> 'absent' AND (r.may_change = 1
+        OR EXISTS (SELECT 1 FROM dumps d WHERE d.wiki_db_name = r.wiki_db_name AND d.source = r.source AND d.run_date = r.run_date
+                     AND d.our_status IN ('failed', 'quarantined'))) LIMIT 1`,
+  );
+  const hasUnsettled = (cycleDate: string): boolean =>
+    unsettledFile.get(cycleDate) !== undefined || unfinishedRun.get(cycleDate) !== undefined;
   const heldFile = db.sqlite.prepare<[string]>(
     `SELECT 1 FROM dumps WHERE cycle_date = ? AND our_status IN ('downloaded', 'uploading', 'uploaded', 'included') LIMIT 1`,
   );
@@ -100,8 +108,8 @@ export function createCycleStore({
       const row = cycle(cycleDate);
       return row !== null && (row.sealedAt === null || row.sealedAt > clock.now() - LATE_MS);
     },
-    hasUnsettled: (cycleDate) =>
-      unsettledFile.get(cycleDate) !== undefined || unfinishedRun.get(cycleDate) !== undefined,
+    hasUnsettled,
+    mayBringMore: (cycleDate) => hasUnsettled(cycleDate) || repairableRun.get(cycleDate) !== undefined,
     lateVariants(cycleDate, historyTypes) {
       const types = JSON.stringify(historyTypes);
       return {

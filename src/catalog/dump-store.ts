@@ -10,7 +10,7 @@ import {
   type UpstreamHashes,
   type WantedFile,
 } from './types.ts';
-import { LATE_MS, UNPROVABLE_MS } from './windows.ts';
+import { FAILED_REST_MS, LATE_MS, QUARANTINE_REST_MS, UNPROVABLE_MS } from './windows.ts';
 
 const { dumps, dumpPieceHashes, dumpReplacements } = schema;
 
@@ -25,6 +25,8 @@ type DumpStore = Pick<
   | 'recordReplaced'
   | 'mayGoWithoutHash'
   | 'recordNotDownloaded'
+  | 'recordMissing'
+  | 'recordNotReplaced'
   | 'markUploading'
   | 'noteSending'
   | 'recordUploaded'
@@ -54,14 +56,23 @@ export function createDumpStore({ db, clock }: { db: Db; clock: Clock }): DumpSt
         AND (d.downloaded_at IS NOT NULL OR ${takesFiles})
      UNION ALL
      SELECT ${wantedColumns} FROM dump_replacements r JOIN dumps d ON d.id = r.dump_id JOIN cycles c ON c.cycle_date = d.cycle_date
-      WHERE r.kind = 'replaced' AND c.status = 'open' AND d.our_status IN (${HELD_LIST}) ${ofCycle}`;
-  type Ask = { now: number; cycleDate?: string; wikiDbName?: string; source?: string; runDate?: string };
+      WHERE r.kind = 'replaced' AND (r.failed_at IS NULL OR r.failed_at <= @now - ${QUARANTINE_REST_MS}) AND c.status = 'open' AND d.our_status IN (${HELD_LIST}) ${ofCycle}`;
+  type Ask = {
+    now: number;
+    except?: string;
+    cycleDate?: string;
+    wikiDbName?: string;
+    source?: string;
+    runDate?: string;
+  };
   const runToDownload = db.sqlite.prepare<[Ask], Omit<WantedFile, 'id'> & { id: number }>(
     toDownload('AND d.wiki_db_name = @wikiDbName AND d.source = @source AND d.run_date = @runDate'),
   );
-  const allToDownload = db.sqlite.prepare<[Ask], Omit<WantedFile, 'id'> & { id: number }>(toDownload(''));
+  const allToDownload = db.sqlite.prepare<[Ask], Omit<WantedFile, 'id'> & { id: number }>(
+    toDownload('AND d.id NOT IN (SELECT value FROM json_each(@except))'),
+  );
   const cycleToDownload = db.sqlite.prepare<[Ask], Omit<WantedFile, 'id'> & { id: number }>(
-    toDownload('AND d.cycle_date = @cycleDate'),
+    toDownload('AND d.cycle_date = @cycleDate AND d.id NOT IN (SELECT value FROM json_each(@except))'),
   );
   const toUpload = db.sqlite.prepare<[], { id: number; cycleDate: string }>(
     `SELECT id, cycle_date AS cycleDate FROM dumps
@@ -124,6 +135,7 @@ export function createDumpStore({ db, clock }: { db: Db; clock: Clock }): DumpSt
           ourStatus: 'downloaded',
           downloadedAt: clock.now(),
           errorMessage: null,
+          missingSince: null,
         });
         if (pieceHashes === null) return;
         db.orm
@@ -137,7 +149,27 @@ export function createDumpStore({ db, clock }: { db: Db; clock: Clock }): DumpSt
       move(id, ['pending', 'downloading', 'failed', 'quarantined'], {
         ourStatus: state,
         errorMessage: message,
+        failedAt: state === 'pending' ? null : clock.now(),
       });
+    },
+    recordMissing: (id, message) => {
+      const row = find(id);
+      if (row === null) return;
+      const now = clock.now();
+      const isOver = row.missingSince !== null && now - row.missingSince >= FAILED_REST_MS;
+      move(id, ['pending', 'downloading', 'failed', 'quarantined'], {
+        ourStatus: isOver ? 'failed' : 'pending',
+        errorMessage: message,
+        failedAt: isOver ? now : null,
+        missingSince: row.missingSince ?? now,
+      });
+    },
+    recordNotReplaced: (id) => {
+      db.orm
+        .update(dumpReplacements)
+        .set({ failedAt: clock.now() })
+        .where(eq(dumpReplacements.dumpId, id))
+        .run();
     },
     markUploading: (id) => {
       // A file that is in a torrent already stays `included` while its upload catches up.
@@ -231,10 +263,13 @@ export function createDumpStore({ db, clock }: { db: Db; clock: Clock }): DumpSt
       runToDownload
         .all({ now: clock.now(), wikiDbName, source, runDate })
         .map((row) => ({ ...row, id: DumpFileId.parse(row.id) })),
-    filesToDownload: (cycleDate) => {
+    filesToDownload: (cycleDate, except = []) => {
       const now = clock.now();
+      const excepted = JSON.stringify(except);
       const rows =
-        cycleDate === undefined ? allToDownload.all({ now }) : cycleToDownload.all({ now, cycleDate });
+        cycleDate === undefined
+          ? allToDownload.all({ now, except: excepted })
+          : cycleToDownload.all({ now, cycleDate, except: excepted });
       return rows.map((row) => ({ ...row, id: DumpFileId.parse(row.id) }));
     },
     filesToUpload: () => toUpload.all().map((row) => ({ ...row, id: DumpFileId.parse(row.id) })),

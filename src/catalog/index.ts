@@ -7,6 +7,7 @@ import { createTorrentStore } from './torrent-store.ts';
 import type { Catalog } from './types.ts';
 import { createWikiStore } from './wiki-store.ts';
 
+export { gravest, noticeKind } from './notice-kind.ts';
 export * from './types.ts';
 export { LATE_MS } from './windows.ts';
 

@@ -13,6 +13,7 @@ import {
   type RunFacts,
   type Verification,
 } from './types.ts';
+import { FAILED_REST_MS, QUARANTINE_REST_MS } from './windows.ts';
 
 const { dumpRuns, runDocuments } = schema;
 
@@ -22,6 +23,7 @@ type RunStore = Pick<
   | 'touchRun'
   | 'lacksHashes'
   | 'isLastDocument'
+  | 'noteRead'
   | 'unsettledWikis'
   | 'restlessWikis'
   | 'runs'
@@ -44,6 +46,7 @@ interface KnownFile {
   sha256: string | null;
   verification: Verification | null;
   downloadedAt: number | null;
+  failedAt: number | null;
 }
 
 /** The look's facts of one file, as columns. */
@@ -56,28 +59,26 @@ export function createRunStore({ db, clock }: { db: Db; clock: Clock }): RunStor
   const wikiPlace = sqlite.prepare<[string], { project: string; language: string }>(
     'SELECT project, language FROM wikis WHERE wiki_db_name = ?',
   );
-  const putRun = sqlite
-    .prepare<[Record<string, unknown>], number>(
-      `INSERT INTO dump_runs (wiki_db_name, source, run_date, cycle_date, status, notices, checked_at, finished_at)
-       VALUES (@wikiDbName, @source, @runDate, @cycleDate, @status, @notices, @now, @finishedAt)
-       ON CONFLICT (wiki_db_name, source, run_date) DO UPDATE SET status = @status, notices = @notices, checked_at = @now,
+  const putRun = sqlite.prepare<[Record<string, unknown>], { id: number; cycleDate: string }>(
+    `INSERT INTO dump_runs (wiki_db_name, source, run_date, cycle_date, status, notices, may_change, checked_at, finished_at)
+       VALUES (@wikiDbName, @source, @runDate, @cycleDate, @status, @notices, @mayChange, @now, @finishedAt)
+       ON CONFLICT (wiki_db_name, source, run_date) DO UPDATE SET status = @status, notices = @notices, may_change = @mayChange, checked_at = @now,
          finished_at = iif(@finishedAt IS NULL, NULL, coalesce(finished_at, @finishedAt))
-       RETURNING id`,
-    )
-    .pluck();
+       RETURNING id, cycle_date AS cycleDate`,
+  );
   const putDocument = sqlite.prepare<[Record<string, unknown>]>(
-    `INSERT INTO run_documents (run_id, document, digest, etag, last_modified) VALUES (@runId, @document, @digest, @etag, @lastModified)
-     ON CONFLICT (run_id) DO UPDATE SET document = @document, digest = @digest, etag = @etag, last_modified = @lastModified`,
+    `INSERT INTO run_documents (run_id, document, digest, etag, last_modified, asked_at) VALUES (@runId, @document, @digest, @etag, @lastModified, @now)
+     ON CONFLICT (run_id) DO UPDATE SET document = @document, digest = @digest, etag = @etag, last_modified = @lastModified, asked_at = @now`,
   );
   const putValidators = sqlite.prepare<[Record<string, unknown>]>(
-    'UPDATE run_documents SET etag = @etag, last_modified = @lastModified WHERE run_id = @runId',
+    'UPDATE run_documents SET etag = @etag, last_modified = @lastModified, asked_at = @now WHERE run_id = @runId',
   );
   const documentDigest = sqlite
     .prepare<[number], string | null>('SELECT digest FROM run_documents WHERE run_id = ?')
     .pluck();
   const knownFiles = sqlite.prepare<[string, string, string], KnownFile>(
     `SELECT id, filename, our_status AS ourStatus, size_bytes AS sizeBytes, upstream_md5 AS upstreamMd5, upstream_sha1 AS upstreamSha1,
-            upstream_sha256 AS upstreamSha256, md5, sha1, sha256, verification, downloaded_at AS downloadedAt
+            upstream_sha256 AS upstreamSha256, md5, sha1, sha256, verification, downloaded_at AS downloadedAt, failed_at AS failedAt
        FROM dumps WHERE wiki_db_name = ? AND source = ? AND run_date = ?`,
   );
   const insertFile = sqlite
@@ -96,7 +97,7 @@ export function createRunStore({ db, clock }: { db: Db; clock: Clock }): RunStor
     `UPDATE dumps SET upstream_md5 = @md5, upstream_sha1 = @sha1, upstream_sha256 = @sha256, verification = @verification WHERE id = @id`,
   );
   const giveUp = sqlite.prepare<[string, number]>(
-    `UPDATE dumps SET our_status = 'failed', error_message = ? WHERE id = ?`,
+    `UPDATE dumps SET our_status = 'failed', error_message = ?, failed_at = NULL WHERE id = ?`,
   );
   const removeFile = sqlite.prepare<[number]>('DELETE FROM dumps WHERE id = ?');
   const replacementOf = sqlite.prepare<
@@ -105,16 +106,17 @@ export function createRunStore({ db, clock }: { db: Db; clock: Clock }): RunStor
   >('SELECT kind, size_bytes AS sizeBytes, md5, sha1, sha256 FROM dump_replacements WHERE dump_id = ?');
   const putReplacement = sqlite.prepare<[Record<string, unknown>]>(
     `INSERT INTO dump_replacements (dump_id, kind, size_bytes, md5, sha1, sha256, found_at) VALUES (@id, @kind, @sizeBytes, @md5, @sha1, @sha256, @now)
-     ON CONFLICT (dump_id) DO UPDATE SET kind = @kind, size_bytes = @sizeBytes, md5 = @md5, sha1 = @sha1, sha256 = @sha256, found_at = @now`,
+     ON CONFLICT (dump_id) DO UPDATE SET kind = @kind, size_bytes = @sizeBytes, md5 = @md5, sha1 = @sha1, sha256 = @sha256, found_at = @now, failed_at = NULL`,
   );
   const dropReplacement = sqlite.prepare<[number]>('DELETE FROM dump_replacements WHERE dump_id = ?');
   const touch = sqlite.prepare<[number, string, string, string]>(
     'UPDATE dump_runs SET checked_at = ? WHERE wiki_db_name = ? AND source = ? AND run_date = ?',
   );
   const reopen = sqlite
-    .prepare<[string, string, string], number>(
+    .prepare<[Record<string, unknown>], number>(
       `UPDATE dumps SET our_status = 'pending', error_message = NULL
-        WHERE wiki_db_name = ? AND source = ? AND run_date = ? AND our_status IN ('failed', 'quarantined')
+        WHERE wiki_db_name = @wikiDbName AND source = @source AND run_date = @runDate AND our_status IN ('failed', 'quarantined')
+          AND coalesce(failed_at, 0) <= @now - iif(our_status = 'quarantined', ${QUARANTINE_REST_MS}, ${FAILED_REST_MS})
           AND EXISTS (SELECT 1 FROM dump_runs r WHERE r.wiki_db_name = dumps.wiki_db_name AND r.source = dumps.source
                         AND r.run_date = dumps.run_date AND r.status <> 'absent')
        RETURNING id`,
@@ -155,20 +157,26 @@ export function createRunStore({ db, clock }: { db: Db; clock: Clock }): RunStor
       ),
     )
     .prepare();
+  const read = sqlite.prepare<[number, string, string, string]>(
+    `UPDATE run_documents SET asked_at = ?
+      WHERE run_id = (SELECT id FROM dump_runs WHERE wiki_db_name = ? AND source = ? AND run_date = ?)`,
+  );
   const withoutHash = sqlite.prepare<[string, string, string]>(
     `SELECT 1 FROM dumps WHERE wiki_db_name = ? AND source = ? AND run_date = ? AND our_status = 'pending'
         AND upstream_md5 IS NULL AND upstream_sha1 IS NULL AND upstream_sha256 IS NULL LIMIT 1`,
   );
-  const documentFacts = sqlite.prepare<[number], { etag: string | null; lastModified: string | null }>(
-    'SELECT etag, last_modified AS lastModified FROM run_documents WHERE run_id = ?',
-  );
+  const documentFacts = sqlite.prepare<
+    [number],
+    { etag: string | null; lastModified: string | null; askedAt: number | null }
+  >('SELECT etag, last_modified AS lastModified, asked_at AS askedAt FROM run_documents WHERE run_id = ?');
 
   function recordDocument(runId: number, document: RunFacts['document']): void {
     if (document === null) return;
     const { text, etag, lastModified } = document;
     const digest = digestOf(text);
-    if (documentDigest.get(runId) === digest) putValidators.run({ runId, etag, lastModified });
-    else putDocument.run({ runId, document: packDocument(text), digest, etag, lastModified });
+    const facts = { runId, etag, lastModified, now: clock.now() };
+    if (documentDigest.get(runId) === digest) putValidators.run(facts);
+    else putDocument.run({ ...facts, document: packDocument(text), digest });
   }
 
   /** A file that is held: proved anew by hashes that came later, or another file by now. */
@@ -247,13 +255,20 @@ export function createRunStore({ db, clock }: { db: Db; clock: Clock }): RunStor
     }
     // What could not be had at an earlier look is asked for again for as long as upstream lists it. A file on its way is
     // judged by the newest facts when it has arrived.
-    const isAsBefore =
-      ['pending', 'downloading'].includes(row.ourStatus) &&
+    const isSameFile =
       row.sizeBytes === file.sizeBytes &&
       row.upstreamMd5 === columns.md5 &&
       row.upstreamSha1 === columns.sha1 &&
       row.upstreamSha256 === columns.sha256;
-    if (!isAsBefore) updateOpen.run({ id: row.id, ...values });
+    // The same bytes that were not to be had, or never matched, are not asked for again at once.
+    const restMs = row.ourStatus === 'quarantined' ? QUARANTINE_REST_MS : FAILED_REST_MS;
+    const isResting =
+      ['failed', 'quarantined'].includes(row.ourStatus) &&
+      isSameFile &&
+      (row.failedAt ?? 0) > clock.now() - restMs;
+    if (isResting) return;
+    if (!isSameFile || !['pending', 'downloading'].includes(row.ourStatus))
+      updateOpen.run({ id: row.id, ...values });
     if (hasHash) changes.wanted.push(DumpFileId.parse(row.id));
   }
 
@@ -261,6 +276,9 @@ export function createRunStore({ db, clock }: { db: Db; clock: Clock }): RunStor
   function recordUnlisted(facts: RunFacts, row: KnownFile, changes: RunChanges): void {
     const isHeld = HELD_STATUSES.includes(row.ourStatus);
     if (isHeld) {
+      // Nothing newer will be fetched of a run that is gone or not wanted any more.
+      if (facts.status === 'absent' && replacementOf.get(row.id)?.kind === 'replaced')
+        dropReplacement.run(row.id);
       // Not wanted any more is no reason; only what upstream took back is.
       if (facts.listedNames === null || facts.listedNames.has(row.filename)) return;
       if (replacementOf.get(row.id)?.kind === 'withdrawn') return;
@@ -284,17 +302,20 @@ export function createRunStore({ db, clock }: { db: Db; clock: Clock }): RunStor
         const place = wikiPlace.get(facts.wikiDbName);
         assert(place !== undefined, `wiki ${facts.wikiDbName} is not known`);
         const { wikiDbName, source, runDate, cycleDate, status } = facts;
-        const runId = putRun.get({
+        const run = putRun.get({
           ...{ wikiDbName, source, runDate, cycleDate, status, now },
           notices: JSON.stringify(facts.notices),
+          mayChange: facts.mayChange === true ? 1 : 0,
           finishedAt: status === 'finished' ? now : null,
         });
-        assert(runId !== undefined, 'a run has a row once it was recorded');
-        recordDocument(runId, facts.document);
+        assert(run !== undefined, 'a run has a row once it was recorded');
+        recordDocument(run.id, facts.document);
+        // A run stays with the cycle it began in, whatever the calendar says by now.
+        const own = { ...facts, cycleDate: run.cycleDate };
         const rows = new Map(knownFiles.all(wikiDbName, source, runDate).map((row) => [row.filename, row]));
         const changes: RunChanges = { wanted: [], replaced: [] };
         for (const file of facts.files) {
-          recordFile(facts, place, file, rows.get(file.filename), changes);
+          recordFile(own, place, file, rows.get(file.filename), changes);
           rows.delete(file.filename);
         }
         for (const row of rows.values()) recordUnlisted(facts, row, changes);
@@ -303,12 +324,15 @@ export function createRunStore({ db, clock }: { db: Db; clock: Clock }): RunStor
     touchRun: ({ wikiDbName, source, runDate }) =>
       db.transaction(() => {
         touch.run(clock.now(), wikiDbName, source, runDate);
-        return reopen.all(wikiDbName, source, runDate).map((id) => DumpFileId.parse(id));
+        return reopen
+          .all({ wikiDbName, source, runDate, now: clock.now() })
+          .map((id) => DumpFileId.parse(id));
       }),
     isLastDocument: ({ wikiDbName, source, runDate }, { text, etag, lastModified }) => {
       const digest = digestOf(text);
       return lastDocument.get({ wikiDbName, source, runDate, digest, etag, lastModified }) !== undefined;
     },
+    noteRead: ({ wikiDbName, source, runDate }) => void read.run(clock.now(), wikiDbName, source, runDate),
     lacksHashes: ({ wikiDbName, source, runDate }) =>
       withoutHash.get(wikiDbName, source, runDate) !== undefined,
     restlessWikis: (cycleDate, source) => new Set(restless.all({ cycleDate, source })),

@@ -1,4 +1,4 @@
-import { and, asc, desc, eq, inArray } from 'drizzle-orm';
+import { asc, desc, eq } from 'drizzle-orm';
 import { type Db, schema } from '../db/index.ts';
 import { assert, DumpFileId, TorrentId } from '../lib/index.ts';
 import type { Clock } from '../ports/index.ts';
@@ -63,6 +63,18 @@ export function createTorrentStore({ db, clock }: { db: Db; clock: Clock }): Tor
        FROM dump_replacements r JOIN dumps d ON d.id = r.dump_id WHERE d.cycle_date = ?`,
   );
 
+  // Prepared once: a torrent has thousands of files, and all of them are written in one go.
+  const carry = db.sqlite.prepare<[Record<string, unknown>]>(
+    `INSERT INTO torrent_files (torrent_id, dump_id, path_in_torrent, size_bytes, verification)
+     VALUES (@torrentId, @dumpId, @pathInTorrent, @sizeBytes, @verification)`,
+  );
+  const include = db.sqlite.prepare<[number]>(
+    `UPDATE dumps SET our_status = 'included' WHERE id = ? AND our_status IN ('downloaded', 'uploading', 'uploaded', 'included')`,
+  );
+  const lack = db.sqlite.prepare<[Record<string, unknown>]>(
+    `INSERT INTO torrent_gaps (torrent_id, wiki_db_name, source, run_date, dump_type, filename, size_bytes, state, reason)
+     VALUES (@torrentId, @wikiDbName, @source, @runDate, @dumpType, @filename, @sizeBytes, @state, @reason)`,
+  );
   /** Written once, when the torrent is made: making it again changes nothing of what it said. */
   function recordGaps(torrentId: number, gaps: readonly TorrentGap[]): void {
     const known = db.orm
@@ -72,11 +84,7 @@ export function createTorrentStore({ db, clock }: { db: Db; clock: Clock }): Tor
       .limit(1)
       .get();
     if (known !== undefined) return;
-    for (const gap of gaps)
-      db.orm
-        .insert(torrentGaps)
-        .values({ torrentId, ...gap })
-        .run();
+    for (const gap of gaps) lack.run({ torrentId, ...gap });
   }
 
   return {
@@ -95,21 +103,9 @@ export function createTorrentStore({ db, clock }: { db: Db; clock: Clock }): Tor
           .get();
         db.orm.delete(torrentFiles).where(eq(torrentFiles.torrentId, id)).run();
         recordGaps(id, gaps);
-        for (const file of files) {
-          db.orm
-            .insert(torrentFiles)
-            .values({ torrentId: id, ...file })
-            .run();
-          db.orm
-            .update(dumps)
-            .set({ ourStatus: 'included' })
-            .where(
-              and(
-                eq(dumps.id, file.dumpId),
-                inArray(dumps.ourStatus, ['downloaded', 'uploading', 'uploaded', 'included']),
-              ),
-            )
-            .run();
+        for (const { dumpId, pathInTorrent, sizeBytes, verification } of files) {
+          carry.run({ torrentId: id, dumpId, pathInTorrent, sizeBytes, verification });
+          include.run(dumpId);
         }
         return TorrentId.parse(id);
       }),

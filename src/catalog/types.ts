@@ -89,9 +89,20 @@ export interface WikiFacts {
 
 /** A configured dump type that a run does not give us, and why; ends up in STATUS. */
 export interface RunNotice {
+  /** `*`: the whole run. */
   dumpType: string;
   reason: string;
+  /** Rows of earlier versions have none, and neither has what is said of a whole run: see `noticeKind`. */
+  kind?: NoticeKind | undefined;
 }
+
+/** What matters most comes first. */
+export const NOTICE_KINDS = ['failed', 'lacking', 'refused', 'waiting', 'skipped', 'not_offered'] as const;
+/**
+ * failed: its job failed upstream; lacking: upstream says that it is done, but files are missing; refused: its address is not
+ * what it must be; waiting: upstream is still at it; skipped: left out of this run by upstream; not_offered: this wiki has none.
+ */
+export type NoticeKind = (typeof NOTICE_KINDS)[number];
 
 /** A file that belongs to the expected set of a cycle. */
 export interface ExpectedFile {
@@ -115,6 +126,8 @@ export interface RunFacts {
   runDate: string;
   status: RunStatus;
   notices: readonly RunNotice[];
+  /** Finished, but a rerun on the old date may still bring what failed. Default false. */
+  mayChange?: boolean;
   files: readonly ExpectedFile[];
   /** Every name the run lists, wanted or not: a held file that is not among them was withdrawn. null: no list was read. */
   listedNames: ReadonlySet<string> | null;
@@ -246,6 +259,8 @@ export interface Catalog {
   takesFiles(cycleDate: string): boolean;
   /** True when a file of it may still be fetched, or a run may still bring some. */
   hasUnsettled(cycleDate: string): boolean;
+  /** True when a look may still find something: it is unsettled, or something of it failed upstream and may be run again. */
+  mayBringMore(cycleDate: string): boolean;
   /** Whether it holds files that no regular, or no history torrent of it carries, although they belong there. */
   lateVariants(cycleDate: string, historyTypes: readonly string[]): { regular: boolean; history: boolean };
   /** Nothing more is awaited: files that were not had end as failed, descriptions of runs are removed. Idempotent. */
@@ -269,9 +284,11 @@ export interface Catalog {
   recordRun(facts: RunFacts): RunChanges;
   /**
    * Notes that a run was looked at and is as it was. What could not be had before is asked for again, as at any look.
-   * @returns files that should be fetched now and were given up before
+   * @returns files that should be fetched now and were given up long enough ago
    */
   touchRun(run: { wikiDbName: string; source: SourceName; runDate: string }): DumpFileId[];
+  /** Notes that the description of a run was read, and was as before. */
+  noteRead(run: { wikiDbName: string; source: SourceName; runDate: string }): void;
   /** True when a file of the run waits for a hash. */
   lacksHashes(run: { wikiDbName: string; source: SourceName; runDate: string }): boolean;
   /** Wikis with a run of this cycle and source that is not settled, or has files that are not. */
@@ -289,7 +306,7 @@ export interface Catalog {
     document: RunDocument,
   ): boolean;
   /** The same without its text. */
-  runDocumentFacts(runId: number): Omit<RunDocument, 'text'> | null;
+  runDocumentFacts(runId: number): (Omit<RunDocument, 'text'> & { askedAt: number | null }) | null;
 
   dumpFile(id: DumpFileId): DumpFile | null;
   /** Sorted by wiki, then file name. */
@@ -306,6 +323,13 @@ export interface Catalog {
    * the next look asks again.
    */
   recordNotDownloaded(id: DumpFileId, state: 'pending' | 'failed' | 'quarantined', message: string): void;
+  /**
+   * Upstream answers 404 for a file that it lists. The first time that may be a bad day, so it stays pending; it ends as
+   * failed when the same is said on another day.
+   */
+  recordMissing(id: DumpFileId, message: string): void;
+  /** The new bytes of a held file could not be had; they are asked for again after a while, or when upstream changes them. */
+  recordNotReplaced(id: DumpFileId): void;
   /** True when the deadline is so near that a file without any published hash is taken for what it is. */
   mayGoWithoutHash(cycleDate: string): boolean;
   /** A held file turned out missing or damaged on disk: forgets our copy, so that it is fetched again. */
@@ -314,8 +338,9 @@ export interface Catalog {
    * Files that should be fetched now, also those a dead process left, of open cycles and of those that still take late
    * files: all that upstream gives a hash for, and shortly before the deadline also those without one; of open cycles also
    * what was published anew. Of other cycles only what was held once and was reopened.
+   * @param except files that are left out: tens of thousands wait for weeks, and to read them all takes 0.1 s
    */
-  filesToDownload(cycleDate?: string): WantedFile[];
+  filesToDownload(cycleDate?: string, except?: readonly number[]): WantedFile[];
   /** The same of one run. */
   filesOfRun(run: { wikiDbName: string; source: SourceName; runDate: string }): WantedFile[];
   /** Held files the Internet Archive is not known to have and has not refused, of every cycle. */

@@ -8,3 +8,9 @@ export const LATE_MS = 28 * DAY_MS;
 
 /** So long before the deadline a file that has no published hash is taken without: two days, since it must still be fetched. */
 export const UNPROVABLE_MS = 2 * DAY_MS;
+
+/** A file that failed is tried again at the next day's look; a little less than a day, since looks drift. */
+export const FAILED_REST_MS = 20 * 60 * 60_000;
+
+/** One whose bytes never matched was fetched five times: it is fetched again when upstream changes it, or after three days. */
+export const QUARANTINE_REST_MS = 3 * DAY_MS;

@@ -98,6 +98,7 @@ export function explainDamage(error: unknown): WikiSeedError {
 export function openForReading(dataDir: string): Db {
   const { database, records, backups } = createLayout(dataDir);
   let db: Db;
+  const isThere = existsSync(database);
   try {
     const wasThereBefore = [records, backups].some(
       (folder) => existsSync(folder) && readdirSync(folder).length > 0,
@@ -114,6 +115,11 @@ export function openForReading(dataDir: string): Db {
   } catch (error) {
     if (error instanceof WikiSeedError) throw error;
     if (isDamage(error)) throw explainDamage(error);
+    if (!isThere)
+      throw new UsageError(
+        `nothing is known yet: there is no readable database at ${database}`,
+        '"wikiseed run" begins, "wikiseed plan" tells what it would fetch. If it has run before, name its configuration with --config.',
+      );
     throw new UsageError(
       `there is no readable database at ${database}`,
       `Start "wikiseed run" once, or name the right configuration with --config. (${(error as Error).message})`,

@@ -1,12 +1,19 @@
 import { calendarOf, createAppHttp, discoveryConfigOf } from '../app-settings.ts';
 import { type Catalog, type Cycle, createCatalog } from '../catalog/index.ts';
 import type { Config } from '../config/index.ts';
-import { createSystemState, type Db, knownMigrations, migrateDb, openMemoryDb } from '../db/index.ts';
+import {
+  createSystemState,
+  type Db,
+  isDataDirectoryInUse,
+  knownMigrations,
+  migrateDb,
+  openMemoryDb,
+} from '../db/index.ts';
 import { type CyclePlan, createDiscovery, type DiscoveryRoom } from '../discovery/index.ts';
 import { formatDuration, UsageError } from '../lib/index.ts';
 import { type Clock, createSystemClock, silentLog } from '../ports/index.ts';
 import { cyclesToOpen, type PlannedCycle } from '../scheduling/index.ts';
-import { openStored, type StoredReader } from './stored-reader.ts';
+import { copyTables, EVERY_CYCLE, ONE_CYCLE, openStored } from './stored-reader.ts';
 import { counted } from './words.ts';
 
 /** What is to be planned. */
@@ -17,6 +24,8 @@ export interface PlanRequest {
   cycleDate?: string | undefined;
   /** Ask upstream even when what was stored would do. */
   ask?: boolean | undefined;
+  /** Default: the system's. */
+  clock?: Clock;
   /** Wikis that had to be asked for singly. */
   onProgress?: (done: number, total: number) => void;
 }
@@ -29,6 +38,8 @@ export interface Plan extends CyclePlan {
 }
 
 const DAY_MS = 24 * 60 * 60_000;
+/** See design: the hard maximum for one address. */
+const CONNECTIONS_MAX = 3;
 
 /**
  * Plans a cycle: from what is stored when the database knows it, else from what upstream says now, which is then written to a
@@ -36,11 +47,11 @@ const DAY_MS = 24 * 60 * 60_000;
  * @throws UsageError the date is no cycle's; RetryableError and others when upstream does not answer
  */
 export async function makePlan(request: PlanRequest): Promise<Plan> {
-  const clock = createSystemClock();
+  const { clock = createSystemClock() } = request;
   const { db, chosen } = loadStored(request, clock);
   try {
     const needsAsking = request.ask === true || chosen.cycle === null || !hasRuns(db, chosen.cycle);
-    return needsAsking
+    return needsAsking && isLookedAt(chosen.cycle, createCatalog({ db, clock }))
       ? await planAsking(request, db, chosen, clock)
       : planStored(request, db, chosen, clock);
   } finally {
@@ -117,7 +128,7 @@ function chooseCycle(request: PlanRequest, known: readonly Cycle[], nowMs: numbe
   }
   throw new UsageError(
     `${wanted ?? 'today'} is no cycle that can be planned`,
-    `Cycles begin on ${config.scheduling.cycleDays.map((day) => `day ${day}`).join(' and ')} of a month, are taken ${counted(config.scheduling.embargoDays, 'day')} later, and upstream keeps them for about half a year. "wikiseed cycles" lists those we know.`,
+    `Cycles begin on ${config.scheduling.cycleDays.map((day) => `day ${day}`).join(' and ')} of a month and are taken ${counted(config.scheduling.embargoDays, 'day')} later. Those of the last six months can be planned; upstream keeps most runs for three to five months only. "wikiseed cycles" lists the cycles we know.`,
   );
 }
 
@@ -129,25 +140,39 @@ function planStored(request: PlanRequest, stored: Db, chosen: Chosen, clock: Clo
   const oldest = Math.min(...looked);
   const span =
     newest - oldest < 60_000 ? `${age(oldest)} ago` : `between ${age(oldest)} and ${age(newest)} ago`;
+  const isOver = !isLookedAt(chosen.cycle, catalog);
+  const over = 'a run does not look at this cycle again';
+  const again = !isOver ? '--ask looks again' : request.ask === true ? `not asked: ${over}` : over;
   const notices = [
-    `planned from the last looks at upstream, ${span}; --ask looks again`,
+    looked.length === 0
+      ? `nothing is known of its runs; ${again}`
+      : `planned from the last looks at upstream, ${span}; ${again}`,
     ...(chosen.cycle?.scannedAt === null ? ['not every wiki was looked at yet'] : []),
   ];
-  return finish(roomOf(request, stored, catalog, clock), chosen, notices);
+  const room = roomOf(request, stored, catalog, clock);
+  return finish({ room, catalog }, chosen, clock.now(), notices);
 }
 
 async function planAsking(request: PlanRequest, scratch: Db, chosen: Chosen, clock: Clock): Promise<Plan> {
   const { signal, onProgress } = request;
+  refuseFourth(request.config);
   const catalog = createCatalog({ db: scratch, clock });
   const room = roomOf(request, scratch, catalog, clock);
   const { cycleDate, includesHistory, deadlineAt } = chosen.planned;
   catalog.openCycle({ cycleDate, includesHistory, deadlineAt });
   if (request.ask === true || catalog.wikis().length === 0) await room.lookForWikis(signal);
   await room.lookNow({ cycleDate, signal, ...(onProgress === undefined ? {} : { onProgress }) });
-  return finish(room, chosen, ['planned from what upstream says now; nothing was stored']);
+  return finish({ room, catalog }, chosen, clock.now(), [
+    'planned from what upstream says now; nothing was stored',
+  ]);
 }
 
-function finish(room: DiscoveryRoom, chosen: Chosen, notices: readonly string[]): Plan {
+function finish(
+  { room, catalog }: { room: DiscoveryRoom; catalog: Catalog },
+  chosen: Chosen,
+  nowMs: number,
+  notices: readonly string[],
+): Plan {
   const { cycleDate, includesHistory } = chosen.planned;
   const status = chosen.cycle?.status ?? 'open';
   const plan = room.plan({ cycleDate, includesHistory, status });
@@ -155,11 +180,34 @@ function finish(room: DiscoveryRoom, chosen: Chosen, notices: readonly string[])
     ...plan,
     state: chosen.state,
     includesHistory,
-    notices: [...chosen.notices, ...notices, ...plan.notices],
+    notices: [...chosen.notices, ...notices, ...lateNotices(chosen.cycle, catalog, nowMs), ...plan.notices],
   };
 }
 
-/** The room that acts. A daemon on this machine has its own connections: one more is within the limit of three. */
+/** What sealing means for what is planned. */
+function lateNotices(cycle: Cycle | null, catalog: Catalog, nowMs: number): string[] {
+  if (cycle === null || cycle.sealedAt === null) return [];
+  const sealed = `the cycle was sealed ${formatDuration(Math.max(1000, nowMs - cycle.sealedAt))} ago`;
+  if (!catalog.takesFiles(cycle.cycleDate))
+    return [`${sealed} and takes no late files any more, whatever upstream offers`];
+  return catalog.mayBringMore(cycle.cycleDate)
+    ? [`${sealed}: what comes now goes into a supplement`]
+    : [`${sealed} and nothing more of it is awaited`];
+}
+
+/**
+ * Upstream blocks whoever opens a fourth connection, and a daemon has its own ones.
+ * @throws UsageError
+ */
+function refuseFourth({ wikiseed: { dataDir }, download: { perHostConnections } }: Config): void {
+  if (perHostConnections + 1 <= CONNECTIONS_MAX || !isDataDirectoryInUse(dataDir)) return;
+  throw new UsageError(
+    `upstream cannot be asked now: the running daemon may have all ${CONNECTIONS_MAX} connections that upstream allows`,
+    'Stop the daemon first, or set download.per_host_connections to 2 and restart it. A cycle that it has looked at is planned without --ask.',
+  );
+}
+
+/** The room that acts, with one connection; see `refuseFourth`. */
 function roomOf(request: PlanRequest, db: Db, catalog: Catalog, clock: Clock): DiscoveryRoom {
   const { config } = request;
   const http = createAppHttp({ ...config, download: { ...config.download, perHostConnections: 1 } }, clock);
@@ -167,32 +215,11 @@ function roomOf(request: PlanRequest, db: Db, catalog: Catalog, clock: Clock): D
   return createDiscovery({ catalog, state, http, clock, log: silentLog, config: discoveryConfigOf(config) });
 }
 
+/** Whether a run would look at it, as the pipeline decides: what only we asked for would be a promise that nobody keeps. */
+const isLookedAt = (cycle: Cycle | null, catalog: Catalog): boolean =>
+  cycle === null ||
+  cycle.status === 'open' ||
+  (catalog.takesFiles(cycle.cycleDate) && catalog.mayBringMore(cycle.cycleDate));
+
 const hasRuns = (db: Db, { cycleDate }: Cycle): boolean =>
   db.sqlite.prepare('SELECT 1 FROM dump_runs WHERE cycle_date = ? LIMIT 1').get(cycleDate) !== undefined;
-
-/** What a plan and a look build on: tables, and which of their rows. */
-const EVERY_CYCLE = { wikis: '', cycles: '' };
-const OF_CYCLE = 'WHERE cycle_date = ?';
-const ONE_CYCLE = {
-  dump_runs: OF_CYCLE,
-  run_documents: `WHERE run_id IN (SELECT id FROM dump_runs ${OF_CYCLE})`,
-  dumps: OF_CYCLE,
-  dump_replacements: `WHERE dump_id IN (SELECT id FROM dumps ${OF_CYCLE})`,
-  system_state: `WHERE key LIKE 'scan:' || ? || ':%'`,
-};
-
-function copyTables(from: StoredReader, to: Db, tables: Record<string, string>, cycleDate?: string): void {
-  to.transaction(() => {
-    for (const [table, condition] of Object.entries(tables)) {
-      const names = to.sqlite
-        .prepare<[string], string>('SELECT name FROM pragma_table_info(?)')
-        .pluck()
-        .all(table);
-      const write = to.sqlite.prepare<[Record<string, unknown>]>(
-        `INSERT INTO ${table} (${names.join(', ')}) VALUES (${names.map((name) => `@${name}`).join(', ')})`,
-      );
-      for (const row of from.rows(`SELECT ${names.join(', ')} FROM ${table} ${condition}`, cycleDate))
-        write.run({ ...row });
-    }
-  });
-}

@@ -6,11 +6,10 @@ import { EXIT } from './exit-codes.ts';
 import { type CliIo, printJson } from './io.ts';
 import { loadForCommand } from './load.ts';
 import { makePlan, type Plan } from './make-plan.ts';
+import { printReasons, typeOf } from './plan-reasons.ts';
 import { formatTable } from './table.ts';
 import { counted } from './words.ts';
 
-/** Reasons on the screen; `--all` and `--json` have every file. */
-const REASONS_MAX = 15;
 const ACTIONS: readonly PlanAction[] = ['download', 'held', 'wait', 'skip'];
 
 /** What the command understands. */
@@ -42,15 +41,24 @@ export async function planCommand(io: CliIo, options: PlanOptions): Promise<numb
   } finally {
     bar.stop();
   }
-  if (wiki !== undefined)
-    plan = {
-      ...plan,
-      files: plan.files.filter((row) => matchesGlob(row.wikiDbName, wiki)),
-      wikis: plan.wikis.filter((row) => matchesGlob(row.wikiDbName, wiki)),
-    };
+  if (wiki !== undefined) plan = narrow(plan, wiki);
   if (options.json === true) printJson(io, toJson(plan));
   else printPlan(io, plan, { areRowsShown: wiki !== undefined || options.all === true });
   return EXIT.ok;
+}
+
+/**
+ * A plan of some wikis only.
+ * @throws UsageError no wiki matches
+ */
+function narrow(plan: Plan, glob: string): Plan {
+  const wikis = plan.wikis.filter((row) => matchesGlob(row.wikiDbName, glob));
+  if (wikis.length === 0)
+    throw new UsageError(
+      `no wiki matches ${glob}`,
+      '"wikiseed wikis" lists those we know, such as enwiki or be_x_oldwiki.',
+    );
+  return { ...plan, wikis, files: plan.files.filter((row) => matchesGlob(row.wikiDbName, glob)) };
 }
 
 /** A day that the calendar knows, written as YYYY-MM-DD. */
@@ -132,30 +140,6 @@ function summarize(rows: readonly PlanRow[]): string[][] {
 
 const byKey = ([a]: [string, unknown], [b]: [string, unknown]): number => (a < b ? -1 : a > b ? 1 : 0);
 
-/** Why what is not fetched is not, in groups. */
-function printReasons(io: CliIo, rows: readonly PlanRow[], width: number | undefined): void {
-  const groups = Map.groupBy(
-    rows.filter((row) => row.action === 'wait' || row.action === 'skip'),
-    (row) => [row.action, row.dumpType ?? '', row.reason].join('\t'),
-  );
-  if (groups.size === 0) return;
-  const lines = [...groups.values()]
-    .sort((a, b) => (a[0]?.action === b[0]?.action ? b.length - a.length : a[0]?.action === 'wait' ? -1 : 1))
-    .map((group) => [
-      group[0]?.action ?? '',
-      typeOf(group[0]?.dumpType ?? null),
-      String(new Set(group.map(({ wikiDbName }) => wikiDbName)).size),
-      String(group.filter(({ filename }) => filename !== null).length),
-      group[0]?.reason ?? '',
-    ]);
-  const heads = ['action', 'dump type', 'wikis', 'files', 'reason'];
-  const shown = lines.slice(0, REASONS_MAX);
-  io.out.write('\nNot downloaded now:\n');
-  io.out.write(`${formatTable(shown, { heads, numbers: [2, 3], flexible: [4], ...widthOf(width) })}\n`);
-  const more = lines.length - shown.length;
-  if (more > 0) io.out.write(`and ${counted(more, 'more reason')}; --all lists every file\n`);
-}
-
 function printRows(io: CliIo, rows: readonly PlanRow[], width: number | undefined): void {
   if (rows.length === 0) return;
   const heads = ['wiki', 'source', 'file or dump type', 'size', 'action', 'reason'];
@@ -169,9 +153,6 @@ function printRows(io: CliIo, rows: readonly PlanRow[], width: number | undefine
   ]);
   io.out.write(`\n${formatTable(cells, { heads, numbers: [3], flexible: [2, 5], ...widthOf(width) })}\n`);
 }
-
-const typeOf = (dumpType: string | null): string =>
-  dumpType === '*' ? 'the whole run' : (dumpType ?? 'of no known type');
 
 function printWikis(
   io: CliIo,

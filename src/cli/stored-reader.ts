@@ -86,3 +86,38 @@ function schemaIn(rows: StoredReader['rows']): number {
   const [count] = rows(`SELECT count(*) AS n FROM ${MIGRATIONS_TABLE}`);
   return Number(count?.n ?? 0);
 }
+
+/** What a plan and a look build on: tables, and which of their rows. */
+export const EVERY_CYCLE = { wikis: '', cycles: '' };
+const OF_CYCLE = 'WHERE cycle_date = ?';
+/** With its date. */
+export const ONE_CYCLE = {
+  dump_runs: OF_CYCLE,
+  run_documents: `WHERE run_id IN (SELECT id FROM dump_runs ${OF_CYCLE})`,
+  dumps: OF_CYCLE,
+  dump_replacements: `WHERE dump_id IN (SELECT id FROM dumps ${OF_CYCLE})`,
+  // What the looks at any cycle found dumped tells the same for all.
+  system_state: `WHERE key LIKE 'scan:' || ? || ':%' OR key LIKE 'discovery:unlisted:%'`,
+};
+
+/** Copies rows from the one into the other, where the same tables are there and empty. */
+export function copyTables(
+  from: StoredReader,
+  to: Db,
+  tables: Record<string, string>,
+  cycleDate?: string,
+): void {
+  to.transaction(() => {
+    for (const [table, condition] of Object.entries(tables)) {
+      const names = to.sqlite
+        .prepare<[string], string>('SELECT name FROM pragma_table_info(?)')
+        .pluck()
+        .all(table);
+      const write = to.sqlite.prepare<[Record<string, unknown>]>(
+        `INSERT INTO ${table} (${names.join(', ')}) VALUES (${names.map((name) => `@${name}`).join(', ')})`,
+      );
+      for (const row of from.rows(`SELECT ${names.join(', ')} FROM ${table} ${condition}`, cycleDate))
+        write.run({ ...row });
+    }
+  });
+}

@@ -1,3 +1,4 @@
+import { gravest, type NoticeKind } from '../catalog/index.ts';
 import type { Candidate } from './classify-files.ts';
 import { type DumpStatus, isSettled, type StatusJob } from './dump-status.ts';
 import type { Selection } from './source.ts';
@@ -32,7 +33,12 @@ const FORMAT_OF_JOB: Readonly<Record<string, string>> = {
 export interface Choice {
   verdicts: Map<Candidate, { action: 'take' | 'wait' | 'skip'; reason: string }>;
   /** Why nothing of the type is taken or awaited, or what is lacking; null: nothing to say. */
-  notice: string | null;
+  notice: Lack | null;
+}
+
+interface Lack {
+  kind: NoticeKind;
+  reason: string;
 }
 
 /** One way to have all of a type: whole or in parts, in one format. */
@@ -61,16 +67,20 @@ export function chooseForm(
   const formats = formatsOf(dumpType, selection);
   const groups = selection.historyFormat === 'both' ? formats.map((format) => [format]) : [formats];
   const verdicts: Choice['verdicts'] = new Map();
-  const notices: string[] = [];
+  const lacks: Lack[] = [];
   for (const group of groups) {
     const offers = group.flatMap((format) => offersOf(format, all, jobs, status, selection));
     const own = jobs.filter(([name]) => group.includes(FORMAT_OF_JOB[name] ?? group[0] ?? null));
-    const notice = decideOffers(offers, own, isFinished, selection, verdicts);
-    if (notice !== null) notices.push(groups.length > 1 ? `${notice} (${group[0]})` : notice);
+    const lack = decideOffers(offers, own, isFinished, selection, verdicts);
+    if (lack === null) continue;
+    const { kind, reason } = lack;
+    lacks.push({ kind, reason: groups.length > 1 ? `${reason} (${group[0]})` : reason });
   }
   for (const file of all)
     if (!verdicts.has(file)) verdicts.set(file, { action: 'skip', reason: 'its format is not one we know' });
-  return { verdicts, notice: notices.length === 0 ? null : notices.join('; ') };
+  const kind = gravest(lacks.map((lack) => lack.kind));
+  const notice = kind === null ? null : { kind, reason: lacks.map(({ reason }) => reason).join('; ') };
+  return { verdicts, notice };
 }
 
 /** Jobs that list files of the type, and those that would but have nothing to list yet. */
@@ -133,7 +143,7 @@ function decideOffers(
   isFinished: boolean,
   selection: Selection,
   verdicts: Choice['verdicts'],
-): string | null {
+): Lack | null {
   const best = offers.find((offer) => isComplete(offer) || isComing(offer, isFinished));
   const chosen = best ?? offers.find(hasReady) ?? null;
   // With nothing else to choose from, what is ready of a set is taken before its last file is there.
@@ -148,10 +158,13 @@ function decideOffers(
     }
   }
   if (chosen !== null && !isTaken) return null;
-  const refused = offers.flatMap((offer) => offer.files).find((file) => file.isRefused)?.why;
+  const why = offers.flatMap((offer) => offer.files).find((file) => file.isRefused)?.why;
+  const refused: Lack | null = why === undefined ? null : { kind: 'refused', reason: why };
   if (chosen !== null) {
     if (chosen.files.every((file) => file.state === 'ready')) return null;
-    return refused ?? (hasReady(chosen) ? 'upstream lacks some of its files' : null);
+    if (refused !== null || !hasReady(chosen)) return refused;
+    const mayCome = !isFinished && chosen.files.every((file) => file.state !== 'dead');
+    return { kind: mayCome ? 'waiting' : 'lacking', reason: 'upstream lacks some of its files' };
   }
   return refused ?? whyNothing(jobs);
 }
@@ -209,10 +222,10 @@ function whyTaken(offer: Offer, offers: readonly Offer[], selection: Selection):
   return 'its type is configured';
 }
 
-function whyNothing(jobs: readonly [string, StatusJob][]): string {
+function whyNothing(jobs: readonly [string, StatusJob][]): Lack {
   const states = new Set(jobs.map(([, job]) => job.status));
-  if (states.has('failed')) return 'failed upstream';
-  if (states.has('skipped')) return 'skipped by upstream in this run';
-  if (states.has('done')) return 'upstream lists it as done, but gives no file';
-  return 'not offered by this wiki';
+  if (states.has('failed')) return { kind: 'failed', reason: 'failed upstream' };
+  if (states.has('skipped')) return { kind: 'skipped', reason: 'skipped by upstream in this run' };
+  if (states.has('done')) return { kind: 'lacking', reason: 'upstream lists it as done, but gives no file' };
+  return { kind: 'not_offered', reason: 'not offered by this wiki' };
 }

@@ -1,4 +1,5 @@
-import { KNOWN_VERSION, parseDumpStatus } from './dump-status.ts';
+import { RetryableError } from '../lib/index.ts';
+import { type DumpStatus, KNOWN_VERSION, parseDumpStatus, runDateOfStatus } from './dump-status.ts';
 import { parseListing, runDatesOf } from './listing.ts';
 import type { KnownRun, Look, Sighting } from './source.ts';
 
@@ -17,7 +18,11 @@ export async function askStatus(
   if (answer.kind === 'unchanged') return { wikiDbName, kind: 'unchanged' };
   if (answer.kind === 'body') {
     const document = await answer.text();
-    const { version } = parseDumpStatus(document, name);
+    const status = parseDumpStatus(document, name);
+    const { version } = status;
+    const date = runDateOfStatus(status, wikiDbName);
+    const isOther = date === null ? listsAnything(status) : date !== runDate;
+    if (isOther) throw new RetryableError('torn_status', `${name} describes another wiki or run`);
     if (version !== KNOWN_VERSION)
       look.log.warn(
         { wiki: wikiDbName, runDate, version },
@@ -45,11 +50,17 @@ async function readDirectory(
     ...{ wikiDbName, kind: 'absent' as const },
     reason: wasSeen ? 'upstream has removed the run' : reason,
   });
-  if (dates.length === 0 && isInIndex === false) return absent('upstream has no dumps of this wiki');
+  // A listing that is not there, or empty, says nothing of a run that was seen: a site that lost its disk looks like that.
+  if (dates.length === 0 && isInIndex === false && !wasSeen)
+    return absent('upstream has no dumps of this wiki');
   if (!dates.includes(runDate) && dates.some((date) => date > runDate))
     return absent('upstream has no run of this date');
   if (!wasSeen) return { wikiDbName, kind: 'not_yet', reason: 'the run has not begun yet' };
   // What was read of it stays good: nothing says that the run is gone.
   log.warn({ wiki: wikiDbName, runDate }, 'the status of a known run is not there now, the last one stays');
   return { wikiDbName, kind: 'unchanged' };
+}
+
+function listsAnything(status: DumpStatus): boolean {
+  return [...status.jobs.values()].some((job) => (job.files?.size ?? 0) > 0);
 }

@@ -1,13 +1,16 @@
 import { setImmediate as nextTurn } from 'node:timers/promises';
-import { constants, zstdCompressSync, zstdDecompressSync } from 'node:zlib';
 import type { Wiki } from '../catalog/index.ts';
 import { Interrupted, RetryableError, WikiSeedError } from '../lib/index.ts';
 import { networkError } from '../ports/index.ts';
 import { KNOWN_VERSION, readStatus, runDateOfStatus } from './dump-status.ts';
 import { readIndex } from './index-stream.ts';
-import type { KnownRun, Look, ScanEnd, Sighting } from './source.ts';
+import { isTurn, type KnownRun, type Look, type ScanEnd, type Sighting } from './source.ts';
 import type { UpstreamAnswer, Validators } from './upstream.ts';
 
+/** Enough to see that an index without any run of the date is old: upstream begins all wikis within days. */
+const SAMPLE_WIKIS = 3;
+const LOST_MAX = 3;
+const LOST_SHARE_MAX = 0.05;
 /** A torn index is read this often before it is done without. */
 const INDEX_ATTEMPTS = 3;
 
@@ -15,17 +18,19 @@ const INDEX_ATTEMPTS = 3;
 interface Entry {
   /** null: it has no run, or nothing is listed of it. */
   runDate: string | null;
-  /** Its status, packed, and how long it was; only of the run that is looked for. */
-  packed: { bytes: Buffer; length: number } | null;
+  /** Its status as it came; only of the run that is looked for. */
+  bytes: Buffer | null;
 }
 
 /** Everything that a scan needs of `index.json`. */
 interface Index {
-  entries: ReadonlyMap<string, Entry>;
+  entries: Map<string, Entry>;
   listedNames: string[];
   validators: Validators | null;
   /** Some wiki has a run of the looked for date, or a newer one: the index is not one that was left behind. */
   isAlive: boolean;
+  /** It names about all wikis that were seen in it before: one that it lacks is really not there. */
+  isWhole: boolean;
 }
 
 /**
@@ -44,6 +49,7 @@ export async function* scanIndex(
   const index = answer.kind === 'body' ? await readWhole(answer, url, look, wikis) : null;
   if (answer.kind === 'missing')
     look.log.warn({ url }, 'there is no index.json, so every wiki is asked singly');
+  const mayAsk = index === null ? () => true : whoIsAsked(index, look, wikis, known);
   for (const { wikiDbName } of wikis) {
     // Whoever judges a sighting takes its time; pages and leases must not wait for a thousand of them.
     await nextTurn();
@@ -51,66 +57,63 @@ export async function* scanIndex(
     const before = known(wikiDbName);
     if (answer.kind === 'unchanged') yield sightUnchanged(wikiDbName, before);
     else if (index === null) yield sightWithoutIndex(wikiDbName, before);
-    else yield sightEntry(wikiDbName, index, look, before);
+    else yield sightEntry(wikiDbName, index, look, before, mayAsk);
   }
   if (answer.kind === 'unchanged') return { validators: look.scanned, isUnchanged: true, listedNames: [] };
   const { validators = null, listedNames = [] } = index ?? {};
   return { validators, isUnchanged: false, listedNames };
 }
 
-/** A single look is due where the index never told: an unfinished run of which it showed a newer one, or none. */
+/**
+ * Which wikis whose runs have not begun, as the index says, are asked all the same. An index that knows runs of this date is
+ * believed, and each wiki asked once a week in case its entry was left behind. Of one that knows none, a few are asked: it may
+ * be old as a whole, or upstream is late. Asking all of them would cost two requests for each wiki and day.
+ */
+function whoIsAsked(
+  index: Index,
+  look: Look,
+  wikis: readonly Wiki[],
+  known: (wikiDbName: string) => KnownRun | null,
+): (wikiDbName: string) => boolean {
+  if (index.isAlive || wikis.some(({ wikiDbName }) => known(wikiDbName)?.hasDocument === true)) {
+    return (wikiDbName) => known(wikiDbName) !== null && isTurn(wikiDbName, look.nowMs);
+  }
+  let left = SAMPLE_WIKIS;
+  return () => left-- > 0;
+}
+
+/** A single look is due where the index never told: an unfinished run with a status document of its own. */
 function sightUnchanged(wikiDbName: string, before: KnownRun | null): Sighting {
-  const isTold =
-    before !== null &&
-    (before.status !== 'in_progress' || (before.validators === null && before.hasDocument === true));
+  const isTold = before !== null && (before.status !== 'in_progress' || before.validators === null);
   return isTold ? { wikiDbName, kind: 'unchanged' } : { wikiDbName, kind: 'ask', isInIndex: null };
 }
 
 function sightWithoutIndex(wikiDbName: string, before: KnownRun | null): Sighting {
-  if (before?.status === 'absent') return { wikiDbName, kind: 'unchanged' };
+  if (before?.status === 'absent' || before?.status === 'finished') return { wikiDbName, kind: 'unchanged' };
   return { wikiDbName, kind: 'ask', isInIndex: null };
 }
 
 function sightEntry(
   wikiDbName: string,
   index: Index,
-  { runDate, isEarly }: Look,
+  { runDate }: Look,
   before: KnownRun | null,
+  mayAsk: (wikiDbName: string) => boolean,
 ): Sighting {
   const entry = index.entries.get(wikiDbName);
-  if (entry?.packed != null)
+  if (entry?.bytes != null)
     return {
       ...{ wikiDbName, kind: 'document', validators: null },
-      document: unpack(entry.packed),
+      document: entry.bytes.toString('utf8'),
     };
   const newest = entry?.runDate ?? '';
   // Gone, or never made, and not made since: else this very run would stand here.
   if (before?.status === 'absent') return { wikiDbName, kind: 'unchanged' };
   if (before?.status === 'finished' && newest > runDate) return { wikiDbName, kind: 'unchanged' };
-  // Believed in the first week, and once; later the wiki is asked, in case its entry is one that was left behind.
-  const isNew = before === null || (isEarly && before.hasDocument !== true);
-  if (isNew && index.isAlive && newest !== '' && newest < runDate)
+  // The index shows an older run: ours has not begun, or its entry was left behind.
+  if (before?.hasDocument !== true && newest !== '' && newest < runDate && !mayAsk(wikiDbName))
     return { wikiDbName, kind: 'not_yet', reason: 'the run has not begun yet' };
-  return { wikiDbName, kind: 'ask', isInIndex: entry !== undefined };
-}
-
-/** For answers of some kilobytes; zlib's own 128 kB for each of a thousand would be most of the memory in use. */
-const PACKED_CHUNK_BYTES = 16 * 1024;
-
-/** A thousand entries wait for their turn; packed they take a fifth. */
-function pack(bytes: Buffer): NonNullable<Entry['packed']> {
-  const packed = zstdCompressSync(bytes, {
-    chunkSize: PACKED_CHUNK_BYTES,
-    pledgedSrcSize: bytes.length,
-    // Half the time and memory of the default, and as small.
-    params: { [constants.ZSTD_c_compressionLevel]: 1 },
-  });
-  // A copy, because a short answer comes as a view of a whole chunk.
-  return { bytes: Buffer.from(packed), length: bytes.length };
-}
-
-function unpack({ bytes, length }: NonNullable<Entry['packed']>): string {
-  return zstdDecompressSync(bytes, { chunkSize: Math.max(length, 64) }).toString('utf8');
+  return { wikiDbName, kind: 'ask', isInIndex: entry !== undefined || (index.isWhole ? false : null) };
 }
 
 /** null: it stays torn and is done without. */
@@ -136,7 +139,9 @@ async function readWhole(
       const version = status?.version ?? 'none';
       versions.set(version, (versions.get(version) ?? 0) + 1);
     }
-    entries.set(wikiDbName, { runDate, packed: isLookedFor ? pack(bytes) : null });
+    // Some 27 MB wait for their turn. Packing them each would cost more: what Node packs and unpacks with is large, and lives
+    // until the next full collection of garbage.
+    entries.set(wikiDbName, { runDate, bytes: isLookedFor ? Buffer.from(bytes) : null });
   };
   try {
     await readIndex(answer.body, onEntry);
@@ -154,5 +159,11 @@ async function readWhole(
       { version, wikis: count },
       'index.json is of a version we do not know, and read all the same',
     );
-  return { entries, listedNames, validators: answer.validators, isAlive };
+  // Wikis go a few a year: an index that lacks more than three and a twentieth of them lost something.
+  const seen = wikis.filter((wiki) => (wiki.dumpedSeenAt ?? null) !== null);
+  const lost = seen.filter((wiki) => !entries.has(wiki.wikiDbName)).length;
+  const isWhole = lost <= LOST_MAX || lost <= seen.length * LOST_SHARE_MAX;
+  if (!isWhole)
+    look.log.warn({ lost, known: seen.length }, 'index.json lacks many wikis that it named before');
+  return { entries, listedNames, validators: answer.validators, isAlive, isWhole };
 }

@@ -111,6 +111,7 @@ describe('decision', () => {
       ],
       notices: [],
       isFinished: true,
+      mayChange: false,
       refused: [],
     });
   });
@@ -178,12 +179,15 @@ describe('decision', () => {
     expect(decision.files).toMatchObject([{ file: { hashes: { sha256: HASH } } }, { file: { hashes: {} } }]);
     expect(decision.notices).toEqual([
       {
-        dumpType: 'pages-meta-current',
+        ...{ dumpType: 'pages-meta-current', kind: 'waiting' },
         reason: `listed, but without one certain hash in SHA256SUMS: ${other}`,
       },
-      { dumpType: 'pages-meta-current', reason: `named in SHA256SUMS, but not listed: ${gone}` },
+      {
+        ...{ dumpType: 'pages-meta-current', kind: 'lacking' },
+        reason: `named in SHA256SUMS, but not listed: ${gone}`,
+      },
     ]);
-    expect(decision.isFinished).toBe(false);
+    expect(decision).toMatchObject({ isFinished: false, mayChange: false });
   });
 
   test('files without bytes or without a size are not taken', () => {
@@ -194,9 +198,9 @@ describe('decision', () => {
       { action: 'skip', reason: 'it is empty upstream' },
       { action: 'wait', reason: 'upstream does not tell its size' },
     ]);
-    expect(decision.notices.map(({ reason }) => reason)).toEqual([
-      `empty upstream, not taken: ${PART}`,
-      `upstream does not tell the size: ${other}`,
+    expect(decision.notices.map(({ kind, reason }) => `${kind}: ${reason}`)).toEqual([
+      `lacking: empty upstream, not taken: ${PART}`,
+      `waiting: upstream does not tell the size: ${other}`,
     ]);
     expect(decision.isFinished).toBe(false);
   });
@@ -204,7 +208,7 @@ describe('decision', () => {
   test('a complete export without files is a notice', () => {
     expect(decide(describeFiles([SUCCESS, SUMS], ''))).toMatchObject({
       files: [],
-      notices: [{ reason: 'the export is complete, but has no files' }],
+      notices: [{ reason: 'the export is complete, but has no files', kind: 'lacking' }],
       isFinished: true,
     });
   });
@@ -218,7 +222,8 @@ describe('decision', () => {
       '../../x',
       'a/b',
     ]);
-    expect(decision.notices).toHaveLength(2);
+    // Nothing of a type that is configured is lacking.
+    expect(decision.notices).toEqual([]);
   });
 
   test('a name that is described twice is taken once', () => {

@@ -1,4 +1,5 @@
 import { z } from 'zod';
+import type { NoticeKind } from '../catalog/index.ts';
 import { RetryableError } from '../lib/index.ts';
 import { isSafeName } from '../storage/index.ts';
 import type { ListingEntry } from './listing.ts';
@@ -149,14 +150,14 @@ export function decideExport(
   }));
   for (const { filename, reason } of refused)
     files.push({ filename, dumpType: null, sizeBytes: null, url: null, reason, action: 'skip' });
-  const reasons = unwanted === null && found.isComplete ? lacks(found, files) : [];
-  if (unwanted === null)
-    reasons.push(...refused.map(({ filename, reason }) => `refused ${filename.slice(0, 80)}: ${reason}`));
+  const lacking = unwanted === null && found.isComplete ? lacks(found, files) : [];
   return {
     files,
-    notices: reasons.map((reason) => ({ dumpType, reason })),
+    notices: lacking.map((lack) => ({ dumpType, ...lack })),
     // An export that disagrees with its own sums may yet be put right.
     isFinished: found.isComplete && (unwanted !== null || isWhole(found, files)),
+    // No export is made a second time on its date.
+    mayChange: false,
     refused,
   };
 }
@@ -184,20 +185,22 @@ function whyUnwanted(dumpType: string, selection: Selection): string | null {
 }
 
 /** What a complete export does not give, one sentence each. */
-function lacks(found: ContentExport, files: readonly FileDecision[]): string[] {
+function lacks(found: ContentExport, files: readonly FileDecision[]): { kind: NoticeKind; reason: string }[] {
   const ours = files.filter((file) => file.dumpType !== null);
   const taken = ours.flatMap((file) => (file.action === 'take' ? [file.file] : []));
   const unproved = taken.filter((file) => file.hashes.sha256 === undefined).map((file) => file.filename);
   const empty = ours.filter((file) => file.sizeBytes === 0).map((file) => file.filename);
   const unsized = ours.filter((file) => file.sizeBytes === null).map((file) => file.filename);
-  const say = (names: readonly string[], what: string): string[] =>
-    names.length === 0 ? [] : [`${what}: ${some(names)}`];
+  const say = (kind: NoticeKind, names: readonly string[], what: string) =>
+    names.length === 0 ? [] : [{ kind, reason: `${what}: ${some(names)}` }];
   return [
-    ...(ours.length === 0 ? ['the export is complete, but has no files'] : []),
-    ...say(unproved, `listed, but without one certain hash in ${SUMS_NAME}`),
-    ...say(found.missing, `named in ${SUMS_NAME}, but not listed`),
-    ...say(empty, 'empty upstream, not taken'),
-    ...say(unsized, 'upstream does not tell the size'),
+    ...(ours.length === 0
+      ? [{ kind: 'lacking' as const, reason: 'the export is complete, but has no files' }]
+      : []),
+    ...say('waiting', unproved, `listed, but without one certain hash in ${SUMS_NAME}`),
+    ...say('lacking', found.missing, `named in ${SUMS_NAME}, but not listed`),
+    ...say('lacking', empty, 'empty upstream, not taken'),
+    ...say('waiting', unsized, 'upstream does not tell the size'),
   ];
 }
 

@@ -11,12 +11,14 @@ import {
 } from './content-export.ts';
 import { looksLikeWiki } from './cross-check.ts';
 import { type ListingEntry, parseListing, readListing, runDatesOf } from './listing.ts';
-import type { DumpSource, KnownRun, Look, Sighting } from './source.ts';
+import { type DumpSource, isTurn, type KnownRun, type Look, type Sighting } from './source.ts';
 
 /** A torn listing of all wikis is read this often before it is done without. */
 const LISTING_ATTEMPTS = 3;
+/** A week: two requests for each export, twice in the life of a cycle. */
+const READ_AGAIN_MS = 7 * 24 * 60 * 60_000;
 /** Listed times are cut to the minute, and clocks differ. */
-const MARGIN_MS = 60 * 60_000;
+const MARGIN_MS = 2 * 24 * 60 * 60_000;
 
 /** All wikis' folders, by name; `unreadable`: ask each; otherwise why there are none. */
 type Folders = ReadonlyMap<string, ListingEntry> | 'unreadable' | { reason: string };
@@ -98,11 +100,11 @@ export function createContentSource(options: {
         // A thousand wikis in one go would keep pages and leases waiting.
         await nextTurn();
         const run = known(wikiDbName);
-        if (run?.status === 'finished') yield { wikiDbName, kind: 'unchanged' };
+        if (run?.status === 'finished') yield sightFinished(wikiDbName, run, look);
         else if (folders === 'unreadable') yield { wikiDbName, kind: 'ask', isInIndex: null };
         else if (!(folders instanceof Map))
           yield leave(wikiDbName, run, (folders as { reason: string }).reason);
-        else yield glance(wikiDbName, run, folders.get(wikiDbName), tooOld);
+        else yield glance(wikiDbName, run, folders.get(wikiDbName), tooOld, look.nowMs);
       }
       const listedNames = folders instanceof Map ? [...folders.keys()].filter(looksLikeWiki) : [];
       return { validators: null, isUnchanged: false, listedNames };
@@ -127,6 +129,12 @@ export function createContentSource(options: {
     decide: (document, run, selection) =>
       decideExport(document, { kind, folder: folderOf(run), run }, selection),
   };
+}
+
+/** Nothing tells when an export is made again: its wiki's folder keeps its time. So it is read anew now and then. */
+function sightFinished(wikiDbName: string, known: KnownRun, look: Look): Sighting {
+  const isDue = look.isOpen && look.nowMs - (known.askedAt ?? known.checkedAt) >= READ_AGAIN_MS;
+  return isDue ? { wikiDbName, kind: 'ask', isInIndex: true } : { wikiDbName, kind: 'unchanged' };
 }
 
 function wasThere(known: KnownRun | null): boolean {
@@ -173,19 +181,22 @@ function glance(
   known: KnownRun | null,
   folder: ListingEntry | undefined,
   tooOld: ReadonlySet<string> | null,
+  nowMs: number,
 ): Sighting {
   if (folder === undefined) {
-    // Files of it were seen: one listing is not enough to take them for gone.
-    if (known?.status === 'in_progress' && known.hasDocument !== false)
-      return { wikiDbName, kind: 'ask', isInIndex: false };
-    return { wikiDbName, kind: 'absent', reason: 'upstream makes no content export of this wiki' };
+    // One listing is not enough to take it for gone: its own folder has to be missing too.
+    return known?.status === 'absent'
+      ? { wikiDbName, kind: 'unchanged' }
+      : { wikiDbName, kind: 'ask', isInIndex: false };
   }
   if (tooOld?.has(wikiDbName))
     return known === null
       ? { wikiDbName, kind: 'not_yet', reason: 'the content export has not begun yet' }
       : { wikiDbName, kind: 'unchanged' };
   // While an export grows its wiki's folder keeps its time, so that only what had no folder then can be unchanged.
-  const hadNone = known !== null && (known.status === 'absent' || known.hasDocument === false);
+  // Absent may have been a bad day of the site: such a wiki is asked again once a week.
+  if (known?.status === 'absent' && !isTurn(wikiDbName, nowMs)) return { wikiDbName, kind: 'unchanged' };
+  const hadNone = known?.status === 'in_progress' && known.hasDocument === false;
   if (
     tooOld !== null &&
     hadNone &&

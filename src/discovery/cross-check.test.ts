@@ -1,12 +1,5 @@
 import { describe, expect, test } from 'vitest';
-import {
-  crossCheck,
-  crossCheckNotices,
-  judgeWiki,
-  looksLikeWiki,
-  parseDirList,
-  type WikiState,
-} from './cross-check.ts';
+import { crossCheck, crossCheckNotices, judgeWiki, looksLikeWiki, type WikiState } from './cross-check.ts';
 import { createWikiFilter, createWikiJudge } from './wiki-filter.ts';
 
 const wiki = (wikiDbName: string, change: Partial<WikiState> = {}): WikiState => ({
@@ -78,12 +71,6 @@ describe('cross-check', () => {
   ])('%s is no wiki', (name) => {
     expect(looksLikeWiki(name)).toBe(false);
   });
-});
-
-test('a mirror list gives runs of wikis by real dates', () => {
-  const text =
-    '/aawiki/20260101\n/aawiki/20260120/\r\n/enwiki/20260231\n/other/20260101\n/../20260101\nenwiki/20260101\n/enwiki/20240801/x\n';
-  expect([...parseDirList(text)]).toEqual([['aawiki', ['20260101', '20260120']]]);
 });
 
 describe('globs', () => {

@@ -1,6 +1,5 @@
 import type { Wiki } from '../catalog/index.ts';
 import { isSafeName } from '../storage/index.ts';
-import { isRunDate } from './listing.ts';
 import type { FilterVerdict } from './wiki-filter.ts';
 
 /** The columns of a wiki that decide whether it is taken. */
@@ -9,7 +8,7 @@ export type WikiState = Pick<
   'wikiDbName' | 'isPrivate' | 'isClosed' | 'isFishbowl' | 'vanishedAt' | 'dumpedSeenAt'
 >;
 
-/** Names of wikis that upstream dumps, from one place: `index.json`, a listing of `/`, a mirror list. */
+/** Names of wikis that upstream dumps, from one place: `index.json`, or the folders of an export. */
 export interface DumpedNames {
   /** For people: `index.json`. */
   place: string;
@@ -102,18 +101,6 @@ export function crossCheckNotices(check: CrossCheck): string[] {
       'public wikis of the site matrix are not dumped',
     ),
   ];
-}
-
-/** Runs named by a mirror list (`rsync-dirlist-*`): lines `/<db>/<YYYYMMDD>`; anything else is ignored. */
-export function parseDirList(text: string): Map<string, string[]> {
-  const runs = new Map<string, string[]>();
-  for (const line of text.split('\n')) {
-    const match = /^\/([^/\s]{1,200})\/([^/\s]{1,20})\/?\s*$/.exec(line);
-    const [, wikiDbName = '', runDate = ''] = match ?? [];
-    if (match === null || !looksLikeWiki(wikiDbName) || !isRunDate(runDate)) continue;
-    runs.set(wikiDbName, [...(runs.get(wikiDbName) ?? []), runDate]);
-  }
-  return runs;
 }
 
 /**

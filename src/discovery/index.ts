@@ -11,6 +11,7 @@ import { handleFindDumps } from './jobs/find-dumps.ts';
 import { createLooker, type LookerDeps } from './looker.ts';
 import { type CyclePlan, planCycle } from './plan.ts';
 import type { DumpSource, Selection } from './source.ts';
+import { type UnlistedWiki, unlistedWikis } from './unlisted.ts';
 import { createUpstream } from './upstream.ts';
 import { createWikiFilter, createWikiJudge, type WikiFilter } from './wiki-filter.ts';
 import { createWikiReader, type WikiReader } from './wiki-reader.ts';
@@ -20,6 +21,7 @@ export { findDumps } from './jobs/find-dumps.ts';
 export type { CyclePlan } from './plan.ts';
 export type { PlanAction, PlanRow } from './plan-file.ts';
 export type { DumpSource, FileDecision, RunDecision, Selection } from './source.ts';
+export type { UnlistedWiki } from './unlisted.ts';
 
 /** The slice of configuration that decides what is looked for. */
 export interface DiscoveryConfig extends Omit<Selection, 'includesHistory'> {
@@ -58,12 +60,16 @@ export interface DiscoveryRoom {
   judgeWiki(wiki: Wiki): { included: boolean; reason: string };
   /** What would be done for a cycle that the catalog knows, and why; asks nothing and changes nothing. */
   plan(cycle: Pick<Cycle, 'cycleDate' | 'includesHistory' | 'status'>): CyclePlan;
+  /** Wikis that the last looks found dumped, but that the site matrix does not name, sorted by name. */
+  unlistedWikis(): UnlistedWiki[];
   /** Wikis that are taken, sorted by name. */
   wantedWikis(): Wiki[];
   /** Sources that have a run for this cycle. */
   sourcesOf(cycle: Pick<Cycle, 'cycleDate' | 'includesHistory'>): SourceName[];
   /** True once every source of the cycle was looked at to its end. */
   isLookedAt(cycle: Pick<Cycle, 'cycleDate' | 'includesHistory'>): boolean;
+  /** Writes down what no look ever told of; to be called before a cycle is sealed at its deadline. */
+  noteUnseen(cycle: Pick<Cycle, 'cycleDate' | 'includesHistory'>): void;
   /** Ends what sources that were switched off left open; to be called at start. */
   releaseSwitchedOff(): void;
   /** Reads the list of all wikis at once, as the job does. */
@@ -132,6 +138,8 @@ export function createDiscovery(deps: DiscoveryDeps): DiscoveryRoom {
   const verdictOf = createWikiJudge(config.wikis);
   const judge: DiscoveryRoom['judgeWiki'] = (wiki) => judgeWiki(wiki, verdictOf(wiki.wikiDbName));
   const reader: WikiReader = createWikiReader({ catalog, upstream, log, config });
+  const unlisted: DiscoveryRoom['unlistedWikis'] = () =>
+    unlistedWikis(deps.state, catalog.wikis(), config.sources);
   const sourcesOf: DiscoveryRoom['sourcesOf'] = (cycle) =>
     sources.filter((source) => source.runDate(cycle) !== null).map(({ name }) => name);
   return {
@@ -140,10 +148,17 @@ export function createDiscovery(deps: DiscoveryDeps): DiscoveryRoom {
     wantedWikis,
     sourcesOf,
     judgeWiki: judge,
+    unlistedWikis: unlisted,
     plan: (cycle) =>
-      planCycle({ catalog, sources, selection: selectionFor(cycle), judge, refuseSize, cycle }),
+      planCycle({
+        ...{ catalog, sources, selection: selectionFor(cycle), judge, refuseSize, cycle },
+        unlisted: unlisted(),
+      }),
     handlers: [handleDiscoverWikis({ reader }), handleFindDumps({ looker })],
     isLookedAt: (cycle) => sourcesOf(cycle).every((source) => looker.hasScanned(cycle.cycleDate, source)),
+    noteUnseen(cycle) {
+      for (const source of sourcesOf(cycle)) looker.noteUnseen(cycle.cycleDate, source);
+    },
     releaseSwitchedOff: () => looker.releaseSwitchedOff(),
     async lookForWikis(signal) {
       reader.record(await reader.read(signal));

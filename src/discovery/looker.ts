@@ -10,13 +10,13 @@ import type {
   Wiki,
 } from '../catalog/index.ts';
 import type { SystemState } from '../db/index.ts';
-import { assert, describeError, Interrupted, RetryableError } from '../lib/index.ts';
+import { assert, describeError, Interrupted, RetryableError, UnavailableError } from '../lib/index.ts';
 import { step } from '../lib/steps.ts';
 import type { Clock, Log } from '../ports/index.ts';
-import { crossCheck, crossCheckNotices } from './cross-check.ts';
 import { parseListing, runDatesOf } from './listing.ts';
 import type { DumpSource, KnownRun, Look, ScanEnd, Selection, Sighting } from './source.ts';
 import { addHashes, needsHashes } from './sums.ts';
+import { noteUnlisted } from './unlisted.ts';
 import type { Upstream, Validators } from './upstream.ts';
 
 /** One look at one source of one cycle, over all wikis or one. */
@@ -45,7 +45,8 @@ export interface ScanResult {
 /** Lets the next scan of this cycle ask only for news. */
 export interface ScanMemory {
   key: string;
-  value: { validators: Validators | null; fingerprint: string };
+  /** `readAt`: when the document behind the validators was last read as a whole, epoch ms. */
+  value: { validators: Validators | null; fingerprint: string; readAt: number };
 }
 
 /** Looks at runs and writes down what it finds, run by run: a thousand of them in one transaction would stop everything else. */
@@ -55,8 +56,10 @@ export interface Looker {
   /** The last attempt of a single look failed. What is known stays; a run that was never seen is at least unfinished. */
   recordUnreadable(request: LookRequest, wiki: AskSingly, error: unknown): void;
   remember(memory: ScanMemory): void;
-  /** True once a scan of this source got to its end. */
+  /** True once a scan of this source got to its end, under the present configuration. */
   hasScanned(cycleDate: string, source: SourceName): boolean;
+  /** Before a cycle is sealed all the same: wikis that no look ever told of are written down as unfinished, so that they become gaps. */
+  noteUnseen(cycleDate: string, source: SourceName): void;
   /** Ends what sources that are switched off left open in cycles that take files. */
   releaseSwitchedOff(): void;
 }
@@ -84,11 +87,12 @@ export interface LookerDeps {
   recordUnchanged(run: { wikiDbName: string; source: SourceName; runDate: string }): void;
 }
 
-/** A week, see `Look.isEarly`: by then upstream has begun the runs of all wikis. */
-const EARLY_MS = 7 * 24 * 60 * 60_000;
 const SAMPLED_KEY = 'discovery:retention_sampled_at';
 /** Upstream keeps seven runs of the largest wikis and ten of the others, in practice one fewer. */
 const TELLING_RUNS = 5;
+/** Checksum lists read in one look, so that a thousand wikis without hashes do not cost tens of thousands of requests. */
+const SUMS_REQUESTS_MAX = 200;
+const UNCHANGED_MAX_MS = 2 * 24 * 60 * 60_000;
 /** Thirty days: upstream changes how long it keeps runs once in years. */
 const SAMPLE_EVERY_MS = 30 * 24 * 60 * 60_000;
 
@@ -123,6 +127,7 @@ export function createLooker(deps: LookerDeps): Looker {
     fingerprint: string;
     /** It is another one than at the last scan: everything is judged anew. */
     isNew: boolean;
+    readAt: number;
   } | null {
     const cycle = catalog.cycle(cycleDate);
     const found = deps.sources.find(({ name }) => name === source);
@@ -136,15 +141,20 @@ export function createLooker(deps: LookerDeps): Looker {
     const stored = state.get(memoryKey);
     const before = stored === null ? null : (JSON.parse(stored) as ScanMemory['value']);
     const isNew = before?.fingerprint !== fingerprint;
+    const readAt = before?.readAt ?? 0;
+    const isStale = deps.clock.now() - readAt > UNCHANGED_MAX_MS;
     const look: Look = {
       cycle,
       runDate,
       attempt,
-      isEarly: deps.clock.now() < Date.parse(`${cycleDate}T00:00:00Z`) + EARLY_MS,
+      nowMs: deps.clock.now(),
+      isOpen: cycle.sealedAt === null,
+      sumsLeft: SUMS_REQUESTS_MAX,
       signal,
       upstream: deps.upstream,
       log,
-      scanned: isNew ? null : (before?.validators ?? null),
+      // Believed for two days: a server whose answer is always "unchanged" must not hide a whole cycle.
+      scanned: isNew || isStale ? null : (before?.validators ?? null),
       onListing(wikiDbName, runDates) {
         // Of a new wiki nothing was deleted yet: its first run says nothing about how long runs are kept.
         const oldest = [...runDates].sort()[0];
@@ -152,7 +162,7 @@ export function createLooker(deps: LookerDeps): Looker {
           catalog.noteOldestRun(wikiDbName, oldest);
       },
     };
-    return { cycle, source: found, look, memoryKey, fingerprint, isNew };
+    return { cycle, source: found, look, memoryKey, fingerprint, isNew, readAt };
   }
 
   function knownRun(source: SourceName, runDate: string, wikiDbName: string): KnownRun | null {
@@ -160,12 +170,14 @@ export function createLooker(deps: LookerDeps): Looker {
     if (run === null) return null;
     const document = catalog.runDocumentFacts(run.id);
     const { etag = null, lastModified = null } = document ?? {};
-    // Nothing of it changes by itself, but its hashes may still come: for a source that is a run to be asked for.
-    const isWaiting = run.status === 'finished' && catalog.lacksHashes({ wikiDbName, source, runDate });
+    // Its hashes may still come, or what failed may be run again: for a source that is a run to be asked for.
+    const isWaiting =
+      run.status === 'finished' && (run.mayChange || catalog.lacksHashes({ wikiDbName, source, runDate }));
     return {
       status: isWaiting ? 'in_progress' : run.status,
       checkedAt: run.checkedAt,
       hasDocument: document !== null,
+      askedAt: document?.askedAt ?? null,
       validators: etag === null && lastModified === null ? null : { etag, lastModified },
     };
   }
@@ -196,6 +208,7 @@ export function createLooker(deps: LookerDeps): Looker {
       const isJudged = !context.isNew && catalog.isLastDocument(identity, document);
       // One document tells of all wikis, and most of them are as they were. Hashes may come without it.
       if (!isJudged || catalog.lacksHashes(identity)) return applyDocument(context, wikiDbName, document);
+      catalog.noteRead(identity);
       if (restless?.has(wikiDbName) !== false) deps.recordUnchanged(identity);
       return 0;
     }
@@ -204,6 +217,23 @@ export function createLooker(deps: LookerDeps): Looker {
     const base = { ...identity, cycleDate: cycle.cycleDate };
     deps.record({ ...base, status, notices, files: [], listedNames: null, document: null });
     return 0;
+  }
+
+  /** A checksum list, null when it cannot be had: files without a hash wait, which is no reason to end a look. */
+  async function readSums(
+    { look }: NonNullable<ReturnType<typeof contextOf>>,
+    wikiDbName: string,
+    name: string,
+  ): Promise<string | null> {
+    if (look.sumsLeft <= 0) return null;
+    look.sumsLeft -= 1;
+    try {
+      return await look.upstream.text(`${deps.baseUrl}/${wikiDbName}/${look.runDate}/${name}`, look.signal);
+    } catch (error) {
+      if (!(error instanceof RetryableError) || error instanceof UnavailableError) throw error;
+      log.warn({ wiki: wikiDbName, name, err: describeError(error) }, 'a checksum list could not be read');
+      return null;
+    }
   }
 
   async function applyDocument(
@@ -228,9 +258,7 @@ export function createLooker(deps: LookerDeps): Looker {
     }
     // Classic documents name hashes job by job; what is missing may stand in the checksum lists already.
     if (source.name === 'classic' && needsHashes(files)) {
-      const read = (name: string): Promise<string | null> =>
-        look.upstream.text(`${deps.baseUrl}/${wikiDbName}/${runDate}/${name}`, look.signal);
-      files = await addHashes(files, { wikiDbName, runDate }, read);
+      files = await addHashes(files, { wikiDbName, runDate }, (name) => readSums(context, wikiDbName, name));
       if (look.signal.aborted) throw new Interrupted();
     }
     // Judging the largest run takes a turn of some 15 ms, writing it down another one.
@@ -240,8 +268,13 @@ export function createLooker(deps: LookerDeps): Looker {
       ...base,
       status: refusal?.isFinal === true ? 'absent' : decision.isFinished ? 'finished' : 'in_progress',
       notices,
+      mayChange: decision.mayChange && refusal === null,
       files,
-      listedNames: new Set(decision.files.map(({ filename }) => filename)),
+      // While jobs run, or when one failed, a file that is not listed may only be on its way: nothing was withdrawn then.
+      listedNames:
+        decision.isFinished && !decision.mayChange
+          ? new Set(decision.files.map(({ filename }) => filename))
+          : null,
       document,
     });
     for (const { filename, kind } of replaced)
@@ -342,20 +375,30 @@ export function createLooker(deps: LookerDeps): Looker {
           continue;
         }
         runs += 1;
-        files += await apply(context, sighting, restless);
+        try {
+          files += await apply(context, sighting, restless);
+        } catch (error) {
+          // One wiki must not end the look at all others: it gets a look of its own.
+          if (!(error instanceof RetryableError) || error instanceof UnavailableError) throw error;
+          const { wikiDbName } = sighting;
+          log.warn({ wiki: wikiDbName, err: describeError(error) }, 'a run could not be judged in the scan');
+          askSingly.push({ wikiDbName, isInIndex: true });
+        }
       }
       if (source.name === 'classic') await sampleRetention(context, wanted);
       step('discovery:looked');
       if (end.listedNames.length > 0) catalog.noteDumped(end.listedNames);
-      const check = crossCheck(catalog.wikis(), [{ place: source.name, names: end.listedNames }]);
-      for (const notice of crossCheckNotices({ ...check, notDumped: [] }))
+      for (const notice of noteUnlisted(state, source.name, catalog.wikis(), end, deps.clock.now()))
         log.warn({ source: source.name }, notice);
       const validators = end.validators ?? (end.isUnchanged ? look.scanned : null);
       return {
         askSingly: inOrder(askSingly, wanted),
         runs,
         files,
-        memory: { key: memoryKey, value: { validators, fingerprint } },
+        memory: {
+          key: memoryKey,
+          value: { validators, fingerprint, readAt: end.isUnchanged ? context.readAt : look.nowMs },
+        },
       };
     },
     async askOne(request, wiki) {
@@ -367,7 +410,25 @@ export function createLooker(deps: LookerDeps): Looker {
       step('discovery:looked');
       return { files };
     },
-    hasScanned: (cycleDate, source) => state.get(memoryKeyOf(cycleDate, source)) !== null,
+    hasScanned(cycleDate, source) {
+      const context = contextOf({ cycleDate, source, attempt: 1, signal: new AbortController().signal });
+      // With another choice of wikis or files than at the last scan it is as if nobody had looked.
+      return context === null || !context.isNew;
+    },
+    noteUnseen(cycleDate, source) {
+      const context = contextOf({ cycleDate, source, attempt: 1, signal: new AbortController().signal });
+      if (context === null) return;
+      const seen = new Set(
+        catalog.runs(cycleDate).flatMap((run) => (run.source === source ? [run.wikiDbName] : [])),
+      );
+      for (const { wikiDbName } of deps.wantedWikis()) {
+        if (seen.has(wikiDbName)) continue;
+        const run = { wikiDbName, source, runDate: context.look.runDate, cycleDate };
+        const notices = [{ dumpType: '*', reason: 'upstream gave no answer about this run' }];
+        const nothing = { files: [], listedNames: null, document: null };
+        catalog.recordRun({ ...run, status: 'in_progress', notices, ...nothing });
+      }
+    },
     releaseSwitchedOff() {
       for (const { cycleDate } of catalog.cycles()) {
         if (!catalog.takesFiles(cycleDate)) continue;

@@ -1,5 +1,6 @@
 import type { Catalog, Cycle, DumpFile, DumpRun, RunNotice, SourceName, Wiki } from '../catalog/index.ts';
 import { WikiSeedError } from '../lib/index.ts';
+import { crossCheckNotices } from './cross-check.ts';
 import {
   factsOfRow,
   type PlanRow,
@@ -13,6 +14,7 @@ import {
   wholeType,
 } from './plan-file.ts';
 import type { DumpSource, RunDecision, Selection } from './source.ts';
+import type { UnlistedWiki } from './unlisted.ts';
 
 /** What would be done for a cycle, and why. */
 export interface CyclePlan {
@@ -39,6 +41,8 @@ export interface PlanDeps {
     isFinished: boolean;
   }) => { reason: string; isFinal: boolean } | null;
   cycle: Pick<Cycle, 'cycleDate' | 'includesHistory' | 'status'>;
+  /** Dumped, but not named by the site matrix. Default: none. */
+  unlisted?: readonly UnlistedWiki[];
 }
 
 /**
@@ -56,12 +60,14 @@ export function planCycle(deps: PlanDeps): CyclePlan {
   const known = groupRows(catalog.dumpFiles(cycleDate));
   const plan: CyclePlan = { cycleDate, files: [], wikis: [], notices: [] };
   const add = (run: Pick<PlanRow, 'wikiDbName' | 'source' | 'runDate'>, rows: RowFacts[]): void => {
-    for (const row of rows) plan.files.push({ ...run, ...row });
+    for (const row of rows) plan.files.push({ ...run, ...endWaiting(row, terms) });
   };
   for (const source of sources)
     if (source.runDate(cycle) === null)
       plan.notices.push(`${source.name} has no run that belongs to the cycle ${cycleDate}`);
-  for (const wiki of catalog.wikis()) {
+  const wikis = catalog.wikis();
+  plan.notices.push(...disagreements(wikis, deps.unlisted ?? []));
+  for (const wiki of wikis) {
     const { wikiDbName } = wiki;
     const verdict = deps.judge(wiki);
     plan.wikis.push({ wikiDbName, included: verdict.included, reason: verdict.reason });
@@ -86,6 +92,22 @@ export function planCycle(deps: PlanDeps): CyclePlan {
       );
   }
   return plan;
+}
+
+/** Nobody waits in a cycle that takes nothing any more. */
+function endWaiting(row: RowFacts, { takesFiles }: Terms): RowFacts {
+  if (takesFiles || row.action !== 'wait') return row;
+  return { ...row, action: 'skip', reason: `${row.reason}; the cycle takes no late files any more` };
+}
+
+/** What should be taken, or known, and is not, because the site matrix and the dumps disagree. */
+function disagreements(wikis: readonly Wiki[], unlisted: readonly UnlistedWiki[]): string[] {
+  const privateButDumped = wikis.filter((wiki) => wiki.isPrivate && wiki.dumpedSeenAt !== null);
+  return crossCheckNotices({
+    notInMatrix: [...unlisted],
+    privateButDumped: privateButDumped.map(({ wikiDbName }) => wikiDbName),
+    ...{ dumped: [], notDumped: [], vanishedButDumped: [] },
+  });
 }
 
 interface Group {

@@ -144,15 +144,41 @@ test('a recombine job that is done but names no size yet is waited for until the
 
 test('what will never come is named with its reason', () => {
   const reasonOf = (jobs: Record<string, Job>) => decide(jobs).notices;
-  const notice = (reason: string) => [{ dumpType: 'pages-articles', reason }];
-  expect(reasonOf({ articlesdump: { status: 'failed' } })).toEqual(notice('failed upstream'));
+  const notice = (reason: string, kind: string) => [{ dumpType: 'pages-articles', reason, kind }];
+  expect(reasonOf({ articlesdump: { status: 'failed' } })).toEqual(notice('failed upstream', 'failed'));
   expect(reasonOf({ articlesdump: { status: 'skipped' } })).toEqual(
-    notice('skipped by upstream in this run'),
+    notice('skipped by upstream in this run', 'skipped'),
   );
   const empty = { status: 'done', files: { [`${PREFIX}${WHOLE}`]: {} } };
-  expect(reasonOf({ articlesdump: empty })).toEqual(notice('upstream lists it as done, but gives no file'));
-  expect(reasonOf({ sitestatstable: { status: 'done' } })).toEqual(notice('not offered by this wiki'));
+  expect(reasonOf({ articlesdump: empty })).toEqual(
+    notice('upstream lists it as done, but gives no file', 'lacking'),
+  );
+  expect(reasonOf({ sitestatstable: { status: 'done' } })).toEqual(
+    notice('not offered by this wiki', 'not_offered'),
+  );
   expect(reasonOf({ articlesdump: { status: 'waiting' } })).toEqual([]);
+});
+
+test('what failed or is lacking may come with a rerun on the old date, although the run is finished', () => {
+  const lacking = { status: 'done', files: { [`${PREFIX}${ONE}`]: ready(ONE), [`${PREFIX}${TWO}`]: {} } };
+  const notOurs = { articlesdump: done(WHOLE), flowtable: { status: 'failed' } };
+  const wholeOnly = { articlesdump: done(ONE, TWO), articlesdumprecombine: job('failed', WHOLE) };
+  for (const [jobs, mayChange] of [
+    [{ articlesdump: job('failed', WHOLE) }, true],
+    [{ articlesdump: lacking }, true],
+    [{ articlesdump: { status: 'skipped' } }, false],
+    [{ sitestatstable: { status: 'done' } }, false],
+    [notOurs, false],
+    // The same content is taken in parts.
+    [wholeOnly, false],
+  ] as const)
+    expect(decide(jobs)).toMatchObject({ isFinished: true, mayChange });
+});
+
+test('a file without a size is awaited while the run goes on, and lacking when it is finished', () => {
+  const lacking = { status: 'done', files: { [`${PREFIX}${ONE}`]: ready(ONE), [`${PREFIX}${TWO}`]: {} } };
+  expect(decide({ articlesdump: lacking, ...busy }).notices).toMatchObject([{ kind: 'waiting' }]);
+  expect(decide({ articlesdump: lacking }).notices).toMatchObject([{ kind: 'lacking' }]);
 });
 
 test('a multistream is the dump and its index, both or neither', () => {
@@ -196,8 +222,15 @@ test('both formats: each for itself, and the lack of one is named', () => {
   });
   expect(decide({ ...bz2, metahistory7zdump: job('failed', SEVEN) }, both)).toMatchObject({
     taken: [BZ2],
-    notices: [{ dumpType: 'pages-meta-history', reason: 'failed upstream (7z)' }],
+    notices: [{ dumpType: 'pages-meta-history', reason: 'failed upstream (7z)', kind: 'failed' }],
   });
+  const neither = { metahistory7zdump: { status: 'skipped' }, metahistorybz2dump: job('failed', BZ2) };
+  expect(decide(neither, both).notices).toEqual([
+    {
+      ...{ dumpType: 'pages-meta-history', kind: 'failed' },
+      reason: 'skipped by upstream in this run (7z); failed upstream (bz2)',
+    },
+  ]);
 });
 
 test('split history in parts only: one format, all its parts', () => {
@@ -239,7 +272,7 @@ test.each([
     reason: expect.stringMatching(/^refused: the address /),
   });
   expect(result.notices).toMatchObject([
-    { dumpType: 'pages-articles', reason: expect.stringMatching(/^refused: /) },
+    { dumpType: 'pages-articles', reason: expect.stringMatching(/^refused: /), kind: 'refused' },
   ]);
 });
 
@@ -263,4 +296,6 @@ test.each([
     action: 'skip',
     reason: 'refused: the name would leave its folder',
   });
+  // It is no dump type, and nothing of one that is configured is lacking.
+  expect(result.notices).toEqual([]);
 });

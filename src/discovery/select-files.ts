@@ -28,7 +28,7 @@ export function decideFiles(
   for (const dumpType of [...wantedTypes(selection)].sort()) {
     const choice = chooseForm(dumpType, byType.get(dumpType) ?? [], status, selection, isFinished);
     for (const [file, verdict] of choice.verdicts) verdicts.set(file, verdict);
-    if (choice.notice !== null) notices.push({ dumpType, reason: choice.notice });
+    if (choice.notice !== null) notices.push({ dumpType, ...choice.notice });
   }
   const files: FileDecision[] = [];
   const refused: RunDecision['refused'] = [];
@@ -39,10 +39,8 @@ export function decideFiles(
     const common = { filename, dumpType, sizeBytes: facts.size, url };
     if (candidate === null) {
       files.push({ ...common, action: 'skip', reason: found.reason });
-      if (found.isRefused) {
-        refused.push({ filename, reason: found.reason.slice('refused: '.length) });
-        notices.push({ dumpType: filename.slice(0, 80), reason: found.reason });
-      }
+      // Of no dump type that we know: its own row says why, and nothing configured is lacking.
+      if (found.isRefused) refused.push({ filename, reason: found.reason.slice('refused: '.length) });
       continue;
     }
     if (candidate.isRefused) refused.push({ filename, reason: candidate.why.slice('refused: '.length) });
@@ -51,7 +49,8 @@ export function decideFiles(
       files.push({ ...common, action, reason, file: expectedFile(candidate, run, selection, baseUrl) });
     else files.push({ ...common, action, reason });
   }
-  return { files, notices, isFinished, refused };
+  const mayChange = notices.some(({ kind }) => kind === 'failed' || kind === 'lacking');
+  return { files, notices, isFinished, mayChange, refused };
 }
 
 function expectedFile(

@@ -39,6 +39,8 @@ export interface RunDecision {
   notices: RunNotice[];
   /** Nothing of the run will change by itself. */
   isFinished: boolean;
+  /** A configured type failed or is incomplete: a rerun on the old date may still bring it, although the run is finished. */
+  mayChange: boolean;
   /** Names and addresses that are not what they must be; each is also a `skip` among the files. */
   refused: { filename: string; reason: string }[];
 }
@@ -61,8 +63,11 @@ export interface Look {
   /** As `DumpSource.runDate` says. */
   runDate: string;
   attempt: number;
-  /** The cycle began less than a week ago: a run that is not there yet is no surprise. */
-  isEarly: boolean;
+  nowMs: number;
+  /** How many checksum lists may still be read in this look; counts down. */
+  sumsLeft: number;
+  /** The cycle is open: what was published anew is fetched anew. */
+  isOpen: boolean;
   signal: AbortSignal;
   upstream: Upstream;
   log: Log;
@@ -89,6 +94,8 @@ export interface KnownRun {
   validators: Validators | null;
   /** Epoch ms of the last look. */
   checkedAt: number;
+  /** Epoch ms of the last look that read its description; null: nobody knows, or none did. */
+  askedAt?: number | null | undefined;
   /** Whether any look gave a description of it; undefined: nobody knows, which makes sources ask once more. */
   hasDocument?: boolean | undefined;
 }
@@ -120,4 +127,10 @@ export interface DumpSource {
    * @throws RetryableError `torn_status` when it is no description of a run
    */
   decide(document: string, run: RunId, selection: Selection): RunDecision;
+}
+
+/** True on one day of the week, another one for each wiki: for questions that are worth asking now and then only. Pure. */
+export function isTurn(wikiDbName: string, nowMs: number): boolean {
+  const day = Math.floor(nowMs / (24 * 60 * 60_000));
+  return (day + Buffer.from(wikiDbName).reduce((sum, byte) => sum + byte, 0)) % 7 === 0;
 }

@@ -17,7 +17,7 @@ export interface Due {
  * @throws PermanentError `no_such_dump_file`
  */
 export function dueOf(
-  catalog: Pick<Catalog, 'dumpFile' | 'replacement'>,
+  catalog: Pick<Catalog, 'cycle' | 'dumpFile' | 'replacement'>,
   dumpFileId: DumpFileId,
 ): Due | null {
   const row = catalog.dumpFile(dumpFileId);
@@ -32,6 +32,8 @@ export function dueOf(
       facts: { sizeBytes: row.sizeBytes, hashes: upstreamHashesOf(row) },
       isReplacement: false,
     };
+  // What a sealed cycle carries is final: its torrents hold these very bytes.
+  if (catalog.cycle(row.cycleDate)?.status !== 'open') return null;
   const replacement = catalog.replacement(dumpFileId);
   if (replacement?.kind !== 'replaced') return null;
   const { sizeBytes, hashes } = replacement;

@@ -122,7 +122,9 @@ export function describeError(error: unknown): string {
   const parts: string[] = [];
   let current: unknown = error;
   for (let depth = 0; depth < 5 && current !== undefined && current !== null; depth += 1) {
-    parts.push(current instanceof Error ? current.message || current.name : String(current));
+    const part = current instanceof Error ? current.message || current.name : String(current);
+    // Who passes an error on often repeats its words.
+    if (parts.at(-1)?.includes(part) !== true) parts.push(part);
     current = current instanceof Error ? current.cause : undefined;
   }
   return parts.join(': ').slice(0, 2000);

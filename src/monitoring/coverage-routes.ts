@@ -3,7 +3,7 @@ import { z } from 'zod';
 import type { Clock } from '../ports/index.ts';
 import type { CoverageQueries } from './coverage-queries.ts';
 import { coverageCsv } from './coverage-words.ts';
-import { type CoverageFilterWords, coveragePage, coverageRows } from './pages/coverage.ts';
+import { type CoverageFilterWords, coveragePage, coverageRows, isUnknown } from './pages/coverage.ts';
 import type { Html } from './pages/parts.ts';
 
 /** Rows on one page of the list. */
@@ -34,6 +34,7 @@ export function addCoverageRoutes(
     await queries.freshen();
     const coverage = queries.coverage();
     const filter = filterOf(c);
+    if (isUnknown(coverage, filter)) c.status(404);
     const found = coverageRows(coverage, filter);
     const pageCount = Math.max(1, Math.ceil(found.length / PAGE_SIZE));
     const number = Math.min(PageNumber.parse(c.req.query('page')), pageCount);
@@ -44,8 +45,11 @@ export function addCoverageRoutes(
 
   app.get('/coverage.csv', async (c) => {
     await queries.freshen();
-    const rows = coverageRows(queries.coverage(), filterOf(c));
+    const coverage = queries.coverage();
+    const filter = filterOf(c);
+    const rows = coverageRows(coverage, filter);
     c.header('Cache-Control', 'no-store');
+    if (isUnknown(coverage, filter)) return c.text(`There is no project ${filter.project}.\n`, 404);
     c.header('Content-Type', 'text/csv; charset=utf-8; header=present');
     c.header('Content-Disposition', 'attachment; filename="wikiseed-coverage.csv"');
     return c.body(coverageCsv(rows, clock.now()));

@@ -2,19 +2,21 @@ import {
   type DumpStatus,
   HELD_STATUSES,
   LATE_MS,
+  noticeKind,
   type RunNotice,
   type SourceName,
 } from '../catalog/index.ts';
 import type { Db } from '../db/index.ts';
 import type { Clock, EpochMs } from '../ports/index.ts';
-import type {
-  CycleDetail,
-  Gap,
-  GapGroup,
-  GapKind,
-  ReplacedFile,
-  SourceState,
-  SupplementState,
+import {
+  type CycleDetail,
+  type Gap,
+  type GapGroup,
+  type GapKind,
+  KIND_OF_NOTICE,
+  type ReplacedFile,
+  type SourceState,
+  type SupplementState,
 } from './cycle-types.ts';
 import { createInParts } from './in-parts.ts';
 import { FILE_STATUSES, type FileStatus } from './types.ts';
@@ -58,11 +60,6 @@ interface RunRow {
 
 const RUN_STATUSES = ['finished', 'in_progress', 'absent'] as const;
 type RunWord = (typeof RUN_STATUSES)[number];
-const RUN_KINDS: Record<RunWord, GapKind> = {
-  finished: 'not_offered',
-  in_progress: 'awaited',
-  absent: 'absent',
-};
 
 /** What a file of this state is that its cycle lacks; null: it lacks nothing. */
 function gapKind(status: FileStatus, isSealed: boolean): GapKind | null {
@@ -132,8 +129,11 @@ export function createCycleQueries({ db, clock }: { db: Db; clock: Clock }): Cyc
       yield* stretch(runRows, cycleDate, status, (run) => {
         tellRun(run, status);
         const { id: _, notices, ...facts } = run;
-        for (const { dumpType, reason } of JSON.parse(notices) as RunNotice[])
-          tell({ ...facts, kind: RUN_KINDS[status], dumpType, filename: null, reason });
+        for (const notice of JSON.parse(notices) as RunNotice[]) {
+          const { dumpType, reason } = notice;
+          const kind = status === 'absent' ? 'absent' : KIND_OF_NOTICE[noticeKind(notice, { status })];
+          tell({ ...facts, kind, dumpType, filename: null, reason });
+        }
       });
   }
 

@@ -1,4 +1,4 @@
-import type { SourceName } from '../catalog/index.ts';
+import type { NoticeKind, SourceName } from '../catalog/index.ts';
 import type { EpochMs } from '../ports/index.ts';
 
 /** What one source gives a cycle. */
@@ -11,10 +11,21 @@ export interface SourceState {
 
 /**
  * failed, quarantined: a file that upstream has no more, or whose bytes never matched; missing: a file that the cycle was
- * sealed without; not_offered: a configured dump type that a finished run does not give; absent: a run that is not there;
- * awaited: what a run that goes on does not give yet.
+ * sealed without. Of configured dump types: failed_upstream: its job failed; lacking: done, but files are missing; refused: its
+ * address is not what it must be; skipped: left out of this run by upstream; not_offered: the wiki has none; awaited: what a
+ * run that goes on does not give yet. absent: a run that is not there.
  */
-export type GapKind = 'failed' | 'quarantined' | 'missing' | 'not_offered' | 'absent' | 'awaited';
+export type GapKind =
+  | 'failed'
+  | 'quarantined'
+  | 'missing'
+  | 'failed_upstream'
+  | 'lacking'
+  | 'refused'
+  | 'skipped'
+  | 'not_offered'
+  | 'absent'
+  | 'awaited';
 
 /** What is missing for one reason. */
 export interface GapGroup {
@@ -74,11 +85,25 @@ export interface CycleDetail {
   lateUntil: EpochMs | null;
 }
 
+/** What a notice is among the gaps, of a run that is there. */
+export const KIND_OF_NOTICE: Readonly<Record<NoticeKind, GapKind>> = {
+  failed: 'failed_upstream',
+  lacking: 'lacking',
+  refused: 'refused',
+  waiting: 'awaited',
+  skipped: 'skipped',
+  not_offered: 'not_offered',
+};
+
 /** What kinds of gaps are called. */
 export const GAP_WORDS: Readonly<Record<GapKind, string>> = {
   failed: 'failed',
   quarantined: 'quarantined',
   missing: 'not fetched in time',
+  failed_upstream: 'failed upstream',
+  lacking: 'incomplete upstream',
+  refused: 'refused',
+  skipped: 'skipped upstream',
   not_offered: 'not offered',
   absent: 'no run',
   awaited: 'not there yet',

@@ -201,6 +201,14 @@ button:hover, .button:hover { border-color: var(--accent); }
   .stages .reached { position: relative; }
   .stages .reached::before { content: ""; position: absolute; left: calc(-.8rem - 4px); width: 4px; top: 0; bottom: 0; background: var(--accent); }
   dl.facts { grid-template-columns: 1fr 1fr; }
+  .stacked, .stacked tbody, .stacked tr, .stacked th, .stacked td { display: block; }
+  .stacked thead { position: absolute; width: 1px; height: 1px; overflow: hidden; clip-path: inset(50%); }
+  .stacked tr { border-top: 1px solid var(--line); padding: .5rem 0; }
+  .stacked tr:first-child { border-top: 0; padding-top: 0; }
+  .stacked th, .stacked td { border-top: 0; padding: .08rem 0; overflow-wrap: anywhere; }
+  .stacked td { display: flex; justify-content: space-between; gap: 1rem; text-align: right; min-width: 0; }
+  .stacked td::before { content: attr(data-label); color: var(--quiet); white-space: nowrap; }
+  .stacked td.none, .stacked td:empty { display: none; }
 }
 @media (prefers-reduced-motion: reduce) {
   progress::-webkit-progress-value { transition: none; }

@@ -318,6 +318,7 @@ export function createQueue(deps: QueueDeps): Queue {
         db.afterCommit(() => waker.nudge(jobType));
     },
     hasUnfinished: (cycleDate, jobTypes) => store.hasUnfinished(cycleDate, jobTypes),
+    unfinishedDumps: (jobType) => store.unfinishedDumps(jobType),
     rescue,
     halt({ scope = 'all', code, message, hint = null, pauseMs }) {
       const facts = { target: scope, kind: 'halted', code, message, hint, pauseMs } as const;

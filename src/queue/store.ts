@@ -70,6 +70,8 @@ export interface JobStore {
   /** When the next pending job of that type may start, 0 = one is due; null when none is pending. */
   nextDueAt(jobType: string): number | null;
   hasUnfinished(cycleDate: string, jobTypes: readonly string[]): boolean;
+  /** Dump files that unfinished jobs of a type are for. */
+  unfinishedDumps(jobType: string): number[];
 }
 
 /** Columns of a claim, in the order of `ClaimedJob`. */
@@ -149,6 +151,11 @@ export function createJobStore(db: Db): JobStore {
   const hasUnfinished = sqlite.prepare<[string, string]>(
     `SELECT 1 FROM jobs WHERE completed_at IS NULL AND cycle_date = ? AND job_type = ? LIMIT 1`,
   );
+  const unfinishedDumps = sqlite
+    .prepare<[string], number>(
+      `SELECT dump_id FROM jobs WHERE job_type = ? AND status IN ('pending', 'in_progress') AND dump_id IS NOT NULL`,
+    )
+    .pluck();
 
   return {
     insert(request, { now, parentJobId }) {
@@ -202,6 +209,7 @@ export function createJobStore(db: Db): JobStore {
     },
     countHalts: (jobId) => countHalts.get({ id: jobId }) ?? { count: 0, firstAt: null },
     nextDueAt: (jobType) => (isAnyDue.get(jobType) === undefined ? (nextDueAt.get(jobType) ?? null) : 0),
+    unfinishedDumps: (jobType) => unfinishedDumps.all(jobType),
     hasUnfinished: (cycleDate, jobTypes) =>
       jobTypes.some((jobType) => hasUnfinished.get(cycleDate, jobType) !== undefined),
   };

@@ -66,6 +66,8 @@ export interface Queue extends QueueControl {
   hurry(cycleDate: string, jobType: string): void;
   /** True while a job of one of these types is pending or running for the cycle. */
   hasUnfinished(cycleDate: string, jobTypes: readonly string[]): boolean;
+  /** Dump files that a pending or running job of the type is for. */
+  unfinishedDumps(jobType: string): number[];
   /** Stops a target for something that is no job: a checkpoint met a full disk. `halt.scope` names it, else `all`. */
   halt(halt: HaltPipelineError): void;
   /** Takes back leases that ran out; also done by itself. Returns how many. */

@@ -64,8 +64,6 @@ export function dueCycles(calendar: CycleCalendar, nowMs: number, after: string 
 
 /** Upstream keeps runs for three to five months; what is older than 6 months cannot be served any more. */
 const CATCH_UP_MS = 183 * DAY_MS;
-/** A known cycle later than this can only come from a clock that was wrong. */
-const FUTURE_MS = 31 * DAY_MS;
 /** A cycle that is opened with less time than this left is late, and gets the next one instead. */
 const SHORT_MS = 2 * DAY_MS;
 const LATE_CYCLE_MS = 14 * DAY_MS;
@@ -80,7 +78,8 @@ export function cyclesToOpen(
   nowMs: number,
   known: readonly { cycleDate: string }[],
 ): PlannedCycle[] {
-  const dates = known.map((cycle) => cycle.cycleDate).filter((date) => Date.parse(date) < nowMs + FUTURE_MS);
+  // A known cycle of the future can only come from a clock that was wrong.
+  const dates = known.map((cycle) => cycle.cycleDate).filter((date) => Date.parse(date) <= nowMs);
   const newest = dates.sort().at(-1) ?? null;
   const oldest = new Date(nowMs - CATCH_UP_MS).toISOString().slice(0, 10);
   const after = newest !== null && newest < oldest ? oldest : newest;

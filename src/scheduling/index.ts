@@ -50,6 +50,8 @@ export interface SchedulingDeps {
   jobs?: readonly ScheduledJob[];
   requests: {
     discoverWikis: () => JobRequest;
+    /** Called in the transaction that seals a cycle at its deadline, before it does. */
+    beforeDeadlineSeal: (cycle: { cycleDate: string; includesHistory: boolean }) => void;
     /** False: no source has a run for such a cycle, so there is nothing to open. */
     hasRuns: (cycle: { cycleDate: string; includesHistory: boolean }) => boolean;
     /** Looks at every run that may still bring files. */
@@ -114,6 +116,7 @@ export function createScheduling(deps: SchedulingDeps): Scheduling {
     for (const cycle of catalog.cycles()) {
       if (cycle.status !== 'open' || cycle.deadlineAt > clock.now()) continue;
       const isSealed = deps.db.transaction(() => {
+        if (cycle.scannedAt !== null) deps.requests.beforeDeadlineSeal(cycle);
         if (!catalog.sealIfSettled(cycle.cycleDate, { force: true })) return false;
         log.warn(
           { cycle: cycle.cycleDate },

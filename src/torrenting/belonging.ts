@@ -1,5 +1,13 @@
 import { z } from 'zod';
-import { type DumpFile, type DumpRun, HELD_STATUSES, type RunNotice } from '../catalog/index.ts';
+import {
+  type DumpFile,
+  type DumpRun,
+  HELD_STATUSES,
+  NOTICE_KINDS,
+  type NoticeKind,
+  noticeKind,
+  type RunNotice,
+} from '../catalog/index.ts';
 import { byBytes } from './byte-order.ts';
 import type { Variant } from './selection.ts';
 
@@ -10,7 +18,9 @@ export interface Belonging {
   ofNotice(dumpType: string, run: Pick<DumpRun, 'source'>): boolean;
 }
 
-const Notices = z.array(z.object({ dumpType: z.string(), reason: z.string() }));
+const Notices = z.array(
+  z.object({ dumpType: z.string(), reason: z.string(), kind: z.enum(NOTICE_KINDS).optional() }),
+);
 
 /** True for a file whose bytes are on our disk and were proved. */
 export function isHeld(file: DumpFile): boolean {
@@ -45,11 +55,15 @@ export function belongingTo(
   };
 }
 
-/** The notices of a run, in byte order, fit for a payload. */
-export function noticesOf(run: Pick<DumpRun, 'notices'>): RunNotice[] {
+/** The notices of a run, in byte order, fit for a payload; each with its kind. */
+export function noticesOf(run: Pick<DumpRun, 'notices' | 'status'>): (RunNotice & { kind: NoticeKind })[] {
   return Notices.parse(JSON.parse(run.notices))
     .sort((a, b) => byBytes(`${a.dumpType}\n${a.reason}`, `${b.dumpType}\n${b.reason}`))
-    .map(({ dumpType, reason }) => ({ dumpType, reason: withoutHosts(reason) }));
+    .map((notice) => ({
+      dumpType: notice.dumpType,
+      reason: withoutHosts(notice.reason),
+      kind: noticeKind(notice, run),
+    }));
 }
 
 /** Which server an operator asked is no fact about the dump, and would give each operator another infohash. */

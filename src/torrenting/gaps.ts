@@ -1,4 +1,4 @@
-import type { DumpFile, DumpRun, Replacement, TorrentGap } from '../catalog/index.ts';
+import type { DumpFile, DumpRun, NoticeKind, Replacement, TorrentGap } from '../catalog/index.ts';
 import { noticesOf, withoutHosts } from './belonging.ts';
 import { byBytes } from './byte-order.ts';
 
@@ -75,8 +75,17 @@ function whyFailed(message: string | null): string {
   return withoutHosts(message);
 }
 
+const STATE_OF_KIND: Readonly<Record<NoticeKind, TorrentGap['state']>> = {
+  failed: 'failed_upstream',
+  lacking: 'failed_upstream',
+  refused: 'failed_upstream',
+  waiting: 'missing',
+  skipped: 'not_offered',
+  not_offered: 'not_offered',
+};
+
 /**
- * What a run does not give as a whole: types it does not offer, itself when there is none, and when it is not finished each
+ * What a run does not give as a whole: types that failed or that it does not offer, itself when there is none, and when it is not finished each
  * wanted type of which there is nothing yet.
  * @param options.ofNotice whether the torrent tells of that dump type
  * @param options.wanted the dump types that the torrent should have of this run
@@ -87,10 +96,11 @@ export function runGaps(
   options: { ofNotice: (dumpType: string) => boolean; wanted: readonly string[]; known: ReadonlySet<string> },
 ): TorrentGap[] {
   const isOpen = run.status === 'in_progress';
+  const stateOfRun = isOpen ? 'missing' : 'not_offered';
   const gaps = noticesOf(run)
     .filter(({ dumpType }) => dumpType === '*' || options.ofNotice(dumpType))
-    .map(({ dumpType, reason }) =>
-      typeGap(run, dumpType, isOpen && dumpType === '*' ? 'missing' : 'not_offered', reason),
+    .map(({ dumpType, reason, kind }) =>
+      typeGap(run, dumpType, dumpType === '*' ? stateOfRun : STATE_OF_KIND[kind], reason),
     );
   const isSaid = (dumpType: string): boolean => gaps.some((gap) => gap.dumpType === dumpType);
   if (isSaid('*')) return gaps;

@@ -1,10 +1,10 @@
 import { describe, expect, it } from 'vitest';
-import type { DumpFile, DumpRun, RunStatus } from '../catalog/index.ts';
+import type { DumpFile, DumpRun, RunNotice, RunStatus } from '../catalog/index.ts';
 import { runStatusOf } from './gaps.ts';
 import { selectFiles } from './select-files.ts';
 import type { SelectionCatalog, Variant } from './selection.ts';
 
-type Notices = { dumpType: string; reason: string }[];
+type Notices = RunNotice[];
 
 /** A catalog of two types in the cycle: `page` is regular, `pages-meta-history` is history and held, stubs are in both lists. */
 function setup(options: {
@@ -87,6 +87,27 @@ describe('selectFiles', () => {
     expect(ofTypes('history')).toEqual(
       ['pages-meta-history', 'stub-meta-history'].map((dumpType) => `${dumpType} not_offered: no`),
     );
+  });
+
+  it.each<[RunNotice['kind'], string, RunStatus, string]>([
+    ['failed', 'x', 'finished', 'failed_upstream'],
+    ['failed', 'x', 'in_progress', 'failed_upstream'],
+    ['lacking', 'x', 'finished', 'failed_upstream'],
+    ['refused', 'x', 'finished', 'failed_upstream'],
+    ['waiting', 'x', 'in_progress', 'missing'],
+    ['skipped', 'x', 'finished', 'not_offered'],
+    ['not_offered', 'failed upstream', 'finished', 'not_offered'],
+    // Rows of earlier versions.
+    [undefined, 'failed upstream', 'finished', 'failed_upstream'],
+    [undefined, 'skipped by upstream in this run (7z); failed upstream (bz2)', 'finished', 'failed_upstream'],
+    [undefined, 'upstream lacks some of its files', 'finished', 'failed_upstream'],
+    [undefined, 'refused: the address x is not /y', 'finished', 'failed_upstream'],
+    [undefined, 'skipped by upstream in this run', 'finished', 'not_offered'],
+    [undefined, 'not offered by this wiki', 'finished', 'not_offered'],
+  ])('a dump type that is %s (%s) in a run that is %s ends as %s', (kind, reason, status, state) => {
+    const { select, ofTypes } = setup({ status, notices: [{ dumpType: 'page', reason, kind }] });
+    expect(ofTypes('regular')).toContain(`page ${state}: ${reason}`);
+    expect(runStatusOf(select('regular').gaps)).toBe(status);
   });
 
   it('leaves hosts out of reasons', () => {

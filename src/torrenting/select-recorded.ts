@@ -43,11 +43,10 @@ export function selectFirstForm(options: SelectionOptions, torrent: Torrent): Se
   const notices = runs.flatMap(({ wikiDbName, runDate, ...run }) =>
     noticesOf(run)
       .filter(({ dumpType }) => belonging.ofNotice(dumpType, run))
-      .map((notice) => ({
-        ...{ wikiDbName, runDate },
+      .map(({ dumpType, reason }) => ({
+        ...{ wikiDbName, runDate, dumpType, reason },
         project: wikis.get(wikiDbName)?.project ?? '',
         language: wikis.get(wikiDbName)?.language ?? '',
-        ...notice,
       })),
   );
   return {

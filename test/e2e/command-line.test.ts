@@ -241,7 +241,9 @@ describe('the house it runs in', () => {
   test('status, jobs, cycles, wikis and coverage read what a run left, as text and as JSON', async () => {
     const sandbox = await withSandbox({ wikis: 2, sizeBytes: 500_000 });
     const { path, env } = writeConfig(sandboxConfig(sandbox));
-    expect((await cli(['status', '--config', path], env)).err).toMatch(/no readable database/);
+    expect((await cli(['status', '--config', path], env)).err).toMatch(
+      /nothing is known yet: there is no readable database at .*\n.*"wikiseed run" begins/,
+    );
     await startWikiseed(['run', '--until-idle', '--config', path], { env }).ended;
     expect((await cli(['status', '--config', path], env)).out).toMatch(/^WikiSeed is not running; .*2026/s);
     const status = JSON.parse((await cli(['status', '--json', '--config', path], env)).out) as object;

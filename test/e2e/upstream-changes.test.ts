@@ -65,6 +65,34 @@ test('a job that becomes done after the deadline travels in a supplement; the fi
   expect(torrents.every((torrent) => torrent.seedingSince !== null)).toBe(true);
 });
 
+test('a job that failed and is run again on the old date, after the next run began, travels in a supplement', async () => {
+  const { sandbox, day, read } = await world();
+  const run = sandbox.upstream.run('aawiki', RUN);
+  await run.setJob('redirecttable', 'failed');
+  const first = await day('2026-11-23T12:00:00Z');
+  // A failed job holds up nothing, and is named.
+  expect(first.catalog.cycle(CYCLE)?.status).toBe('published');
+  expect(read(`torrents/wikimedia-dumps-${CYCLE}/STATUS.txt`)).toMatch(/aawiki.*redirect.*failed/);
+  await first.stop();
+
+  const next = await sandbox.upstream.beginRun({ dbname: 'aawiki', date: '20261201' });
+  await next.finish();
+  sandbox.resetDumpCounters();
+  const second = await day('2026-11-25T12:00:00Z');
+  await second.stop();
+  // It is asked for on its own now, and only for news.
+  expect(sandbox.counters().dumps.byKind.status).toBe(1);
+  sandbox.resetDumpCounters();
+  await (await day('2026-11-26T12:00:00Z')).stop();
+  expect(sandbox.counters().dumps).toMatchObject({ notModified: 2, requests: 2 });
+
+  await run.setJob('redirecttable', 'done');
+  const third = await day('2026-11-28T12:00:00Z');
+  const names = third.catalog.torrentsOfCycle(CYCLE).map(({ name }) => name);
+  expect(names).toEqual([`wikimedia-dumps-${CYCLE}`, `wikimedia-dumps-${CYCLE}-supplement-1`]);
+  expect(stateOf(third, 'aawiki', 'redirect.sql.gz')).toBe('included');
+});
+
 test('files of a rerun are fetched again while the cycle is open, and the old bytes stay until then', async () => {
   const { sandbox, options, dataDir, day } = await world();
   await sandbox.upstream.run('commonswiki', RUN).setJob('sitestatstable', 'waiting');

@@ -72,7 +72,7 @@ export async function startClassicSite(pages: Readonly<Record<string, Page>> = {
   };
   const look: ClassicSite['look'] = (facts = {}) => ({
     cycle: { cycleDate: CYCLE_DATE, includesHistory: false },
-    ...{ runDate: RUN_DATE, attempt: 1, isEarly: false, upstream, log, scanned: null },
+    ...{ runDate: RUN_DATE, attempt: 1, nowMs: 0, sumsLeft: 200, isOpen: true, upstream, log, scanned: null },
     signal: new AbortController().signal,
     onListing: (wikiDbName, runDates) => listings.push([wikiDbName, runDates]),
     ...facts,

@@ -179,6 +179,8 @@ export function setup(options: Options = {}) {
       downloadedAt: index * 1000,
       uploadedAt: null,
       errorMessage: isHeld ? null : `404 at ${baseUrl}`,
+      failedAt: null,
+      missingSince: null,
     };
   });
   const run = (
@@ -196,6 +198,7 @@ export function setup(options: Options = {}) {
     status,
     cycleDate: CYCLE,
     notices: JSON.stringify(notices),
+    mayChange: false,
     checkedAt: 1,
     finishedAt: 2,
   });

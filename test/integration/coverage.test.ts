@@ -322,7 +322,7 @@ describe('the page', () => {
     expect(all.text).not.toContain('<script>');
     expect(all.text).toContain('&quot;&gt;&lt;script&gt;');
     expect(all.text).toMatch(/<caption[^>]*>Newest verified copy/);
-    expect(all.text).toMatch(/<th scope="row">evilwiki/);
+    expect(all.text).toMatch(/<th scope="row" role="rowheader">evilwiki/);
     expect(all.text.indexOf('evilwiki')).toBeLessThan(all.text.indexOf('w100wiki'));
     expect(all.text).toContain('href="/coverage?page=2"');
     expect(all.text).toContain('aria-current="page">Coverage');
@@ -332,8 +332,14 @@ describe('the page', () => {
     expect(missing.text).not.toContain('w100wiki');
     expect(missing.text).toContain('href="/coverage.csv?missing=1"');
     expect((await get('/coverage?project=wikipedia&missing=1')).text).toContain('None is missing');
-    expect((await get('/coverage?project=nothing')).text).toContain('No wiki matches');
-    expect((await get('/coverage?project=%3Cb%3E&page=x')).status).toBe(200);
+    const unknown = await get('/coverage?project=%3Cu%3E&page=x');
+    expect(unknown.status).toBe(404);
+    expect(unknown.text).toContain('There is no project “&lt;u&gt;”');
+    expect(unknown.text).toContain('<select name="project">');
+    expect(unknown.text).not.toContain('Nothing is to be covered yet');
+    expect((await get('/coverage?page=x')).status).toBe(200);
+    const csv = await get('/coverage.csv?project=nothing');
+    expect([csv.status, csv.text]).toEqual([404, 'There is no project nothing.\n']);
   });
 
   test('the CSV is the list that is shown', async () => {
@@ -351,6 +357,7 @@ describe('the page', () => {
   test('before the first look it says what happens next', async () => {
     const { get } = await pages(() => {});
     expect((await get('/coverage')).text).toContain('No wiki is known yet');
+    expect((await get('/coverage?project=wikipedia')).status).toBe(200);
   });
 });
 
@@ -367,7 +374,7 @@ describe('a cycle', () => {
       `INSERT INTO dump_runs (wiki_db_name, source, run_date, cycle_date, status, notices, checked_at)
        VALUES (?, ?, '20261120', '2026-11-20', ?, ?, 1)`,
     );
-    const notices = JSON.stringify([{ dumpType: 'abstract', reason: 'not <offered>' }]);
+    const notices = JSON.stringify([{ dumpType: 'abstract', reason: 'not <offered>', kind: 'not_offered' }]);
     for (const name of ['aawiki', 'bbwiki']) {
       addWiki(db, name);
       run.run(name, 'classic', 'finished', notices);
@@ -421,6 +428,44 @@ describe('a cycle', () => {
       'ccwiki',
       'ccwiki',
     ]);
+  });
+
+  test('tells what failed upstream, is incomplete, skipped or awaited from what is not offered', async () => {
+    const db = withDb();
+    fill(db, 'sealed');
+    const notices = [
+      { dumpType: 'a', reason: 'x', kind: 'failed' },
+      { dumpType: 'b', reason: 'x', kind: 'lacking' },
+      { dumpType: 'c', reason: 'x', kind: 'refused' },
+      { dumpType: 'd', reason: 'x', kind: 'skipped' },
+      { dumpType: 'e', reason: 'x', kind: 'waiting' },
+      // Written by earlier versions.
+      { dumpType: 'f', reason: 'failed upstream' },
+      { dumpType: 'g', reason: 'not offered by this wiki' },
+      { dumpType: '*', reason: 'the run has not begun yet' },
+    ];
+    db.sqlite
+      .prepare("UPDATE dump_runs SET notices = ? WHERE status = 'in_progress'")
+      .run(JSON.stringify(notices));
+    const cycle = { cycleDate: '2026-11-20', sealedAt: Date.UTC(2026, 10, 22) };
+    const gaps = createCycleQueries({ db, clock: new FakeClock() }).gaps(cycle);
+    const ofRun = gaps.filter(({ filename, wikiDbName }) => filename === null && wikiDbName === 'ccwiki');
+    expect(ofRun.map(({ dumpType, kind }) => `${dumpType} ${kind}`)).toEqual([
+      ...['a failed_upstream', 'b lacking', 'c refused', 'd skipped', 'e awaited'],
+      ...['f failed_upstream', 'g not_offered', '* awaited', '* absent'],
+    ]);
+    const { get } = await pages((other) => {
+      fill(other, 'sealed');
+      other.sqlite
+        .prepare("UPDATE dump_runs SET notices = ? WHERE status = 'in_progress'")
+        .run(JSON.stringify(notices));
+    });
+    const { text } = await get('/cycles/2026-11-20');
+    expect(text).toContain('<span class="badge bad">failed upstream</span>');
+    expect(text).toContain('<span class="badge plain">skipped upstream</span>');
+    // Runs that are not there are not called what dump types are.
+    expect(text).toContain('<dt>No run</dt>');
+    expect(text).not.toContain('<dt>Not offered</dt>');
   });
 
   test('while it is open, what is still to be fetched is no gap', () => {

@@ -62,6 +62,10 @@ test('a second look with nothing new asks once, and brings back what was given u
   const [file] = t.catalog.dumpFiles(CYCLE);
   if (file === undefined) throw new Error('no file');
   t.catalog.recordNotDownloaded(file.id, 'failed', 'it was not there');
+  await t.clock.advance(19 * 60 * 60_000);
+  await t.look();
+  expect(t.catalog.dumpFile(file.id)?.ourStatus).toBe('failed');
+  await t.clock.advance(60 * 60_000);
   const second = await t.look();
   expect([second.requests, second.notModified]).toEqual([1, 1]);
   expect(t.catalog.dumpFile(file.id)?.ourStatus).toBe('pending');
@@ -84,7 +88,7 @@ test('content exports are judged anew from what is stored, without asking for it
   expect(first.byKind.content + first.byKind.listing + first.byKind.sums).toBeGreaterThan(3);
   expect(t.types()).toEqual([]);
   const second = await t.look({ ...content, regularTypes: ['pages-meta-current'] });
-  expect(second.requests).toBe(1);
+  expect(second.byKind.sums).toBe(0);
   expect(t.types()).toEqual(['pages-meta-current']);
 });
 
@@ -176,4 +180,20 @@ test('listings tell how long upstream keeps runs only when it has deleted some',
   await t.clock.advance(31 * 24 * 60 * 60_000);
   await t.look();
   expect(t.catalog.wikis().find((wiki) => wiki.wikiDbName === 'enwiki')?.oldestRunDate).toBe(RUN);
+});
+
+test('an export that is made again is read anew once a week while its cycle is open', async () => {
+  const t = await setup();
+  const content = { sources: ['content_current'] as const, regularTypes: ['pages-meta-current'] };
+  await t.look(content);
+  const [file] = t.catalog.dumpFiles(CYCLE).filter((each) => each.wikiDbName === 'aawiki');
+  if (file === undefined) throw new Error('no file');
+  await t.site.upstream.content('current', 'aawiki', CYCLE).rerun();
+  await t.clock.advance(6 * 24 * 60 * 60_000);
+  expect((await t.look(content)).requests).toBe(1);
+  await t.clock.advance(24 * 60 * 60_000);
+  await t.look(content);
+  expect(t.catalog.dumpFile(file.id)?.upstreamSha256).not.toBe(file.upstreamSha256);
+  await t.clock.advance(24 * 60 * 60_000);
+  expect((await t.look(content)).requests).toBe(1);
 });

@@ -4,7 +4,7 @@ import type { AddressInfo } from 'node:net';
 import { join } from 'node:path';
 import { describe, expect, onTestFinished, test } from 'vitest';
 import { createCatalog } from '../../src/catalog/index.ts';
-import { crossCheck, judgeWiki, looksLikeWiki, parseDirList } from '../../src/discovery/cross-check.ts';
+import { crossCheck, judgeWiki, looksLikeWiki } from '../../src/discovery/cross-check.ts';
 import { readSiteMatrix } from '../../src/discovery/site-matrix.ts';
 import { createUpstream } from '../../src/discovery/upstream.ts';
 import { createWikiJudge } from '../../src/discovery/wiki-filter.ts';
@@ -121,10 +121,12 @@ describe.skipIf(folder === null)('the real matrix against the real dumps', () =>
     );
     reader.record(await reader.read(signal));
     const names = Object.keys((JSON.parse(read('index.json')) as { wikis: object }).wikis);
-    const runs = parseDirList(read('rsync-dirlist-last-1-good.txt'));
+    const mirrored = read('rsync-dirlist-last-1-good.txt')
+      .split('\n')
+      .flatMap((line) => line.split('/')[1] ?? []);
     const check = crossCheck(catalog.wikis(), [
       { place: 'index.json', names },
-      { place: 'rsync-dirlist-last-1-good.txt', names: runs.keys() },
+      { place: 'rsync-dirlist-last-1-good.txt', names: mirrored },
     ]);
     expect(check.dumped).toEqual(expect.arrayContaining(['aawiki', 'enwiki', 'enwikivoyage']));
     expect(check).toMatchObject({ notInMatrix: [], privateButDumped: [], vanishedButDumped: [] });

@@ -96,7 +96,7 @@ async function setup(options: { hasScript: boolean; width?: number }) {
   page.on('request', (request) => {
     if (!request.url().startsWith(url)) outside.push(request.url());
   });
-  return { url, page, bus, addJob, complaints, outside, hash };
+  return { db, url, page, bus, addJob, complaints, outside, hash };
 }
 
 const EVENT = { jobId: 1, jobType: 'download_dump', attempt: 1, dumpId: null, cycleDate: null };
@@ -166,5 +166,43 @@ describe.skipIf(!isThere)('in a browser', () => {
           .filter((e) => !e.getAttribute('aria-label') && !e.closest('label')).length`,
       ),
     ).toBe(0);
+  });
+
+  test('on a phone each wiki of the coverage page is a block: nothing has to be scrolled for sideways', async () => {
+    const { db, url, page } = await setup({ hasScript: false, width: 380 });
+    const addWiki = db.sqlite.prepare(
+      `INSERT INTO wikis (wiki_db_name, project, language, url, is_private, discovered_at, last_seen_at, dumped_seen_at)
+       VALUES (?, ?, ?, '', 0, 0, 0, ?)`,
+    );
+    addWiki.run('missingwiki', 'wikipedia', 'mi', 1);
+    addWiki.run('zh_min_nanwikisource', 'wikisource', 'zh-min-nan', 1);
+    addWiki.run('undumpedwiktionary', 'wiktionary', 'un', null);
+    db.sqlite.exec(
+      `INSERT INTO dumps (project, language, wiki_db_name, source, run_date, cycle_date, dump_type, filename, size_bytes, sha1,
+         verification, wikimedia_url, local_path, ia_verified_at, our_status, discovered_at)
+       VALUES ('wikisource', 'x', 'zh_min_nanwikisource', 'classic', '20261120', '2026-11-20', 'pages-articles', 'f', 100000,
+         '${'a'.repeat(40)}', 'sha1', '', 'x', 1, 'downloaded', 0)`,
+    );
+    await page.goto(`${url}coverage`, { waitUntil: 'load' });
+    if (process.env.SHOT) await page.screenshot({ path: process.env.SHOT, fullPage: true });
+    const region = page.getByRole('region', { name: /^Newest verified copy/ });
+    await region.waitFor();
+    const overflow = await page.evaluate(
+      `Math.max(...[...document.querySelectorAll('.scroll')].map((e) => e.scrollWidth - e.clientWidth))`,
+    );
+    expect(overflow).toBeLessThanOrEqual(0);
+    const row = page.getByRole('row', { name: /zh_min_nanwikisource/ });
+    for (const word of ['this disk, Internet Archive', '100 kB', /\d+ days?/])
+      expect(await row.getByText(word).isVisible()).toBe(true);
+    const box = await row.getByText('this disk, Internet Archive').boundingBox();
+    expect((box?.x ?? 999) + (box?.width ?? 0)).toBeLessThanOrEqual(380);
+    // What there is nothing to say of takes no line.
+    expect(
+      await page
+        .getByRole('row', { name: /missingwiki/ })
+        .locator('td:visible')
+        .count(),
+    ).toBe(3);
+    expect(await page.getByRole('columnheader', { name: 'Where' }).count()).toBe(1);
   });
 });

@@ -51,7 +51,7 @@ const SOURCE: DumpSource = {
     if (text === 'torn') throw new RetryableError('torn_status', 'it is cut off');
     const { files, notices = [], isFinished = false } = JSON.parse(text) as Said;
     return {
-      ...{ notices, isFinished, refused: [] },
+      ...{ notices, isFinished, refused: [], mayChange: false },
       files: files.map(({ sizeBytes = 100, sha1 = SHA1, ...said }) => {
         const facts = { ...said, sizeBytes, url: urlOf(said.filename) };
         if (said.action !== 'take') return { ...facts, action: said.action };

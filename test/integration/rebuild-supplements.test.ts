@@ -123,7 +123,10 @@ async function setup() {
   // all-titles is not fetched by the deadline, redirect has not begun; bbwiki has no run at all.
   look('classic', [ARTICLES, PAGE, TITLES], {
     status: 'in_progress',
-    notices: [{ dumpType: 'abstract', reason: 'not offered' }],
+    notices: [
+      { dumpType: 'abstract', reason: 'not offered', kind: 'not_offered' },
+      { dumpType: 'langlinks', reason: 'failed upstream', kind: 'failed' },
+    ],
   });
   look('classic', [], { wikiDbName: 'bbwiki', status: 'absent' });
   look('content_current', [CURRENT]);
@@ -173,6 +176,7 @@ test('gaps are told by source, with their reasons', async () => {
   expect(told).toEqual([
     `wikimedia-dumps: aawiki content_current ${CURRENT.filename} not_included: ${anew} this torrent ${earlier}`,
     `wikimedia-dumps: ${open} abstract not_offered: not offered`,
+    `wikimedia-dumps: ${open} langlinks failed_upstream: failed upstream`,
     `wikimedia-dumps: ${open} redirect missing: not finished upstream by the deadline`,
     `wikimedia-dumps: ${open} ${TITLES.filename} missing: ${late}`,
     `wikimedia-dumps: ${none}`,

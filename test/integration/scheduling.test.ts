@@ -40,6 +40,7 @@ function setup(now: string, dataDir = temporaryFolder(), chance = 0) {
     },
     requests: {
       discoverWikis: () => request('discover'),
+      beforeDeadlineSeal: () => {},
       hasRuns: () => true,
       looks: () =>
         catalog

@@ -11,6 +11,7 @@ import {
   GONE,
   makeWith,
   NEWS,
+  setup,
   text,
 } from '../helpers/torrenting-bundle.ts';
 
@@ -108,6 +109,35 @@ Archived Status JSON: none recorded
       { wiki: 'zzwiki', source: 'classic', dumpType: '*', reason: 'upstream has no such run' },
     ]);
     expect(text(operator, 'STATUS.txt')).toContain('absent           zzwiki 20261120 (classic)');
+  });
+
+  it('tell what failed upstream, or came in part, from what a run does not offer', async () => {
+    const operator = setup({});
+    const run = operator.runs[0]!;
+    run.notices = JSON.stringify([
+      { dumpType: 'redirect', reason: 'failed upstream', kind: 'failed' },
+      { dumpType: 'pagelinks', reason: 'upstream lacks some of its files', kind: 'lacking' },
+      { dumpType: 'abstract', reason: 'skipped by upstream in this run', kind: 'skipped' },
+    ]);
+    await operator.make();
+    const status = JSON.parse(text(operator, 'STATUS.json'));
+    // One file, two kinds of files.
+    expect(status.summary).toMatchObject({ failed_upstream: 3, not_offered: 2, not_finished: 0 });
+    const types = (list: { dumpType: string }[]) => list.map(({ dumpType }) => dumpType);
+    expect(types(status.failedUpstream)).toEqual(['pagelinks', 'redirect']);
+    expect(types(status.notOffered)).toEqual(['abstract', '*']);
+    expect(status.notFinished).toEqual([]);
+    expect(status.runs).toContainEqual(expect.objectContaining({ wiki: 'aawiki', status: 'finished' }));
+    const told = text(operator, 'STATUS.txt');
+    expect(told).toContain('failed_upstream  3  (');
+    expect(told).toContain(`
+Kinds of files that Wikimedia failed to make, or made only in part:
+failed_upstream  aawiki 20261120 (classic) pagelinks: upstream lacks some of its files
+failed_upstream  aawiki 20261120 (classic) redirect: failed upstream
+
+Kinds of files that a run does not offer (* stands for the whole run):
+not_offered      aawiki 20261120 (classic) abstract: skipped by upstream in this run
+`);
   });
 
   it('name the canonical place at Wikimedia, also of content exports', async () => {

@@ -8,7 +8,6 @@ import {
   describeExport,
   parseSha256Sums,
 } from '../../src/discovery/content-export.ts';
-import { parseDirList } from '../../src/discovery/cross-check.ts';
 import { readListing, runDatesOf } from '../../src/discovery/listing.ts';
 import { parseSiteMatrix } from '../../src/discovery/site-matrix.ts';
 import type { Selection } from '../../src/discovery/source.ts';
@@ -246,20 +245,6 @@ describe.skipIf(folder === null)('mutated documents', () => {
         for (const [name, hash] of hashes) {
           expect(isSegment(name), name).toBe(true);
           expect(hash === null || /^[0-9a-f]{64}$/.test(hash)).toBe(true);
-        }
-      },
-      1_000,
-    );
-  });
-
-  test('mirror list', () => {
-    overMutated(
-      read('rsync-dirlist-last-1-good.txt'),
-      (text) => parseDirList(text),
-      (runs) => {
-        for (const [name, dates] of runs) {
-          expect(isSegment(name), name).toBe(true);
-          expect(dates.every((date) => /^\d{8}$/.test(date))).toBe(true);
         }
       },
       1_000,

@@ -1,5 +1,5 @@
-import { DAY, dayOf } from './moments.ts';
 import { runDateOf } from './documents.ts';
+import { DAY, dayOf } from './moments.ts';
 import type { Request, SimUpstream } from './upstream.ts';
 
 /** What one cycle cost upstream at one source. */
@@ -28,7 +28,8 @@ export function countRequests(
       matrix += 1;
       continue;
     }
-    const [, cycleDate, content] = /^find_dumps:(\d{4}-\d{2}-\d{2}):(content_current)?/.exec(request.job ?? '') ?? [];
+    const [, cycleDate, content] =
+      /^find_dumps:(\d{4}-\d{2}-\d{2}):(content_current)?/.exec(request.job ?? '') ?? [];
     if (cycleDate === undefined) {
       unasked.push(request);
       continue;
@@ -50,7 +51,11 @@ export function countRequests(
   for (const { cost, from, requests } of days.values()) {
     const until = Math.max(...requests.map((request) => request.at));
     const isSpoiled = requests.some(({ status, isTorn }) => isTorn || status === 0 || status === 503);
-    if (isSpoiled || !upstream.isQuiet(cost.source, runDateOf(cost.source, cost.cycleDate), from - DAY / 2, until)) continue;
+    if (
+      isSpoiled ||
+      !upstream.isQuiet(cost.source, runDateOf(cost.source, cost.cycleDate), from - DAY / 2, until)
+    )
+      continue;
     cost.quietDays += 1;
     cost.mostOnQuietDay = Math.max(cost.mostOnQuietDay, requests.length);
   }

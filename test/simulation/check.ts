@@ -86,14 +86,20 @@ export function checkTables(sqlite: Database, known: Known): Findings {
     if (cycle === undefined) continue;
     const why = isTrue(gap, cycle, known, looks);
     count(`gap: ${gap.reason.replace(/; .*/, '').replace(/wikimedia-dumps\S+/, 'X')}`);
-    if (why !== null) problems.push(`${gap.name} says of ${placeOf(gap)} "${gap.reason}" (${gap.state}), but ${why}`);
+    if (why !== null)
+      problems.push(`${gap.name} says of ${placeOf(gap)} "${gap.reason}" (${gap.state}), but ${why}`);
   }
   checkAccounts(cycles, gaps, carried, known, problems, count);
   return { problems, figures };
 }
 
-const placeOf = (row: { source: string; wikiDbName: string; runDate: string; dumpType: string; filename: string | null }): string =>
-  `${keyOf(row)} ${row.filename ?? row.dumpType}`;
+const placeOf = (row: {
+  source: string;
+  wikiDbName: string;
+  runDate: string;
+  dumpType: string;
+  filename: string | null;
+}): string => `${keyOf(row)} ${row.filename ?? row.dumpType}`;
 
 /** Each cycle of the calendar made each of its moves once, in order, and has the torrents that it must have. */
 function checkCycles(sqlite: Database, known: Known, problems: string[]): Map<string, CycleRow> {
@@ -105,22 +111,33 @@ function checkCycles(sqlite: Database, known: Known, problems: string[]): Map<st
   const wanted = batchDays(known.from, known.to);
   const found = rows.map(({ cycleDate }) => cycleDate).filter((date) => date <= known.to);
   if (wanted.join() !== found.join()) problems.push(`the cycles are ${found.join()}, not ${wanted.join()}`);
-  const moves = sqlite.prepare('SELECT was, is_now AS isNow FROM sim_moves WHERE cycle_date = ? ORDER BY rowid');
+  const moves = sqlite.prepare(
+    'SELECT was, is_now AS isNow FROM sim_moves WHERE cycle_date = ? ORDER BY rowid',
+  );
   const torrents = sqlite.prepare(
     'SELECT is_history AS isHistory, seeding_since AS seedingSince, published_at AS publishedAt FROM torrents WHERE cycle_date = ? AND supplement = 0 ORDER BY 1',
   );
   for (const cycleDate of wanted) {
-    const path = (moves.all(cycleDate) as { was: string | null; isNow: string }[]).map(({ was, isNow }) => `${was ?? ''}>${isNow}`);
+    const path = (moves.all(cycleDate) as { was: string | null; isNow: string }[]).map(
+      ({ was, isNow }) => `${was ?? ''}>${isNow}`,
+    );
     const right = '>open open>sealed sealed>torrented torrented>seeding seeding>published';
     if (path.join(' ') !== right) problems.push(`cycle ${cycleDate} went ${path.join(' ')}`);
-    const withHistory = cycleDate.endsWith('-01') && known.historyMonths.includes(Number(cycleDate.slice(5, 7)));
-    const made = torrents.all(cycleDate) as { isHistory: number; seedingSince: number | null; publishedAt: number | null }[];
+    const withHistory =
+      cycleDate.endsWith('-01') && known.historyMonths.includes(Number(cycleDate.slice(5, 7)));
+    const made = torrents.all(cycleDate) as {
+      isHistory: number;
+      seedingSince: number | null;
+      publishedAt: number | null;
+    }[];
     if (made.map(({ isHistory }) => isHistory).join() !== (withHistory ? '0,1' : '0'))
       problems.push(`cycle ${cycleDate} has ${made.length} torrents of its own`);
     if (made.some(({ seedingSince, publishedAt }) => seedingSince === null || publishedAt === null))
       problems.push(`a torrent of cycle ${cycleDate} is not seeded, or not published`);
   }
-  return new Map(rows.filter(({ cycleDate }) => wanted.includes(cycleDate)).map((row) => [row.cycleDate, row]));
+  return new Map(
+    rows.filter(({ cycleDate }) => wanted.includes(cycleDate)).map((row) => [row.cycleDate, row]),
+  );
 }
 
 function readGaps(sqlite: Database): GapRow[] {
@@ -155,7 +172,9 @@ function checkEnds(sqlite: Database, known: Known, problems: string[], count: (n
   for (const { cycleDate, filename, status } of waiting)
     problems.push(`${filename} of ${cycleDate} is still ${status}`);
   const given = sqlite
-    .prepare(`SELECT filename, our_status AS status FROM dumps WHERE our_status IN ('failed', 'quarantined') AND coalesce(error_message, '') = ''`)
+    .prepare(
+      `SELECT filename, our_status AS status FROM dumps WHERE our_status IN ('failed', 'quarantined') AND coalesce(error_message, '') = ''`,
+    )
     .all() as { filename: string; status: string }[];
   for (const { filename, status } of given) problems.push(`${filename} is ${status} for no reason`);
   const ended = sqlite
@@ -163,15 +182,24 @@ function checkEnds(sqlite: Database, known: Known, problems: string[], count: (n
       `SELECT j.job_type AS jobType, j.status, j.last_error AS error, j.completed_at AS endedAt, d.wikimedia_url AS url
          FROM jobs j LEFT JOIN dumps d ON d.id = j.dump_id WHERE j.status IN ('failed', 'quarantined', 'cancelled')`,
     )
-    .all() as { jobType: string; status: string; error: string | null; endedAt: number; url: string | null }[];
+    .all() as {
+    jobType: string;
+    status: string;
+    error: string | null;
+    endedAt: number;
+    url: string | null;
+  }[];
   for (const { jobType, status, error, endedAt, url } of ended) {
     const why = error ?? '';
-    count(`job ${jobType} ${status}: ${why.replace(/[a-z_]+-20\S+|\/\S+|[0-9a-f]{32,}|\d+/g, '…').slice(0, 70)}`);
+    count(
+      `job ${jobType} ${status}: ${why.replace(/[a-z_]+-20\S+|\/\S+|[0-9a-f]{32,}|\d+/g, '…').slice(0, 70)}`,
+    );
     const isTold =
       (jobType === 'discover_wikis' && /site matrix|ECONNREFUSED|answered 503/.test(why)) ||
       (jobType === 'find_dumps' && /complete|ECONNREFUSED|answered 503/.test(why)) ||
       (jobType === 'download_dump' && /should be|has no \/|ECONNREFUSED|there is no dump file/.test(why));
-    if (!isTold) problems.push(`a job ${jobType} ended ${status} at ${dayOf(endedAt)} (${url ?? ''}): ${why}`);
+    if (!isTold)
+      problems.push(`a job ${jobType} ended ${status} at ${dayOf(endedAt)} (${url ?? ''}): ${why}`);
   }
   const stuck = sqlite
     .prepare(`SELECT count(*) FROM jobs WHERE status IN ('pending', 'in_progress') AND created_at < ?`)
@@ -205,12 +233,16 @@ function checkCarried(
     }
     const hashedAt = Math.min(file.hashedFrom, file.summedFrom);
     if (row.verification === 'structure-only' && hashedAt + 2 * DAY < row.downloadedAt)
-      problems.push(`${row.filename} was proved by its structure only, although upstream had published its hash`);
+      problems.push(
+        `${row.filename} was proved by its structure only, although upstream had published its hash`,
+      );
     if (row.verification !== 'structure-only' && hashedAt > row.createdAt)
       problems.push(`${row.filename} counts as proved by ${row.verification}, which was never published`);
   }
   const late = sqlite
-    .prepare('SELECT t.name, count(*) AS n FROM sim_carried s JOIN torrents t ON t.id = s.torrent_id WHERE s.at > t.created_at GROUP BY 1')
+    .prepare(
+      'SELECT t.name, count(*) AS n FROM sim_carried s JOIN torrents t ON t.id = s.torrent_id WHERE s.at > t.created_at GROUP BY 1',
+    )
     .all() as { name: string; n: number }[];
   for (const { name, n } of late) problems.push(`${n} files came into ${name} after it was made`);
 }
@@ -235,11 +267,21 @@ const jobsOf = (run: SimRun, dumpType: string): SimJob[] =>
 
 /** When a file can first be taken and proved; Infinity: never. */
 function readyAt(file: SimFile): number {
-  return Math.max(file.versions[0]?.from ?? 0, Math.min(file.hashedFrom, file.summedFrom), file.wrongUntil, file.listedFrom);
+  return Math.max(
+    file.versions[0]?.from ?? 0,
+    Math.min(file.hashedFrom, file.summedFrom),
+    file.wrongUntil,
+    file.listedFrom,
+  );
 }
 
 /** null when upstream really did what the gap says, else what it did. */
-function isTrue(gap: GapRow, cycle: CycleRow, known: Known, looks: ReturnType<typeof lastLooks>): string | null {
+function isTrue(
+  gap: GapRow,
+  cycle: CycleRow,
+  known: Known,
+  looks: ReturnType<typeof lastLooks>,
+): string | null {
   const { upstream } = known;
   const run = upstream.runs.get(keyOf(gap));
   const wiki = upstream.wikis.find(({ wikiDbName }) => wikiDbName === gap.wikiDbName) as SimWiki;
@@ -251,32 +293,53 @@ function isTrue(gap: GapRow, cycle: CycleRow, known: Known, looks: ReturnType<ty
   const say = (isSo: boolean, otherwise: string): string | null => (isSo ? null : otherwise);
   const isOver = (time: number): boolean => time <= until;
   const had = (phases: readonly string[], from: number): boolean =>
-    jobs.some((job) => phases.includes(phaseOf(job, from) ?? 'waiting') || job.phases.some((p) => phases.includes(p.phase) && p.from > from && isOver(p.from)));
+    jobs.some(
+      (job) =>
+        phases.includes(phaseOf(job, from) ?? 'waiting') ||
+        job.phases.some((p) => phases.includes(p.phase) && p.from > from && isOver(p.from)),
+    );
   const { reason } = gap;
   if (/^failed upstream/.test(reason)) return say(had(['failed'], seenAt), 'no job of it had failed');
   if (/not finished upstream by the deadline|not complete/.test(reason))
-    return say(run === undefined || run.beginsAt > seenAt || had(['waiting', 'in-progress'], seenAt), 'it was finished');
-  if (/has not begun yet/.test(reason)) return say(run === undefined || run.beginsAt > seenAt - known.lookEvery, 'it had begun');
+    return say(
+      run === undefined || run.beginsAt > seenAt || had(['waiting', 'in-progress'], seenAt),
+      'it was finished',
+    );
+  if (/has not begun yet/.test(reason))
+    return say(run === undefined || run.beginsAt > seenAt - known.lookEvery, 'it had begun');
   if (/no run of this date|no content export of this date/.test(reason))
     return say(run === undefined || !isThere(run, seenAt), 'there was one');
   if (/has removed|not there now|has it no more/.test(reason))
-    return say(run !== undefined && (isOver(run.removedAt) || (file !== undefined && isOver(file.listedUntil))), 'it was there');
+    return say(
+      run !== undefined && (isOver(run.removedAt) || (file !== undefined && isOver(file.listedUntil))),
+      'it was there',
+    );
   if (/no dumps of this wiki|no content export of this wiki/.test(reason))
     return say(wiki.dumped === null || run === undefined || run.beginsAt > seenAt, 'it has some');
   if (/without any hash/.test(reason))
-    return say(file !== undefined && Math.min(file.hashedFrom, file.summedFrom) > seenAt, 'its hash was published');
+    return say(
+      file !== undefined && Math.min(file.hashedFrom, file.summedFrom) > seenAt,
+      'its hash was published',
+    );
   if (/was not fetched by the deadline/.test(reason))
     return say(
       file !== undefined && (readyAt(file) > seenAt - 3 * DAY || wasAway(known, until - 4 * DAY, until)),
       `it could have been fetched since ${dayOf(file === undefined ? 0 : readyAt(file))}`,
     );
   if (/bytes never matched/.test(reason))
-    return say(file !== undefined && (file.wrongUntil > seenAt - 3 * DAY || file.versions.length > 1), 'its bytes were right');
-  if (/withdrew it/.test(reason)) return say(file !== undefined && isOver(file.listedUntil), 'it is still listed');
+    return say(
+      file !== undefined && (file.wrongUntil > seenAt - 3 * DAY || file.versions.length > 1),
+      'its bytes were right',
+    );
+  if (/withdrew it/.test(reason))
+    return say(file !== undefined && isOver(file.listedUntil), 'it is still listed');
   if (/published it anew/.test(reason))
     return say(file !== undefined && file.versions.slice(1).some(({ from }) => isOver(from)), 'it never did');
   if (/without one certain hash/.test(reason))
-    return say((jobs[0]?.files ?? []).some((each) => each.hashedFrom > seenAt), 'all hashes were there');
+    return say(
+      (jobs[0]?.files ?? []).some((each) => each.hashedFrom > seenAt),
+      'all hashes were there',
+    );
   return 'the checker does not know this reason';
 }
 
@@ -300,7 +363,9 @@ function checkAccounts(
   const carriedOf = groupBy(carried, (row) => `${row.cycleDate} ${keyOf(row)}`);
   for (const cycle of cycles.values()) {
     const { cycleDate, sealedAt } = cycle;
-    const sources = cycleDate.endsWith('-01') ? (['classic', 'content_current'] as const) : (['classic'] as const);
+    const sources = cycleDate.endsWith('-01')
+      ? (['classic', 'content_current'] as const)
+      : (['classic'] as const);
     for (const source of sources) {
       const types =
         source === 'content_current'
@@ -316,19 +381,30 @@ function checkAccounts(
         const told = gapsOf.get(`${cycleDate} ${key}`) ?? [];
         const held = carriedOf.get(`${cycleDate} ${key}`) ?? [];
         for (const dumpType of types) {
-          const names = new Set(held.filter((row) => row.dumpType === dumpType).map(({ filename }) => filename));
+          const names = new Set(
+            held.filter((row) => row.dumpType === dumpType).map(({ filename }) => filename),
+          );
           const own = told.filter((gap) => gap.dumpType === dumpType || gap.dumpType === '*');
           const first = own.filter(({ supplement }) => supplement === 0);
           count('offers');
-          const isWhole = run !== undefined && formsOf(run, dumpType).some((form) => form.every((name) => names.has(name)));
+          const isWhole =
+            run !== undefined && formsOf(run, dumpType).some((form) => form.every((name) => names.has(name)));
           if (isWhole) count('offers held');
-          else if (first.length > 0 || (names.size > 0 && own.length > 0)) count('offers with a gap that is told');
-          else problems.push(`nothing is said of ${key} ${dumpType} in ${cycleDate}, of which ${names.size} files are held (${run?.troubles})`);
+          else if (first.length > 0 || (names.size > 0 && own.length > 0))
+            count('offers with a gap that is told');
+          else
+            problems.push(
+              `nothing is said of ${key} ${dumpType} in ${cycleDate}, of which ${names.size} files are held (${run?.troubles})`,
+            );
           const come = run === undefined ? Number.POSITIVE_INFINITY : comesAt(run, dumpType);
-          const isLate = come > sealedAt && come < Math.min(sealedAt + LATE - 3 * DAY, (run?.removedAt ?? 0) - 3 * DAY);
+          const isLate =
+            come > sealedAt && come < Math.min(sealedAt + LATE - 3 * DAY, (run?.removedAt ?? 0) - 3 * DAY);
           if (!isLate) continue;
           count(isWhole ? 'late offers in a supplement' : 'late offers missed');
-          if (!isWhole) problems.push(`${key} ${dumpType} came on ${dayOf(come)}, after ${cycleDate} was sealed on ${dayOf(sealedAt)}, and is in no supplement (${run?.troubles})`);
+          if (!isWhole)
+            problems.push(
+              `${key} ${dumpType} came on ${dayOf(come)}, after ${cycleDate} was sealed on ${dayOf(sealedAt)}, and is in no supplement (${run?.troubles})`,
+            );
         }
       }
     }
@@ -361,9 +437,13 @@ function formsOf(run: SimRun, dumpType: string): string[][] {
 /** When a type is there in one form for the first time, and provable. */
 function comesAt(run: SimRun, dumpType: string): number {
   const times = run.jobs
-    .map((job) => job.files.filter((file) => file.dumpType === dumpType && file.listedFrom === 0 && !file.name.includes('history.xml.bz2')))
+    .map((job) =>
+      job.files.filter(
+        (file) =>
+          file.dumpType === dumpType && file.listedFrom === 0 && !file.name.includes('history.xml.bz2'),
+      ),
+    )
     .filter((files) => files.length > 0)
     .map((files) => Math.max(...files.map((file) => readyAt(file))));
   return Math.min(...times);
 }
-

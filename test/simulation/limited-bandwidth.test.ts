@@ -14,9 +14,19 @@ const WIKIS = 1000;
 const BEGIN = at('2026-01-27T06:00');
 
 /** Days after the beginning by which half, nearly all, and all wikis have one whole set of a text type. */
-async function daysUntilCovered(isFirstInFirstOut: boolean): Promise<{ half: number; most: number; all: number }> {
+async function daysUntilCovered(
+  isFirstInFirstOut: boolean,
+): Promise<{ half: number; most: number; all: number }> {
   const world = createWorld({
-    ...{ seed: SEED, wikis: WIKIS, from: '2026-01-01', to: '2026-02-01', rates: {}, weather: FAIR, traps: [] },
+    ...{
+      seed: SEED,
+      wikis: WIKIS,
+      from: '2026-01-01',
+      to: '2026-02-01',
+      rates: {},
+      weather: FAIR,
+      traps: [],
+    },
     dataDir: temporaryFolder(),
     startsAt: BEGIN,
     // 10 Mbit/s: the cycle's files take longer than upstream takes to make them.

@@ -57,7 +57,9 @@ export interface SimUpstream {
   /** How often each thing went wrong with a request. */
   mishaps: Map<Mishap, number>;
   /** What a GET of a file would find now. Begins a fetch: runs that are laid traps for are removed a minute later. */
-  fetch(url: string): { kind: 'file'; content: string; sizeBytes: number } | { kind: 'missing' } | { kind: 'down' };
+  fetch(
+    url: string,
+  ): { kind: 'file'; content: string; sizeBytes: number } | { kind: 'missing' } | { kind: 'down' };
   /** Keys of runs that were removed while a file of theirs was fetched. */
   removedWhileFetched: ReadonlySet<string>;
   /** Whether anything that a source shows of a run date has changed between two times. */
@@ -196,7 +198,13 @@ export function createUpstream(options: UpstreamOptions): SimUpstream {
       const text = indexText();
       const isCut = isTorn('torn index', weather.tornIndexes);
       const etag = `"index-${indexCache.version}"`;
-      return { asked: 'index', status: 200, text: isCut ? text.slice(0, text.length * 0.6) : text, etag, isTorn: isCut };
+      return {
+        asked: 'index',
+        status: 200,
+        text: isCut ? text.slice(0, text.length * 0.6) : text,
+        etag,
+        isTorn: isCut,
+      };
     }
     if (path.startsWith(EXPORTS)) return answerExports(path.slice(EXPORTS.length));
     const [, name = '', date, file] = /^\/([a-z0-9_]+)\/(?:(\d{8})\/(.*))?$/.exec(path) ?? [];
@@ -219,7 +227,13 @@ export function createUpstream(options: UpstreamOptions): SimUpstream {
       const { text, version } = statusOf(run);
       const etag = `"${name}-${date}-${version}"`;
       const isCut = throws.hits(weather.tornStatus) && mishap('torn status');
-      return { asked: 'status', status: 200, text: isCut ? text.slice(0, text.length / 2) : text, etag, isTorn: isCut };
+      return {
+        asked: 'status',
+        status: 200,
+        text: isCut ? text.slice(0, text.length / 2) : text,
+        etag,
+        isTorn: isCut,
+      };
     }
     const [, algorithm, form] = /-(md5|sha1)sums\.(txt|json)$/.exec(file ?? '') ?? [];
     if (algorithm !== undefined)
@@ -236,13 +250,20 @@ export function createUpstream(options: UpstreamOptions): SimUpstream {
       for (const [name, list] of exports) {
         if (!list.some((each) => isThere(each, now()))) continue;
         // A folder changes when one in it comes or goes.
-        const moments = list.flatMap((each) => (each.beginsAt < each.removedAt ? [each.beginsAt, each.removedAt] : []));
+        const moments = list.flatMap((each) =>
+          each.beginsAt < each.removedAt ? [each.beginsAt, each.removedAt] : [],
+        );
         const modifiedAt = Math.max(...moments.filter((moment) => moment <= now()));
         entries.push({ name: `${name}/`, modifiedAt, sizeBytes: null });
       }
       const text = listingDocument(EXPORTS, entries);
       const isCut = isTorn('torn listing', weather.tornListings);
-      return { asked: 'exports', status: 200, text: isCut ? text.slice(0, text.length * 0.7) : text, isTorn: isCut };
+      return {
+        asked: 'exports',
+        status: 200,
+        text: isCut ? text.slice(0, text.length * 0.7) : text,
+        isTorn: isCut,
+      };
     }
     const [, name = '', date, file] =
       /^([a-z0-9_]+)\/(?:(\d{4}-\d{2}-\d{2})\/xml\/bzip2\/(.*))?$/.exec(path) ?? [];
@@ -279,7 +300,13 @@ export function createUpstream(options: UpstreamOptions): SimUpstream {
     const isOut = isWithin(weather.outages) && mishap('out of reach');
     const isSame = answer.etag !== undefined && headers['if-none-match'] === answer.etag;
     const status = isOut ? 0 : isOverloaded ? 503 : isSame ? 304 : answer.status;
-    requests.push({ at: now(), asked: answer.asked, status, isTorn: answer.isTorn === true, job: options.asker() });
+    requests.push({
+      at: now(),
+      asked: answer.asked,
+      status,
+      isTorn: answer.isTorn === true,
+      job: options.asker(),
+    });
     if (options.isFatal?.(answer.asked) === true) return new Promise(() => {});
     if (isOut)
       throw new UnavailableError('network', `no complete answer from ${new URL(url).host} (ECONNREFUSED)`);

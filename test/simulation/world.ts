@@ -221,6 +221,7 @@ function startProcess(
     },
     requests: {
       discoverWikis: () => discoverWikis.request({}),
+      beforeDeadlineSeal: (cycle) => discovery.noteUnseen(cycle),
       hasRuns: () => true,
       looks: () => pipeline.looks(),
       sealedAtDeadline: (cycleDate) => pipeline.missingTorrents(cycleDate),
@@ -228,7 +229,7 @@ function startProcess(
     },
   });
   discovery.releaseSwitchedOff();
-  pipeline.reconcile();
+  void pipeline.reconcile();
   queue.start();
   scheduling.start();
   const asker = db.sqlite

@@ -13,8 +13,10 @@ export const dumpRuns = sqliteTable(
     cycleDate: text('cycle_date').notNull(),
     /** absent: upstream has no such run and will not; in_progress: not begun, or some job is not settled; finished: every job is done, failed or skipped. */
     status: text().notNull(),
-    /** JSON list `[{dumpType, reason}]` of configured types that the run does not give us. */
+    /** JSON list `[{dumpType, reason, kind?}]` of configured types that the run does not give us. */
     notices: text().notNull().default('[]'),
+    /** A configured type of it failed upstream, and a later rerun on the old date may still bring it. */
+    mayChange: integer('may_change', { mode: 'boolean' }).notNull().default(false),
     checkedAt: integer('checked_at').notNull(),
     finishedAt: integer('finished_at'),
   },
@@ -40,4 +42,6 @@ export const runDocuments = sqliteTable('run_documents', {
   /** Validators of the run's own document, for conditional requests; null when it came as part of another one. */
   etag: text(),
   lastModified: text('last_modified'),
+  /** Epoch ms of the last look that read a description; null in rows that an earlier version wrote. */
+  askedAt: integer('asked_at'),
 });

@@ -44,6 +44,10 @@ export const dumps = sqliteTable(
     downloadedAt: integer('downloaded_at'),
     uploadedAt: integer('uploaded_at'),
     errorMessage: text('error_message'),
+    /** Epoch ms at which it last ended as failed or quarantined; it is not tried again for a while. */
+    failedAt: integer('failed_at'),
+    /** Epoch ms since which upstream answers 404 for it although it lists it; null = it does not. */
+    missingSince: integer('missing_since'),
   },
   (t) => [
     unique('dumps_identity').on(t.wikiDbName, t.source, t.runDate, t.filename),
@@ -89,6 +93,8 @@ export const dumpReplacements = sqliteTable(
     sha256: text(),
     /** Epoch ms of the look that found it. */
     foundAt: integer('found_at').notNull(),
+    /** Epoch ms at which the last attempt to fetch it failed for good; it is not tried again for a while. */
+    failedAt: integer('failed_at'),
   },
   (t) => [check('dump_replacements_kind', sql`${t.kind} IN ('replaced','withdrawn')`)],
 );

@@ -30,6 +30,7 @@ export const findDumps = defineJob({
             .object({ etag: z.string().nullable(), lastModified: z.string().nullable() })
             .nullable(),
           fingerprint: z.string(),
+          readAt: z.number(),
         }),
       })
       .nullable(),

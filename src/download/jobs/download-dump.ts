@@ -100,6 +100,11 @@ export function handleDownloadDump(deps: DownloadDumpDeps): JobHandler<Input, Ou
           { room: 'download', dumpFileId, filename: row.filename, code: errorCode(error), reason: message },
           'the new version of a held file could not be fetched; the old one stays',
         );
+        catalog.recordNotReplaced(dumpFileId);
+        return;
+      }
+      if (errorCode(error) === 'not_found') {
+        catalog.recordMissing(dumpFileId, message);
         return;
       }
       // Only bytes that were there and were wrong are a reason to distrust a file; trouble on the way is not its fault.
@@ -120,8 +125,8 @@ function recordReplacement(catalog: Catalog, id: DumpFileId, facts: DownloadFact
   const replacement = catalog.replacement(id);
   const isWanted = replacement?.kind === 'replaced' && judge(replacement, facts).kind !== 'wrong';
   if (isWanted) catalog.recordReplaced(id, facts);
-  // Upstream changed its mind between the last look at the bytes and now; the next download sorts it out.
-  else catalog.reopenDumpFile(id, 'upstream changed it again while its new version was stored');
+  // Upstream changed its mind between the last look at the bytes and now. The row keeps the facts of the older bytes, and the
+  // next download finds the stored ones or fetches anew; without one, the proof before a torrent finds the difference.
 }
 
 /** The answer for a file that is held already: what the catalog knows. */

@@ -47,6 +47,7 @@ const Status = z.object({
   /** Since payload 1.1. */
   supplement: z.number().int().nonnegative().optional(),
   files: z.array(AbsentFile),
+  failedUpstream: z.array(LackingType).default([]),
   notOffered: z.array(LackingType),
   notFinished: z.array(LackingType).default([]),
   runs: z.array(
@@ -111,7 +112,8 @@ export async function readPayloadFacts(
   return {
     files: hashes?.files ?? [],
     absent: (status?.files ?? []).filter(({ state }) => state !== 'included' && state !== 'not_included'),
-    notices: status?.notOffered ?? [],
+    // Their kind is told from their reasons.
+    notices: [...(status?.failedUpstream ?? []), ...(status?.notOffered ?? [])],
     runs: status?.runs ?? [],
     payloadVersion: hasGaps || hashes?.files.some(({ source }) => source !== undefined) ? '1.1' : '1.0',
     supplement: Number(/-supplement-(\d{1,4})$/.exec(name)?.[1] ?? 0),
@@ -133,6 +135,7 @@ function gapsOf(status: z.infer<typeof Status>): GapRow[] {
         ...{ wiki_db_name: wiki, source, run_date: runDate, dump_type: dumpType },
         ...{ filename, size_bytes: sizeBytes, state, reason },
       })),
+    ...status.failedUpstream.map(ofType('failed_upstream')),
     ...status.notOffered.map(ofType('not_offered')),
     ...status.notFinished.map(ofType('missing')),
   ];

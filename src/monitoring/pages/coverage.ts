@@ -28,8 +28,11 @@ export function coveragePage(facts: {
   now: number;
 }): Html {
   const { coverage, rows, filter, now } = facts;
-  const words = { project: filter.project, missing: filter.isMissingOnly ? 1 : undefined };
-  const isFiltered = filter.project !== undefined || filter.isMissingOnly;
+  const words = queryOf(filter);
+  if (isUnknown(coverage, filter))
+    return html`<h1>Coverage</h1>
+${filterForm(coverage, filter)}
+${section({ id: 'wikis', title: 'No such project', body: empty(noProject(filter)) })}`;
   const shown = coverage.projects.find(({ project }) => project === filter.project);
   return html`<h1>Coverage</h1>
 ${section({
@@ -41,14 +44,7 @@ ${section({
   aside: html`looked up ${moment(coverage.at, now)}`,
   body: totals(filter.project === undefined ? coverage.totals : (shown ?? NONE)),
 })}
-<form class="filter" method="get" action="/coverage" aria-label="Filter wikis">
-<label>Project <select name="project"><option value="">any</option>${coverage.projects.map(
-    ({ project, covered, counted }) =>
-      html`<option value="${project}"${project === filter.project ? html` selected` : ''}>${project} (${count(covered)} of ${count(counted)})</option>`,
-  )}</select></label>
-<label><input type="checkbox" name="missing" value="1"${filter.isMissingOnly ? html` checked` : ''}> missing only</label>
-<button>Show</button>${isFiltered ? html` <a href="/coverage">Show all</a>` : ''}
-<a class="button" href="/coverage.csv${query(words)}" download>Download as CSV</a></form>
+${filterForm(coverage, filter)}
 ${section({
   id: 'wikis',
   title: 'By project and language',
@@ -62,16 +58,43 @@ ${pager(rows, 'wiki', (page) => `/coverage${query({ ...words, page })}`)}`,
 ${filter.project === undefined && !filter.isMissingOnly ? projects(coverage) : ''}`;
 }
 
+const queryOf = (
+  filter: CoverageFilterWords,
+): { project: string | undefined; missing: number | undefined } => ({
+  project: filter.project,
+  missing: filter.isMissingOnly ? 1 : undefined,
+});
+
+/** A project that no wiki belongs to; before the first look nobody knows. */
+export function isUnknown(coverage: Coverage, { project }: CoverageFilterWords): boolean {
+  return (
+    project !== undefined &&
+    coverage.rows.length > 0 &&
+    !coverage.projects.some((each) => each.project === project)
+  );
+}
+
+const noProject = ({ project }: CoverageFilterWords): string =>
+  `There is no project “${project}”: no wiki that we know belongs to it.`;
+
+function filterForm(coverage: Coverage, filter: CoverageFilterWords): Html {
+  const isFiltered = filter.project !== undefined || filter.isMissingOnly;
+  return html`<form class="filter" method="get" action="/coverage" aria-label="Filter wikis">
+<label>Project <select name="project"><option value="">any</option>${coverage.projects.map(
+    ({ project, covered, counted }) =>
+      html`<option value="${project}"${project === filter.project ? html` selected` : ''}>${project} (${count(covered)} of ${count(counted)})</option>`,
+  )}</select></label>
+<label><input type="checkbox" name="missing" value="1"${filter.isMissingOnly ? html` checked` : ''}> missing only</label>
+<button>Show</button>${isFiltered ? html` <a href="/coverage">Show all</a>` : ''}
+<a class="button" href="/coverage.csv${query(queryOf(filter))}" download>Download as CSV</a></form>`;
+}
+
 const NONE: CoverageTotals = { counted: 0, covered: 0, missing: 0 };
 
 function nothing(coverage: Coverage, filter: CoverageFilterWords): string {
   if (coverage.rows.length === 0)
     return 'No wiki is known yet. The first look at the site matrix, soon after the start, names them.';
-  if (
-    filter.isMissingOnly &&
-    (filter.project === undefined || coverage.projects.some((p) => p.project === filter.project))
-  )
-    return 'None is missing: every wiki that counts has a verified copy.';
+  if (filter.isMissingOnly) return 'None is missing: every wiki that counts has a verified copy.';
   return 'No wiki matches.';
 }
 
@@ -86,20 +109,28 @@ ${bar({ label: 'Wikis with a verified copy', done: sum.covered, total: sum.count
 <p class="none">A copy is every file of a wiki’s text as of one date, proved by hashes or by its structure, on this disk or at the Internet Archive.</p>`;
 }
 
+/** A cell that tells its column by itself where rows are stacked. */
+const cell = (label: string, content: string | Html, classes = ''): Html =>
+  html`<td role="cell" data-label="${label}"${classes === '' ? '' : html` class="${classes}"`}>${content}</td>`;
+
 function wikiTable(rows: readonly CoverageRow[], now: number): Html {
   return table({
     name: 'Newest verified copy of each project and language',
     heads: ['Wiki', 'Project', 'Language', 'Newest copy', 'Age', 'Size', 'Where'],
     numbers: [4, 5],
+    isStacked: true,
     rows: rows.map((row) => {
       const { copy } = row;
       const where = row.isCounted ? '' : html`<span class="none">not counted: ${row.reason ?? ''}</span>`;
-      if (copy === null)
-        return html`<tr><th scope="row">${row.wikiDbName}</th><td>${row.project}</td><td>${row.language}</td>
-<td>${row.isCounted ? html`<span class="badge bad">missing</span>` : html`<span class="none">–</span>`}</td><td class="num none">–</td><td class="num none">–</td><td class="why">${where}</td></tr>`;
-      return html`<tr><th scope="row">${row.wikiDbName}</th><td>${row.project}</td><td>${row.language}</td>
-<td class="date"><a href="/cycles/${copy.cycleDate}${query({ wiki: row.wikiDbName })}">${copy.cycleDate}</a></td>
-<td class="num">${plural(ageInDays(copy.cycleDate, now), 'day')}</td><td class="num">${formatBytes(copy.sizeBytes)}</td><td class="why">${placeWords(copy)}${row.isCounted ? '' : html`<br>${where}`}</td></tr>`;
+      const names = html`<th scope="row" role="rowheader">${row.wikiDbName}</th>${cell('Project', row.project)}${cell('Language', row.language)}`;
+      if (copy === null) {
+        const missing = row.isCounted ? html`<span class="badge bad">missing</span>` : '–';
+        return html`<tr role="row">${names}
+${cell('Newest copy', missing, row.isCounted ? '' : 'none')}${cell('Age', '–', 'num none')}${cell('Size', '–', 'num none')}${cell('Where', where, 'why')}</tr>`;
+      }
+      const date = html`<a href="/cycles/${copy.cycleDate}${query({ wiki: row.wikiDbName })}">${copy.cycleDate}</a>`;
+      return html`<tr role="row">${names}
+${cell('Newest copy', date, 'date')}${cell('Age', plural(ageInDays(copy.cycleDate, now), 'day'), 'num')}${cell('Size', formatBytes(copy.sizeBytes), 'num')}${cell('Where', html`<span>${placeWords(copy)}${row.isCounted ? '' : html`<br>${where}`}</span>`, 'why')}</tr>`;
     }),
   });
 }

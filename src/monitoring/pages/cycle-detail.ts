@@ -1,6 +1,6 @@
 import { html } from 'hono/html';
 import { formatBytes } from '../../lib/index.ts';
-import { type CycleDetail, GAP_WORDS, SOURCE_WORDS } from '../cycle-types.ts';
+import { type CycleDetail, GAP_WORDS, type GapKind, SOURCE_WORDS } from '../cycle-types.ts';
 import { badge, count, type Html, plural, section, table, time } from './parts.ts';
 
 /** Reasons and files on the page; `wikiseed cycles show --all` lists each. */
@@ -65,9 +65,17 @@ function gaps({ gaps: groups }: CycleDetail): Html {
   });
 }
 
+const BAD: ReadonlySet<GapKind> = new Set([
+  'failed',
+  'quarantined',
+  'missing',
+  'failed_upstream',
+  'lacking',
+  'refused',
+]);
+
 function tone(kind: CycleDetail['gaps'][number]['kind']): Html {
-  const isBad = kind === 'failed' || kind === 'quarantined' || kind === 'missing';
-  return html`<span class="badge ${isBad ? 'bad' : 'plain'}">${GAP_WORDS[kind]}</span>`;
+  return html`<span class="badge ${BAD.has(kind) ? 'bad' : 'plain'}">${GAP_WORDS[kind]}</span>`;
 }
 
 function replaced({ replaced: files }: CycleDetail): Html {

@@ -29,7 +29,7 @@ ${bar({ label: 'Bytes held', done: bytes.held, total: Math.max(bytes.expected, 1
 <dl class="facts">
 ${fact('Runs', count(cycle.runs.total))}
 ${fact('Still dumping upstream', count(cycle.runs.unfinished))}
-${fact('Not offered', count(cycle.runs.absent))}
+${fact('No run', count(cycle.runs.absent))}
 ${fact('To fetch', count(files.pending), files.pending > 0 ? `${at}?status=pending` : undefined)}
 ${fact('In torrents', count(files.included), files.included > 0 ? `${at}?status=included` : undefined)}
 ${fact('At the Internet Archive', count(files.uploaded))}

@@ -72,18 +72,23 @@ export function badge(status: string): Html {
   return html`<span class="badge ${STATUS_TONE[status] ?? 'plain'}">${status.replaceAll('_', ' ')}</span>`;
 }
 
-/** A table that scrolls inside its own frame on narrow screens. `name` is read to screen readers. */
+/**
+ * A table that scrolls inside its own frame on narrow screens. `name` is read to screen readers. A stacked one shows each row as
+ * a block there: its cells name their column (`data-label`), and all of it its roles, which the other display takes away.
+ */
 export function table(facts: {
   name: string;
   heads: (string | Html)[];
   rows: Html[];
   numbers?: number[];
+  isStacked?: boolean;
 }): Html {
+  const role = (name: string): Html | string => (facts.isStacked === true ? html` role="${name}"` : '');
   const isNumber = (index: number): boolean => facts.numbers?.includes(index) ?? false;
-  return html`<div class="scroll" role="region" aria-label="${facts.name}" tabindex="0"><table>
+  return html`<div class="scroll" role="region" aria-label="${facts.name}" tabindex="0"><table${facts.isStacked === true ? html` class="stacked"` : ''}${role('table')}>
 <caption class="hidden">${facts.name}</caption>
-<thead><tr>${facts.heads.map((head, index) => html`<th scope="col"${isNumber(index) ? html` class="num"` : ''}>${head}</th>`)}</tr></thead>
-<tbody>${facts.rows}</tbody></table></div>`;
+<thead${role('rowgroup')}><tr${role('row')}>${facts.heads.map((head, index) => html`<th scope="col"${role('columnheader')}${isNumber(index) ? html` class="num"` : ''}>${head}</th>`)}</tr></thead>
+<tbody${role('rowgroup')}>${facts.rows}</tbody></table></div>`;
 }
 
 /** A section with its heading. `live` names it for the script, which swaps it when something changed. */

@@ -8,7 +8,7 @@ import { HASH_NAMES, provedBy } from './proof.ts';
 const STATE_WORDS = {
   included: 'in this torrent, proved',
   not_included: 'it was fetched and proved, but is not in this torrent',
-  failed_upstream: 'Wikimedia itself failed to make it, or took it back',
+  failed_upstream: 'Wikimedia itself failed to make it, made it only in part, or took it back',
   missing: 'Wikimedia listed it, but it was not fetched before the torrent was made',
   quarantined: 'it was fetched, but its bytes never matched the published hash or size',
   not_offered: 'the run does not offer this kind of file',
@@ -28,12 +28,13 @@ export function statusFiles(
   const ofFiles = gaps.flatMap((gap) => (gap.filename === null ? [] : [{ ...gap, filename: gap.filename }]));
   const ofTypes = gaps.filter(({ filename }) => filename === null);
   const notOffered = ofTypes.filter(({ state }) => state === 'not_offered');
-  const notFinished = ofTypes.filter(({ state }) => state !== 'not_offered');
+  const failedUpstream = ofTypes.filter(({ state }) => state === 'failed_upstream');
+  const notFinished = ofTypes.filter(({ state }) => state === 'missing');
   const count = (state: TorrentGap['state']): number => ofFiles.filter((gap) => gap.state === state).length;
   const summary = {
     included: files.length,
     not_included: count('not_included'),
-    failed_upstream: count('failed_upstream'),
+    failed_upstream: count('failed_upstream') + failedUpstream.length,
     missing: count('missing'),
     quarantined: count('quarantined'),
     not_offered: notOffered.length,
@@ -60,6 +61,7 @@ export function statusFiles(
       })),
       ...ofFiles.map(({ state, reason, ...gap }) => ({ ...placeFacts(gap), path: null, state, reason })),
     ],
+    failedUpstream: failedUpstream.map(typeFacts),
     notOffered: notOffered.map(typeFacts),
     notFinished: notFinished.map(typeFacts),
     runs: runs.map(({ wikiDbName: wiki, source, runDate, status }) => ({ wiki, source, runDate, status })),
@@ -87,6 +89,9 @@ export function statusFiles(
     '',
     'Expected files that are not in it:',
     orNone(ofFiles.map((gap) => `${gap.state.padEnd(16)} ${gap.wikiDbName} ${gap.filename}: ${gap.reason}`)),
+    '',
+    'Kinds of files that Wikimedia failed to make, or made only in part:',
+    orNone(failedUpstream.map(typeLine('failed_upstream'))),
     '',
     'Kinds of files that a run does not offer (* stands for the whole run):',
     orNone(notOffered.map(typeLine('not_offered'))),
