@@ -182,10 +182,13 @@ test('a run that is gone ends its missing files with the reason, and keeps its d
   expect(t.catalog.touchRun({ wikiDbName: 'aawiki', source: 'classic', runDate: RUN })).toEqual([]);
 });
 
-test('a file that was given up is asked for again at an unchanged look, as at any other', () => {
+test('a file that was given up is asked for again after a rest, also at an unchanged look', async () => {
   const t = setup();
   t.look([PAGES]);
   t.catalog.recordNotDownloaded(t.only(), 'failed', 'gone');
+  expect(t.look([PAGES]).wanted).toEqual([]);
+  expect(t.catalog.touchRun({ wikiDbName: 'aawiki', source: 'classic', runDate: RUN })).toEqual([]);
+  await t.clock.advance(20 * 60 * 60_000);
   expect(t.catalog.touchRun({ wikiDbName: 'aawiki', source: 'classic', runDate: RUN })).toEqual([t.only()]);
   expect(t.catalog.dumpFile(t.only())?.ourStatus).toBe('pending');
 });
@@ -236,4 +239,66 @@ test('a sealed cycle takes files for 28 days; then what was not had ends with a 
   t.catalog.closeLateWindow(CYCLE);
   expect(t.catalog.dumpFiles(CYCLE).map((row) => row.ourStatus)).toEqual(['downloaded', 'failed']);
   expect(t.catalog.lateVariants(CYCLE, [])).toEqual({ regular: true, history: false });
+});
+
+test('bytes that never matched are fetched again after three days, or at once when upstream changes them', async () => {
+  const t = setup();
+  t.look([PAGES]);
+  t.catalog.recordNotDownloaded(t.only(), 'quarantined', 'never matched');
+  await t.clock.advance(3 * DAY_MS - 1);
+  expect(t.look([PAGES]).wanted).toEqual([]);
+  expect(t.look([{ ...PAGES, sizeBytes: 11 }]).wanted).toEqual([t.only()]);
+  t.catalog.recordNotDownloaded(t.only(), 'quarantined', 'never matched');
+  await t.clock.advance(3 * DAY_MS);
+  expect(t.look([{ ...PAGES, sizeBytes: 11 }]).wanted).toEqual([t.only()]);
+});
+
+test('a 404 for a listed file ends it only when another day says the same', async () => {
+  const t = setup();
+  t.look([PAGES]);
+  t.catalog.recordMissing(t.only(), 'upstream has it not');
+  expect(t.catalog.dumpFile(t.only())).toMatchObject({
+    ourStatus: 'pending',
+    errorMessage: 'upstream has it not',
+  });
+  await t.clock.advance(60_000);
+  t.catalog.recordMissing(t.only(), 'upstream has it not');
+  expect(t.catalog.dumpFile(t.only())?.ourStatus).toBe('pending');
+  await t.clock.advance(20 * 60 * 60_000);
+  t.catalog.recordMissing(t.only(), 'upstream has it not');
+  expect(t.catalog.dumpFile(t.only())?.ourStatus).toBe('failed');
+  // It is still looked for: upstream lists it.
+  expect(t.catalog.mayBringMore(CYCLE)).toBe(true);
+});
+
+test('a replacement that cannot be had holds up its cycle no more, and rests', async () => {
+  const t = setup();
+  t.look([PAGES]);
+  t.hold(t.only());
+  t.catalog.markScanned(CYCLE);
+  t.look([{ ...PAGES, sizeBytes: 11 }]);
+  expect(t.catalog.sealIfSettled(CYCLE)).toBe(false);
+  t.catalog.recordNotReplaced(t.only());
+  expect(t.catalog.filesToDownload()).toEqual([]);
+  await t.clock.advance(3 * DAY_MS);
+  expect(t.catalog.filesToDownload()).toHaveLength(1);
+  expect(t.catalog.sealIfSettled(CYCLE)).toBe(true);
+});
+
+test('a run that is not wanted any more forgets what it would have replaced', () => {
+  const t = setup();
+  t.look([PAGES]);
+  t.hold(t.only());
+  t.look([{ ...PAGES, sizeBytes: 11 }]);
+  t.look([], { status: 'absent', listedNames: null, notices: [{ dumpType: '*', reason: 'excluded' }] });
+  expect(t.catalog.replacement(t.only())).toBeNull();
+  expect(t.catalog.dumpFile(t.only())?.ourStatus).toBe('downloaded');
+});
+
+test('a run stays with the cycle it began in', () => {
+  const t = setup();
+  t.look([]);
+  t.catalog.openCycle({ cycleDate: '2026-11-21', includesHistory: false, deadlineAt: t.deadlineAt });
+  t.look([PAGES], { cycleDate: '2026-11-21' });
+  expect(t.catalog.dumpFiles(CYCLE)).toHaveLength(1);
 });

@@ -62,6 +62,7 @@ describe('14.1 files and hashes of done jobs', () => {
       expect(decision.notices).toContainEqual({
         dumpType: 'stub-articles',
         reason: 'upstream lists it as done, but gives no file',
+        kind: 'lacking',
       });
     }
   });
@@ -101,7 +102,7 @@ describe('14.2 what is absent or unknown', () => {
   test('14.2 a job that is absent is "not offered"', () => {
     expect(decide(raw({ pagetable: ['done', 'page.sql.gz'] })).notices).toEqual(
       ['all-titles', 'pages-articles', 'stub-articles'].map((dumpType) => ({
-        ...{ dumpType, reason: 'not offered by this wiki' },
+        ...{ dumpType, reason: 'not offered by this wiki', kind: 'not_offered' },
       })),
     );
   });
@@ -147,7 +148,8 @@ describe('14.3 what changes between two looks', () => {
 
   test('14.3 a failed job that turns done later is taken then', () => {
     const failed = decide(raw({ pagetable: ['failed', 'page.sql.gz'] }));
-    expect(failed.notices).toContainEqual({ dumpType: 'page', reason: 'failed upstream' });
+    expect(failed.notices).toContainEqual({ dumpType: 'page', reason: 'failed upstream', kind: 'failed' });
+    expect(failed.mayChange).toBe(true);
     expect(find(failed, 'page.sql.gz')?.reason).toBe('its job failed upstream');
     const done = decide(raw({ pagetable: ['done', 'page.sql.gz'] }));
     expect(taken(done)).toEqual(['page.sql.gz']);
@@ -221,7 +223,9 @@ test('14.6 abstracts that a run does not offer are a notice, not an error', () =
   const decision = decide(raw({ pagetable: ['done', 'page.sql.gz'] }), {
     regularTypes: ['page', 'abstract'],
   });
-  expect(decision.notices).toEqual([{ dumpType: 'abstract', reason: 'not offered by this wiki' }]);
+  expect(decision.notices).toEqual([
+    { dumpType: 'abstract', reason: 'not offered by this wiki', kind: 'not_offered' },
+  ]);
 });
 
 test('14.6 history that is asked of a run that skips it is a notice; when nobody asks, it is none', () => {
@@ -231,7 +235,7 @@ test('14.6 history that is asked of a run that skips it is a notice; when nobody
   });
   const asked = decide(status, { regularTypes: [], includesHistory: true });
   expect(asked.notices).toEqual([
-    { dumpType: 'pages-meta-history', reason: 'skipped by upstream in this run' },
+    { dumpType: 'pages-meta-history', reason: 'skipped by upstream in this run', kind: 'skipped' },
   ]);
   expect(asked.files.map((file) => file.reason)).toEqual(Array(2).fill('upstream skips it in this run'));
   const unasked = decide(status, { regularTypes: [] });

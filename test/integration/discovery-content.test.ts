@@ -149,7 +149,8 @@ describe('a look at all wikis', () => {
     expect(seen).toMatchObject({
       aawiki: { kind: 'ask', isInIndex: true },
       bawiki: { kind: 'not_yet', reason: 'the content export has not begun yet' },
-      cawiki: { kind: 'absent', reason: 'upstream makes no content export of this wiki' },
+      // One listing is no proof: its own folder has to be missing too.
+      cawiki: { kind: 'ask', isInIndex: false },
     });
     expect(end).toEqual({ validators: null, isUnchanged: false, listedNames: ['aawiki', 'bawiki'] });
     expect(requests()).toBe(1);
@@ -180,10 +181,21 @@ describe('a look at all wikis', () => {
       cawiki: 'unchanged',
       dawiki: 'ask',
       eawiki: 'ask',
-      fawiki: 'ask',
+      fawiki: 'unchanged',
       gawiki: 'unchanged',
       zawiki: 'unchanged',
     });
+  });
+
+  test('a wiki that counts as absent is asked again once a week while it is listed', async () => {
+    const { publish, scan } = await setup();
+    publish('aawiki', AFTER, null);
+    let asked = 0;
+    for (let day = 0; day < 7; day += 1) {
+      const { seen } = await scan(['aawiki'], { aawiki: known('absent') }, { nowMs: day * 86_400_000 });
+      if (seen.aawiki?.kind === 'ask') asked += 1;
+    }
+    expect(asked).toBe(1);
   });
 
   test('a wiki whose files were seen is not gone because one listing says so', async () => {

@@ -184,7 +184,6 @@ describe.skipIf(!isThere)('in a browser', () => {
          '${'a'.repeat(40)}', 'sha1', '', 'x', 1, 'downloaded', 0)`,
     );
     await page.goto(`${url}coverage`, { waitUntil: 'load' });
-    if (process.env.SHOT) await page.screenshot({ path: process.env.SHOT, fullPage: true });
     const region = page.getByRole('region', { name: /^Newest verified copy/ });
     await region.waitFor();
     const overflow = await page.evaluate(

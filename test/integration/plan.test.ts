@@ -227,7 +227,7 @@ test('a held file that a rerun lists no more, or that is configured no more, sta
 
 test('a cycle that takes no files any more fetches only what was held once', () => {
   const { db, clock, catalog, look, rows } = setup();
-  look({ files: [take('a.bz2'), take('b.bz2')] });
+  look({ files: [take('a.bz2'), take('b.bz2'), { ...take('c.bz2'), action: 'wait', reason: 'not yet' }] });
   const held = hold(catalog, 'a.bz2');
   catalog.reopenDumpFile(held.id, 'it is gone from the disk');
   db.sqlite.exec(`UPDATE cycles SET status = 'sealed', sealed_at = ${clock.now()}`);
@@ -235,6 +235,7 @@ test('a cycle that takes no files any more fetches only what was held once', () 
   expect(rows()).toMatchObject({
     'a.bz2': 'download: the whole file',
     'b.bz2': 'skip: the cycle takes no late files any more',
+    'c.bz2': 'skip: not yet; the cycle takes no late files any more',
   });
   // When its description is forgotten, what is stored of the files tells the same.
   db.sqlite.exec('DELETE FROM run_documents');

@@ -334,7 +334,7 @@ function isTrue(
   if (/withdrew it/.test(reason))
     return say(file !== undefined && isOver(file.listedUntil), 'it is still listed');
   if (/published it anew/.test(reason))
-    return say(file !== undefined && file.versions.slice(1).some(({ from }) => isOver(from)), 'it never did');
+    return say(file?.versions.slice(1).some(({ from }) => isOver(from)) === true, 'it never did');
   if (/without one certain hash/.test(reason))
     return say(
       (jobs[0]?.files ?? []).some((each) => each.hashedFrom > seenAt),

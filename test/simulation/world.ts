@@ -137,7 +137,9 @@ export function createWorld(options: WorldOptions): World {
         clock.leapTo(next);
       }
     },
-    killAt: (asked) => void (fatal = asked),
+    killAt(asked) {
+      fatal = asked;
+    },
     leaveAlone: (untilMs) => clock.leapTo(untilMs),
     close: () => process?.db.close(),
   };

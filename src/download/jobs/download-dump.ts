@@ -125,8 +125,9 @@ function recordReplacement(catalog: Catalog, id: DumpFileId, facts: DownloadFact
   const replacement = catalog.replacement(id);
   const isWanted = replacement?.kind === 'replaced' && judge(replacement, facts).kind !== 'wrong';
   if (isWanted) catalog.recordReplaced(id, facts);
-  // Upstream changed its mind between the last look at the bytes and now. The row keeps the facts of the older bytes, and the
-  // next download finds the stored ones or fetches anew; without one, the proof before a torrent finds the difference.
+  // Upstream changed its mind between the last look at the bytes and now: the row may not tell of bytes that are gone. The
+  // next download sorts it out.
+  else catalog.reopenDumpFile(id, 'upstream changed it again while its new version was stored');
 }
 
 /** The answer for a file that is held already: what the catalog knows. */
