@@ -191,6 +191,9 @@ export function createQueue(deps: QueueDeps): Queue {
     });
   }
 
+  /** Claimed by a pump that is still letting its handlers begin. */
+  const starting = new Set<number>();
+
   /** Claims for these pools in one transaction, then lets the handlers begin. */
   function pump(some: Iterable<Pool>): void {
     if (life !== 'working') return;
@@ -211,11 +214,17 @@ export function createQueue(deps: QueueDeps): Queue {
     );
     for (const pool of pools.all()) pool.claimed.clear();
     if (claims.length > 0) trouble.clear();
-    for (const [pool, jobs] of claims) for (const job of jobs) executor.run(pool, job);
+    // A handler begins at once, up to its first await: one that takes back leases must not take those that are claimed with it.
+    for (const [, jobs] of claims) for (const job of jobs) starting.add(job.id);
+    for (const [pool, jobs] of claims)
+      for (const job of jobs) {
+        executor.run(pool, job);
+        starting.delete(job.id);
+      }
   }
 
   function rescue(): number {
-    const count = rescuer.rescue(runningIds(heartbeat.running()));
+    const count = rescuer.rescue([...runningIds(heartbeat.running()), ...starting]);
     if (count > 0) {
       log.info({ count }, 'jobs whose lease nobody held were taken back');
       waker.nudgeAll();

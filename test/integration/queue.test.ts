@@ -12,6 +12,7 @@ import {
 import { silentLog } from '../../src/ports/index.ts';
 import { createQueue, defineJob, handleJob, type JobContext, type Queue } from '../../src/queue/index.ts';
 import { FakeClock } from '../helpers/fake-clock.ts';
+import { fetchJob, queueBundle } from '../helpers/queue-bundle.ts';
 import { seededRandom } from '../helpers/seeded-random.ts';
 import { temporaryFolder, withDb } from '../helpers/with-db.ts';
 
@@ -413,4 +414,23 @@ test('a halt that ends while the database cannot be written ends all the same', 
   t.db.sqlite.pragma('query_only = OFF');
   await t.clock.advance(2 * MINUTE_MS);
   expect(t.row('a').status).toBe('completed');
+});
+
+test('a handler that takes back leases leaves those that were claimed in the same moment', async () => {
+  const taken: number[] = [];
+  const t = await queueBundle({
+    // Begins at once, before the second job of the same claim was begun.
+    fetch: async (name) => {
+      if (name === 'sweep') taken.push(t.queue.rescue());
+    },
+    concurrency: 3,
+  });
+  t.queue.enqueue([
+    fetchJob.request({ name: 'sweep' }),
+    fetchJob.request({ name: 'second' }),
+    fetchJob.request({ name: 'third' }),
+  ]);
+  await t.queue.whenIdle();
+  expect(taken).toEqual([0]);
+  expect(t.begun).toEqual(['sweep', 'second', 'third']);
 });
