@@ -36,6 +36,10 @@ test.each([
   '{"wikis": {"aawiki": {}}} {}',
   '{"wikis": {"aawiki": {}}}"}}',
   '<html>',
+  '{"wikis": {"aawiki": 1 : {}}}',
+  '{"wikis": {"aawiki" {}}}',
+  '{"wikis": {"aawiki": {]}}}',
+  '}{"wikis": {}}',
   '{"wikis": {"aawiki": {"jobs": {"a": NaN}}}}',
 ])('%s is torn', async (text) => {
   await expect(entriesOf(text)).rejects.toMatchObject({ code: 'torn_index' });

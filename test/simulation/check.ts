@@ -397,13 +397,12 @@ function checkAccounts(
               `nothing is said of ${key} ${dumpType} in ${cycleDate}, of which ${names.size} files are held (${run?.troubles})`,
             );
           const come = run === undefined ? Number.POSITIVE_INFINITY : comesAt(run, dumpType);
-          const isLate =
-            come > sealedAt && come < Math.min(sealedAt + LATE - 3 * DAY, (run?.removedAt ?? 0) - 3 * DAY);
-          if (!isLate) continue;
-          count(isWhole ? 'late offers in a supplement' : 'late offers missed');
+          // What upstream gave for some days, while the cycle took files, is in the torrent or in a supplement.
+          if (come > Math.min(sealedAt + LATE, run?.removedAt ?? 0) - known.lookEvery - 2 * DAY) continue;
+          if (isWhole && come > sealedAt) count('late offers in a supplement');
           if (!isWhole)
             problems.push(
-              `${key} ${dumpType} came on ${dayOf(come)}, after ${cycleDate} was sealed on ${dayOf(sealedAt)}, and is in no supplement (${run?.troubles})`,
+              `${key} ${dumpType} came on ${dayOf(come)} and is in no torrent of ${cycleDate}, sealed on ${dayOf(sealedAt)} (${run?.troubles})`,
             );
         }
       }
