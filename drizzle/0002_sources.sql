@@ -45,6 +45,7 @@ ALTER TABLE `wikis` ADD `oldest_run_date` text;--> statement-breakpoint
 ALTER TABLE `wikis` ADD `oldest_run_seen_at` integer;--> statement-breakpoint
 ALTER TABLE `wikis` ADD `page_count` integer;--> statement-breakpoint
 CREATE INDEX `idx_dumps_text` ON `dumps` (`wiki_db_name`,`cycle_date`) WHERE dump_type IN ('pages-articles','pages-meta-current','pages-meta-history');--> statement-breakpoint
+ALTER TABLE `cycles` ADD `is_postponed` integer DEFAULT false NOT NULL;--> statement-breakpoint
 ALTER TABLE `dumps` ADD `failed_at` integer;--> statement-breakpoint
 ALTER TABLE `dumps` ADD `missing_since` integer;--> statement-breakpoint
 ALTER TABLE `dump_runs` ADD `may_change` integer DEFAULT false NOT NULL;--> statement-breakpoint

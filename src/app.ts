@@ -284,6 +284,7 @@ function wire(deps: Required<AppOptions> & { layout: Layout; db: Db; lock: DataD
     ],
     requests: {
       discoverWikis: () => discoverWikis.request({}),
+      lastLookAt: (cycle) => discovery.lastLookAt(cycle),
       beforeDeadlineSeal: (cycle) => discovery.noteUnseen(cycle),
       hasRuns: (cycle) => discovery.sourcesOf(cycle).length > 0,
       looks: () => pipeline.looks(),

@@ -1,4 +1,4 @@
-import { desc, eq } from 'drizzle-orm';
+import { and, desc, eq } from 'drizzle-orm';
 import { type Db, schema } from '../db/index.ts';
 import { assert } from '../lib/index.ts';
 import type { Clock } from '../ports/index.ts';
@@ -23,6 +23,7 @@ export function createCycleStore({
   | 'cycle'
   | 'cycles'
   | 'takesFiles'
+  | 'postponeDeadline'
   | 'markScanned'
   | 'progress'
   | 'sealIfSettled'
@@ -104,6 +105,12 @@ export function createCycleStore({
       return result.changes === 1;
     },
     cycles: () => db.orm.select().from(cycles).orderBy(desc(cycles.cycleDate)).all(),
+    postponeDeadline: (cycleDate, deadlineAt) =>
+      db.orm
+        .update(cycles)
+        .set({ deadlineAt, isPostponed: true })
+        .where(and(eq(cycles.cycleDate, cycleDate), eq(cycles.status, 'open'), eq(cycles.isPostponed, false)))
+        .run().changes === 1,
     takesFiles(cycleDate) {
       const row = cycle(cycleDate);
       return row !== null && (row.sealedAt === null || row.sealedAt > clock.now() - LATE_MS);

@@ -22,6 +22,7 @@ type RunStore = Pick<
   | 'recordRun'
   | 'touchRun'
   | 'lacksHashes'
+  | 'lacksFiles'
   | 'isLastDocument'
   | 'noteRead'
   | 'unsettledWikis'
@@ -160,6 +161,10 @@ export function createRunStore({ db, clock }: { db: Db; clock: Clock }): RunStor
   const read = sqlite.prepare<[number, string, string, string]>(
     `UPDATE run_documents SET asked_at = ?
       WHERE run_id = (SELECT id FROM dump_runs WHERE wiki_db_name = ? AND source = ? AND run_date = ?)`,
+  );
+  const missingFile = sqlite.prepare<[string, string, string]>(
+    `SELECT 1 FROM dumps WHERE wiki_db_name = ? AND source = ? AND run_date = ? AND missing_since IS NOT NULL
+        AND our_status IN ('pending', 'downloading', 'failed') LIMIT 1`,
   );
   const withoutHash = sqlite.prepare<[string, string, string]>(
     `SELECT 1 FROM dumps WHERE wiki_db_name = ? AND source = ? AND run_date = ? AND our_status = 'pending'
@@ -333,6 +338,8 @@ export function createRunStore({ db, clock }: { db: Db; clock: Clock }): RunStor
       return lastDocument.get({ wikiDbName, source, runDate, digest, etag, lastModified }) !== undefined;
     },
     noteRead: ({ wikiDbName, source, runDate }) => void read.run(clock.now(), wikiDbName, source, runDate),
+    lacksFiles: ({ wikiDbName, source, runDate }) =>
+      missingFile.get(wikiDbName, source, runDate) !== undefined,
     lacksHashes: ({ wikiDbName, source, runDate }) =>
       withoutHash.get(wikiDbName, source, runDate) !== undefined,
     restlessWikis: (cycleDate, source) => new Set(restless.all({ cycleDate, source })),

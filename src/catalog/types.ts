@@ -265,6 +265,8 @@ export interface Catalog {
   lateVariants(cycleDate: string, historyTypes: readonly string[]): { regular: boolean; history: boolean };
   /** Nothing more is awaited: files that were not had end as failed, descriptions of runs are removed. Idempotent. */
   closeLateWindow(cycleDate: string): void;
+  /** Moves the deadline of an open cycle on, once: it was not looked at when its time ran out. @returns false when that was done before */
+  postponeDeadline(cycleDate: string, deadlineAt: number): boolean;
   /** Marks that every wiki was looked at once. */
   markScanned(cycleDate: string): void;
   progress(cycleDate: string): CycleProgress;
@@ -289,6 +291,8 @@ export interface Catalog {
   touchRun(run: { wikiDbName: string; source: SourceName; runDate: string }): DumpFileId[];
   /** Notes that the description of a run was read, and was as before. */
   noteRead(run: { wikiDbName: string; source: SourceName; runDate: string }): void;
+  /** True when upstream answered 404 for a file of the run that it lists. */
+  lacksFiles(run: { wikiDbName: string; source: SourceName; runDate: string }): boolean;
   /** True when a file of the run waits for a hash. */
   lacksHashes(run: { wikiDbName: string; source: SourceName; runDate: string }): boolean;
   /** Wikis with a run of this cycle and source that is not settled, or has files that are not. */

@@ -68,6 +68,8 @@ export interface DiscoveryRoom {
   sourcesOf(cycle: Pick<Cycle, 'cycleDate' | 'includesHistory'>): SourceName[];
   /** True once every source of the cycle was looked at to its end. */
   isLookedAt(cycle: Pick<Cycle, 'cycleDate' | 'includesHistory'>): boolean;
+  /** Epoch ms of the last whole look at any source of the cycle; 0 = never. */
+  lastLookAt(cycle: Pick<Cycle, 'cycleDate' | 'includesHistory'>): number;
   /** Writes down what no look ever told of; to be called before a cycle is sealed at its deadline. */
   noteUnseen(cycle: Pick<Cycle, 'cycleDate' | 'includesHistory'>): void;
   /** Ends what sources that were switched off left open; to be called at start. */
@@ -156,6 +158,8 @@ export function createDiscovery(deps: DiscoveryDeps): DiscoveryRoom {
       }),
     handlers: [handleDiscoverWikis({ reader }), handleFindDumps({ looker })],
     isLookedAt: (cycle) => sourcesOf(cycle).every((source) => looker.hasScanned(cycle.cycleDate, source)),
+    lastLookAt: (cycle) =>
+      Math.max(0, ...sourcesOf(cycle).map((source) => looker.scannedAt(cycle.cycleDate, source))),
     noteUnseen(cycle) {
       for (const source of sourcesOf(cycle)) looker.noteUnseen(cycle.cycleDate, source);
     },

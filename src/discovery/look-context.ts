@@ -51,6 +51,8 @@ export interface LookContexts {
   /** null: the source was switched off since, or has no run for this cycle. `isScan`: the configuration is read anew. */
   contextOf(request: LookRequest, isScan?: boolean): LookContext | null;
   knownRun(source: SourceName, runDate: string, wikiDbName: string): KnownRun | null;
+  /** Epoch ms at which the last scan got to its end; 0 = never. */
+  scanTime(cycleDate: string, source: SourceName): number;
 }
 
 /** Upstream keeps seven runs of the largest wikis and ten of the others, in practice one fewer. */
@@ -122,11 +124,13 @@ export function createLookContexts(deps: LookContextDeps): LookContexts {
   function knownRun(source: SourceName, runDate: string, wikiDbName: string): KnownRun | null {
     const run = catalog.run(wikiDbName, runDate, source);
     if (run === null) return null;
+    const identity = { wikiDbName, source, runDate };
     const document = catalog.runDocumentFacts(run.id);
     const { etag = null, lastModified = null } = document ?? {};
-    // Its hashes may still come, or what failed may be run again: for a source that is a run to be asked for.
+    // Its hashes may still come, what failed may be run again, or it may be gone when a file of it is: for a source that is a run to be asked for.
     const isWaiting =
-      run.status === 'finished' && (run.mayChange || catalog.lacksHashes({ wikiDbName, source, runDate }));
+      run.status === 'finished' &&
+      (run.mayChange || catalog.lacksHashes(identity) || catalog.lacksFiles(identity));
     return {
       status: isWaiting ? 'in_progress' : run.status,
       checkedAt: run.checkedAt,
@@ -136,5 +140,9 @@ export function createLookContexts(deps: LookContextDeps): LookContexts {
     };
   }
 
-  return { contextOf, knownRun };
+  return {
+    contextOf,
+    knownRun,
+    scanTime: (cycleDate, source) => state.list(memoryKeyOf(cycleDate, source))[0]?.updatedAt ?? 0,
+  };
 }

@@ -37,6 +37,8 @@ export interface Looker {
   remember(memory: ScanMemory): void;
   /** True once a scan of this source got to its end, under the present configuration. */
   hasScanned(cycleDate: string, source: SourceName): boolean;
+  /** Epoch ms at which the last scan of this source got to its end; 0 = never. */
+  scannedAt(cycleDate: string, source: SourceName): number;
   /** Before a cycle is sealed all the same: wikis that no look ever told of are written down as unfinished, so that they become gaps. */
   noteUnseen(cycleDate: string, source: SourceName): void;
   /** Ends what sources that are switched off left open in cycles that take files. */
@@ -56,8 +58,8 @@ const SAMPLE_EVERY_MS = 30 * 24 * 60 * 60_000;
 /** Wires the looks. */
 export function createLooker(deps: LookerDeps): Looker {
   const { catalog, state, log } = deps;
-  const { contextOf, knownRun } = createLookContexts(deps);
-  const { apply, release } = createRunWriter(deps);
+  const { contextOf, knownRun, scanTime } = createLookContexts(deps);
+  const { apply, judgeStored, release } = createRunWriter(deps);
 
   /** Reads a few listings now and then: the oldest dates in them tell how long upstream keeps its runs. */
   async function sampleRetention({ look }: LookContext, wanted: readonly Wiki[]): Promise<void> {
@@ -130,6 +132,8 @@ export function createLooker(deps: LookerDeps): Looker {
         }
         const sighting = next.value;
         if (sighting.kind === 'ask') {
+          // Its own document may be as it was: then only this look judges it by the new configuration.
+          if (isNew) await judgeStored(context, sighting.wikiDbName);
           askSingly.push({ wikiDbName: sighting.wikiDbName, isInIndex: sighting.isInIndex });
           continue;
         }
@@ -169,6 +173,7 @@ export function createLooker(deps: LookerDeps): Looker {
       step('discovery:looked');
       return { files };
     },
+    scannedAt: (cycleDate, source) => scanTime(cycleDate, source),
     hasScanned(cycleDate, source) {
       const context = contextOf({ cycleDate, source, attempt: 1, signal: new AbortController().signal });
       // With another choice of wikis or files than at the last scan it is as if nobody had looked.

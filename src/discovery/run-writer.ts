@@ -33,6 +33,8 @@ export interface RunWriter {
     sighting: Exclude<Sighting, { kind: 'ask' }>,
     restless?: ReadonlySet<string> | null,
   ): Promise<number>;
+  /** Judges the last description of a run again; nothing happens when there is none. */
+  judgeStored(context: LookContext, wikiDbName: string): Promise<void>;
   /** Nothing more is taken of a run: what is missing ends with the reason, what is held stays. */
   release(
     run: { wikiDbName: string; source: SourceName; runDate: string; cycleDate: string },
@@ -152,5 +154,11 @@ export function createRunWriter(deps: RunWriterDeps): RunWriter {
     deps.record({ ...run, status: 'absent', notices, files: [], listedNames: null, document: null });
   }
 
-  return { apply, release };
+  async function judgeStored(context: LookContext, wikiDbName: string): Promise<void> {
+    const run = catalog.run(wikiDbName, context.look.runDate, context.source.name);
+    const stored = run === null ? null : catalog.runDocument(run.id);
+    if (stored !== null) await applyDocument(context, wikiDbName, stored);
+  }
+
+  return { apply, judgeStored, release };
 }

@@ -1,5 +1,5 @@
 import { expect, test } from 'vitest';
-import { type CycleCalendar, dueCycles } from './calendar.ts';
+import { type CycleCalendar, cyclesToOpen, dueCycles } from './calendar.ts';
 
 const calendar: CycleCalendar = {
   cycleDays: [1, 20],
@@ -41,4 +41,20 @@ test('history comes with the first cycle of the configured months only', () => {
   expect(found.filter((cycle) => cycle.includesHistory).map((cycle) => cycle.cycleDate)).toEqual([
     '2026-07-01',
   ]);
+});
+
+test('a clock that was wrong at the first start costs no cycle', () => {
+  const opened: { cycleDate: string }[] = [];
+  const start = (now: string): string[] => {
+    const due = cyclesToOpen(calendar, at(now), opened).map(({ cycleDate }) => ({ cycleDate }));
+    opened.push(...due.filter(({ cycleDate }) => !opened.some((known) => known.cycleDate === cycleDate)));
+    return due.map(({ cycleDate }) => cycleDate);
+  };
+  // Twenty-nine days ahead, then right.
+  expect(start('2026-12-22T00:00')).toEqual(['2026-12-20']);
+  expect(start('2026-11-23T00:00')).toEqual(['2026-11-20']);
+  expect(start('2026-11-24T00:00')).toEqual([]);
+  expect(start('2026-12-02T00:00')).toEqual(['2026-12-01']);
+  expect(start('2026-12-21T00:00')).toEqual([]);
+  expect(start('2027-01-02T00:00')).toEqual(['2027-01-01']);
 });

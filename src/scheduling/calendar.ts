@@ -66,7 +66,8 @@ export function dueCycles(calendar: CycleCalendar, nowMs: number, after: string 
 const CATCH_UP_MS = 183 * DAY_MS;
 /** A cycle that is opened with less time than this left is late, and gets the next one instead. */
 const SHORT_MS = 2 * DAY_MS;
-const LATE_CYCLE_MS = 14 * DAY_MS;
+/** What a cycle gets that is opened late, or was not looked at when its deadline came. */
+export const LATE_CYCLE_MS = 14 * DAY_MS;
 
 /**
  * Cycles to open now, oldest first, with the deadlines they get: the calendar's, or 14 days for one that is opened late,

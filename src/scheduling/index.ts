@@ -6,7 +6,7 @@ import { describeError, errorCode } from '../lib/index.ts';
 import { step } from '../lib/steps.ts';
 import type { Clock, Log, Random } from '../ports/index.ts';
 import type { JobRequest, Queue } from '../queue/index.ts';
-import { type CycleCalendar, cyclesToOpen } from './calendar.ts';
+import { type CycleCalendar, cyclesToOpen, LATE_CYCLE_MS } from './calendar.ts';
 
 export { type CycleCalendar, cyclesToOpen, dueCycles, type PlannedCycle } from './calendar.ts';
 
@@ -50,6 +50,8 @@ export interface SchedulingDeps {
   jobs?: readonly ScheduledJob[];
   requests: {
     discoverWikis: () => JobRequest;
+    /** Epoch ms of the last whole look at a cycle; 0 = never. */
+    lastLookAt: (cycle: { cycleDate: string; includesHistory: boolean }) => number;
     /** Called in the transaction that seals a cycle at its deadline, before it does. */
     beforeDeadlineSeal: (cycle: { cycleDate: string; includesHistory: boolean }) => void;
     /** False: no source has a run for such a cycle, so there is nothing to open. */
@@ -71,6 +73,8 @@ const WORDS: Readonly<Record<string, string>> = {
   monthly: '17 4 2 * *',
 };
 
+/** Three days: looks are daily. */
+const UNSEEN_MS = 3 * 24 * 60 * 60_000;
 const SPREAD_KEY = 'scheduling:spread_ms';
 /** An hour, less than the shortest word. */
 const SPREAD_MAX_MS = 59 * 60_000;
@@ -112,9 +116,22 @@ export function createScheduling(deps: SchedulingDeps): Scheduling {
     }
   }
 
+  /** After days without a look nobody knows what there is: the cycle gets the time that one opened late gets, once. */
+  function isUnseen(cycle: { cycleDate: string; includesHistory: boolean }): boolean {
+    const now = clock.now();
+    if (deps.requests.lastLookAt(cycle) > now - UNSEEN_MS) return false;
+    if (!catalog.postponeDeadline(cycle.cycleDate, now + LATE_CYCLE_MS)) return false;
+    log.warn(
+      { cycle: cycle.cycleDate },
+      'nobody had looked for days when the deadline of a cycle came; it was moved on',
+    );
+    return true;
+  }
+
   function sealOverdue(): void {
     for (const cycle of catalog.cycles()) {
       if (cycle.status !== 'open' || cycle.deadlineAt > clock.now()) continue;
+      if (isUnseen(cycle)) continue;
       const isSealed = deps.db.transaction(() => {
         if (cycle.scannedAt !== null) deps.requests.beforeDeadlineSeal(cycle);
         if (!catalog.sealIfSettled(cycle.cycleDate, { force: true })) return false;

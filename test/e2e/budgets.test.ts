@@ -102,7 +102,8 @@ test('the first look asks once for each list, and singly only where there is no 
   expect(byKind.listing).toBeLessThanOrEqual(3 + classic.length - world.wikis);
   const exports = app.catalog.runs(CYCLE).filter(({ source }) => source === 'content_current');
   expect(exports.length).toBeGreaterThanOrEqual(world.wikis);
-  expect(byKind.content).toBe(1 + 2 * world.wikis);
+  expect(byKind.content).toBeGreaterThanOrEqual(1 + 2 * world.wikis);
+  expect(byKind.content).toBeLessThanOrEqual(1 + 2 * exports.length);
 });
 
 /** A WikiSeed that has looked at everything, with all downloads held back from the beginning. */

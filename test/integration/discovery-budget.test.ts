@@ -77,6 +77,14 @@ test.each([1, 2])('redirects to another host count there, with a budget of %i', 
   };
   const answers = [1, 2, 3, 4].map((n) => read(`${asked.url}/${n}`));
   answers.push(read(`${other.url}/5`));
+  // Whatever would come too much has had the time to, once others have come and gone.
+  const elsewhere = await holding((_request, response) => {
+    response.end();
+    return true;
+  });
+  await other.whenWaiting(perHost);
+  while (redirected < perHost) await readBody(await http.request({ url: elsewhere.url }), 10);
+  for (let turn = 0; turn < 5; turn += 1) await readBody(await http.request({ url: elsewhere.url }), 10);
   for (let left = answers.length; left > 0; left -= 1) {
     await other.whenWaiting(Math.min(perHost, left));
     other.waiting.shift()?.end('bytes');

@@ -13,10 +13,11 @@ import { listingOf, RUN_DATE, startClassicSite, statusOf } from '../helpers/clas
  * 14.3 replaced files keep their bytes and are fetched anew: the catalog's tests of `recordRun`;
  * 14.7 retries of a torn document in the queue: test/integration/discovery-faults.test.ts;
  * 14.11 more of the site matrix: src/discovery/site-matrix.test.ts, test/integration/discovery-wikis.test.ts;
- * 14.13 ranges, 416, dropped bodies, wrong lengths, 503, 403: test/integration/download.test.ts, http.test.ts,
- *   src/download/resume.test.ts, and for 403 of a status discovery-faults.test.ts;
- * 14.14 mirrors that lack a file or have other bytes: test/integration/download.test.ts;
- * 14.15 a file that is gone while it is downloaded: test/integration/download.test.ts.
+ * 14.13 ranges, 416, dropped bodies, wrong lengths, 503, 403: test/integration/download.test.ts and section-14.test.ts;
+ *   what a host's 503 means for the jobs behind it: queue-targets.test.ts;
+ * 14.14 right size, wrong bytes: section-14.test.ts. Mirrors, which fall back to the origin, are not fetched from yet;
+ * 14.15 a run removed while it is downloaded, two runs of a wiki at once: section-14.test.ts; while its files wait:
+ *   test/e2e/upstream-changes.test.ts.
  */
 const source = createClassicSource({ baseUrl: 'https://dumps.wikimedia.org' });
 const base: Selection = {

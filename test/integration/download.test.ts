@@ -60,7 +60,7 @@ test.each([
   expect(bundle.seen).toEqual([]);
 });
 
-test('goes on after a body that broke off, moving only the missing bytes', async () => {
+test('14.13 goes on after a connection dropped in mid-body, moving only the missing bytes', async () => {
   const bundle = await setup();
   bundle.script.push(breakOffAfter(2_000_000));
   const error = await bundle.attempt().catch((e: unknown) => e);
@@ -105,7 +105,7 @@ test.each([
         r.writeHead(206, { 'content-range': `bytes 0-9/${CONTENT.length}` }).end(CONTENT.subarray(0, 10)),
     ],
   ],
-] as [string, Serve[]][])('starts over when a resume is answered with %s', async (_name, answers) => {
+] as [string, Serve[]][])('14.13 starts over when a resume is answered with %s', async (_name, answers) => {
   const bundle = await setup();
   mkdirSync(dirname(bundle.paths.part), { recursive: true });
   writeFileSync(bundle.paths.part, Buffer.alloc(1_000_000, 1));
@@ -126,7 +126,7 @@ test('starts over when the file changed on the server since the part was fetched
   expectStored(bundle);
 });
 
-test('a complete part file is proved without asking, an overlong one is thrown away', async () => {
+test('14.13 a complete part file is proved without asking (416 at the exact end), an overlong one is thrown away', async () => {
   const bundle = await setup();
   mkdirSync(dirname(bundle.paths.part), { recursive: true });
   writeFileSync(bundle.paths.part, CONTENT);
@@ -165,7 +165,11 @@ test.each([
   ],
   ['503', 'UnavailableError http_status', (_q, r) => r.writeHead(503, { 'retry-after': '120' }).end('busy')],
   ['a hang-up without answer', 'RetryableError network', (_q, r) => r.socket?.destroy()],
-] as [string, string, Serve][])('stores nothing after %s, and heals', async (_name, expected, serve) => {
+] as [
+  string,
+  string,
+  Serve,
+][])('14.13 stores nothing after %s, and heals', async (_name, expected, serve) => {
   const [name, code] = expected.split(' ');
   const bundle = await setup();
   bundle.script.push(serve);
@@ -186,7 +190,7 @@ test.each([
   [404, { name: 'PermanentError', code: 'not_found' }, 'pending'],
   [403, { name: 'HaltPipelineError', code: 'forbidden' }, 'pending'],
   [503, { name: 'UnavailableError', code: 'http_status' }, 'pending'],
-] as const)('%i is classified', async (status, expected, state) => {
+] as const)('14.13 %i is classified', async (status, expected, state) => {
   const bundle = await setup();
   bundle.script.push((_request, response) => response.writeHead(status).end());
   const error = await bundle.attempt().catch((e: unknown) => e);

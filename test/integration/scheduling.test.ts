@@ -16,6 +16,7 @@ function setup(now: string, dataDir = temporaryFolder(), chance = 0) {
   const clock = new FakeClock(now);
   const catalog = createCatalog({ db, clock });
   const asked: string[] = [];
+  const lastLook: { at: number | null } = { at: null };
   const queue = {
     enqueue: (requests: readonly JobRequest[]) => asked.push(...requests.map((r) => r.uniqueKey)),
   } as unknown as Queue;
@@ -40,6 +41,7 @@ function setup(now: string, dataDir = temporaryFolder(), chance = 0) {
     },
     requests: {
       discoverWikis: () => request('discover'),
+      lastLookAt: () => lastLook.at ?? clock.now(),
       beforeDeadlineSeal: () => {},
       hasRuns: () => true,
       looks: () =>

@@ -57,7 +57,12 @@ export function countRequests(
     )
       continue;
     cost.quietDays += 1;
-    cost.mostOnQuietDay = Math.max(cost.mostOnQuietDay, requests.length);
+    // Whoever waits for a hash reads the lists of sums of that run: four, and two of each file's own.
+    const sums = requests.filter(({ asked }) => asked === 'sums').length;
+    const waiting =
+      cost.source === 'classic' ? upstream.unproved(runDateOf('classic', cost.cycleDate), until) : 0;
+    const others = requests.length - Math.min(sums, 6 * waiting);
+    cost.mostOnQuietDay = Math.max(cost.mostOnQuietDay, others);
   }
   return { costs: [...costs.values()], matrix, unasked };
 }

@@ -300,13 +300,18 @@ function isTrue(
     );
   const { reason } = gap;
   if (/^failed upstream/.test(reason)) return say(had(['failed'], seenAt), 'no job of it had failed');
+  // Of a run that was removed since the last thing we could see is how it stood then.
+  const stoodAt = Math.min(seenAt, (run?.removedAt ?? seenAt) - 1);
   if (/not finished upstream by the deadline|not complete/.test(reason))
     return say(
-      run === undefined || run.beginsAt > seenAt || had(['waiting', 'in-progress'], seenAt),
+      run === undefined || run.beginsAt > seenAt || had(['waiting', 'in-progress'], stoodAt),
       'it was finished',
     );
   if (/has not begun yet/.test(reason))
-    return say(run === undefined || run.beginsAt > seenAt - known.lookEvery, 'it had begun');
+    return say(
+      run === undefined || run.beginsAt > seenAt - known.lookEvery || run.removedAt < seenAt,
+      'it had begun',
+    );
   if (/no run of this date|no content export of this date/.test(reason))
     return say(run === undefined || !isThere(run, seenAt), 'there was one');
   if (/has removed|not there now|has it no more/.test(reason))
@@ -398,7 +403,12 @@ function checkAccounts(
             );
           const come = run === undefined ? Number.POSITIVE_INFINITY : comesAt(run, dumpType);
           // What upstream gave for some days, while the cycle took files, is in the torrent or in a supplement.
-          if (come > Math.min(sealedAt + LATE, run?.removedAt ?? 0) - known.lookEvery - 2 * DAY) continue;
+          const end = Math.min(sealedAt + LATE, run?.removedAt ?? 0);
+          const away = known.downtimes.reduce(
+            (sum, [from, until]) => sum + Math.max(0, Math.min(until, end) - Math.max(from, come)),
+            0,
+          );
+          if (end - come - away < known.lookEvery + 2 * DAY) continue;
           if (isWhole && come > sealedAt) count('late offers in a supplement');
           if (!isWhole)
             problems.push(

@@ -14,7 +14,7 @@ import {
   versionOf,
 } from './documents.ts';
 import { planExport } from './exports.ts';
-import { at, batchDays, dayOf, dice, MINUTE } from './moments.ts';
+import { at, batchDays, DAY, dayOf, dice, MINUTE } from './moments.ts';
 import { planRun, type Rates, type SimFile, type SimRun } from './runs.ts';
 import type { Mishap, Weather } from './weather.ts';
 import { createWikis, type SimWiki, siteMatrix } from './wikis.ts';
@@ -64,6 +64,8 @@ export interface SimUpstream {
   removedWhileFetched: ReadonlySet<string>;
   /** Whether anything that a source shows of a run date has changed between two times. */
   isQuiet(source: SimRun['source'], runDate: string, from: number, to: number): boolean;
+  /** Classic runs of that date that list a finished file without a hash at a time. */
+  unproved(runDate: string, time: number): number;
 }
 
 export function keyOf(run: { source: string; wikiDbName: string; runDate: string }): string {
@@ -358,7 +360,19 @@ export function createUpstream(options: UpstreamOptions): SimUpstream {
         ? { kind: 'missing' }
         : { kind: 'file', content: version.content, sizeBytes: version.sizeBytes };
     },
+    unproved: (runDate, time) =>
+      changes.classic.filter(
+        ({ run }) =>
+          run.runDate === runDate &&
+          isThere(run, time) &&
+          run.jobs.some((job) =>
+            job.files.some((file) => versionOf(file, time) !== null && file.hashedFrom > time),
+          ),
+      ).length,
     isQuiet(source, runDate, from, to) {
+      // With another list of wikis, which is read once a week, all of them are looked at anew.
+      const isOther = (moment: number): boolean => from - 7 * DAY < moment && moment <= to;
+      if (wikis.some((wiki) => isOther(wiki.listedFrom) || isOther(wiki.listedUntil))) return false;
       // The one document about all wikis changes with any of them; exports only show their own.
       if (source === 'classic') return versionAt('classic', from) === versionAt('classic', to);
       return !changes.content_current.some(

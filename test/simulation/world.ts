@@ -223,6 +223,7 @@ function startProcess(
     },
     requests: {
       discoverWikis: () => discoverWikis.request({}),
+      lastLookAt: (cycle) => discovery.lastLookAt(cycle),
       beforeDeadlineSeal: (cycle) => discovery.noteUnseen(cycle),
       hasRuns: () => true,
       looks: () => pipeline.looks(),

@@ -12,6 +12,8 @@ export const cycles = sqliteTable(
     scannedAt: integer('scanned_at'),
     /** Epoch ms after which it is sealed with whatever is settled. */
     deadlineAt: integer('deadline_at').notNull(),
+    /** It was moved on once, because nobody had looked for days when it came. */
+    isPostponed: integer('is_postponed', { mode: 'boolean' }).notNull().default(false),
     openedAt: integer('opened_at').notNull(),
     sealedAt: integer('sealed_at'),
     torrentedAt: integer('torrented_at'),
