@@ -126,8 +126,8 @@ const MAY_READ_MUCH: readonly { sql: string; plan: RegExp; why: string }[] = [
     why: 'the last row of one wiki in the index',
   },
   {
-    sql: 'FROM dumps INDEXED BY idx_dumps_wiki WHERE wiki_db_name = ? AND cycle_date = ?',
-    plan: /^SEARCH (dumps USING INDEX idx_dumps_wiki \(wiki_db_name=\? AND cycle_date=\?\)|f USING INDEX idx_torrent_files_dump \(dump_id=\?\))$/,
+    sql: 'FROM dumps INDEXED BY idx_dumps_text WHERE wiki_db_name = ? AND cycle_date = ?',
+    plan: /^SEARCH (dumps USING INDEX idx_dumps_text \(wiki_db_name=\? AND cycle_date=\?\)|f USING INDEX idx_torrent_files_dump \(dump_id=\?\))$/,
     why: 'the files of one wiki in one cycle, and the torrents of each: coverage goes from wiki to wiki',
   },
   // Small tables.

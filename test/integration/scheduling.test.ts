@@ -67,7 +67,7 @@ function setup(now: string, dataDir = temporaryFolder(), chance = 0) {
         isFishbowl: false,
       },
     ]);
-  return { db, clock, catalog, scheduling, asked, addWiki };
+  return { db, clock, catalog, scheduling, asked, addWiki, lastLook };
 }
 
 test('a cycle whose deadline has passed when it is opened gets its time all the same', async () => {
@@ -177,4 +177,23 @@ test('each installation looks at a minute of its own, which a restart keeps', as
   expect(second.asked).not.toContain('find 2026-11-20');
   await second.clock.advance(60_000);
   expect(second.asked).toContain('find 2026-11-20');
+});
+
+test('a deadline that comes while nobody has looked for days is moved on, once', async () => {
+  const t = setup('2026-11-22T00:00:00Z');
+  t.addWiki();
+  t.scheduling.start();
+  t.catalog.recordRun({
+    ...{ wikiDbName: 'aawiki', source: 'classic', cycleDate: '2026-11-20', runDate: '20261120' },
+    ...{ status: 'in_progress', notices: [], files: [], listedNames: null, document: null },
+  });
+  t.catalog.markScanned('2026-11-20');
+  t.lastLook.at = t.clock.now();
+  // As after five weeks of downtime: the looks come first, and get two weeks.
+  await t.clock.advance(Date.parse('2026-12-06T12:00:00Z') - t.clock.now());
+  expect(t.catalog.cycle('2026-11-20')).toMatchObject({ status: 'open', isPostponed: true });
+  const deadlineAt = t.catalog.cycle('2026-11-20')?.deadlineAt ?? 0;
+  expect(deadlineAt).toBeGreaterThan(Date.parse('2026-12-14T00:00:00Z'));
+  await t.clock.advance(deadlineAt + 2 * DAY_MS - t.clock.now());
+  expect(t.catalog.cycle('2026-11-20')?.status).toBe('sealed');
 });

@@ -1,6 +1,6 @@
-import { runDateOf } from './documents.ts';
+import { isThere, phaseOf, runDateOf } from './documents.ts';
 import { DAY, dayOf } from './moments.ts';
-import type { Request, SimUpstream } from './upstream.ts';
+import { keyOf, type Request, type SimUpstream } from './upstream.ts';
 
 /** What one cycle cost upstream at one source. */
 export interface Cost {
@@ -61,8 +61,22 @@ export function countRequests(
     const sums = requests.filter(({ asked }) => asked === 'sums').length;
     const waiting =
       cost.source === 'classic' ? upstream.unproved(runDateOf('classic', cost.cycleDate), until) : 0;
-    const others = requests.length - Math.min(sums, 6 * waiting);
-    cost.mostOnQuietDay = Math.max(cost.mostOnQuietDay, others);
+    const others = requests.filter((request) => !isExpected(upstream, cost, request)).length;
+    cost.mostOnQuietDay = Math.max(cost.mostOnQuietDay, others - Math.min(sums, 6 * waiting));
   }
   return { costs: [...costs.values()], matrix, unasked };
+}
+
+/**
+ * Questions that are asked however quiet it is, each wiki's at most once a week (the whole cost of a cycle has a bound of its own):
+ * whether a finished export was made anew, which nothing else would tell, and whether a run that the index does not show is there.
+ */
+function isExpected(upstream: SimUpstream, cost: Cost, request: Request): boolean {
+  const { source, cycleDate } = cost;
+  const { asked, wikiDbName } = request;
+  const run = upstream.runs.get(keyOf({ source, wikiDbName, runDate: runDateOf(source, cycleDate) }));
+  const isHere = run !== undefined && isThere(run, request.at);
+  if (source === 'classic') return !isHere && (asked === 'status' || asked === 'wiki listing');
+  const [job] = run?.jobs ?? [];
+  return isHere && asked === 'export' && job !== undefined && phaseOf(job, request.at) === 'done';
 }

@@ -39,6 +39,8 @@ export type Asked =
 export interface Request {
   at: number;
   asked: Asked;
+  /** Whose folder it lies in; '': that of none. */
+  wikiDbName: string;
   /** 0: no answer. */
   status: number;
   /** The answer was torn. */
@@ -305,6 +307,7 @@ export function createUpstream(options: UpstreamOptions): SimUpstream {
     requests.push({
       at: now(),
       asked: answer.asked,
+      wikiDbName: /^(?:\/other\/[^/]+)?\/([^/]+)\//.exec(pathname)?.[1] ?? '',
       status,
       isTorn: answer.isTorn === true,
       job: options.asker(),

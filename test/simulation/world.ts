@@ -113,6 +113,8 @@ export function createWorld(options: WorldOptions): World {
     async start() {
       isKilled = false;
       process = startProcess({ ...options, path, clock: clock.forProcess(), upstream, line });
+      // Only now: a job that the last process left under way asks at once, and has to be known as the asker.
+      await process.begin();
       await settle();
     },
     async stop() {
@@ -148,6 +150,7 @@ export function createWorld(options: WorldOptions): World {
 interface Process {
   db: Db;
   clock: ProcessClock;
+  begin(): Promise<void>;
   /** Nothing goes on but fetches. */
   isCalm(): boolean;
   /** Unique key of the job that looks at upstream. */
@@ -231,10 +234,6 @@ function startProcess(
       daily: () => pipeline.daily(),
     },
   });
-  discovery.releaseSwitchedOff();
-  void pipeline.reconcile();
-  queue.start();
-  scheduling.start();
   const asker = db.sqlite
     .prepare<[], string>(
       `SELECT unique_key FROM jobs WHERE status = 'in_progress' AND job_type IN ('find_dumps', 'discover_wikis') ORDER BY job_type DESC LIMIT 1`,
@@ -243,6 +242,12 @@ function startProcess(
   return {
     db,
     clock,
+    async begin() {
+      discovery.releaseSwitchedOff();
+      await pipeline.reconcile();
+      queue.start();
+      scheduling.start();
+    },
     isCalm: () => running.size === clock.fetching,
     noteTime: db.sqlite.prepare<[number]>('UPDATE sim_clock SET now = ?'),
     asker: () => asker.get() ?? null,
