@@ -143,8 +143,7 @@ function wire(deps: Required<AppOptions> & { layout: Layout; db: Db; lock: DataD
     ...shared,
     ...{ http, state },
     config: discoveryConfigOf(config),
-    record: (facts) => pipeline.recordRun(facts),
-    recordUnchanged: (run) => pipeline.recordUnchanged(run),
+    askForDownloads: (run) => pipeline.askForDownloads(run),
   });
   const download = createDownload({
     ...shared,
@@ -251,7 +250,6 @@ function wire(deps: Required<AppOptions> & { layout: Layout; db: Db; lock: DataD
   const pipeline = wirePipeline({
     ...{ queue, catalog, bus, clock, uploadsEnabled },
     afterCommit: db.afterCommit,
-    transaction: (run) => db.transaction(run),
     ...{ sourcesOf: discovery.sourcesOf, isLookedAt: discovery.isLookedAt },
     historyTypes: config.dumps.historyTypes,
   });

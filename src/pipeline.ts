@@ -1,5 +1,5 @@
 import { setImmediate as nextTurn } from 'node:timers/promises';
-import type { Catalog, RunChanges, RunFacts, SourceName, Torrent, WantedFile } from './catalog/index.ts';
+import type { Catalog, SourceName, Torrent, WantedFile } from './catalog/index.ts';
 import { discoverWikis, findDumps } from './discovery/index.ts';
 import { downloadDump } from './download/index.ts';
 import type { Bus } from './events/index.ts';
@@ -18,7 +18,6 @@ export interface PipelineDeps {
   catalog: Catalog;
   bus: Bus;
   clock: Clock;
-  transaction: <T>(run: () => T) => T;
   /** Sources that have a run for a cycle. */
   sourcesOf: (cycle: { cycleDate: string; includesHistory: boolean }) => readonly SourceName[];
   /** True once every source of a cycle was looked at to its end. */
@@ -33,10 +32,8 @@ export interface PipelineDeps {
 
 /** The order of work; nothing else lives here. */
 export interface Pipeline {
-  /** Writes a run down and asks for its downloads. */
-  recordRun(facts: RunFacts): RunChanges;
-  /** The same for a run that is as it was. */
-  recordUnchanged(run: { wikiDbName: string; source: SourceName; runDate: string }): void;
+  /** Asks for what is wanted of a run that was just written down. A process that dies before it asked finds it at its next start. */
+  askForDownloads(run: { wikiDbName: string; source: SourceName; runDate: string }): Promise<void>;
   /** Looks at every source of every cycle that may still bring files. */
   looks(): JobRequest[];
   /** Jobs that a sealed cycle needs. */
@@ -53,8 +50,8 @@ function seedingRequest(torrentId: TorrentId, cycleDate: string): JobRequest {
   return startSeeding.request({ torrentId }, { cycleDate });
 }
 
-/** Requests stored in one turn: some 20 ms. After a rebuild of the database a whole cycle's files may be asked for. */
-const AT_ONCE = 500;
+/** Requests stored in one turn: some 10 ms. After a rebuild of the database a whole cycle's files may be asked for. */
+const AT_ONCE = 250;
 
 /** An hour: a second failure of the same kind is news no more. */
 const LOOK_AGAIN_MS = 60 * 60_000;
@@ -215,10 +212,11 @@ export function wirePipeline(deps: PipelineDeps): Pipeline {
     return recorded.isCurrent || isUploading ? [] : [publishManifest.request({})];
   });
 
-  /** Downloads of one run, as far as its cycle takes files. */
-  function askFor(run: { wikiDbName: string; source: SourceName; runDate: string }): void {
-    const files = catalog.filesOfRun(run);
-    if (files.length > 0) queue.enqueue(downloads(files));
+  async function enqueueInParts(requests: readonly JobRequest[]): Promise<void> {
+    for (let from = 0; from < requests.length; from += AT_ONCE) {
+      if (from > 0) await nextTurn();
+      queue.enqueue(requests.slice(from, from + AT_ONCE));
+    }
   }
 
   /** Seals what is settled, and asks for everything the tables say should be under way; asking twice is a no-op. */
@@ -244,28 +242,17 @@ export function wirePipeline(deps: PipelineDeps): Pipeline {
   });
 
   return {
-    recordRun: (facts) =>
-      deps.transaction(() => {
-        const changes = catalog.recordRun(facts);
-        askFor(facts);
-        return changes;
-      }),
-    recordUnchanged: (run) =>
-      deps.transaction(() => {
-        catalog.touchRun(run);
-        askFor(run);
-      }),
+    async askForDownloads(run) {
+      const files = catalog.filesOfRun(run);
+      if (files.length > 0) await enqueueInParts(downloads(files));
+    },
     looks,
     missingTorrents,
     daily: unfinishedWork,
     async reconcile() {
       // Switched off means off, also for what was asked for before.
       if (!deps.uploadsEnabled) queue.cancelPending(uploadIa.type);
-      const requests = unfinishedWork();
-      for (let from = 0; from < requests.length; from += AT_ONCE) {
-        if (from > 0) await nextTurn();
-        queue.enqueue(requests.slice(from, from + AT_ONCE));
-      }
+      await enqueueInParts(unfinishedWork());
     },
     rebuild: (torrent) => void queue.enqueue([torrentRequest(torrent)]),
   };

@@ -1,4 +1,4 @@
-import type { Catalog, Cycle, RunChanges, RunFacts, SourceName, Wiki } from '../catalog/index.ts';
+import type { Catalog, Cycle, SourceName, Wiki } from '../catalog/index.ts';
 import type { SystemState } from '../db/index.ts';
 import { formatBytes, RetryableError, UnavailableError } from '../lib/index.ts';
 import type { Clock, Http, Log } from '../ports/index.ts';
@@ -43,10 +43,8 @@ export interface DiscoveryDeps {
   clock: Clock;
   log: Log;
   config: DiscoveryConfig;
-  /** Writes a run down and asks for its downloads, in one transaction. Default: only writes it down. */
-  record?: (facts: RunFacts) => RunChanges;
-  /** The same for a run that is as it was. */
-  recordUnchanged?: (run: { wikiDbName: string; source: SourceName; runDate: string }) => void;
+  /** Asks for what is wanted of a run that was just written down. Default: nothing. */
+  askForDownloads?: (run: { wikiDbName: string; source: SourceName; runDate: string }) => Promise<void>;
 }
 
 /** Finds wikis and dump runs. */
@@ -134,8 +132,7 @@ export function createDiscovery(deps: DiscoveryDeps): DiscoveryRoom {
     ...{ catalog, state: deps.state, upstream, clock, log, sources, baseUrl, selectionFor, wantedWikis },
     judgedBy: (cycle) => [selectionFor(cycle), maxSizeBytes, wantedWikis().map((wiki) => wiki.wikiDbName)],
     refuseSize,
-    record: deps.record ?? ((facts) => catalog.recordRun(facts)),
-    recordUnchanged: deps.recordUnchanged ?? ((run) => void catalog.touchRun(run)),
+    askForDownloads: deps.askForDownloads ?? (async () => {}),
   });
   const verdictOf = createWikiJudge(config.wikis);
   const judge: DiscoveryRoom['judgeWiki'] = (wiki) => judgeWiki(wiki, verdictOf(wiki.wikiDbName));

@@ -219,7 +219,7 @@ export function createLooker(deps: LookerDeps): Looker {
       const reason = `its status could not be read: ${describeError(error)}`;
       const notices = [{ dumpType: '*', reason }];
       const nothing = { files: [], listedNames: null, document: null };
-      deps.record({ ...run, cycleDate: cycle.cycleDate, status: 'in_progress', notices, ...nothing });
+      catalog.recordRun({ ...run, cycleDate: cycle.cycleDate, status: 'in_progress', notices, ...nothing });
     },
     remember: ({ key, value }) => state.set(key, JSON.stringify(value), deps.clock.now()),
   };

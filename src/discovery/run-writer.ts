@@ -1,5 +1,5 @@
 import { setImmediate as nextTurn } from 'node:timers/promises';
-import type { Catalog, Cycle, RunChanges, RunDocument, RunFacts, SourceName } from '../catalog/index.ts';
+import type { Catalog, Cycle, RunDocument, SourceName } from '../catalog/index.ts';
 import { describeError, Interrupted, RetryableError, UnavailableError } from '../lib/index.ts';
 import type { Log } from '../ports/index.ts';
 import type { LookContext } from './look-context.ts';
@@ -15,10 +15,8 @@ export interface RunWriterDeps {
   selectionFor(cycle: Pick<Cycle, 'includesHistory'>): Selection;
   /** Refuses a run by its size, in small-wiki mode; null: it is taken. */
   refuseSize(facts: { sizeBytes: number; isFinished: boolean }): { reason: string; isFinal: boolean } | null;
-  /** Writes a run down and asks for its downloads, in one transaction. */
-  record(facts: RunFacts): RunChanges;
-  /** The same for a run that is as it was: what could not be fetched before is asked for again. */
-  recordUnchanged(run: { wikiDbName: string; source: SourceName; runDate: string }): void;
+  /** Asks for what is wanted of a run that was just written down. */
+  askForDownloads(run: { wikiDbName: string; source: SourceName; runDate: string }): Promise<void>;
 }
 
 /** Judges what was seen of a run, and writes it down. */
@@ -46,6 +44,16 @@ export interface RunWriter {
 export function createRunWriter(deps: RunWriterDeps): RunWriter {
   const { catalog, log } = deps;
 
+  /** Of a run that is as it was only what could not be fetched before is asked for again. */
+  async function writeUnchanged(run: {
+    wikiDbName: string;
+    source: SourceName;
+    runDate: string;
+  }): Promise<void> {
+    catalog.touchRun(run);
+    await deps.askForDownloads(run);
+  }
+
   /** Writes down what was seen of one wiki. @returns how many files of it are expected */
   async function apply(
     context: LookContext,
@@ -63,7 +71,7 @@ export function createRunWriter(deps: RunWriterDeps): RunWriter {
       const run = isJudged ? catalog.run(wikiDbName, runDate, source.name) : null;
       const stored = run === null ? null : catalog.runDocument(run.id);
       if (stored !== null) return applyDocument(context, wikiDbName, stored);
-      if (restless?.has(wikiDbName) !== false) deps.recordUnchanged(identity);
+      if (restless?.has(wikiDbName) !== false) await writeUnchanged(identity);
       return 0;
     }
     if (sighting.kind === 'document') {
@@ -73,13 +81,13 @@ export function createRunWriter(deps: RunWriterDeps): RunWriter {
       // One document tells of all wikis, and most of them are as they were. Hashes may come without it.
       if (!isJudged || catalog.lacksHashes(identity)) return applyDocument(context, wikiDbName, document);
       catalog.noteRead(identity);
-      if (restless?.has(wikiDbName) !== false) deps.recordUnchanged(identity);
+      if (restless?.has(wikiDbName) !== false) await writeUnchanged(identity);
       return 0;
     }
     const status = sighting.kind === 'absent' ? 'absent' : 'in_progress';
     const notices = [{ dumpType: '*', reason: sighting.reason }];
     const base = { ...identity, cycleDate: cycle.cycleDate };
-    deps.record({ ...base, status, notices, files: [], listedNames: null, document: null });
+    catalog.recordRun({ ...base, status, notices, files: [], listedNames: null, document: null });
     return 0;
   }
 
@@ -124,7 +132,7 @@ export function createRunWriter(deps: RunWriterDeps): RunWriter {
     // Judging the largest run takes a turn of some 15 ms, writing it down another one.
     await nextTurn();
     if (look.signal.aborted) throw new Interrupted();
-    const { replaced } = deps.record({
+    const { replaced } = catalog.recordRun({
       ...base,
       status: refusal?.isFinal === true ? 'absent' : decision.isFinished ? 'finished' : 'in_progress',
       notices,
@@ -137,6 +145,7 @@ export function createRunWriter(deps: RunWriterDeps): RunWriter {
           : null,
       document,
     });
+    await deps.askForDownloads(identity);
     for (const { filename, kind } of replaced)
       log.warn(
         { wiki: wikiDbName, runDate, filename },
@@ -151,7 +160,7 @@ export function createRunWriter(deps: RunWriterDeps): RunWriter {
     reason: string,
   ): void {
     const notices = [{ dumpType: '*', reason }];
-    deps.record({ ...run, status: 'absent', notices, files: [], listedNames: null, document: null });
+    catalog.recordRun({ ...run, status: 'absent', notices, files: [], listedNames: null, document: null });
   }
 
   async function judgeStored(context: LookContext, wikiDbName: string): Promise<void> {

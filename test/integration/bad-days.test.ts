@@ -145,6 +145,19 @@ test('an upstream that lost its disk for a day makes nothing absent and removes 
   expect(t.statusOf('aawiki')).toBe('finished');
 });
 
+test('a wiki whose run was seen stays when the index lacks it and its whole folder is missing for a day', async () => {
+  const t = await setup();
+  await t.upstream.run('aawiki', RUN).setJob('pagetable', 'in-progress');
+  await t.look();
+  const before = t.files('aawiki');
+  t.upstream.index.entry('aawiki', 'absent');
+  const gone = t.fail({ match: 'GET /aawiki/', kind: 'vanish' });
+  await t.look();
+  expect(gone.fired).toBe(2);
+  expect(t.statusOf('aawiki')).toBe('in_progress');
+  expect(t.files('aawiki')).toEqual(before);
+});
+
 const CONTENT = { sources: ['content_current'] as const, regularTypes: ['pages-meta-current'] };
 const CONTENT_ROOT = '/other/mediawiki_content_current/';
 
@@ -253,4 +266,8 @@ test('a cycle that only a wrong clock opened is not looked at, and the right one
   const right = await day('2026-11-23T12:00:00Z');
   expect(right.catalog.cycle('2026-11-20')?.status).toBe('published');
   expect(paths().filter((path) => path.includes('/20261201/'))).toEqual([]);
+  const wrong = right.catalog.runs('2026-12-01');
+  expect(wrong.length).toBeGreaterThan(0);
+  // Nobody has looked since: not even an unchanged index was asked on its behalf.
+  for (const run of wrong) expect(run.checkedAt).toBeGreaterThan(Date.parse('2026-12-13T00:00:00Z'));
 });

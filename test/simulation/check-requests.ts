@@ -10,6 +10,8 @@ export interface Cost {
   /** Days with a look at it on which upstream had nothing new, and the most requests on one of them. */
   quietDays: number;
   mostOnQuietDay: number;
+  /** What those were, for people. */
+  askedOnIt: string;
 }
 
 /** Adds up what was asked for each cycle; only cycles that were open, for quiet days. */
@@ -36,7 +38,14 @@ export function countRequests(
     }
     const source = content === undefined ? 'classic' : 'content_current';
     const key = `${cycleDate}/${source}`;
-    const cost = costs.get(key) ?? { cycleDate, source, requests: 0, quietDays: 0, mostOnQuietDay: 0 };
+    const cost = costs.get(key) ?? {
+      cycleDate,
+      source,
+      requests: 0,
+      quietDays: 0,
+      mostOnQuietDay: 0,
+      askedOnIt: '',
+    };
     costs.set(key, cost);
     cost.requests += 1;
     const day = `${key}/${dayOf(request.at)}`;
@@ -61,8 +70,11 @@ export function countRequests(
     const sums = requests.filter(({ asked }) => asked === 'sums').length;
     const waiting =
       cost.source === 'classic' ? upstream.unproved(runDateOf('classic', cost.cycleDate), until) : 0;
-    const others = requests.filter((request) => !isExpected(upstream, cost, request)).length;
-    cost.mostOnQuietDay = Math.max(cost.mostOnQuietDay, others - Math.min(sums, 6 * waiting));
+    const others = requests.filter((request) => !isExpected(upstream, cost, request));
+    const count = others.length - Math.min(sums, 6 * waiting);
+    if (count <= cost.mostOnQuietDay) continue;
+    cost.mostOnQuietDay = count;
+    cost.askedOnIt = `${dayOf(until)}: ${others.map(({ asked, wikiDbName }) => `${asked} ${wikiDbName}`).join(', ')}`;
   }
   return { costs: [...costs.values()], matrix, unasked };
 }

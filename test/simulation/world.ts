@@ -201,8 +201,7 @@ function startProcess(
         maxSizeBytes: null,
       },
     },
-    record: (facts) => pipeline.recordRun(facts),
-    recordUnchanged: (run) => pipeline.recordUnchanged(run),
+    askForDownloads: (run) => pipeline.askForDownloads(run),
   });
   const types = { regularTypes: REGULAR_TYPES, historyTypes: HISTORY_TYPES };
   queue.register([
@@ -214,7 +213,6 @@ function startProcess(
   const pipeline = wirePipeline({
     ...{ queue, catalog, bus, clock, uploadsEnabled: false, historyTypes: HISTORY_TYPES },
     afterCommit: db.afterCommit,
-    transaction: (run) => db.transaction(run),
     ...{ sourcesOf: discovery.sourcesOf, isLookedAt: discovery.isLookedAt },
   });
   const scheduling = createScheduling({
