@@ -174,8 +174,10 @@ export function wirePipeline(deps: PipelineDeps): Pipeline {
     const file = catalog.dumpFile(dumpFileId);
     if (file === null || !catalog.takesFiles(file.cycleDate)) return [];
     const { wikiDbName, source, runDate, cycleDate } = file;
-    const checkedAt = catalog.run(wikiDbName, runDate, source)?.checkedAt ?? 0;
-    if (deps.clock.now() - checkedAt < LOOK_AGAIN_MS) return [];
+    const run = catalog.run(wikiDbName, runDate, source);
+    // What counts is when its description was read: a scan that saw nothing new may have passed it by.
+    const readAt = (run === null ? null : catalog.runDocumentFacts(run.id)?.askedAt) ?? run?.checkedAt ?? 0;
+    if (deps.clock.now() - readAt < LOOK_AGAIN_MS) return [];
     return [findDumps.request({ cycleDate, source, wikiDbName, isInIndex: null })];
   });
 

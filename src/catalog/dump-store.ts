@@ -81,6 +81,10 @@ export function createDumpStore({ db, clock }: { db: Db; clock: Clock }): DumpSt
   const patience = db.sqlite.prepare<[string], { scannedAt: number | null; deadlineAt: number }>(
     'SELECT scanned_at AS scannedAt, deadline_at AS deadlineAt FROM cycles WHERE cycle_date = ?',
   );
+  const absentRun = db.sqlite.prepare<[string, string, string], { reason: string | null }>(
+    `SELECT json_extract(notices, '$[0].reason') AS reason FROM dump_runs
+      WHERE wiki_db_name = ? AND source = ? AND run_date = ? AND status = 'absent'`,
+  );
   const heldVariant = db.sqlite.prepare<[string, number]>(
     `SELECT 1 FROM dumps WHERE cycle_date = ? AND our_status IN (${HELD_LIST}) AND is_history = ? LIMIT 1`,
   );
@@ -156,10 +160,12 @@ export function createDumpStore({ db, clock }: { db: Db; clock: Clock }): DumpSt
       const row = find(id);
       if (row === null) return;
       const now = clock.now();
-      const isOver = row.missingSince !== null && now - row.missingSince >= FAILED_REST_MS;
+      const gone = absentRun.get(row.wikiDbName, row.source, row.runDate);
+      const isOver =
+        gone !== undefined || (row.missingSince !== null && now - row.missingSince >= FAILED_REST_MS);
       move(id, ['pending', 'downloading', 'failed', 'quarantined'], {
         ourStatus: isOver ? 'failed' : 'pending',
-        errorMessage: message,
+        errorMessage: gone?.reason ?? message,
         failedAt: isOver ? now : null,
         missingSince: row.missingSince ?? now,
       });

@@ -113,6 +113,11 @@ function sightEntry(
   // The index shows an older run: ours has not begun, or its entry was left behind.
   if (before?.hasDocument !== true && newest !== '' && newest < runDate && !mayAsk(wikiDbName))
     return { wikiDbName, kind: 'not_yet', reason: 'the run has not begun yet' };
+  // An index that lost many wikis says nothing of them; asking them all would not make it whole.
+  if (entry === undefined && !index.isWhole && !mayAsk(wikiDbName))
+    return before === null
+      ? { wikiDbName, kind: 'not_yet', reason: 'index.json does not name this wiki now' }
+      : { wikiDbName, kind: 'unchanged' };
   return { wikiDbName, kind: 'ask', isInIndex: entry !== undefined || (index.isWhole ? false : null) };
 }
 
@@ -162,7 +167,7 @@ async function readWhole(
   // Wikis go a few a year: an index that lacks more than three and a twentieth of them lost something.
   const seen = wikis.filter((wiki) => (wiki.dumpedSeenAt ?? null) !== null);
   const lost = seen.filter((wiki) => !entries.has(wiki.wikiDbName)).length;
-  const isWhole = lost <= LOST_MAX || lost <= seen.length * LOST_SHARE_MAX;
+  const isWhole = entries.size > 0 && (lost <= LOST_MAX || lost <= seen.length * LOST_SHARE_MAX);
   if (!isWhole)
     look.log.warn({ lost, known: seen.length }, 'index.json lacks many wikis that it named before');
   return { entries, listedNames, validators: answer.validators, isAlive, isWhole };

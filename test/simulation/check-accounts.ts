@@ -1,8 +1,8 @@
 import { runDateOf } from './documents.ts';
+import { keyOf } from './history.ts';
 import { type CarriedRow, type CycleRow, type GapRow, type Known, LATE, readyAt } from './known.ts';
 import { DAY, dayOf } from './moments.ts';
 import type { SimRun } from './runs.ts';
-import { keyOf } from './upstream.ts';
 
 /** Every wiki, source, run and type: carried whole, or with a gap that tells why not. */
 export function checkAccounts(

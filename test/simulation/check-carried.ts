@@ -1,8 +1,8 @@
 import type { Database } from 'better-sqlite3';
 import { hashOf } from './documents.ts';
+import { keyOf } from './history.ts';
 import type { CarriedRow, Known } from './known.ts';
 import { DAY } from './moments.ts';
-import { keyOf } from './upstream.ts';
 
 /** All files that any torrent carries. */
 export function readCarried(sqlite: Database): CarriedRow[] {

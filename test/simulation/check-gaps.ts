@@ -1,9 +1,9 @@
 import type { Database } from 'better-sqlite3';
 import { isThere, phaseOf } from './documents.ts';
+import { keyOf } from './history.ts';
 import { type CycleRow, type GapRow, type Known, readyAt } from './known.ts';
 import { DAY, dayOf } from './moments.ts';
 import type { SimJob, SimRun } from './runs.ts';
-import { keyOf } from './upstream.ts';
 import type { SimWiki } from './wikis.ts';
 
 /** All gaps that any torrent tells of. */

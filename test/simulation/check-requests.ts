@@ -1,6 +1,7 @@
 import { isThere, phaseOf, runDateOf } from './documents.ts';
+import { keyOf } from './history.ts';
 import { DAY, dayOf } from './moments.ts';
-import { keyOf, type Request, type SimUpstream } from './upstream.ts';
+import type { Request, SimUpstream } from './upstream.ts';
 
 /** What one cycle cost upstream at one source. */
 export interface Cost {

@@ -8,17 +8,11 @@ import { limitConnectionsPerHost, silentLog } from '../../src/ports/index.ts';
 import { createQueue, type JobRequest, type Queue } from '../../src/queue/index.ts';
 import { createScheduling } from '../../src/scheduling/index.ts';
 import { seededRandom } from '../helpers/seeded-random.ts';
+import type { Asked } from './answers.ts';
 import { fakeDownload, fakeOutlets, fakeTorrents, type Line } from './fakes.ts';
 import { LeapingClock, type ProcessClock } from './leaping-clock.ts';
 import { MINUTE } from './moments.ts';
-import {
-  type Asked,
-  BASE_URL,
-  createUpstream,
-  MATRIX_URL,
-  type SimUpstream,
-  type UpstreamOptions,
-} from './upstream.ts';
+import { BASE_URL, createUpstream, MATRIX_URL, type SimUpstream, type UpstreamOptions } from './upstream.ts';
 
 /** What the operator of the simulated installation wants. */
 export const REGULAR_TYPES = ['pages-articles', 'pages-meta-current'] as const;
