@@ -73,7 +73,7 @@ const WORDS: Readonly<Record<string, string>> = {
   monthly: '17 4 2 * *',
 };
 
-/** Three days: looks are daily. */
+/** Three days, where looks are daily; where they are rarer, two of them have to be missing. */
 const UNSEEN_MS = 3 * 24 * 60 * 60_000;
 const SPREAD_KEY = 'scheduling:spread_ms';
 /** An hour, less than the shortest word. */
@@ -116,10 +116,23 @@ export function createScheduling(deps: SchedulingDeps): Scheduling {
     }
   }
 
+  /** So long without a look is out of the ordinary. */
+  function unseenMs(nowMs: number): number {
+    let longestMs = 0;
+    let from = nowMs;
+    // Three steps, since some expressions have a short one at the end of a month.
+    for (let step = 0; step < 3 && Number.isFinite(from); step += 1) {
+      const next = nextRun(config.dumpCheck, from, 0);
+      if (Number.isFinite(next)) longestMs = Math.max(longestMs, next - from);
+      from = next;
+    }
+    return Math.max(UNSEEN_MS, 2 * longestMs);
+  }
+
   /** After days without a look nobody knows what there is: the cycle gets the time that one opened late gets, once. */
   function isUnseen(cycle: { cycleDate: string; includesHistory: boolean }): boolean {
     const now = clock.now();
-    if (deps.requests.lastLookAt(cycle) > now - UNSEEN_MS) return false;
+    if (deps.requests.lastLookAt(cycle) > now - unseenMs(now)) return false;
     if (!catalog.postponeDeadline(cycle.cycleDate, now + LATE_CYCLE_MS)) return false;
     log.warn(
       { cycle: cycle.cycleDate },

@@ -3,6 +3,9 @@ import { type Command, histories } from './commands.ts';
 import { createHistory } from './history.ts';
 import { createImage } from './world.ts';
 
+/** Any number will do. */
+const USUAL_SEED = 20261123;
+
 let imagePath: string | undefined;
 
 /** Plays a history to its end. @throws what the model finds wrong first */
@@ -18,7 +21,8 @@ export async function play(commands: readonly Command[], counts: Record<string, 
 }
 
 /**
- * Plays so many random histories. `WIKISEED_MODEL_SEED` repeats a run, `WIKISEED_MODEL_RUNS` changes their number.
+ * Plays so many random histories, the same ones each time: a change is judged by what it changes. `WIKISEED_MODEL_SEED` names
+ * another seed, or is `random` to look for what nobody has seen; `WIKISEED_MODEL_RUNS` changes their number.
  * @returns how often what happened
  */
 export async function playMany(
@@ -28,7 +32,9 @@ export async function playMany(
 ): Promise<Record<string, number>> {
   const { WIKISEED_MODEL_SEED, WIKISEED_MODEL_RUNS } = process.env;
   const seed =
-    WIKISEED_MODEL_SEED === undefined ? Math.floor(Math.random() * 2 ** 31) : Number(WIKISEED_MODEL_SEED);
+    WIKISEED_MODEL_SEED === 'random'
+      ? Math.floor(Math.random() * 2 ** 31)
+      : Number(WIKISEED_MODEL_SEED ?? USUAL_SEED);
   const numRuns = WIKISEED_MODEL_RUNS === undefined ? runs : Number(WIKISEED_MODEL_RUNS);
   const counts: Record<string, number> = {};
   const startedMs = performance.now();

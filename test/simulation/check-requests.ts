@@ -8,10 +8,10 @@ export interface Cost {
   cycleDate: string;
   source: 'classic' | 'content_current';
   requests: number;
-  /** Days with a look at it on which upstream had nothing new, and the most requests on one of them. */
+  /** Days with a look at it on which upstream had nothing new, and the most requests for a look on one of them. */
   quietDays: number;
-  mostOnQuietDay: number;
-  /** What those were, for people. */
+  mostInQuietLook: number;
+  /** What was asked on that day, for people. */
   askedOnIt: string;
 }
 
@@ -44,7 +44,7 @@ export function countRequests(
       source,
       requests: 0,
       quietDays: 0,
-      mostOnQuietDay: 0,
+      mostInQuietLook: 0,
       askedOnIt: '',
     };
     costs.set(key, cost);
@@ -72,9 +72,11 @@ export function countRequests(
     const waiting =
       cost.source === 'classic' ? upstream.unproved(runDateOf('classic', cost.cycleDate), until) : 0;
     const others = requests.filter((request) => !isExpected(upstream, cost, request));
-    const count = others.length - Math.min(sums, 6 * waiting);
-    if (count <= cost.mostOnQuietDay) continue;
-    cost.mostOnQuietDay = count;
+    // There are two on the day on which the list of wikis is read: a look of its own follows it.
+    const looks = requests.filter(({ asked }) => asked === 'index' || asked === 'exports').length;
+    const count = (others.length - Math.min(sums, 6 * waiting)) / Math.max(1, looks);
+    if (count <= cost.mostInQuietLook) continue;
+    cost.mostInQuietLook = count;
     cost.askedOnIt = `${dayOf(until)}: ${others.map(({ asked, wikiDbName }) => `${asked} ${wikiDbName}`).join(', ')}`;
   }
   return { costs: [...costs.values()], matrix, unasked };

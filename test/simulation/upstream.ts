@@ -93,7 +93,7 @@ export function createUpstream(options: UpstreamOptions): SimUpstream {
     requests.push({
       at: now(),
       asked: answer.asked,
-      wikiDbName: /^(?:\/other\/[^/]+)?\/([^/]+)\//.exec(pathname)?.[1] ?? '',
+      wikiDbName: /^\/(?:other\/[^/]+\/)?(?!other\/)([^/]+)\//.exec(pathname)?.[1] ?? '',
       status,
       isTorn: answer.isTorn === true,
       job: options.asker(),

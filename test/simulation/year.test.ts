@@ -95,7 +95,7 @@ test(
         ...[...figures].sort().map(([name, n]) => `${name}: ${n}`),
         ...bounds.map(
           ({ cost, most }) =>
-            `requests for ${cost.cycleDate} ${cost.source}: ${cost.requests} of ${most}; ${cost.quietDays} quiet days, ${cost.mostOnQuietDay} at most`,
+            `requests for ${cost.cycleDate} ${cost.source}: ${cost.requests} of ${most}; ${cost.quietDays} quiet days, ${cost.mostInQuietLook} requests for a look at most`,
         ),
         `requests for the site matrix: ${matrix}`,
         `resources: ${(process.cpuUsage().user + process.cpuUsage().system) / 1e6} s of CPU, ${Math.round(performance.now() / 1000)} s, ${Math.round(process.resourceUsage().maxRSS / 1024)} MiB at most`,
@@ -120,7 +120,7 @@ test(
     for (const { cost, most } of bounds) {
       expect(cost.requests, `${cost.cycleDate} ${cost.source}`).toBeLessThanOrEqual(most);
       expect(
-        cost.mostOnQuietDay,
+        cost.mostInQuietLook,
         `${cost.cycleDate} ${cost.source}, quiet ${cost.askedOnIt}`,
       ).toBeLessThanOrEqual(3);
     }
