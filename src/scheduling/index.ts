@@ -1,4 +1,3 @@
-import { Cron } from 'croner';
 import type { Catalog } from '../catalog/index.ts';
 import type { Db, SystemState } from '../db/index.ts';
 import type { Bus } from '../events/index.ts';
@@ -7,6 +6,7 @@ import { step } from '../lib/steps.ts';
 import type { Clock, Log, Random } from '../ports/index.ts';
 import type { JobRequest, Queue } from '../queue/index.ts';
 import { type CycleCalendar, cyclesToOpen, LATE_CYCLE_MS } from './calendar.ts';
+import { longestStep, nextRun } from './next-run.ts';
 
 export { type CycleCalendar, cyclesToOpen, dueCycles, type PlannedCycle } from './calendar.ts';
 
@@ -65,14 +65,6 @@ export interface SchedulingDeps {
   };
 }
 
-/** Words accepted beside cron expressions. What asks upstream is moved on by up to an hour, see `spreadMs`. */
-const WORDS: Readonly<Record<string, string>> = {
-  hourly: '17 * * * *',
-  daily: '17 5 * * *',
-  weekly: '17 4 * * 1',
-  monthly: '17 4 2 * *',
-};
-
 /** Three days, where looks are daily; where they are rarer, two of them have to be missing. */
 const UNSEEN_MS = 3 * 24 * 60 * 60_000;
 const SPREAD_KEY = 'scheduling:spread_ms';
@@ -82,14 +74,6 @@ const SPREAD_MAX_MS = 59 * 60_000;
 const STEP_MS = 10 * 60_000;
 /** After a failed tick: one minute. */
 const TROUBLE_MS = 60_000;
-
-/** Next time after `fromMs`, epoch ms. A word is moved on by `delayMs`; a cron expression is meant as it is written. */
-function nextRun(cron: string, fromMs: number, delayMs: number): number {
-  const word = WORDS[cron];
-  const lateMs = word === undefined ? 0 : delayMs;
-  const next = new Cron(word ?? cron, { timezone: 'UTC', paused: true }).nextRun(new Date(fromMs - lateMs));
-  return next === null ? Number.POSITIVE_INFINITY : next.getTime() + lateMs;
-}
 
 /** Wires the room's schedules. */
 export function createScheduling(deps: SchedulingDeps): Scheduling {
@@ -116,23 +100,11 @@ export function createScheduling(deps: SchedulingDeps): Scheduling {
     }
   }
 
-  /** So long without a look is out of the ordinary. */
-  function unseenMs(nowMs: number): number {
-    let longestMs = 0;
-    let from = nowMs;
-    // Three steps, since some expressions have a short one at the end of a month.
-    for (let step = 0; step < 3 && Number.isFinite(from); step += 1) {
-      const next = nextRun(config.dumpCheck, from, 0);
-      if (Number.isFinite(next)) longestMs = Math.max(longestMs, next - from);
-      from = next;
-    }
-    return Math.max(UNSEEN_MS, 2 * longestMs);
-  }
-
   /** After days without a look nobody knows what there is: the cycle gets the time that one opened late gets, once. */
   function isUnseen(cycle: { cycleDate: string; includesHistory: boolean }): boolean {
     const now = clock.now();
-    if (deps.requests.lastLookAt(cycle) > now - unseenMs(now)) return false;
+    const unseenMs = Math.max(UNSEEN_MS, 2 * longestStep(config.dumpCheck, now));
+    if (deps.requests.lastLookAt(cycle) > now - unseenMs) return false;
     if (!catalog.postponeDeadline(cycle.cycleDate, now + LATE_CYCLE_MS)) return false;
     log.warn(
       { cycle: cycle.cycleDate },
