@@ -26,7 +26,7 @@ function retentionDays({ oldestRunDate, oldestRunSeenAt }: Wiki): number | null 
 }
 
 /**
- * Of a wiki without any verified copy the smallest set of text comes first: it makes the wiki safe soonest, and everything
+ * Of each run of a wiki without any verified copy the smallest set of text comes first: it makes the wiki safe soonest, and everything
  * else of it can wait for the texts of the others.
  */
 export function createOrderOfWork({

@@ -3,7 +3,7 @@ import type { Catalog, SourceName, Torrent, WantedFile } from './catalog/index.t
 import { discoverWikis, findDumps } from './discovery/index.ts';
 import { downloadDump } from './download/index.ts';
 import type { Bus } from './events/index.ts';
-import type { TorrentId } from './lib/index.ts';
+import { errorCode, type TorrentId } from './lib/index.ts';
 import { createOrderOfWork } from './order-of-work.ts';
 import type { Clock } from './ports/index.ts';
 import { publishManifest } from './publishing/index.ts';
@@ -53,7 +53,9 @@ function seedingRequest(torrentId: TorrentId, cycleDate: string): JobRequest {
 /** Requests stored in one turn: some 10 ms. After a rebuild of the database a whole cycle's files may be asked for. */
 const AT_ONCE = 250;
 
-/** An hour: a second failure of the same kind is news no more. */
+/** Failures of a download that a change at upstream may explain. */
+const LOOK_AGAIN_CODES = ['not_found', 'checksum_mismatch', 'size_mismatch', 'structure_broken'];
+/** An hour: whose description was read since then is not looked at again. */
 const LOOK_AGAIN_MS = 60 * 60_000;
 
 function torrentRequest(torrent: Pick<Torrent, 'cycleDate' | 'isHistory' | 'supplement'>): JobRequest {
@@ -84,7 +86,7 @@ export function wirePipeline(deps: PipelineDeps): Pipeline {
   }
 
   /** Cycles that may still bring files. */
-  const lookedAt = (): string[] =>
+  const cyclesToLookAt = (): string[] =>
     catalog
       .cycles()
       .filter(
@@ -139,7 +141,7 @@ export function wirePipeline(deps: PipelineDeps): Pipeline {
     return missingTorrents(cycleDate);
   }
 
-  const looks = (): JobRequest[] => lookedAt().flatMap(looksAt);
+  const looks = (): JobRequest[] => cyclesToLookAt().flatMap(looksAt);
 
   queue.follow(discoverWikis, looks);
 
@@ -170,7 +172,8 @@ export function wirePipeline(deps: PipelineDeps): Pipeline {
 
   // A listed file that is gone, or whose bytes do not match, may have been published anew: its run is looked at again, unless
   // that was just done and said the same.
-  queue.followFailure(downloadDump, ({ dumpFileId }) => {
+  queue.followFailure(downloadDump, ({ dumpFileId }, _job, error) => {
+    if (!LOOK_AGAIN_CODES.includes(errorCode(error))) return [];
     const file = catalog.dumpFile(dumpFileId);
     if (file === null || !catalog.takesFiles(file.cycleDate)) return [];
     const { wikiDbName, source, runDate, cycleDate } = file;

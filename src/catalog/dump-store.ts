@@ -42,7 +42,7 @@ type DumpStore = Pick<
 /** For SQL; the words are ours, so nothing needs escaping. */
 const HELD_LIST = HELD_STATUSES.map((status) => `'${status}'`).join(', ');
 
-/** Everything on `dump_runs`, `dumps` and `dump_piece_hashes`. */
+/** Everything on `dumps`, `dump_piece_hashes` and `dump_replacements` but what a look changes (run-store.ts). */
 export function createDumpStore({ db, clock }: { db: Db; clock: Clock }): DumpStore {
   const wantedColumns = `d.id, d.wiki_db_name AS wikiDbName, d.source, d.run_date AS runDate, d.dump_type AS dumpType,
     d.size_bytes AS sizeBytes, d.cycle_date AS cycleDate`;

@@ -74,6 +74,7 @@ export function createRunStore({ db, clock }: { db: Db; clock: Clock }): RunStor
   const putValidators = sqlite.prepare<[Record<string, unknown>]>(
     'UPDATE run_documents SET etag = @etag, last_modified = @lastModified, asked_at = @now WHERE run_id = @runId',
   );
+  const forgetDigest = sqlite.prepare<[number]>('UPDATE run_documents SET digest = NULL WHERE run_id = ?');
   const documentDigest = sqlite
     .prepare<[number], string | null>('SELECT digest FROM run_documents WHERE run_id = ?')
     .pluck();
@@ -92,7 +93,9 @@ export function createRunStore({ db, clock }: { db: Db; clock: Clock }): RunStor
     )
     .pluck();
   const updateOpen = sqlite.prepare<[Record<string, unknown>]>(
-    `UPDATE dumps SET ${FACTS}, our_status = iif(our_status = 'downloading', 'downloading', 'pending'), error_message = NULL WHERE id = @id`,
+    `UPDATE dumps SET ${FACTS},
+            missing_since = iif(size_bytes = @sizeBytes AND upstream_md5 IS @md5 AND upstream_sha1 IS @sha1 AND upstream_sha256 IS @sha256, missing_since, NULL),
+            our_status = iif(our_status = 'downloading', 'downloading', 'pending'), error_message = NULL WHERE id = @id`,
   );
   const proveHeld = sqlite.prepare<[Record<string, unknown>]>(
     `UPDATE dumps SET upstream_md5 = @md5, upstream_sha1 = @sha1, upstream_sha256 = @sha256, verification = @verification WHERE id = @id`,
@@ -117,7 +120,7 @@ export function createRunStore({ db, clock }: { db: Db; clock: Clock }): RunStor
     .prepare<[Record<string, unknown>], number>(
       `UPDATE dumps SET our_status = 'pending', error_message = NULL
         WHERE wiki_db_name = @wikiDbName AND source = @source AND run_date = @runDate AND our_status IN ('failed', 'quarantined')
-          AND coalesce(failed_at, 0) <= @now - iif(our_status = 'quarantined', ${QUARANTINE_REST_MS}, ${FAILED_REST_MS})
+          AND failed_at <= @now - iif(our_status = 'quarantined', ${QUARANTINE_REST_MS}, ${FAILED_REST_MS})
           AND EXISTS (SELECT 1 FROM dump_runs r WHERE r.wiki_db_name = dumps.wiki_db_name AND r.source = dumps.source
                         AND r.run_date = dumps.run_date AND r.status <> 'absent')
        RETURNING id`,
@@ -176,7 +179,11 @@ export function createRunStore({ db, clock }: { db: Db; clock: Clock }): RunStor
   >('SELECT etag, last_modified AS lastModified, asked_at AS askedAt FROM run_documents WHERE run_id = ?');
 
   function recordDocument(runId: number, document: RunFacts['document']): void {
-    if (document === null) return;
+    if (document === null) {
+      // Whatever was seen since is not what the last description says: an equal one has to be judged again.
+      forgetDigest.run(runId);
+      return;
+    }
     const { text, etag, lastModified } = document;
     const digest = digestOf(text);
     const facts = { runId, etag, lastModified, now: clock.now() };
@@ -291,7 +298,8 @@ export function createRunStore({ db, clock }: { db: Db; clock: Clock }): RunStor
       changes.replaced.push({ id: DumpFileId.parse(row.id), filename: row.filename, kind: 'withdrawn' });
       return;
     }
-    if (row.ourStatus !== 'pending') return;
+    const isGivenUp = row.ourStatus === 'failed' || row.ourStatus === 'quarantined';
+    if (row.ourStatus !== 'pending' && !(isGivenUp && facts.status !== 'absent')) return;
     // An expected file of a run that is gone, and one that a torrent waits for, end with a reason; a part that a rerun
     // renamed, or a form that is not taken any more, was never due.
     if (facts.status === 'absent')

@@ -156,7 +156,7 @@ export function decideExport(
     notices: lacking.map((lack) => ({ dumpType, ...lack })),
     // An export that disagrees with its own sums may yet be put right.
     isFinished: found.isComplete && (unwanted !== null || isWhole(found, files)),
-    // No export is made a second time on its date.
+    // Nothing of an export fails; one that is made again is found by reading it anew (content-source.ts).
     mayChange: false,
     refused,
   };

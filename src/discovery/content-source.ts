@@ -19,6 +19,7 @@ const LISTING_ATTEMPTS = 3;
 const READ_AGAIN_MS = 7 * 24 * 60 * 60_000;
 /** Listed times are cut to the minute, and clocks differ. */
 const MARGIN_MS = 2 * 24 * 60 * 60_000;
+const MINUTE_MS = 60_000;
 
 /** All wikis' folders, by name; `unreadable`: ask each; otherwise why there are none. */
 type Folders = ReadonlyMap<string, ListingEntry> | 'unreadable' | { reason: string };
@@ -79,8 +80,12 @@ export function createContentSource(options: {
         document: describeExport({ entries: [], refused: [] }, null),
         validators: null,
       };
-    if (dates.includes(runDate)) return not('not_yet', 'the folder of its files is not there now');
-    if (dates.length > 0 && wasThere(known)) return not('absent', 'upstream has removed this content export');
+    if (wasThere(known)) {
+      if (dates.length > 0 && !dates.includes(runDate))
+        return not('absent', 'upstream has removed this content export');
+      // What was read of it stays good: nothing says that the export is gone.
+      return { wikiDbName, kind: 'unchanged' };
+    }
     if (dates.some((date) => date > runDate))
       return not('absent', 'upstream has no content export of this date');
     return not('not_yet', 'the content export has not begun yet');
@@ -194,15 +199,14 @@ function glance(
       ? { wikiDbName, kind: 'not_yet', reason: 'the content export has not begun yet' }
       : { wikiDbName, kind: 'unchanged' };
   // While an export grows its wiki's folder keeps its time, so that only what had no folder then can be unchanged.
-  // Absent may have been a bad day of the site: such a wiki is asked again once a week.
-  if (known?.status === 'absent' && !isTurn(wikiDbName, nowMs)) return { wikiDbName, kind: 'unchanged' };
+  // Absent may have been a bad day of the site: such a wiki is asked again once a week, and when its folder is new or has changed.
+  const { modifiedAt } = folder;
+  if (known?.status === 'absent' && !isTurn(wikiDbName, nowMs)) {
+    const isNews = modifiedAt !== null && modifiedAt + MINUTE_MS > known.checkedAt;
+    if (!isNews) return { wikiDbName, kind: 'unchanged' };
+  }
   const hadNone = known?.status === 'in_progress' && known.hasDocument === false;
-  if (
-    tooOld !== null &&
-    hadNone &&
-    folder.modifiedAt !== null &&
-    folder.modifiedAt + MARGIN_MS <= known.checkedAt
-  )
+  if (tooOld !== null && hadNone && modifiedAt !== null && modifiedAt + MARGIN_MS <= known.checkedAt)
     return { wikiDbName, kind: 'unchanged' };
   return { wikiDbName, kind: 'ask', isInIndex: true };
 }

@@ -169,7 +169,11 @@ export function createLooker(deps: LookerDeps): Looker {
       if (context === null) return { files: 0 };
       const { source, look } = context;
       const known = knownRun(source.name, look.runDate, wiki.wikiDbName);
-      const files = await apply(context, await source.askOne(look, wiki, known));
+      const sighting = await source.askOne(look, wiki, known);
+      // "As it was" is an answer too: whoever asks within the hour would hear the same.
+      if (sighting.kind === 'unchanged')
+        catalog.noteRead({ wikiDbName: wiki.wikiDbName, source: source.name, runDate: look.runDate });
+      const files = await apply(context, sighting);
       step('discovery:looked');
       return { files };
     },

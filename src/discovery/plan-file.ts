@@ -63,7 +63,10 @@ export function planDecided(
     return planFile(decision.filename, row, taken, decision.reason, terms, catalog);
   }
   // Bytes that we hold stay, whatever is configured by now.
-  if (row !== undefined && isHeld(row)) return planUnwanted(row, decision.reason, catalog);
+  if (row !== undefined && isHeld(row))
+    return terms.isOpen && catalog.replacement(row.id)?.kind === 'replaced'
+      ? planFile(decision.filename, row, factsOfRow(row), '', terms, catalog)
+      : planUnwanted(row, decision.reason, catalog);
   return { ...facts, filename: decision.filename, action: decision.action, reason: decision.reason };
 }
 
@@ -103,7 +106,7 @@ export function planFile(
       'upstream has published no hash for it yet; shortly before the deadline it is taken without',
     );
   if (row?.ourStatus === 'failed' || row?.ourStatus === 'quarantined')
-    return as('download', `tried again; last time: ${row.errorMessage ?? row.ourStatus}`);
+    return as('wait', `asked for again at a later look; last time: ${row.errorMessage ?? row.ourStatus}`);
   if (row?.ourStatus === 'downloading') return as('download', 'a download is under way');
   return as('download', why === '' ? 'expected' : why);
 }

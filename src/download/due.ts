@@ -13,7 +13,7 @@ export interface Due {
 
 /**
  * Asks the catalog what has to be fetched; the answer may change with every look at upstream.
- * @returns null when we hold what upstream has
+ * @returns null when nothing is to be fetched: we hold it, and upstream has nothing newer, or its cycle is sealed
  * @throws PermanentError `no_such_dump_file`
  */
 export function dueOf(

@@ -2,7 +2,7 @@
 export interface DownloadRisk {
   /** True when a verified copy of the text of this project and language is known anywhere. */
   isCovered: boolean;
-  /** True for a dump type that holds the text of the wiki: pages, not tables or titles. */
+  /** True for files of the smallest set of text of the wiki's run of the wiki: pages, not tables or titles. */
   isText: boolean;
   /** Days until upstream removes the run, judged by what it kept so far; null when unknown. */
   expiresInDays: number | null;

@@ -11,8 +11,8 @@ import {
 } from '../helpers/kill-trial.ts';
 import { seededRandom } from '../helpers/seeded-random.ts';
 
-/** Of about 400. A start takes some 20 of them (the first one, with its migrations, 50 more); the rest is progress. */
-const WRITES_OF_A_SHORT_LIFE = 110;
+/** Of about 600. A start and its look take some 100 of them (the first one, with its migrations, 50 more); the rest is progress. */
+const WRITES_OF_A_SHORT_LIFE = 170;
 
 /**
  * Goal: a process that dies after any database write loses nothing and does nothing twice; one that dies again and again

@@ -198,6 +198,16 @@ describe('a look at all wikis', () => {
     expect(asked).toBe(1);
   });
 
+  test('a wiki that had no folder when it was last asked is asked on any day on which it has one', async () => {
+    const { publish, scan } = await setup();
+    publish('aawiki', AFTER, null);
+    const absent = known('absent', { checkedAt: AFTER.getTime() - 3_600_000 });
+    for (let day = 0; day < 7; day += 1) {
+      const { seen } = await scan(['aawiki'], { aawiki: absent }, { nowMs: day * 86_400_000 });
+      expect(seen.aawiki?.kind).toBe('ask');
+    }
+  });
+
   test('a wiki whose files were seen is not gone because one listing says so', async () => {
     const { publish, scan } = await setup();
     publish('aawiki', AFTER, null);
@@ -347,20 +357,13 @@ describe('a look at one wiki', () => {
     expect(decision).toMatchObject({ files: [], notices: [], refused: [], isFinished: false });
     // What was described once must not be taken for withdrawn.
     expect(await ask('aawiki', known('in_progress', { hasDocument: true }))).toMatchObject({
-      kind: 'not_yet',
+      kind: 'unchanged',
     });
   });
 
-  test.each<[string, string[], KnownRun | null, boolean | null, string, string]>([
+  test.each<[string, string[], KnownRun | null, boolean | null, string, string | null]>([
     ['older dates only', ['2026-10-01'], null, true, 'not_yet', 'the content export has not begun yet'],
-    [
-      'no dates at all',
-      [],
-      known('in_progress', { hasDocument: true }),
-      true,
-      'not_yet',
-      'the content export has not begun yet',
-    ],
+    ['no dates at all', [], known('in_progress', { hasDocument: true }), true, 'unchanged', null],
     [
       'a newer date',
       ['2026-10-01', '2026-12-01'],
@@ -397,7 +400,10 @@ describe('a look at one wiki', () => {
     const { publish, ask, requests } = await setup();
     publish('aawiki', AFTER, null);
     for (const date of dates) publish('aawiki', AFTER, date);
-    expect(await ask('aawiki', state, isInIndex)).toEqual({ wikiDbName: 'aawiki', kind, reason });
+    expect(await ask('aawiki', state, isInIndex)).toEqual({
+      ...{ wikiDbName: 'aawiki', kind },
+      ...(reason === null ? {} : { reason }),
+    });
     expect(requests()).toBe(2);
   });
 

@@ -189,7 +189,7 @@ test('a hash that only the list of hashes named counts', () => {
   expect(rows()['a.bz2']).toBe('download: the whole file');
 });
 
-test('what failed is tried again, with what went wrong', () => {
+test('what failed rests, and says what went wrong', () => {
   const { catalog, look, rows } = setup();
   look({ files: [take('a.bz2'), take('b.bz2')] });
   const [a, b] = catalog.dumpFiles(CYCLE);
@@ -197,8 +197,8 @@ test('what failed is tried again, with what went wrong', () => {
   catalog.recordNotDownloaded(a.id, 'failed', '404 everywhere');
   catalog.recordNotDownloaded(b.id, 'quarantined', 'never matched');
   expect(rows()).toEqual({
-    'a.bz2': 'download: tried again; last time: 404 everywhere',
-    'b.bz2': 'download: tried again; last time: never matched',
+    'a.bz2': 'wait: asked for again at a later look; last time: 404 everywhere',
+    'b.bz2': 'wait: asked for again at a later look; last time: never matched',
   });
 });
 

@@ -101,14 +101,17 @@ function judgeUpdate(
     case 'in_progress -> in_progress': {
       const moved = (row.expiresAt as number) - (old.expiresAt as number);
       // A renewal right after the clock was set back moves a lease about as far as the shift does: its end tells them apart.
-      const isRenewal = row.expiresAt === ledger.wallMs() + kindOf(row.type).leaseMs;
+      const own = ledger.runs.find(
+        (one) => one.jobId === row.id && one.seq === row.seq && one.process === process,
+      );
+      // Moved in the very moment of its claim, or after its process is gone, it can only be the shift.
+      const isRenewal =
+        own !== undefined && !own.isOver && row.expiresAt === ledger.wallMs() + kindOf(row.type).leaseMs;
       if (!isRenewal && isShift(ledger, moved)) {
         ledger.count('leases shifted');
         return;
       }
-      const run = ledger.runs.find(
-        (one) => one.jobId === row.id && one.seq === row.seq && one.process === process,
-      );
+      const run = own;
       if (run === undefined || run.isOver || row.owner !== old.owner || row.seq !== old.seq) {
         ledger.fail(`${job}: ${process.name} renewed a lease that is not its own`);
         return;

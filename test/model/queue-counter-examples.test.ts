@@ -48,6 +48,10 @@ const FOUND: readonly [string, Command[]][] = [
     ],
   ],
   [
+    'a lease that is shifted in the moment of its claim is no renewal by the next process',
+    [enqueue('fetch'), { do: 'setClock', ms: -DAY_MS }, { do: 'crash' }, enqueue('fetch')],
+  ],
+  [
     'a stop that waits longer than a minute does not turn in circles',
     [enqueue('fetch', 0, { isDeaf: true }), { do: 'stop', waitMs: 150_000 }],
   ],

@@ -50,7 +50,8 @@ export function checkAccounts(
             problems.push(
               `nothing is said of ${key} ${dumpType} in ${cycleDate}, of which ${names.size} files are held (${run?.troubles})`,
             );
-          const come = run === undefined ? Number.POSITIVE_INFINITY : comesAt(run, dumpType);
+          const come =
+            run === undefined ? Number.POSITIVE_INFINITY : Math.max(run.beginsAt, comesAt(run, dumpType));
           // What upstream gave for some days, while the cycle took files, is in the torrent or in a supplement.
           const end = Math.min(sealedAt + LATE, run?.removedAt ?? 0);
           const away = known.downtimes.reduce(

@@ -29,7 +29,12 @@ export function checkGaps(
   for (const gap of gaps) {
     const cycle = cycles.get(gap.cycleDate);
     if (cycle === undefined) continue;
-    const why = isTrue(gap, cycle, known, looks);
+    const until = gap.supplement === 0 ? cycle.sealedAt : gap.saidAt;
+    // What upstream did after our last look cannot be known. One at the very moment of a seal led to it or follows it.
+    const whys = [until, until - 1].map((before) =>
+      isTrue(gap, known, { until, seenAt: Math.min(looks(gap, before), before) }),
+    );
+    const why = whys.includes(null) ? null : whys[0];
     count(`gap: ${gap.reason.replace(/; .*/, '').replace(/wikimedia-dumps\S+/, 'X')}`);
     if (why !== null)
       problems.push(`${gap.name} says of ${placeOf(gap)} "${gap.reason}" (${gap.state}), but ${why}`);
@@ -44,19 +49,25 @@ const placeOf = (row: {
   filename: string | null;
 }): string => `${keyOf(row)} ${row.filename ?? row.dumpType}`;
 
-/** When the last look at each cycle and source before a time was answered. */
-function lastLooks({ upstream }: Known): (cycleDate: string, source: string, before: number) => number {
+type LastLook = (gap: Pick<GapRow, 'cycleDate' | 'source' | 'wikiDbName'>, before: number) => number;
+
+/** When the last look at each run before a time was answered; a question about one wiki says nothing of the others. */
+function lastLooks({ upstream }: Known): LastLook {
   const times = new Map<string, number[]>();
-  for (const { job, status, isTorn, at: time } of upstream.requests) {
+  for (const { job, status, isTorn, asked, wikiDbName, at: time } of upstream.requests) {
     const [, cycleDate, source] = /^find_dumps:(\d{4}-\d{2}-\d{2}):(content_current)?/.exec(job ?? '') ?? [];
     if (cycleDate === undefined || status === 0 || status === 503 || isTorn) continue;
-    const key = `${cycleDate}/${source ?? 'classic'}`;
+    const isOfAll = asked === 'index' || asked === 'exports';
+    const key = `${cycleDate}/${source ?? 'classic'}/${isOfAll ? '' : wikiDbName}`;
     const list = times.get(key);
     if (list === undefined) times.set(key, [time]);
     else if (list.at(-1) !== time) list.push(time);
   }
-  return (cycleDate, source, before) =>
-    times.get(`${cycleDate}/${source}`)?.findLast((time) => time <= before) ?? 0;
+  return ({ cycleDate, source, wikiDbName }, before) => {
+    const last = (name: string): number =>
+      times.get(`${cycleDate}/${source}/${name}`)?.findLast((time) => time <= before) ?? 0;
+    return Math.max(last(''), last(wikiDbName));
+  };
 }
 
 const jobsOf = (run: SimRun, dumpType: string): SimJob[] =>
@@ -65,16 +76,12 @@ const jobsOf = (run: SimRun, dumpType: string): SimJob[] =>
 /** null when upstream really did what the gap says, else what it did. */
 function isTrue(
   gap: GapRow,
-  cycle: CycleRow,
   known: Known,
-  looks: ReturnType<typeof lastLooks>,
+  { until, seenAt }: { until: number; seenAt: number },
 ): string | null {
   const { upstream } = known;
   const run = upstream.runs.get(keyOf(gap));
   const wiki = upstream.wikis.find(({ wikiDbName }) => wikiDbName === gap.wikiDbName) as SimWiki;
-  const until = gap.supplement === 0 ? cycle.sealedAt : gap.saidAt;
-  // What upstream did after our last look cannot be known.
-  const seenAt = Math.min(looks(gap.cycleDate, gap.source, until), until);
   const jobs = run === undefined ? [] : gap.dumpType === '*' ? run.jobs : jobsOf(run, gap.dumpType);
   const file = run?.jobs.flatMap((job) => job.files).find(({ name }) => name === gap.filename);
   const say = (isSo: boolean, otherwise: string): string | null => (isSo ? null : otherwise);
@@ -136,7 +143,7 @@ function isTrue(
 }
 
 /** Whether upstream or we were away for some of that time. */
-function wasAway(known: Known, from: number, until: number): boolean {
+export function wasAway(known: Known, from: number, until: number): boolean {
   return [...known.weather.outages, ...known.weather.overloads, ...known.downtimes].some(
     ([begin, end]) => begin < until && end > from,
   );

@@ -1,9 +1,9 @@
 import type { Database } from 'better-sqlite3';
 import { checkAccounts } from './check-accounts.ts';
 import { checkCarried, readCarried } from './check-carried.ts';
-import { checkGaps, readGaps } from './check-gaps.ts';
+import { checkGaps, readGaps, wasAway } from './check-gaps.ts';
 import { type CycleRow, type Findings, type Known, LATE } from './known.ts';
-import { batchDays, DAY, dayOf } from './moments.ts';
+import { at, batchDays, DAY, dayOf } from './moments.ts';
 
 /* Reads the tables with SQL of its own and compares them with what upstream really did. It knows nothing of the program. */
 
@@ -26,7 +26,7 @@ export function checkTables(sqlite: Database, known: Known): Findings {
 function checkCycles(sqlite: Database, known: Known, problems: string[]): Map<string, CycleRow> {
   const rows = sqlite
     .prepare(
-      'SELECT cycle_date AS cycleDate, opened_at AS openedAt, sealed_at AS sealedAt, includes_history AS includesHistory FROM cycles ORDER BY 1',
+      'SELECT cycle_date AS cycleDate, opened_at AS openedAt, sealed_at AS sealedAt, includes_history AS includesHistory, is_postponed AS isPostponed FROM cycles ORDER BY 1',
     )
     .all() as CycleRow[];
   const wanted = batchDays(known.from, known.to);
@@ -44,6 +44,11 @@ function checkCycles(sqlite: Database, known: Known, problems: string[]): Map<st
     );
     const right = '>open open>sealed sealed>torrented torrented>seeding seeding>published';
     if (path.join(' ') !== right) problems.push(`cycle ${cycleDate} went ${path.join(' ')}`);
+    const cycle = rows.find((row) => row.cycleDate === cycleDate);
+    const deadline = deadlineOf(cycleDate);
+    // More time is for days on which nobody could look.
+    if (cycle?.isPostponed === 1 && !wasAway(known, deadline - WEEK, deadline + known.lookEvery))
+      problems.push(`cycle ${cycleDate} got more time, although nobody was away`);
     const withHistory =
       cycleDate.endsWith('-01') && known.historyMonths.includes(Number(cycleDate.slice(5, 7)));
     const made = torrents.all(cycleDate) as {
@@ -59,6 +64,15 @@ function checkCycles(sqlite: Database, known: Known, problems: string[]): Map<st
   return new Map(
     rows.filter(({ cycleDate }) => wanted.includes(cycleDate)).map((row) => [row.cycleDate, row]),
   );
+}
+
+const WEEK = 7 * DAY;
+
+/** When the calendar of the simulated installation ends a cycle. */
+function deadlineOf(cycleDate: string): number {
+  return cycleDate.endsWith('-01')
+    ? at(`${cycleDate.slice(0, 7)}-20`)
+    : Date.UTC(Number(cycleDate.slice(0, 4)), Number(cycleDate.slice(5, 7)), 1);
 }
 
 /** Nothing waits any more in a cycle that is over, and whatever was given up has its reason. */

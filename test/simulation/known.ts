@@ -28,6 +28,7 @@ export interface CycleRow {
   openedAt: number;
   sealedAt: number;
   includesHistory: 0 | 1;
+  isPostponed: 0 | 1;
 }
 export interface GapRow {
   name: string;

@@ -37,7 +37,8 @@ test(
   `a year of ${WIKIS} wikis leaves no cycle out and no gap unexplained (seed ${SEED})`,
   async () => {
     const dataDir = temporaryFolder();
-    const weather = yearOfWeather(SEED);
+    // Of few wikis few statuses are asked for: more of them are torn, so that any is.
+    const weather = { ...yearOfWeather(SEED), tornStatus: Math.max(0.02, Math.min(0.2, 8 / WIKIS)) };
     const world = createWorld({
       ...{ seed: SEED, wikis: WIKIS, from: FROM, to: '2027-01-20', rates: YEAR_RATES, weather, dataDir },
       traps: ['2026-03-20', '2026-06-01', '2026-11-20'],
