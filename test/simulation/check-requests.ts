@@ -74,7 +74,9 @@ export function countRequests(
     const others = requests.filter((request) => !isExpected(upstream, cost, request));
     // There are two on the day on which the list of wikis is read: a look of its own follows it.
     const looks = requests.filter(({ asked }) => asked === 'index' || asked === 'exports').length;
-    const count = (others.length - Math.min(sums, 6 * waiting)) / Math.max(1, looks);
+    // Once in thirty days three listings are read, to learn how long upstream keeps its runs.
+    const sampled = Math.min(others.filter(({ asked }) => asked === 'wiki listing').length, 3);
+    const count = (others.length - Math.min(sums, 6 * waiting) - sampled) / Math.max(1, looks);
     if (count <= cost.mostInQuietLook) continue;
     cost.mostInQuietLook = count;
     cost.askedOnIt = `${dayOf(until)}: ${others.map(({ asked, wikiDbName }) => `${asked} ${wikiDbName}`).join(', ')}`;
