@@ -15,7 +15,7 @@ USER node
 VOLUME /data
 EXPOSE 8000 6881
 ENV NODE_ENV=production
-# glibc else keeps a heap for each of Node's threads: 60 MB more at the peak of a look at all wikis.
+# glibc else keeps a heap for each of Node's threads.
 ENV MALLOC_ARENA_MAX=2
 # SIGTERM stops gracefully; give it time: docker stop -t 60.
 STOPSIGNAL SIGTERM
