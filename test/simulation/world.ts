@@ -41,6 +41,12 @@ export interface World {
 /** The longest leap: what is due is done so late at most. */
 const LEAP_MS = 60 * MINUTE;
 
+/**
+ * So many turns of the event loop without any news are a standstill: the longest work between two pieces of news, a look at
+ * thousands of wikis that asks for all their files, takes a few thousand.
+ */
+const STILL_TURNS = 1_000_000;
+
 /** What a world may differ in from the usual one. */
 export interface WorldOptions extends Omit<UpstreamOptions, 'now' | 'asker' | 'isFatal'> {
   dataDir: string;
@@ -85,11 +91,19 @@ export function createWorld(options: WorldOptions): World {
     },
   });
 
+  /** @throws when nothing begins, ends or is asked for any more, and yet something is said to go on that is no fetch */
   async function settle(): Promise<void> {
+    let news = -1;
+    let idleTurns = 0;
     for (let calm = 0; calm < 4; ) {
       await new Promise((resolve) => setImmediate(resolve));
       if (isKilled || process === null) return;
       calm = process.isCalm() ? calm + 1 : 0;
+      const seen = process.newsSoFar() + upstream.requests.length;
+      idleTurns = seen === news ? idleTurns + 1 : 0;
+      news = seen;
+      if (idleTurns > STILL_TURNS)
+        throw new Error(`the world stands still at ${new Date(clock.now()).toISOString()}: ${process.report()}`);
     }
   }
 
@@ -147,6 +161,10 @@ interface Process {
   begin(): Promise<void>;
   /** Nothing goes on but fetches. */
   isCalm(): boolean;
+  /** Grows with everything that begins or ends. */
+  newsSoFar(): number;
+  /** What goes on, for whoever has to find out why it does not end. */
+  report(): string;
   /** Unique key of the job that looks at upstream. */
   asker(): string | null;
   noteTime: { run(epochMs: number): unknown };
@@ -174,9 +192,16 @@ function startProcess(
   const state = createSystemState(db);
   const catalog = createCatalog({ db, clock });
   const running = new Map<number, string>();
-  bus.on('job:started', ({ jobId, jobType }) => void running.set(jobId, jobType));
+  let news = 0;
+  bus.on('job:started', ({ jobId, jobType }) => {
+    running.set(jobId, jobType);
+    news += 1;
+  });
   for (const end of ['job:completed', 'job:attemptFailed', 'job:givenBack'] as const)
-    bus.on(end, ({ jobId }) => void running.delete(jobId));
+    bus.on(end, ({ jobId }) => {
+      running.delete(jobId);
+      news += 1;
+    });
   const real = createQueue({
     ...{ db, state, clock, random, log, bus },
     concurrency: { download_dump: 6, find_dumps: 1 },
@@ -241,6 +266,12 @@ function startProcess(
       scheduling.start();
     },
     isCalm: () => running.size === clock.fetching,
+    newsSoFar: () => news,
+    report() {
+      const row = db.sqlite.prepare('SELECT * FROM jobs WHERE id = ?');
+      const jobs = [...running.keys()].map((jobId) => row.get(jobId));
+      return `${clock.fetching} fetches, ${running.size} jobs: ${JSON.stringify(jobs, null, 1)}`;
+    },
     noteTime: db.sqlite.prepare<[number]>('UPDATE sim_clock SET now = ?'),
     asker: () => asker.get() ?? null,
     async stop() {

@@ -1,5 +1,5 @@
 import { sql } from 'drizzle-orm';
-import { blob, check, index, integer, sqliteTable, text, unique } from 'drizzle-orm/sqlite-core';
+import { blob, check, index, integer, real, sqliteTable, text, unique } from 'drizzle-orm/sqlite-core';
 
 /** One row for each dump file. Hashes without prefix are ours, computed from the bytes; `upstream_*` are what Wikimedia published. Owner: catalog. */
 export const dumps = sqliteTable(
@@ -48,6 +48,12 @@ export const dumps = sqliteTable(
     failedAt: integer('failed_at'),
     /** Epoch ms since which upstream answers 404 for it although it lists it; null = it does not. */
     missingSince: integer('missing_since'),
+    /** Epoch ms at which the stored bytes were last read from end to end and were right; null in rows of earlier versions. */
+    verifiedAt: integer('verified_at'),
+    /** Modification time of the stored file when its bytes were right, in ms as the file system gives it: another one needs another look. */
+    storedMtimeMs: real('stored_mtime_ms'),
+    /** Epoch ms since which the stored bytes are known to be wrong or missing and could not be repaired; null = sound. */
+    damagedAt: integer('damaged_at'),
   },
   (t) => [
     unique('dumps_identity').on(t.wikiDbName, t.source, t.runDate, t.filename),
@@ -56,6 +62,8 @@ export const dumps = sqliteTable(
     index('idx_dumps_status').on(t.ourStatus),
     index('idx_dumps_project_lang').on(t.project, t.language),
     index('idx_dumps_type').on(t.dumpType),
+    // The slow second reading takes those first whose last one is longest ago.
+    index('idx_dumps_scrub').on(t.verifiedAt).where(sql`local_path IS NOT NULL`),
     // Which wikis have a copy of their text is asked for each of them, and texts are a tenth of all rows.
     index('idx_dumps_text')
       .on(t.wikiDbName, t.cycleDate)

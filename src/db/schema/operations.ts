@@ -36,7 +36,18 @@ export const mirrors = sqliteTable('mirrors', {
   goodFiles: integer('good_files').notNull().default(0),
   badHashes: integer('bad_hashes').notNull().default(0),
   notFound: integer('not_found').notNull().default(0),
+  wrongSizes: integer('wrong_sizes').notNull().default(0),
+  /** Answers that broke off, stalled or were refused, since the last good file. */
+  faultsInARow: integer('faults_in_a_row').notNull().default(0),
+  /** Moving average over the last downloads. */
   bytesPerSecond: real('bytes_per_second'),
+  /** Ranges of one file at once that it bears, learned from its refusals; null = as many as we want. */
+  rangesAtOnce: integer('ranges_at_once'),
+  /** Newest run date (`YYYYMMDD`) of which it had a file. */
+  newestRunDate: text('newest_run_date'),
+  /** What was last wrong, for people. */
+  lastFault: text('last_fault'),
+  lastFaultAt: integer('last_fault_at'),
   probationUntil: integer('probation_until'),
   lastUsedAt: integer('last_used_at'),
 });
@@ -101,7 +112,15 @@ export const deletions = sqliteTable(
     reason: text().notNull(),
     /** JSON of the facts that allowed it. */
     evidence: text().notNull(),
+    /** State of the dump file before: it gets it back when the deletion is not carried out. */
+    previousStatus: text('previous_status'),
+    /** Epoch ms of the decision; the file counts as gone from here on. */
     deletedAt: integer('deleted_at').notNull(),
+    /** Epoch ms at which its last name was removed; null = decided, not done yet. Rows of earlier versions do not exist. */
+    removedAt: integer('removed_at'),
   },
-  (t) => [index('idx_deletions_wiki').on(t.wikiDbName)],
+  (t) => [
+    index('idx_deletions_wiki').on(t.wikiDbName),
+    index('idx_deletions_open').on(t.id).where(sql`removed_at IS NULL`),
+  ],
 );

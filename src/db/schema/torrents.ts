@@ -32,6 +32,8 @@ export const torrents = sqliteTable(
     webseeds: text().notNull().default('[]'),
     seedingSince: integer('seeding_since'),
     publishedAt: integer('published_at'),
+    /** Epoch ms at which a file of it was deleted to make room: it is not seeded any more, and never made again. */
+    retiredAt: integer('retired_at'),
     createdAt: integer('created_at').notNull(),
   },
   (t) => [
