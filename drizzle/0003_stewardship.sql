@@ -11,4 +11,5 @@ ALTER TABLE `mirrors` ADD `ranges_at_once` integer;--> statement-breakpoint
 ALTER TABLE `mirrors` ADD `newest_run_date` text;--> statement-breakpoint
 ALTER TABLE `mirrors` ADD `last_fault` text;--> statement-breakpoint
 ALTER TABLE `mirrors` ADD `last_fault_at` integer;--> statement-breakpoint
-ALTER TABLE `torrents` ADD `retired_at` integer;
+ALTER TABLE `torrents` ADD `retired_at` integer;--> statement-breakpoint
+UPDATE `deletions` SET `removed_at` = `deleted_at`;

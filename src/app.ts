@@ -1,3 +1,4 @@
+import { setImmediate as nextTurn } from 'node:timers/promises';
 import { createAlerts } from './alerts/index.ts';
 import { calendarOf, createAppHttp, dailyAt, discoveryConfigOf, userAgentOf } from './app-settings.ts';
 import { type Catalog, createCatalog } from './catalog/index.ts';
@@ -353,9 +354,14 @@ function wire(deps: Required<AppOptions> & { layout: Layout; db: Db; lock: DataD
         records.start();
         await seeding.start();
         await restoreTorrents();
+        // Each reads a whole cycle: in one turn the page would wait for all of them.
+        await nextTurn();
         discovery.releaseSwitchedOff();
+        await nextTurn();
         await pipeline.reconcile();
+        await nextTurn();
         queue.start();
+        await nextTurn();
         scheduling.start();
       } catch (error) {
         throw explainStartError(error, layout.dataDir);

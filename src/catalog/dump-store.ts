@@ -10,7 +10,7 @@ import {
   type UpstreamHashes,
   type WantedFile,
 } from './types.ts';
-import { FAILED_REST_MS, LATE_MS, QUARANTINE_REST_MS, UNPROVABLE_MS } from './windows.ts';
+import { FAILED_REST_MS, LATE_MS, NEXT_BEST_MS, QUARANTINE_REST_MS, UNPROVABLE_MS } from './windows.ts';
 
 const { dumps, dumpPieceHashes, dumpReplacements } = schema;
 
@@ -24,6 +24,8 @@ type DumpStore = Pick<
   | 'replacement'
   | 'recordReplaced'
   | 'mayGoWithoutHash'
+  | 'takesNextBest'
+  | 'fileStates'
   | 'recordNotDownloaded'
   | 'recordMissing'
   | 'recordNotReplaced'
@@ -80,6 +82,12 @@ export function createDumpStore({ db, clock }: { db: Db; clock: Clock }): DumpSt
   );
   const patience = db.sqlite.prepare<[string], { scannedAt: number | null; deadlineAt: number }>(
     'SELECT scanned_at AS scannedAt, deadline_at AS deadlineAt FROM cycles WHERE cycle_date = ?',
+  );
+  const statesOfRun = db.sqlite.prepare<
+    [string, string, string],
+    { filename: string; ourStatus: DumpStatus }
+  >(
+    'SELECT filename, our_status AS ourStatus FROM dumps WHERE wiki_db_name = ? AND source = ? AND run_date = ?',
   );
   const absentRun = db.sqlite.prepare<[string, string, string], { reason: string | null }>(
     `SELECT json_extract(notices, '$[0].reason') AS reason FROM dump_runs
@@ -265,6 +273,11 @@ export function createDumpStore({ db, clock }: { db: Db; clock: Clock }): DumpSt
       const row = patience.get(cycleDate);
       return row !== undefined && row.scannedAt !== null && row.deadlineAt - UNPROVABLE_MS <= clock.now();
     },
+    takesNextBest: (cycleDate) => {
+      const row = patience.get(cycleDate);
+      return row !== undefined && row.deadlineAt - NEXT_BEST_MS <= clock.now();
+    },
+    fileStates: ({ wikiDbName, source, runDate }) => statesOfRun.all(wikiDbName, source, runDate),
     filesOfRun: ({ wikiDbName, source, runDate }) =>
       runToDownload
         .all({ now: clock.now(), wikiDbName, source, runDate })

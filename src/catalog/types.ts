@@ -336,6 +336,14 @@ export interface Catalog {
   recordNotReplaced(id: DumpFileId): void;
   /** True when the deadline is so near that a file without any published hash is taken for what it is. */
   mayGoWithoutHash(cycleDate: string): boolean;
+  /** True when the deadline is so near, or over, that what is there complete is taken instead of what is preferred and may still come. */
+  takesNextBest(cycleDate: string): boolean;
+  /** Where each file of a run stands that was ever expected; in no order. */
+  fileStates(run: {
+    wikiDbName: string;
+    source: SourceName;
+    runDate: string;
+  }): { filename: string; ourStatus: DumpStatus }[];
   /** A held file turned out missing or damaged on disk: forgets our copy, so that it is fetched again. */
   reopenDumpFile(id: DumpFileId, reason: string): void;
   /**

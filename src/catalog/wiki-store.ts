@@ -1,4 +1,4 @@
-import { asc, eq, isNull } from 'drizzle-orm';
+import { asc } from 'drizzle-orm';
 import { type Db, schema } from '../db/index.ts';
 import { RetryableError } from '../lib/index.ts';
 import type { Clock } from '../ports/index.ts';
@@ -32,6 +32,13 @@ export function createWikiStore({
      ON CONFLICT (wiki_db_name) DO UPDATE SET project = @project, language = @language, url = @url, name = @name,
        is_closed = @isClosed, is_private = @isPrivate, is_fishbowl = @isFishbowl, last_seen_at = @now, vanished_at = NULL`,
   );
+  const names = db.sqlite.prepare<[], string>('SELECT wiki_db_name FROM wikis').pluck();
+  const present = db.sqlite
+    .prepare<[], string>('SELECT wiki_db_name FROM wikis WHERE vanished_at IS NULL')
+    .pluck();
+  const vanish = db.sqlite.prepare<[number, string]>(
+    'UPDATE wikis SET vanished_at = ? WHERE wiki_db_name = ?',
+  );
   const dumped = db.sqlite.prepare<[number, string]>(
     'UPDATE wikis SET dumped_seen_at = ? WHERE wiki_db_name = ?',
   );
@@ -52,13 +59,7 @@ export function createWikiStore({
     recordWikis(list) {
       return db.transaction(() => {
         const now = clock.now();
-        const known = new Set(
-          db.orm
-            .select({ name: wikis.wikiDbName })
-            .from(wikis)
-            .all()
-            .map((w) => w.name),
-        );
+        const known = new Set(names.all());
         let added = 0;
         for (const facts of list) {
           if (!known.has(facts.wikiDbName)) added += 1;
@@ -71,15 +72,14 @@ export function createWikiStore({
           });
         }
         const listed = new Set(list.map((w) => w.wikiDbName));
-        const present = db.orm.select().from(wikis).where(isNull(wikis.vanishedAt)).all();
-        const gone = present.filter((wiki) => !listed.has(wiki.wikiDbName));
-        if (gone.length > VANISHED_MAX && gone.length > present.length * VANISHED_SHARE_MAX)
+        const there = present.all();
+        const gone = there.filter((name) => !listed.has(name));
+        if (gone.length > VANISHED_MAX && gone.length > there.length * VANISHED_SHARE_MAX)
           throw new RetryableError(
             'suspicious_site_matrix',
-            `the site matrix lacks ${gone.length} of ${present.length} known wikis, so it is not believed`,
+            `the site matrix lacks ${gone.length} of ${there.length} known wikis, so it is not believed`,
           );
-        for (const { id } of gone)
-          db.orm.update(wikis).set({ vanishedAt: now }).where(eq(wikis.id, id)).run();
+        for (const name of gone) vanish.run(now, name);
         return { added, vanished: gone.length };
       });
     },

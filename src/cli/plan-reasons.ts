@@ -22,6 +22,7 @@ const CHOSEN: readonly RegExp[] = [
   /^(?:7z|bz2) is preferred$/,
   /^parts are not needed: the whole file is taken$/,
   /^the whole file is not needed: its parts are taken$/,
+  /^it (?:came later|may come too late): /,
   /^small-wiki mode: /,
   /^excluded /,
   /^not included by /,

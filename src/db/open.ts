@@ -25,8 +25,8 @@ export interface Db {
   close(): void;
 }
 
-/** 64 MiB of WAL at 4 KiB a page. */
-const FALLBACK_CHECKPOINT_PAGES = 16_384;
+/** 256 MiB of WAL at 4 KiB a page: more than the checkpointer ever leaves. At 64 it came first when much was written, for 60 ms. */
+const FALLBACK_CHECKPOINT_PAGES = 65_536;
 /** 20,000 KiB of page cache for each connection. */
 const CACHE_KIB = 20_000;
 

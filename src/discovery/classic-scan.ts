@@ -57,7 +57,12 @@ export async function* scanIndex(
     const before = known(wikiDbName);
     if (answer.kind === 'unchanged') yield sightUnchanged(wikiDbName, before);
     else if (index === null) yield sightWithoutIndex(wikiDbName, before);
-    else yield sightEntry(wikiDbName, index, look, before, mayAsk);
+    else {
+      const sighting = sightEntry(wikiDbName, index, look, before, mayAsk);
+      // What was told is not needed again, and all of it together is the most that a look holds.
+      index.entries.delete(wikiDbName);
+      yield sighting;
+    }
   }
   if (answer.kind === 'unchanged') return { validators: look.scanned, isUnchanged: true, listedNames: [] };
   const { validators = null, listedNames = [] } = index ?? {};
@@ -121,6 +126,11 @@ function sightEntry(
   return { wikiDbName, kind: 'ask', isInIndex: entry !== undefined || (index.isWhole ? false : null) };
 }
 
+/** Lent bytes for keeps. A piece of what came in would keep all of that in memory; what was put together from pieces is our own already. */
+function own(bytes: Buffer): Buffer {
+  return bytes.byteLength === bytes.buffer.byteLength ? bytes : Buffer.from(bytes);
+}
+
 /** null: it stays torn and is done without. */
 async function readWhole(
   answer: Extract<UpstreamAnswer, { kind: 'body' }>,
@@ -146,7 +156,7 @@ async function readWhole(
     }
     // Some 27 MB wait for their turn. Packing them each would cost more: what Node packs and unpacks with is large, and lives
     // until the next full collection of garbage.
-    entries.set(wikiDbName, { runDate, bytes: isLookedFor ? Buffer.from(bytes) : null });
+    entries.set(wikiDbName, { runDate, bytes: isLookedFor ? own(bytes) : null });
   };
   try {
     await readIndex(answer.body, onEntry);

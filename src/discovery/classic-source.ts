@@ -16,12 +16,13 @@ export function createClassicSource(options: { baseUrl: string }): DumpSource {
     runDate: ({ cycleDate }) => runDateOf(cycleDate),
     scan: (look, wikis, known) => scanIndex(base, look, wikis, known),
     askOne: (look, wiki, known) => askStatus(base, look, wiki, known),
-    decide: (document, run, selection) =>
+    decide: (document, run, selection, begun) =>
       decideFiles(
         parseDumpStatus(document, `the status of ${run.wikiDbName}/${run.runDate}`),
         run,
         selection,
         base,
+        begun,
       ),
   };
 }

@@ -13,6 +13,7 @@ const selection: Selection = {
   includesHistory: true,
   historyFormat: '7z',
   splitFiles: 'prefer_whole',
+  isUrgent: false,
 };
 const file = (name: string, sizeBytes: number | null = 10): ListingEntry => ({
   name,

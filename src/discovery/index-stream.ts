@@ -7,7 +7,7 @@ const SLICE_BYTES = 256 * 1024;
 /** `index.json` is tens of megabytes; ten times that is a fault. */
 const MAX_BYTES = 400_000_000;
 
-/** Told of one wiki: its entry, and the bytes it was parsed from, which are only lent. */
+/** Told of one wiki: its entry, and the bytes it was parsed from: never changed later, but perhaps a view of all that came in with them. */
 export type OnEntry = (wikiDbName: string, entry: unknown, bytes: Buffer) => void;
 
 /**

@@ -24,7 +24,7 @@ export type { DumpSource, FileDecision, RunDecision, Selection } from './source.
 export type { UnlistedWiki } from './unlisted.ts';
 
 /** The slice of configuration that decides what is looked for. */
-export interface DiscoveryConfig extends Omit<Selection, 'includesHistory'> {
+export interface DiscoveryConfig extends Omit<Selection, 'includesHistory' | 'isUrgent'> {
   dumpsBaseUrl: string;
   sitematrixUrl: string;
   /** Null: sizes are not asked for. */
@@ -53,7 +53,7 @@ export interface DiscoveryRoom {
   /** The configured sources, in the order of the configuration. */
   sources: readonly DumpSource[];
   /** What is taken of a run of this cycle. */
-  selectionFor(cycle: Pick<Cycle, 'includesHistory'>): Selection;
+  selectionFor(cycle: Pick<Cycle, 'cycleDate' | 'includesHistory'>): Selection;
   /** Whether a wiki is taken, and why. */
   judgeWiki(wiki: Wiki): { included: boolean; reason: string };
   /** What would be done for a cycle that the catalog knows, and why; asks nothing and changes nothing. */
@@ -114,8 +114,9 @@ export function createDiscovery(deps: DiscoveryDeps): DiscoveryRoom {
   const wantedWikis = (): Wiki[] =>
     catalog.wikis().filter((wiki) => !wiki.isPrivate && isWanted(wiki.wikiDbName));
   const { regularTypes, historyTypes, historyFormat, splitFiles } = config;
-  const selectionFor: DiscoveryRoom['selectionFor'] = ({ includesHistory }) => ({
+  const selectionFor: DiscoveryRoom['selectionFor'] = ({ cycleDate, includesHistory }) => ({
     ...{ regularTypes, historyTypes, historyFormat, splitFiles, includesHistory },
+    isUrgent: catalog.takesNextBest(cycleDate),
   });
   const { maxSizeBytes } = config.wikis;
   const refuseSize: LookerDeps['refuseSize'] = ({ sizeBytes, isFinished }) => {
@@ -130,7 +131,12 @@ export function createDiscovery(deps: DiscoveryDeps): DiscoveryRoom {
   };
   const looker = createLooker({
     ...{ catalog, state: deps.state, upstream, clock, log, sources, baseUrl, selectionFor, wantedWikis },
-    judgedBy: (cycle) => [selectionFor(cycle), maxSizeBytes, wantedWikis().map((wiki) => wiki.wikiDbName)],
+    // Without what time alone changes: near the deadline only runs that wait for something are judged anew (run-writer.ts).
+    judgedBy: ({ includesHistory }) => [
+      { regularTypes, historyTypes, historyFormat, splitFiles, includesHistory },
+      maxSizeBytes,
+      wantedWikis().map((wiki) => wiki.wikiDbName),
+    ],
     refuseSize,
     askForDownloads: deps.askForDownloads ?? (async () => {}),
   });

@@ -1,5 +1,6 @@
+import { setImmediate as nextTurn } from 'node:timers/promises';
 import type { SourceName, Wiki } from '../catalog/index.ts';
-import { describeError, RetryableError, UnavailableError } from '../lib/index.ts';
+import { describeError, Interrupted, RetryableError, UnavailableError } from '../lib/index.ts';
 import { step } from '../lib/steps.ts';
 import { parseListing, runDatesOf } from './listing.ts';
 import {
@@ -111,8 +112,13 @@ export function createLooker(deps: LookerDeps): Looker {
       const context = contextOf(request, true);
       if (context === null) return { askSingly: [], runs: 0, files: 0, memory: null };
       const { look, source, cycle, memoryKey, fingerprint, isNew } = context;
+      // Each of these reads what there is of a thousand wikis.
+      await nextTurn();
       const wanted = deps.wantedWikis();
+      await nextTurn();
+      if (look.signal.aborted) throw new Interrupted();
       releaseUnwanted(context, wanted);
+      await nextTurn();
       // Of all others nothing is left to do as long as they are as they were: of a thousand runs that is almost all of them.
       const restless = catalog.restlessWikis(cycle.cycleDate, source.name);
       const askSingly: AskSingly[] = [];
@@ -150,6 +156,7 @@ export function createLooker(deps: LookerDeps): Looker {
       }
       if (source.name === 'classic') await sampleRetention(context, wanted);
       step('discovery:looked');
+      await nextTurn();
       if (end.listedNames.length > 0) catalog.noteDumped(end.listedNames);
       for (const notice of noteUnlisted(state, source.name, catalog.wikis(), end, deps.clock.now()))
         log.warn({ source: source.name }, notice);

@@ -13,7 +13,7 @@ import {
   wholeRun,
   wholeType,
 } from './plan-file.ts';
-import type { DumpSource, RunDecision, Selection } from './source.ts';
+import { begunOf, type DumpSource, type RunDecision, type Selection } from './source.ts';
 import type { UnlistedWiki } from './unlisted.ts';
 
 /** What would be done for a cycle, and why. */
@@ -154,7 +154,7 @@ function planRun(
   if (document === null) return [...withoutDocument(run), ...asTheyStand()];
   let decision: RunDecision;
   try {
-    decision = source.decide(document.text, { wikiDbName, runDate }, facts.selection);
+    decision = source.decide(document.text, { wikiDbName, runDate }, facts.selection, begunOf(rows.values()));
   } catch (error) {
     if (!(error instanceof WikiSeedError)) throw error;
     return [wholeRun('wait', `its description cannot be read: ${error.message}`), ...asTheyStand()];

@@ -3,7 +3,7 @@ import type { Catalog, Cycle, RunDocument, SourceName } from '../catalog/index.t
 import { describeError, Interrupted, RetryableError, UnavailableError } from '../lib/index.ts';
 import type { Log } from '../ports/index.ts';
 import type { LookContext } from './look-context.ts';
-import type { Selection, Sighting } from './source.ts';
+import { begunOf, type Selection, type Sighting } from './source.ts';
 import { addHashes, needsHashes } from './sums.ts';
 
 /** What writing runs down needs. */
@@ -12,7 +12,7 @@ export interface RunWriterDeps {
   log: Log;
   /** Root of the dump site, without a slash at its end. */
   baseUrl: string;
-  selectionFor(cycle: Pick<Cycle, 'includesHistory'>): Selection;
+  selectionFor(cycle: Pick<Cycle, 'cycleDate' | 'includesHistory'>): Selection;
   /** Refuses a run by its size, in small-wiki mode; null: it is taken. */
   refuseSize(facts: { sizeBytes: number; isFinished: boolean }): { reason: string; isFinal: boolean } | null;
   /** Asks for what is wanted of a run that was just written down. */
@@ -54,6 +54,21 @@ export function createRunWriter(deps: RunWriterDeps): RunWriter {
     await deps.askForDownloads(run);
   }
 
+  /**
+   * The same description may come to something else by now: checksum lists may have what it lacks, and near the deadline
+   * nobody waits for a form that is preferred.
+   */
+  function mayDiffer(
+    { cycle }: LookContext,
+    run: { wikiDbName: string; source: SourceName; runDate: string },
+  ): boolean {
+    if (catalog.lacksHashes(run)) return true;
+    return (
+      catalog.takesNextBest(cycle.cycleDate) &&
+      catalog.run(run.wikiDbName, run.runDate, run.source)?.status === 'in_progress'
+    );
+  }
+
   /** Writes down what was seen of one wiki. @returns how many files of it are expected */
   async function apply(
     context: LookContext,
@@ -66,8 +81,7 @@ export function createRunWriter(deps: RunWriterDeps): RunWriter {
     const { runDate } = look;
     const identity = { wikiDbName, source: source.name, runDate };
     if (sighting.kind === 'unchanged') {
-      // The checksum lists may have what the description lacks.
-      const isJudged = context.isNew || catalog.lacksHashes(identity);
+      const isJudged = context.isNew || mayDiffer(context, identity);
       const run = isJudged ? catalog.run(wikiDbName, runDate, source.name) : null;
       const stored = run === null ? null : catalog.runDocument(run.id);
       if (stored !== null) return applyDocument(context, wikiDbName, stored);
@@ -78,8 +92,8 @@ export function createRunWriter(deps: RunWriterDeps): RunWriter {
       const { etag = null, lastModified = null } = sighting.validators ?? {};
       const document = { text: sighting.document, etag, lastModified };
       const isJudged = !context.isNew && catalog.isLastDocument(identity, document);
-      // One document tells of all wikis, and most of them are as they were. Hashes may come without it.
-      if (!isJudged || catalog.lacksHashes(identity)) return applyDocument(context, wikiDbName, document);
+      // One document tells of all wikis, and most of them are as they were.
+      if (!isJudged || mayDiffer(context, identity)) return applyDocument(context, wikiDbName, document);
       catalog.noteRead(identity);
       if (restless?.has(wikiDbName) !== false) await writeUnchanged(identity);
       return 0;
@@ -113,7 +127,8 @@ export function createRunWriter(deps: RunWriterDeps): RunWriter {
     const { runDate } = look;
     const identity = { wikiDbName, source: source.name, runDate };
     const base = { ...identity, cycleDate: cycle.cycleDate };
-    const decision = source.decide(document.text, { wikiDbName, runDate }, deps.selectionFor(cycle));
+    const begun = begunOf(catalog.fileStates(identity));
+    const decision = source.decide(document.text, { wikiDbName, runDate }, deps.selectionFor(cycle), begun);
     for (const refused of decision.refused)
       log.warn({ wiki: wikiDbName, runDate, ...refused }, 'refused a file of a run, the rest goes on');
     let files = decision.files.flatMap((each) => (each.action === 'take' ? [each.file] : []));
@@ -129,7 +144,7 @@ export function createRunWriter(deps: RunWriterDeps): RunWriter {
       files = await addHashes(files, { wikiDbName, runDate }, (name) => readSums(context, wikiDbName, name));
       if (look.signal.aborted) throw new Interrupted();
     }
-    // Judging the largest run takes a turn of some 15 ms, writing it down another one.
+    // Judging the largest run takes a turn of some 15 ms, writing it down another one, and asking for its files more.
     await nextTurn();
     if (look.signal.aborted) throw new Interrupted();
     const { replaced } = catalog.recordRun({
@@ -145,6 +160,7 @@ export function createRunWriter(deps: RunWriterDeps): RunWriter {
           : null,
       document,
     });
+    await nextTurn();
     await deps.askForDownloads(identity);
     for (const { filename, kind } of replaced)
       log.warn(

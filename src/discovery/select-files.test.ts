@@ -1,7 +1,8 @@
 import { expect, test } from 'vitest';
+import type { DumpStatus } from '../catalog/index.ts';
 import { readStatus } from './dump-status.ts';
 import { decideFiles } from './select-files.ts';
-import type { Selection } from './source.ts';
+import { begunOf, type Selection } from './source.ts';
 
 const run = { wikiDbName: 'enwiki', runDate: '20261120' };
 const PREFIX = 'enwiki-20261120-';
@@ -11,6 +12,7 @@ const wanted: Selection = {
   includesHistory: false,
   historyFormat: '7z',
   splitFiles: 'prefer_whole',
+  isUrgent: false,
 };
 type Job = { status: string; updated?: string; files?: Record<string, unknown> };
 const ready = (rest: string) => ({
@@ -28,10 +30,16 @@ const done = (...rests: string[]): Job => job('done', ...rests);
 /** Keeps the run unfinished. */
 const busy = { xmlpagelogsdump: { status: 'waiting' } };
 
-function decide(jobs: Record<string, Job>, selection: Partial<Selection> = {}) {
+/** What we have of a run: where each file stands. */
+type Ours = Record<string, DumpStatus>;
+
+function decide(jobs: Record<string, Job>, selection: Partial<Selection> = {}, ours: Ours = {}) {
   const status = readStatus(JSON.parse(JSON.stringify({ jobs, version: '0.8' })));
   if (status === null) throw new Error('the test wrote a torn status');
-  const decision = decideFiles(status, run, { ...wanted, ...selection }, 'https://dumps.example');
+  const begun = begunOf(
+    Object.entries(ours).map(([rest, ourStatus]) => ({ filename: `${PREFIX}${rest}`, ourStatus })),
+  );
+  const decision = decideFiles(status, run, { ...wanted, ...selection }, 'https://dumps.example', begun);
   const of = (action: string): string[] =>
     decision.files.filter((f) => f.action === action).map((f) => f.filename.replace(PREFIX, ''));
   const reasons = Object.fromEntries(decision.files.map((f) => [f.filename.replace(PREFIX, ''), f.reason]));
@@ -97,6 +105,68 @@ test.each([{}, busy])('parts are taken when the whole failed (other jobs: %j)', 
     [TWO]: 'its parts are taken: the whole file does not come',
     [WHOLE]: 'its job failed upstream',
   });
+});
+
+test('near the deadline complete parts are taken while the recombine job hangs, and incomplete ones still wait', () => {
+  const hangs = { articlesdump: done(ONE, TWO), articlesdumprecombine: job('in-progress', WHOLE) };
+  expect(decide(hangs)).toMatchObject({ taken: [], waiting: [ONE, TWO, WHOLE] });
+  expect(decide(hangs, { isUrgent: true })).toMatchObject({
+    taken: [ONE, TWO],
+    skipped: [WHOLE],
+    notices: [],
+    reasons: {
+      [ONE]: 'its parts are taken: the whole file may come too late',
+      [WHOLE]: 'it may come too late: parts are taken',
+    },
+  });
+  const silent = { ...hangs, articlesdumprecombine: { status: 'waiting' } };
+  expect(decide(silent, { isUrgent: true }).reasons[ONE]).toBe(
+    'its parts are taken: the whole file may come too late',
+  );
+  const written = { ...hangs, articlesdump: job('in-progress', ONE, TWO) };
+  expect(decide(written, { isUrgent: true }).taken).toEqual([]);
+  // The same the other way round, and between the formats of the history.
+  const whole = { articlesdump: job('in-progress', ONE), articlesdumprecombine: done(WHOLE) };
+  expect(decide(whole, { isUrgent: true, splitFiles: 'prefer_parts' }).taken).toEqual([WHOLE]);
+  const [seven, bz2] = ['pages-meta-history.xml.7z', 'pages-meta-history.xml.bz2'];
+  const history = { metahistorybz2dump: done(bz2), metahistory7zdump: job('in-progress', seven) };
+  const withHistory = decide(history, { isUrgent: true, includesHistory: true });
+  expect(withHistory.taken).toEqual([bz2]);
+  expect(withHistory.reasons[bz2]).toBe('bz2 is taken: 7z may come too late');
+});
+
+test('near the deadline the whole is still taken when it is there', () => {
+  const both = { articlesdump: done(ONE, TWO), articlesdumprecombine: done(WHOLE) };
+  expect(decide(both, { isUrgent: true }).taken).toEqual([WHOLE]);
+});
+
+test('parts that were begun are gone on with when the whole comes after all; the same content is not taken twice', () => {
+  const both = { articlesdump: done(ONE, TWO), articlesdumprecombine: done(WHOLE) };
+  for (const ours of ['downloaded', 'uploaded', 'downloading', 'deleted'] as const)
+    expect(decide(both, {}, { [ONE]: ours, [TWO]: 'pending' })).toMatchObject({
+      taken: [ONE, TWO],
+      skipped: [WHOLE],
+      notices: [],
+      reasons: {
+        [ONE]: 'its parts are taken: the whole file came later',
+        [WHOLE]: 'it came later: parts are taken',
+      },
+    });
+  // Of what was only meant to be taken nothing is lost.
+  expect(decide(both, {}, { [ONE]: 'pending', [TWO]: 'pending' }).taken).toEqual([WHOLE]);
+  expect(decide(both, { splitFiles: 'prefer_parts' }, { [WHOLE]: 'downloaded' })).toMatchObject({
+    taken: [WHOLE],
+    skipped: [ONE, TWO],
+  });
+});
+
+test('parts that were begun and cannot be had, or are not complete any more, give way to the whole', () => {
+  const both = { articlesdump: done(ONE, TWO), articlesdumprecombine: done(WHOLE) };
+  for (const trouble of ['failed', 'quarantined'] as const)
+    expect(decide(both, {}, { [ONE]: 'downloaded', [TWO]: trouble }).taken).toEqual([WHOLE]);
+  const lacking = done(ONE);
+  (lacking.files as Record<string, unknown>)[`${PREFIX}${TWO}`] = {};
+  expect(decide({ ...both, articlesdump: lacking }, {}, { [ONE]: 'downloaded' }).taken).toEqual([WHOLE]);
 });
 
 test('parts that are wanted are waited for, even when there is a whole; when they fail, the whole is taken', () => {

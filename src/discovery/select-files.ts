@@ -2,17 +2,26 @@ import type { ExpectedFile, RunNotice } from '../catalog/index.ts';
 import { type Choice, chooseForm } from './choose-form.ts';
 import { type Candidate, classifyFiles, pathOf, wantedTypes } from './classify-files.ts';
 import { type DumpStatus, isRunFinished, parseUpdated } from './dump-status.ts';
-import type { FileDecision, RunDecision, RunId, Selection } from './source.ts';
+import {
+  type Begun,
+  type FileDecision,
+  NOTHING_BEGUN,
+  type RunDecision,
+  type RunId,
+  type Selection,
+} from './source.ts';
 
 /**
  * Judges every file that a classic run lists, by dump type and by file name. Pure.
  * @param baseUrl root of the dump site, without a slash at its end
+ * @param begun what we have of the run already
  */
 export function decideFiles(
   status: DumpStatus,
   run: RunId,
   selection: Selection,
   baseUrl: string,
+  begun: Begun = NOTHING_BEGUN,
 ): RunDecision {
   const isFinished = isRunFinished(status);
   const classified = classifyFiles(status, run, selection);
@@ -26,7 +35,9 @@ export function decideFiles(
   const verdicts: Choice['verdicts'] = new Map();
   const notices: RunNotice[] = [];
   for (const dumpType of [...wantedTypes(selection)].sort()) {
-    const choice = chooseForm(dumpType, byType.get(dumpType) ?? [], status, selection, isFinished);
+    const choice = chooseForm(dumpType, byType.get(dumpType) ?? [], status, {
+      ...{ selection, isFinished, begun },
+    });
     for (const [file, verdict] of choice.verdicts) verdicts.set(file, verdict);
     if (choice.notice !== null) notices.push({ dumpType, ...choice.notice });
   }

@@ -1,4 +1,12 @@
-import type { Cycle, ExpectedFile, RunNotice, SourceName, Wiki } from '../catalog/index.ts';
+import {
+  type Cycle,
+  type DumpFile,
+  type ExpectedFile,
+  HELD_STATUSES,
+  type RunNotice,
+  type SourceName,
+  type Wiki,
+} from '../catalog/index.ts';
 import type { Log } from '../ports/index.ts';
 import type { Upstream, Validators } from './upstream.ts';
 
@@ -9,6 +17,30 @@ export interface Selection {
   includesHistory: boolean;
   historyFormat: '7z' | 'bz2' | 'both';
   splitFiles: 'prefer_whole' | 'prefer_parts';
+  /** The cycle's deadline is near or over: what is there complete is taken instead of waiting for what is preferred. */
+  isUrgent: boolean;
+}
+
+/** What we have of a run already, by file name. Whatever was begun is gone on with: nobody needs the same content twice. */
+export interface Begun {
+  /** Held, held once and pruned, or on its way. */
+  taken: ReadonlySet<string>;
+  /** Asked for in vain. */
+  failed: ReadonlySet<string>;
+}
+
+/** Nothing was ever expected of the run. */
+export const NOTHING_BEGUN: Begun = { taken: new Set(), failed: new Set() };
+
+/** The same from a run's rows. Pure. */
+export function begunOf(rows: Iterable<Pick<DumpFile, 'filename' | 'ourStatus'>>): Begun {
+  const taken = new Set<string>();
+  const failed = new Set<string>();
+  for (const { filename, ourStatus } of rows)
+    if (ourStatus === 'failed' || ourStatus === 'quarantined') failed.add(filename);
+    else if (ourStatus === 'downloading' || ourStatus === 'deleted' || HELD_STATUSES.includes(ourStatus))
+      taken.add(filename);
+  return { taken, failed };
 }
 
 /** One run of one wiki at one source. `runDate` is written as upstream writes it. */
@@ -124,9 +156,10 @@ export interface DumpSource {
   ): Promise<Exclude<Sighting, { kind: 'ask' }>>;
   /**
    * Judges a document that a look gave. Pure, and the only judge: looks, plans and golden tests use it.
+   * @param begun default: nothing
    * @throws RetryableError `torn_status` when it is no description of a run
    */
-  decide(document: string, run: RunId, selection: Selection): RunDecision;
+  decide(document: string, run: RunId, selection: Selection, begun?: Begun): RunDecision;
 }
 
 /** True on one day of the week, another one for each wiki: for questions that are worth asking now and then only. Pure. */

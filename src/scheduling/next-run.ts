@@ -12,7 +12,8 @@ const WORDS: Readonly<Record<string, string>> = {
 export function nextRun(cron: string, fromMs: number, delayMs: number): number {
   const word = WORDS[cron];
   const lateMs = word === undefined ? 0 : delayMs;
-  const next = new Cron(word ?? cron, { timezone: 'UTC', paused: true }).nextRun(new Date(fromMs - lateMs));
+  // Not `timezone: 'UTC'`, which means the same: the tables of all time zones take 30 ms to load, in the turn that starts everything.
+  const next = new Cron(word ?? cron, { utcOffset: 0, paused: true }).nextRun(new Date(fromMs - lateMs));
   return next === null ? Number.POSITIVE_INFINITY : next.getTime() + lateMs;
 }
 

@@ -45,12 +45,13 @@ const DOCUMENTS: Readonly<Record<string, { path: string; wikiDbName: string; run
 
 /** As the calendar would have it: history with the first run of a month. */
 const POLICIES: Readonly<Record<string, (runDate: string) => Selection>> = {
-  default: (runDate) => ({ ...dumps, includesHistory: runDate.endsWith('01') }),
+  default: (runDate) => ({ ...dumps, includesHistory: runDate.endsWith('01'), isUrgent: false }),
   'parts-bz2': () => ({
     ...dumps,
     regularTypes: [...dumps.regularTypes, 'pages-articles-multistream', 'abstract'],
     includesHistory: true,
     splitFiles: 'prefer_parts',
+    isUrgent: false,
     historyFormat: 'bz2',
   }),
   'minimal-both': () => ({
@@ -58,6 +59,7 @@ const POLICIES: Readonly<Record<string, (runDate: string) => Selection>> = {
     historyTypes: ['pages-meta-history'],
     includesHistory: true,
     splitFiles: 'prefer_whole',
+    isUrgent: false,
     historyFormat: 'both',
   }),
 };

@@ -26,6 +26,7 @@ const base: Selection = {
   includesHistory: false,
   historyFormat: '7z',
   splitFiles: 'prefer_whole',
+  isUrgent: false,
 };
 const run = { wikiDbName: 'aawiki', runDate: RUN_DATE };
 const PREFIX = `aawiki-${RUN_DATE}-`;

@@ -24,6 +24,7 @@ const selection: Selection = {
   includesHistory: true,
   historyFormat: '7z',
   splitFiles: 'prefer_whole',
+  isUrgent: false,
 };
 
 /** Content exports over real sockets: the source, the plain http port and the sandbox's dump site over a folder made here. */

@@ -48,7 +48,7 @@ describe.skipIf(folder === null)('real documents', () => {
   test('judging 2,186 files takes less than 20 ms', () => {
     const source = createClassicSource({ baseUrl: 'https://dumps.wikimedia.org' });
     const text = read('enwiki/20240801/dumpstatus.json');
-    const selection = { ...defaultConfig().dumps, includesHistory: true };
+    const selection = { ...defaultConfig().dumps, includesHistory: true, isUrgent: false };
     const run = { wikiDbName: 'enwiki', runDate: '20240801' };
     // Processor time, and the best of several: how busy the machine is says nothing about the code.
     const times = Array.from({ length: 15 }, () => {
@@ -116,7 +116,7 @@ describe.skipIf(folder === null)('real documents', () => {
   test('hashes that a status lacks come from the lists of the same run', async () => {
     const source = createClassicSource({ baseUrl: 'https://dumps.wikimedia.org' });
     const run = { wikiDbName: 'aawiki', runDate: '20260101' };
-    const selection = { ...defaultConfig().dumps, includesHistory: true };
+    const selection = { ...defaultConfig().dumps, includesHistory: true, isUrgent: false };
     const text = read('aawiki/20260101/dumpstatus.json');
     const filesOf = (document: string) =>
       source.decide(document, run, selection).files.flatMap((f) => (f.action === 'take' ? [f.file] : []));

@@ -22,7 +22,7 @@ const DAY_MS = 24 * 60 * 60_000;
 const SHA1 = 'a'.repeat(40);
 const SELECTION = {
   ...{ regularTypes: ['pages-articles'], historyTypes: [], includesHistory: false },
-  ...{ historyFormat: '7z' as const, splitFiles: 'prefer_whole' as const },
+  ...{ historyFormat: '7z' as const, splitFiles: 'prefer_whole' as const, isUrgent: false },
 };
 
 /** What a document of the source below says of itself. */

@@ -44,6 +44,7 @@ const selections: fc.Arbitrary<Selection> = fc.record({
   includesHistory: fc.boolean(),
   historyFormat: fc.constantFrom('7z', 'bz2', 'both'),
   splitFiles: fc.constantFrom('prefer_whole', 'prefer_parts'),
+  isUrgent: fc.boolean(),
 });
 
 /** What it gives, or null when it throws the one error that it may throw. */

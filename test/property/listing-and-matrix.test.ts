@@ -281,6 +281,7 @@ const selection: Selection = {
   includesHistory: false,
   historyFormat: '7z',
   splitFiles: 'prefer_whole',
+  isUrgent: false,
 };
 const run = { wikiDbName: 'aawiki', runDate: '2026-01-01' };
 const at = { kind: 'content_current', folder: 'https://dumps.example/x/', run } as const;

@@ -1,4 +1,4 @@
-import { isThere, phaseOf, runDateOf } from './documents.ts';
+import { isThere, runDateOf } from './documents.ts';
 import { keyOf } from './history.ts';
 import { DAY, dayOf } from './moments.ts';
 import type { Request, SimUpstream } from './upstream.ts';
@@ -25,6 +25,8 @@ export function countRequests(
   const lastLook = new Map<string, number>();
   const firstDays = new Map<string, string>();
   const unasked: Request[] = [];
+  /** By source, cycle and wiki: the days on which it was asked for on its own, as epoch ms, ascending. */
+  const askedOn = new Map<string, number[]>();
   let matrix = 0;
   for (const request of upstream.requests) {
     if (request.asked === 'matrix') {
@@ -50,6 +52,10 @@ export function countRequests(
     costs.set(key, cost);
     cost.requests += 1;
     const day = `${key}/${dayOf(request.at)}`;
+    const ofWiki = `${key}/${request.wikiDbName}`;
+    const own = askedOn.get(ofWiki);
+    if (own === undefined) askedOn.set(ofWiki, [request.at]);
+    else if (dayOf(own.at(-1) as number) !== dayOf(request.at)) own.push(request.at);
     if (!firstDays.has(key)) firstDays.set(key, day);
     const isGood = (request.status === 200 || request.status === 304) && !request.isTorn;
     const today = days.get(day);
@@ -71,7 +77,11 @@ export function countRequests(
     const sums = requests.filter(({ asked }) => asked === 'sums').length;
     const waiting =
       cost.source === 'classic' ? upstream.unproved(runDateOf('classic', cost.cycleDate), until) : 0;
-    const others = requests.filter((request) => !isExpected(upstream, cost, request));
+    const others = requests.filter((request) => {
+      const times = askedOn.get(`${cost.cycleDate}/${cost.source}/${request.wikiDbName}`) ?? [];
+      const before = times.findLast((time) => dayOf(time) < dayOf(request.at)) ?? 0;
+      return !isExpected(upstream, cost, request, before);
+    });
     // There are two on the day on which the list of wikis is read: a look of its own follows it.
     const looks = requests.filter(({ asked }) => asked === 'index' || asked === 'exports').length;
     // Once in thirty days three listings are read, to learn how long upstream keeps its runs.
@@ -86,14 +96,16 @@ export function countRequests(
 
 /**
  * Questions that are asked however quiet it is, each wiki's at most once a week (the whole cost of a cycle has a bound of its own):
- * whether a finished export was made anew, which nothing else would tell, and whether a run that the index does not show is there.
+ * whether a finished export was made anew, or was removed, which nothing else would tell, and whether a run that the index does
+ * not show is there. Of an export that was begun, and that upstream does not end, every look asks.
+ * @param before when this wiki was asked for on the last day before
  */
-function isExpected(upstream: SimUpstream, cost: Cost, request: Request): boolean {
+function isExpected(upstream: SimUpstream, cost: Cost, request: Request, before: number): boolean {
   const { source, cycleDate } = cost;
   const { asked, wikiDbName } = request;
   const run = upstream.runs.get(keyOf({ source, wikiDbName, runDate: runDateOf(source, cycleDate) }));
   const isHere = run !== undefined && isThere(run, request.at);
   if (source === 'classic') return !isHere && (asked === 'status' || asked === 'wiki listing');
-  const [job] = run?.jobs ?? [];
-  return isHere && asked === 'export' && job !== undefined && phaseOf(job, request.at) === 'done';
+  if (isHere) return asked === 'export';
+  return (asked === 'export' || asked === 'wiki exports') && request.at - before >= 6 * DAY;
 }

@@ -1,6 +1,6 @@
 import { join } from 'node:path';
 import { createCatalog } from '../../src/catalog/index.ts';
-import { createSystemState, type Db, migrateDb, openDb } from '../../src/db/index.ts';
+import { createSystemState, type Db, isDatabaseTrouble, migrateDb, openDb } from '../../src/db/index.ts';
 import { createDiscovery, discoverWikis } from '../../src/discovery/index.ts';
 import { createBus } from '../../src/events/index.ts';
 import { wirePipeline } from '../../src/pipeline.ts';
@@ -46,6 +46,11 @@ const LEAP_MS = 60 * MINUTE;
  * thousands of wikis that asks for all their files, takes a few thousand.
  */
 const STILL_TURNS = 1_000_000;
+
+/** While the database cannot be used, time goes on in such steps: the queue tries it again after ten seconds. */
+const TRY_MS = 10_000;
+/** Whoever holds the database of a test lets go of it soon; a full disk does not heal. */
+const TROUBLED_MS = 60 * MINUTE;
 
 /** What a world may differ in from the usual one. */
 export interface WorldOptions extends Omit<UpstreamOptions, 'now' | 'asker' | 'isFatal'> {
@@ -103,12 +108,35 @@ export function createWorld(options: WorldOptions): World {
       idleTurns = seen === news ? idleTurns + 1 : 0;
       news = seen;
       if (idleTurns > STILL_TURNS)
-        throw new Error(`the world stands still at ${new Date(clock.now()).toISOString()}: ${process.report()}`);
+        throw new Error(
+          `the world stands still at ${new Date(clock.now()).toISOString()}: ${process.report()}`,
+        );
     }
   }
 
   function noteTime(epochMs: number): void {
-    process?.noteTime.run(epochMs);
+    try {
+      process?.noteTime.run(epochMs);
+    } catch (error) {
+      // Somebody else holds it: the program meets that, too, and tries again.
+      if (!isDatabaseTrouble(error)) throw error;
+    }
+  }
+
+  /** When the database began to be unusable. */
+  let troubledSince: number | null = null;
+
+  /** How far time goes at once. @throws when the database stays unusable */
+  function leap(): number {
+    const trouble = process?.trouble() ?? null;
+    if (trouble === null) {
+      troubledSince = null;
+      return LEAP_MS;
+    }
+    troubledSince ??= clock.now();
+    if (clock.now() - troubledSince > TROUBLED_MS)
+      throw new Error(`since ${new Date(troubledSince).toISOString()}: ${trouble}`);
+    return TRY_MS;
   }
 
   return {
@@ -142,7 +170,7 @@ export function createWorld(options: WorldOptions): World {
           return false;
         }
         if (clock.now() >= epochMs) return true;
-        const next = Math.min(epochMs, clock.nextEnd(), clock.now() + LEAP_MS);
+        const next = Math.min(epochMs, clock.nextEnd(), clock.now() + leap());
         noteTime(next);
         clock.leapTo(next);
       }
@@ -165,6 +193,8 @@ interface Process {
   newsSoFar(): number;
   /** What goes on, for whoever has to find out why it does not end. */
   report(): string;
+  /** The database cannot be used, and is tried again when time has gone on; null: it can. */
+  trouble(): string | null;
   /** Unique key of the job that looks at upstream. */
   asker(): string | null;
   noteTime: { run(epochMs: number): unknown };
@@ -202,6 +232,15 @@ function startProcess(
       running.delete(jobId);
       news += 1;
     });
+  let trouble: string | null = null;
+  const alerts: string[] = [];
+  bus.on('alert:raised', ({ key, message }) => {
+    alerts.push(message);
+    if (key === 'database') trouble = message;
+  });
+  bus.on('alert:resolved', ({ key }) => {
+    if (key === 'database') trouble = null;
+  });
   const real = createQueue({
     ...{ db, state, clock, random, log, bus },
     concurrency: { download_dump: 6, find_dumps: 1 },
@@ -265,12 +304,14 @@ function startProcess(
       queue.start();
       scheduling.start();
     },
-    isCalm: () => running.size === clock.fetching,
+    // Results that cannot be written wait for a later time, and their jobs with them.
+    isCalm: () => trouble !== null || running.size === clock.fetching,
+    trouble: () => trouble,
     newsSoFar: () => news,
     report() {
       const row = db.sqlite.prepare('SELECT * FROM jobs WHERE id = ?');
       const jobs = [...running.keys()].map((jobId) => row.get(jobId));
-      return `${clock.fetching} fetches, ${running.size} jobs: ${JSON.stringify(jobs, null, 1)}`;
+      return `${clock.fetching} fetches, ${running.size} jobs: ${JSON.stringify(jobs, null, 1)}; alerts: ${alerts.slice(-5).join('; ')}`;
     },
     noteTime: db.sqlite.prepare<[number]>('UPDATE sim_clock SET now = ?'),
     asker: () => asker.get() ?? null,

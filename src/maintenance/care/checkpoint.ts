@@ -23,6 +23,10 @@ export interface CheckpointResult {
  */
 export const CHECKPOINT_BUSY_MS = 20;
 
+/** Copied under the write lock, together with two fsyncs: some 5 ms. */
+const FEW_PAGES = 250;
+const PASSIVE_ROUNDS = 5;
+
 /**
  * Moves the log into the database. Before any mode that takes the write lock a `passive` one does nearly all the copying and
  * the fsync without it, so that the lock is held for the few pages that came in between.
@@ -40,6 +44,9 @@ export function checkpoint(
     )[0];
   let counts = run('passive');
   if (options.mode !== 'passive') {
+    // Where much is written much came in meanwhile, and each round leaves less: whoever writes waits for the last one.
+    for (let round = 1; round < PASSIVE_ROUNDS && counts.log - counts.checkpointed > FEW_PAGES; round += 1)
+      counts = run('passive');
     connection.pragma(`busy_timeout = ${CHECKPOINT_BUSY_MS}`);
     counts = run(options.mode);
   }
@@ -82,6 +89,11 @@ export function walSizes(connection: Database, fileBytes: number): WalSizes {
 /** From so much on it is worth an fsync: 4 MB, about 1,000 pages as SQLite's own default. */
 export const PASSIVE_FROM_BYTES = 4_000_000;
 
+/** Less than this is waiting where little is written. */
+const QUIET_BYTES = 1_000_000;
+/** A log is begun anew from this part of the size on that is worth a warning. */
+const RESTART_PART = 3;
+
 /**
  * Which checkpoint is due; null = none. A log that grows although it is copied all the time is never empty at a moment when
  * SQLite could begin anew: `restart` makes that moment, unless copying once more does. `truncate` gives the file's space back. Pure.
@@ -91,8 +103,10 @@ export function dueCheckpoint(
   limits: { walWarnSizeBytes: number; walMaxSizeBytes: number },
 ): CheckpointMode | null {
   if (sizes.fileBytes > limits.walMaxSizeBytes) return 'truncate';
-  if (sizes.logBytes > limits.walWarnSizeBytes && sizes.pendingBytes > 0) return 'restart';
+  // Long before the limit: what is written until the next look comes on top of it.
+  if (sizes.logBytes > limits.walWarnSizeBytes / RESTART_PART && sizes.pendingBytes > 0) return 'restart';
   // Everything is in the database, only the file is still as large as the log once was.
-  if (sizes.fileBytes > limits.walWarnSizeBytes) return 'truncate';
+  // Not in the middle of the writing: it would hold it up for 50 ms, and the file be needed again at once.
+  if (sizes.fileBytes > limits.walWarnSizeBytes && sizes.pendingBytes < QUIET_BYTES) return 'truncate';
   return sizes.pendingBytes > PASSIVE_FROM_BYTES ? 'passive' : null;
 }

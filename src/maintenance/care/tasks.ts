@@ -83,8 +83,9 @@ const RUNNERS: Runners = {
     const run = (wanted: CheckpointMode): CheckpointResult =>
       checkpoint(around.connection, { mode: wanted, walBytes });
     let done = mode === null ? null : run(mode === 'restart' ? 'passive' : mode);
-    // With all of it copied the next writer begins the log anew by itself, and nobody has to wait for an fsync under the lock.
-    if (mode === 'restart' && done !== null && done.checkpointedPages < done.logPages) done = run('restart');
+    // With all of it copied, and nothing written meanwhile, the next writer begins the log anew by itself, and nobody has to wait
+    // for an fsync under the lock.
+    if (mode === 'restart' && walSizes(around.connection, walBytes()).pendingBytes > 0) done = run('restart');
     // The first write after a complete checkpoint begins the log anew, with an fsync: better here than on the main thread.
     if (done !== null) record(around, 'checkpoint', { ok: !done.busy, facts: { mode: done.mode } });
     return { sizes, due, done };
