@@ -1,12 +1,14 @@
 import type { Db } from '../db/index.ts';
 import type { Clock } from '../ports/index.ts';
 import { createCycleStore } from './cycle-store.ts';
+import { createDeletionStore } from './deletion-store.ts';
 import { createDumpStore } from './dump-store.ts';
 import { createRunStore } from './run-store.ts';
 import { createTorrentStore } from './torrent-store.ts';
 import type { Catalog } from './types.ts';
 import { createWikiStore } from './wiki-store.ts';
 
+export type { ArchivedFile, Deletion, DeletionFacts, OpenDeletion } from './deletion-store.ts';
 export { gravest, noticeKind } from './notice-kind.ts';
 export * from './types.ts';
 export { LATE_MS } from './windows.ts';
@@ -19,5 +21,6 @@ export function createCatalog(deps: { db: Db; clock: Clock }): Catalog {
     ...createRunStore(deps),
     ...createDumpStore(deps),
     ...createTorrentStore(deps),
+    ...createDeletionStore(deps),
   };
 }

@@ -145,9 +145,7 @@ export function createRunStore({ db, clock }: { db: Db; clock: Clock }): RunStor
     )
     .pluck();
   const unsettled = sqlite
-    .prepare<[{ cycleDate: string; source: string }], string>(
-      runsWith("'pending', 'downloading'"),
-    )
+    .prepare<[{ cycleDate: string; source: string }], string>(runsWith("'pending', 'downloading'"))
     .pluck();
   // What counts as gone is to be written down anew, whatever its description.
   const lastDocument = sqlite.prepare<[Record<string, unknown>]>(

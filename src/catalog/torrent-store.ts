@@ -45,7 +45,7 @@ export function createTorrentStore({ db, clock }: { db: Db; clock: Clock }): Tor
   // Recording a torrent makes its files `included`; fetching one again makes it `downloaded`.
   const fetchedAgain = db.sqlite
     .prepare<[string], number>(
-      `SELECT t.id FROM torrents t WHERE t.cycle_date = ?
+      `SELECT t.id FROM torrents t WHERE t.cycle_date = ? AND t.retired_at IS NULL
           AND EXISTS (SELECT 1 FROM torrent_files f JOIN dumps d ON d.id = f.dump_id
                        WHERE f.torrent_id = t.id AND d.our_status IN ('downloaded', 'uploading', 'uploaded'))
           AND NOT EXISTS (SELECT 1 FROM torrent_files f JOIN dumps d ON d.id = f.dump_id

@@ -1,5 +1,6 @@
 import type { schema } from '../db/index.ts';
 import type { DumpFileId, TorrentId } from '../lib/index.ts';
+import type { ArchivedFile, Deletion, DeletionFacts, OpenDeletion } from './deletion-store.ts';
 
 /** One row of `wikis`. */
 export type Wiki = typeof schema.wikis.$inferSelect;
@@ -392,4 +393,24 @@ export interface Catalog {
   replacements(cycleDate: string): Map<DumpFileId, Replacement>;
   markSeeding(id: TorrentId): void;
   markPublished(id: TorrentId, torrentUrl: string | null): void;
+
+  /**
+   * Decides deletions: a tombstone for each file that is held, the file counts as deleted from here on, and every torrent that
+   * carries it is retired. Its bytes are removed by the caller, once this is committed; `local_path` stays until then.
+   */
+  beginDeletions(files: readonly DeletionFacts[]): { count: number; retired: TorrentId[] };
+  /** The last name of a file is gone. */
+  finishDeletion(id: number): void;
+  /** It is not carried out: the file has its earlier state again. @returns torrents that lack nothing any more and are retired no more */
+  takeBackDeletion(id: number): TorrentId[];
+  /** Decided and not recorded as done, oldest first. */
+  openDeletions(): OpenDeletion[];
+  /** Tombstones, newest first. */
+  deletions(filter: { wikiDbName?: string | null; limit: number }): Deletion[];
+  /** Files that an item of the Internet Archive was last seen to have; uses the note of the upload. */
+  archivedFiles(iaIdentifier: string): ArchivedFile[];
+  /** The archive's metadata agrees again. */
+  recordRemoteProof(id: DumpFileId): void;
+  /** The archive does not have what it had: it is to be uploaded again. @returns false when nobody believed it any more */
+  recordRemoteLie(id: DumpFileId, message: string): boolean;
 }

@@ -26,6 +26,9 @@ export interface DemoOptions {
   port: string;
 }
 
+/** As many as the defaults of a real installation name. */
+const MIRRORS = 2;
+
 /** Below this not even the smallest tables of a few wikis fit. */
 const MIN_SIZE_BYTES = 100_000;
 
@@ -82,7 +85,9 @@ export async function demoCommand(io: CliIo, options: DemoOptions): Promise<numb
   io.out.write(
     `WikiSeed demo: ${counted(wikis, 'wiki')}, ${formatBytes(sizeBytes)} of dumps, all on this machine, in ${dataDir}\n`,
   );
-  io.out.write('Starting a small Wikimedia, Internet Archive, S3 store and BitTorrent tracker …\n');
+  io.out.write(
+    'Starting a small Wikimedia with two mirrors, an Internet Archive, an S3 store and a BitTorrent tracker …\n',
+  );
   const keepAlive = setInterval(() => {}, 2 ** 30);
   const logFile = join(dataDir, 'logs', 'demo.log');
   let sandbox: Sandbox | null = null;
@@ -93,6 +98,7 @@ export async function demoCommand(io: CliIo, options: DemoOptions): Promise<numb
       dir: join(dataDir, 'sandbox'),
       wikis,
       sizeBytes,
+      mirrors: MIRRORS,
       runDates: [due.cycleDate.replaceAll('-', '')],
     });
     const world = sandbox;

@@ -18,7 +18,7 @@ export function demoConfig(
       sitematrixUrl: sandbox.sitematrixUrl,
       dumpsBaseUrl: sandbox.dumpsBaseUrl,
     },
-    download: { ...base.download, mirrors: [] },
+    download: { ...base.download, mirrors: sandbox.mirrors.map(({ baseUrl }) => baseUrl) },
     storage: { ...base.storage, safetyMarginBytes: DEMO_MARGIN_BYTES },
     torrents: { ...base.torrents, trackers: [sandbox.trackerUrl] },
     seeding: { ...base.seeding, dht: false, listenHost: '127.0.0.1' },

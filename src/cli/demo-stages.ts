@@ -41,7 +41,10 @@ export async function inspectDemo(facts: DemoFacts): Promise<DemoStage[]> {
     const held = await disk.stat(join(dataDir, file.localPath));
     if (held?.sizeBytes === file.sizeBytes) onDisk += 1;
   }
-  const fetched = after.dumps.fileRequests - before.dumps.fileRequests;
+  const fetched = [after.dumps, ...after.mirrors].map(
+    (counted, at) => counted.fileRequests - ([before.dumps, ...before.mirrors][at]?.fileRequests ?? 0),
+  );
+  const atOnce = Math.max(...[after.dumps, ...after.mirrors].map(({ maxConcurrent }) => maxConcurrent));
   const sent = after.archive.puts - before.archive.puts;
   const filed = files.filter((file) => file.iaVerifiedAt !== null).length;
 
@@ -75,7 +78,7 @@ export async function inspectDemo(facts: DemoFacts): Promise<DemoStage[]> {
     stage(
       'download',
       files.length > 0 && onDisk === files.length,
-      `${onDisk} of ${counted(files.length, 'file')} held and verified, ${formatBytes(bytes)}; ${fetchedText(fetched, after.dumps.maxConcurrent)}`,
+      `${onDisk} of ${counted(files.length, 'file')} held and verified, ${formatBytes(bytes)}; ${fetchedText(fetched, atOnce)}`,
     ),
     stage(
       'upload',
@@ -123,9 +126,12 @@ function readManifest(text: string): { infoHashes: Set<string>; archiveUrls: Set
   }
 }
 
-function fetchedText(fetched: number, maxConcurrent: number): string {
-  if (fetched === 0) return 'nothing had to be fetched in this run';
-  return `${counted(fetched, 'request')} for files in this run, never more than ${maxConcurrent} at once`;
+/** @param fetched requests for files at the dump site and at each of its mirrors */
+function fetchedText([origin = 0, ...mirrors]: readonly number[], atOnce: number): string {
+  const total = mirrors.reduce((sum, count) => sum + count, origin);
+  if (total === 0) return 'nothing had to be fetched in this run';
+  const shares = `${origin} at the dump site and ${total - origin} at ${counted(mirrors.length, 'mirror')}`;
+  return `${counted(total, 'request')} for files in this run${mirrors.length === 0 ? '' : `, ${shares}`}, never more than ${atOnce} at once at one place`;
 }
 
 /** Asks the tracker (BEP 48) how many seeders it knows; 0 when it knows none or does not answer. */

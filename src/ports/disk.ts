@@ -6,6 +6,8 @@ import { step } from '../lib/steps.ts';
 /** What the rooms know of a file. */
 export interface FileFacts {
   sizeBytes: number;
+  /** What it occupies: less than its size where it has holes, more where room was allocated ahead. */
+  allocatedBytes: number;
   /** Milliseconds, as the file system reports it. */
   mtimeMs: number;
   /** Names that share the bytes; 1 means removing this name frees them. */
@@ -45,6 +47,8 @@ export interface Disk {
   remove(path: string): Promise<void>;
   /** Folder and all below it; not there is fine. */
   removeTree(path: string): Promise<void>;
+  /** A folder that has nothing in it; anything else stays as it is. */
+  removeEmpty(path: string): Promise<void>;
   chmod(path: string, mode: number): Promise<void>;
   /** Makes renames in that folder durable. */
   syncDirectory(path: string): Promise<void>;
@@ -52,6 +56,9 @@ export interface Disk {
   space(path: string): Promise<{ freeBytes: number; totalBytes: number }>;
   isWritable(path: string): Promise<boolean>;
 }
+
+/** What `stat` counts blocks in, whatever the file system's own are. */
+const BLOCK_BYTES = 512;
 
 function isMissing(error: unknown): boolean {
   return error instanceof Error && 'code' in error && (error.code === 'ENOENT' || error.code === 'ENOTDIR');
@@ -104,6 +111,7 @@ export function createNodeDisk(): Disk {
         const s = await fs.stat(path);
         return {
           sizeBytes: s.size,
+          allocatedBytes: s.blocks * BLOCK_BYTES,
           mtimeMs: s.mtimeMs,
           linkCount: s.nlink,
           inode: s.ino,
@@ -137,6 +145,14 @@ export function createNodeDisk(): Disk {
     link: (from, to) => fs.link(from, to),
     remove: (path) => fs.rm(path, { force: true }),
     removeTree: (path) => fs.rm(path, { force: true, recursive: true }),
+    async removeEmpty(path) {
+      try {
+        await fs.rmdir(path);
+      } catch (error) {
+        const code = error instanceof Error && 'code' in error ? error.code : undefined;
+        if (!isMissing(error) && code !== 'ENOTEMPTY' && code !== 'EEXIST') throw error;
+      }
+    },
     chmod: (path, mode) => fs.chmod(path, mode),
     async syncDirectory(path) {
       const handle = await fs.open(path, 'r');

@@ -3,4 +3,5 @@ export * from './disk.ts';
 export * from './http.ts';
 export * from './log.ts';
 export * from './object-store.ts';
+export * from './public-address.ts';
 export * from './random.ts';

@@ -3,8 +3,15 @@ import { join } from 'node:path';
 
 const MONTHS = 'Jan Feb Mar Apr May Jun Jul Aug Sep Oct Nov Dec'.split(' ');
 
-/** nginx's directory listing: name, `DD-Mon-YYYY HH:MM` in UTC, size or `-`; folders first, each group by name. */
-export async function listingPage(folder: string, pathname: string): Promise<string> {
+/**
+ * nginx's directory listing: name, `DD-Mon-YYYY HH:MM` in UTC, size or `-`; folders first, each group by name.
+ * @param isShown asked with names as they are listed, those of folders with a slash behind them
+ */
+export async function listingPage(
+  folder: string,
+  pathname: string,
+  isShown: (name: string) => boolean = () => true,
+): Promise<string> {
   const names = (await readdir(folder))
     .filter((name) => !/^[._]/.test(name) || name === '_SUCCESS')
     .toSorted();
@@ -15,6 +22,7 @@ export async function listingPage(folder: string, pathname: string): Promise<str
     if (stats === null) continue;
     const isFolder = stats.isDirectory();
     const shown = isFolder ? `${name}/` : name;
+    if (!isShown(shown)) continue;
     const size = isFolder ? '-' : String(stats.size);
     const gap = ' '.repeat(Math.max(1, 51 - shown.length));
     rows.push({
@@ -46,7 +54,7 @@ export const legalPage = `<!DOCTYPE html>
 The content served here is invented by the sandbox and belongs to nobody.</p></body></html>
 `;
 
-/** Stand-in for the list of mirrors: this world has none. */
+/** Stand-in for the list of mirrors; it names none, because those of a sandbox are told to whoever is to use them. */
 export const mirrorsPage = `<!DOCTYPE html>
 <html lang="en"><head><meta charset="utf-8"><title>Mirrors of XML dumps, images and other data</title></head>
 <body><h1>Mirrors of XML dumps, images and other data</h1>

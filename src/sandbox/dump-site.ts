@@ -48,7 +48,7 @@ export async function startDumpSite(options: DumpSiteOptions): Promise<DumpSite>
   const faults = options.faults ?? createFaultList();
   const counts = createRequestCounts();
   const index = createIndexDocument(options.root);
-  const site = new SiteContent(options, { index, faults, onBytes: counts.addBytes });
+  const site = new SiteContent(options, { name: 'dumps', index, faults, onBytes: counts.addBytes });
   const server = await startHttpServer(options.port ?? 0, async (req, res) => {
     const concurrent = counts.begin(req, res);
     if (concurrent > (options.maxConnections ?? 3)) {
@@ -61,7 +61,7 @@ export async function startDumpSite(options: DumpSiteOptions): Promise<DumpSite>
       plain(res, 403, 'Please set a User-Agent that names your project and a contact.');
     } else if (req.method !== 'GET' && req.method !== 'HEAD') {
       plain(res, 405, 'Method Not Allowed');
-    } else if (!answeredByFault(faults, 'dumps', req, res)) {
+    } else if (!answeredByFault(faults, 'dumps', req, res, concurrent)) {
       await site.answer(req, res);
     }
   });

@@ -1,63 +1,6 @@
-/** Servers that share one fault list. */
-export type SandboxServer = 'dumps' | 'ia' | 'r2';
+import { type FaultKind, type FaultSpec, isEndless, type SandboxServer } from './fault-spec.ts';
 
-/**
- * What can go wrong.
- * - `status`: answers `status` (default 503) without doing anything, with `Retry-After` when `retryAfter` is given
- * - `redirect`: 307 to `location`
- * - `reset`: closes the connection without an answer; on uploads after `atByte` bytes of the body
- * - `vanish`: 404
- * - `truncate`: announces the full length, closes the connection after `atByte` bytes (default half)
- * - `corrupt`: flips one bit of the byte at `atByte` of the file (default the middle of what is sent)
- * - `ignore-range`: answers 200 with the whole file to a request for a range
- * - `stall`: sends `atByte` bytes (default 0) and then nothing, until released or the socket closes
- * - `slow`: sends at `bytesPerSecond` (default 10,000)
- * - `torn-json`: a well-formed answer with only the first half of the body
- * - `no-hashes`: a status file without md5 and sha1
- * Internet Archive only:
- * - `slow-down`: 503 SlowDown with `message` as the Resource; `spam`: 503 SlowDown "appears to be spam"
- * - `over-limit`: check_limit answers that nothing may be uploaded now
- * - `task-error`: the upload's task turns red and the file never appears
- * - `late-loss`: the file appears with a wrong md5; `dark`: the item's metadata says `is_dark`
- */
-export type FaultKind =
-  | 'status'
-  | 'redirect'
-  | 'reset'
-  | 'vanish'
-  | 'truncate'
-  | 'corrupt'
-  | 'ignore-range'
-  | 'stall'
-  | 'slow'
-  | 'torn-json'
-  | 'no-hashes'
-  | 'slow-down'
-  | 'spam'
-  | 'over-limit'
-  | 'task-error'
-  | 'late-loss'
-  | 'dark';
-
-/** One entry of the script. */
-export interface FaultSpec {
-  server: SandboxServer;
-  /** Tested against `METHOD /path?query`; a string has to be contained in it. */
-  match: RegExp | string;
-  kind: FaultKind;
-  /** How many requests it hits; default 1, for `vanish`, `dark` and `over-limit` without end. */
-  times?: number;
-  /** How many matching requests pass unharmed first; default 0. */
-  after?: number;
-  status?: number;
-  /** Seconds, or an HTTP date as text. */
-  retryAfter?: number | string;
-  atByte?: number;
-  bytesPerSecond?: number;
-  location?: string;
-  /** Body of a `status` answer, or the reason inside a `slow-down`. */
-  message?: string;
-}
+export type { FaultKind, FaultSpec, MirrorName, SandboxServer } from './fault-spec.ts';
 
 /** A fault in the list. `fired` is how many requests it has really hit. */
 export interface Fault {
@@ -95,8 +38,6 @@ export interface FaultList {
     isApplicable?: (spec: Readonly<FaultSpec>) => boolean,
   ): FaultHit | null;
 }
-
-const ENDLESS: readonly FaultKind[] = ['vanish', 'dark', 'over-limit'];
 
 /** Makes an empty list. */
 export function createFaultList(): FaultList {
@@ -155,7 +96,7 @@ class Entry implements Fault {
   /** Counts a match; false when this one is to pass. */
   hit(): boolean {
     this.#seen += 1;
-    const times = this.spec.times ?? (ENDLESS.includes(this.spec.kind) ? Number.POSITIVE_INFINITY : 1);
+    const times = this.spec.times ?? (isEndless(this.spec.kind) ? Number.POSITIVE_INFINITY : 1);
     if (this.#seen <= (this.spec.after ?? 0) || this.#fired >= times) return false;
     this.#fired += 1;
     for (const waiter of this.#waiting) if (this.#fired >= waiter.count) waiter.resolve();

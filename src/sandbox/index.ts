@@ -5,6 +5,7 @@ import type { ContentExportKind } from './content-export.ts';
 import { startDumpSite } from './dump-site.ts';
 import { createFaultList, type FaultList } from './faults.ts';
 import { generateDumpTree } from './generator.ts';
+import { type Mirror, startMirror } from './mirror-site.ts';
 import { startR2 } from './r2.ts';
 import type { DumpSiteCounters, LoggedRequest } from './request-counts.ts';
 import { startTracker } from './tracker.ts';
@@ -26,9 +27,11 @@ export {
   type FaultKind,
   type FaultList,
   type FaultSpec,
+  type MirrorName,
   type SandboxServer,
 } from './faults.ts';
 export { type DumpTree, type DumpTreeOptions, generateDumpTree } from './generator.ts';
+export { type Mirror, type MirrorOptions, startMirror } from './mirror-site.ts';
 export { type R2, type R2Options, startR2 } from './r2.ts';
 export type { DumpSiteCounters, LoggedRequest, RequestKind } from './request-counts.ts';
 export {
@@ -53,6 +56,8 @@ export interface SandboxPorts {
   archive: number;
   r2: number;
   tracker: number;
+  /** Of `mirror-1`, `mirror-2` …; of an earlier start there may be more than run now. */
+  mirrors: number[];
 }
 
 /** A whole small world. */
@@ -69,13 +74,15 @@ export interface SandboxOptions {
   runDates: string[];
   /** Content exports of the runs of a 1st, default the current ones; they come on top of `sizeBytes`. */
   contentExports?: readonly ContentExportKind[];
+  /** Mirrors of the dump site, default none. Those with an odd number have their tree in a folder, as mirror.accum.se has. */
+  mirrors?: number;
   /** Upstream's clock in epoch ms, which scripted changes bear; default the machine's. */
   now?: () => number;
   /** How long an archive upload stays queued; default 300 ms, 0 for at once. */
   taskDelayMs?: number;
   /** Requests at a time per client at the dump site, default 3. */
   maxConnections?: number;
-  /** Limit per connection at the dump site; null, the default, for none. */
+  /** Limit per connection at the dump site, not at its mirrors; null, the default, for none. */
   bytesPerSecond?: number | null;
   /** Shortest time between two writes of one object, default 1000 ms, 0 for none. */
   r2WriteIntervalMs?: number;
@@ -86,6 +93,7 @@ export interface SandboxOptions {
 /** What all servers have counted since the start; `items`, `files` and `objects` are what is stored now. */
 export interface SandboxCounters {
   dumps: DumpSiteCounters;
+  mirrors: DumpSiteCounters[];
   archive: { puts: number; putBytes: number; items: number; files: number };
   r2: { puts: number; objects: number };
   tracker: { announces: number };
@@ -97,6 +105,8 @@ export interface Sandbox {
   readonly dumpsBaseUrl: string;
   readonly sitematrixUrl: string;
   readonly wikistatsUrl: string;
+  /** Each with its address, counters and log; their scripts are in `faults`, under their names. */
+  readonly mirrors: readonly Mirror[];
   readonly iaS3Endpoint: string;
   readonly iaSiteUrl: string;
   readonly iaKeys: { access: string; secret: string };
@@ -158,6 +168,12 @@ export async function startSandbox(options: SandboxOptions): Promise<Sandbox> {
     const dumps = await started(
       startDumpSite({ root: tree.dir, faults, port: wanted.dumps, maxConnections, bytesPerSecond, now }),
     );
+    const mirrors: Mirror[] = [];
+    for (let number = 1; number <= (options.mirrors ?? 0); number += 1) {
+      const [name, port] = [`mirror-${number}` as const, wanted.mirrors?.[number - 1]];
+      const basePath = number % 2 === 1 ? '/mirror/wikimedia.org/dumps' : '';
+      mirrors.push(await started(startMirror({ root: tree.dir, name, faults, port, basePath })));
+    }
     const archive = await started(
       startArchive({ dir: join(dir, 'archive'), faults, port: wanted.archive, taskDelayMs }),
     );
@@ -165,7 +181,11 @@ export async function startSandbox(options: SandboxOptions): Promise<Sandbox> {
       startR2({ dir: join(dir, 'r2'), faults, port: wanted.r2, writeIntervalMs: options.r2WriteIntervalMs }),
     );
     const tracker = await started(startTracker(wanted.tracker));
-    const ports = { dumps: dumps.port, archive: archive.port, r2: r2.port, tracker: tracker.port };
+    const ports = {
+      ...{ dumps: dumps.port, archive: archive.port, r2: r2.port, tracker: tracker.port },
+      // A start with fewer mirrors forgets no address.
+      mirrors: [...mirrors.map(({ port }) => port), ...(wanted.mirrors ?? []).slice(mirrors.length)],
+    };
     await savePorts(dir, ports);
     const { endpoint, bucket, accessKeyId, secretAccessKey, publicBaseUrl } = r2;
     return {
@@ -173,6 +193,7 @@ export async function startSandbox(options: SandboxOptions): Promise<Sandbox> {
       dumpsBaseUrl: dumps.baseUrl,
       sitematrixUrl: dumps.sitematrixUrl,
       wikistatsUrl: dumps.wikistatsUrl,
+      mirrors,
       iaS3Endpoint: archive.baseUrl,
       iaSiteUrl: archive.baseUrl,
       iaKeys: archive.keys,
@@ -184,6 +205,7 @@ export async function startSandbox(options: SandboxOptions): Promise<Sandbox> {
       resetDumpCounters: () => dumps.resetCounters(),
       counters: () => ({
         dumps: dumps.counters(),
+        mirrors: mirrors.map((mirror) => mirror.counters()),
         archive: archive.counters(),
         r2: r2.counters(),
         tracker: tracker.counters(),

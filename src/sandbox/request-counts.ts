@@ -47,6 +47,12 @@ export interface LoggedRequest {
   userAgent: string;
   /** null: not answered yet, or cut before any answer. */
   status: number | null;
+  /** Headers `Range` and `If-Range` as they came; null when absent. */
+  range: string | null;
+  ifRange: string | null;
+  /** By a clock that only goes forward. `endedMs`: when the answer was out, or the client gone; null: it is still running. */
+  beganMs: number;
+  endedMs: number | null;
 }
 
 /** Counts what is asked of one site. */
@@ -143,7 +149,13 @@ export function createRequestCounts(): RequestCounts {
       const ofHost = totals.byHost[host] ?? {};
       totals.byHost[host] = { ...ofHost, [kind]: (ofHost[kind] ?? 0) + 1 };
       if (method === 'GET' && kind === 'data') totals.fileRequests += 1;
-      const entry: LoggedRequest = { method, path, kind, userAgent, status: null };
+      const { range = null, 'if-range': ifRange } = req.headers;
+      const entry: LoggedRequest = {
+        ...{ method, path, kind, userAgent, status: null, range },
+        ifRange: typeof ifRange === 'string' ? ifRange : null,
+        beganMs: performance.now(),
+        endedMs: null,
+      };
       log.push(entry);
       if (log.length > LOG_LENGTH) log.shift();
       open.set(res, entry);
@@ -151,6 +163,7 @@ export function createRequestCounts(): RequestCounts {
         const left = (running.get(client) ?? 1) - 1;
         if (left === 0) running.delete(client);
         else running.set(client, left);
+        entry.endedMs = performance.now();
         if (open.delete(res)) settle(totals, res, entry);
       });
       return concurrent;

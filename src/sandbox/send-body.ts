@@ -1,11 +1,23 @@
 import { once } from 'node:events';
-import type { FileHandle } from 'node:fs/promises';
 import type { IncomingMessage, ServerResponse } from 'node:http';
 import { setTimeout as delay } from 'node:timers/promises';
-import type { FaultHit, FaultKind, FaultList, SandboxServer } from './faults.ts';
+import {
+  type Body,
+  type Falsify,
+  isWithinBody,
+  lengthOf,
+  PIECE_BYTES,
+  pieces,
+  rewritten,
+  type SendingFault,
+  startOf,
+  takeLies,
+  takeSendingFault,
+} from './body-faults.ts';
+import type { FaultKind, FaultList, SandboxServer } from './faults.ts';
+import { takeFor } from './file-faults.ts';
 
-/** A body: bytes in memory, or a part of an open file (`start` and `end` are offsets, `end` included), which stays open. */
-export type Body = Buffer | { file: FileHandle; start: number; end: number };
+export { requestLine } from './file-faults.ts';
 
 /** Everything about an answer with a body. */
 export interface Answer {
@@ -20,32 +32,29 @@ export interface Answer {
   onBytes?: (count: number) => void;
 }
 
-const BODY_FAULTS: readonly FaultKind[] = ['truncate', 'corrupt', 'stall', 'slow', 'torn-json', 'no-hashes'];
-const EARLY_FAULTS: readonly FaultKind[] = ['status', 'redirect', 'reset', 'vanish'];
-/** Bytes read from disk at once; larger pieces did not make loopback transfers faster. */
-const PIECE_BYTES = 256 * 1024;
+const EARLY_FAULTS: readonly FaultKind[] = ['status', 'redirect', 'reset', 'vanish', 'cap'];
+/** Sent without a length, so that only the end of the connection's chunks says where they end. */
+const WITHOUT_LENGTH: readonly (FaultKind | undefined)[] = ['short', 'long'];
+const REWRITING: readonly (FaultKind | undefined)[] = ['gzip', 'torn-json', 'no-hashes'];
 
-/** `METHOD /path?query`, what fault scripts match. */
-export function requestLine(req: IncomingMessage): string {
-  return `${req.method ?? 'GET'} ${req.url ?? '/'}`;
-}
-
-/** Applies a fault that replaces the answer. Returns true when the request is dealt with. */
+/**
+ * Applies a fault that replaces the answer. Returns true when the request is dealt with.
+ * @param concurrent requests that the client has running here, this one included; servers that count none have no caps
+ */
 export function answeredByFault(
   faults: FaultList,
   server: SandboxServer,
   req: IncomingMessage,
   res: ServerResponse,
+  concurrent = 0,
 ): boolean {
-  // A reset at a byte of an upload is the body reader's business.
-  const hit = faults.take(
-    server,
-    requestLine(req),
-    EARLY_FAULTS,
-    (spec) => !(spec.kind === 'reset' && spec.atByte),
-  );
+  const hit = takeFor({ faults, server, req }, EARLY_FAULTS, (spec) => {
+    if (spec.kind === 'cap') return concurrent > (spec.connections ?? 2);
+    // A reset at a byte is the business of whoever moves the body.
+    return !(spec.kind === 'reset' && isWithinBody(spec));
+  });
   if (hit === null) return false;
-  const { kind, status, retryAfter, message, location } = hit.spec;
+  const { kind, status, retryAfter, message, location, keepsPath } = hit.spec;
   if (kind === 'reset') {
     req.socket.resetAndDestroy();
     return true;
@@ -53,79 +62,52 @@ export function answeredByFault(
   const code = kind === 'vanish' ? 404 : kind === 'redirect' ? (status ?? 307) : (status ?? 503);
   const headers: Record<string, string> = { 'Content-Type': 'text/plain', Connection: 'close' };
   if (retryAfter !== undefined) headers['Retry-After'] = String(retryAfter);
-  if (location !== undefined) headers.Location = location;
+  if (location !== undefined) headers.Location = keepsPath ? `${location}${req.url ?? '/'}` : location;
   res.writeHead(code, headers).end(req.method === 'HEAD' ? undefined : (message ?? `${code}\n`));
   return true;
 }
 
 /** Sends an answer, with any fault of the body that the script holds for it. */
 export async function sendAnswer(req: IncomingMessage, res: ServerResponse, answer: Answer): Promise<void> {
-  const isMemory = Buffer.isBuffer(answer.body);
-  const { start, end } = Buffer.isBuffer(answer.body)
-    ? { start: 0, end: answer.body.length - 1 }
-    : answer.body;
-  const hit =
-    req.method === 'HEAD'
-      ? null
-      : answer.faults.take(answer.server, requestLine(req), BODY_FAULTS, ({ kind, atByte }) => {
-          if (kind === 'corrupt' && atByte !== undefined) return atByte >= start && atByte <= end;
-          return kind === 'stall' || kind === 'slow' || end >= start;
-        });
-  let body = answer.body;
-  if (hit?.spec.kind === 'torn-json' || hit?.spec.kind === 'no-hashes')
-    body = await rewritten(body, hit.spec.kind);
-  const length = Buffer.isBuffer(body) ? body.length : body.end - body.start + 1;
-  res.writeHead(answer.status, { ...answer.headers, 'Content-Length': length });
-  if (req.method === 'HEAD' || length === 0) {
+  const isHead = req.method === 'HEAD';
+  const asked = { faults: answer.faults, server: answer.server, req };
+  const falsify = isHead ? null : takeLies(asked, answer.body);
+  const hit = isHead ? null : takeSendingFault(asked, answer.body);
+  const kind = hit?.spec.kind;
+  let { body } = answer;
+  let change = falsify;
+  if (kind !== undefined && REWRITING.includes(kind)) {
+    body = await rewritten(body, kind, falsify);
+    change = null;
+  }
+  const length = lengthOf(body);
+  res.writeHead(answer.status, {
+    ...answer.headers,
+    ...(kind === 'gzip' ? { 'Content-Encoding': 'gzip' } : {}),
+    ...(WITHOUT_LENGTH.includes(kind) ? {} : { 'Content-Length': length }),
+  });
+  if (isHead || length === 0) {
     res.end();
     return;
   }
-  if (hit === null && isMemory && !answer.bytesPerSecond) {
+  if (hit === null && change === null && Buffer.isBuffer(body) && !answer.bytesPerSecond) {
     answer.onBytes?.(length);
     res.end(body);
     return;
   }
-  await sendPieces(res, body, length, answer, hit);
-}
-
-async function rewritten(body: Body, kind: 'torn-json' | 'no-hashes'): Promise<Buffer> {
-  const parts: Buffer[] = [];
-  for await (const piece of pieces(body, PIECE_BYTES)) parts.push(piece);
-  const whole = Buffer.concat(parts);
-  if (kind === 'torn-json') return whole.subarray(0, Math.ceil(whole.length / 2));
-  return Buffer.from(
-    JSON.stringify(JSON.parse(whole.toString()), (key, value: unknown) =>
-      (key === 'md5' || key === 'sha1') && typeof value === 'string' ? undefined : value,
-    ),
-  );
-}
-
-async function* pieces(body: Body, size: number): AsyncGenerator<Buffer> {
-  if (!Buffer.isBuffer(body)) {
-    const { start, end } = body;
-    if (end < start) return;
-    for await (const piece of body.file.createReadStream({
-      start,
-      end,
-      highWaterMark: size,
-      autoClose: false,
-    })) {
-      yield piece as Buffer;
-    }
-    return;
-  }
-  for (let at = 0; at < body.length; at += size) yield body.subarray(at, at + size);
+  await sendPieces(res, body, answer, { hit, falsify: change });
 }
 
 async function sendPieces(
   res: ServerResponse,
   body: Body,
-  length: number,
   answer: Answer,
-  hit: FaultHit | null,
+  { hit, falsify }: { hit: SendingFault | null; falsify: Falsify | null },
 ): Promise<void> {
   // A client that is gone already sends no further event: waiting for one would never end.
   if (res.closed || res.destroyed) return;
+  const length = lengthOf(body);
+  const start = startOf(body);
   const kind = hit?.spec.kind;
   const closing = new AbortController();
   const closed = new Promise<void>((resolve) => {
@@ -135,33 +117,28 @@ async function sendPieces(
     });
   });
   const limit = kind === 'slow' ? (hit?.spec.bytesPerSecond ?? 10_000) : (answer.bytesPerSecond ?? null);
-  const start = Buffer.isBuffer(body) ? 0 : body.start;
-  const flipAt = kind === 'corrupt' ? (hit?.spec.atByte ?? start + Math.floor(length / 2)) - start : -1;
-  const stopAt = kind === 'truncate' ? (hit?.spec.atByte ?? Math.floor(length / 2)) : length;
-  const stallAt = kind === 'stall' ? (hit?.spec.atByte ?? 0) : -1;
+  const isBroken = kind === 'truncate' || kind === 'reset';
+  const stopAt = isBroken || kind === 'short' ? (hit?.at ?? length) : length;
+  const stallAt = kind === 'stall' ? (hit?.at ?? 0) : -1;
   // A limited connection sends about twenty small pieces a second, so that it flows instead of jumping.
   const size = limit === null ? PIECE_BYTES : Math.max(1, Math.min(PIECE_BYTES, Math.ceil(limit / 20)));
   const startedAt = performance.now();
   let sent = 0;
 
   const send = async (data: Buffer): Promise<void> => {
-    const from = sent;
-    sent += data.length;
-    let piece = data;
-    if (flipAt >= from && flipAt < sent) {
-      piece = Buffer.from(data);
-      piece[flipAt - from] = (piece[flipAt - from] as number) ^ 0x01;
-    }
+    const piece = falsify?.(data, start + sent) ?? data;
+    sent += piece.length;
     // A piece goes out when its time is over, and the answer ends with its last byte: after that the client may ask again, and
     // must not be counted twice.
     const waitMs = limit === null ? 0 : startedAt + (sent * 1000) / limit - performance.now();
     if (waitMs > 1) await delay(waitMs, undefined, { signal: closing.signal }).catch(() => undefined);
     if (res.destroyed) return;
     answer.onBytes?.(piece.length);
-    if (sent === length && kind !== 'truncate') res.end(piece);
+    if (sent === length && !isBroken && kind !== 'long') res.end(piece);
     else if (!res.write(piece)) await once(res, 'drain', { signal: closing.signal }).catch(() => undefined);
   };
 
+  if (stopAt === 0) res.flushHeaders();
   for await (const piece of pieces(body, size)) {
     let rest = piece.subarray(0, Math.max(0, stopAt - sent));
     if (stallAt >= sent && stallAt < sent + piece.length) {
@@ -175,14 +152,20 @@ async function sendPieces(
     if (res.destroyed || sent >= stopAt) break;
   }
   if (res.destroyed || res.writableEnded) return;
-  if (kind !== 'truncate') {
+  if (kind === 'long') await send(Buffer.alloc(hit?.spec.extraBytes ?? 1000, 'x'));
+  if (!isBroken) {
     res.end();
     return;
   }
+  await breakOff(res, kind);
+}
+
+async function breakOff(res: ServerResponse, kind: 'truncate' | 'reset' | FaultKind): Promise<void> {
   // What was written must reach the client before the connection ends, or it would see nothing at all.
   await new Promise<void>((resolve) => {
     if (res.writableLength === 0) resolve();
     else res.write('', () => resolve());
   });
-  res.socket?.end(() => res.destroy());
+  if (kind === 'reset') res.socket?.resetAndDestroy();
+  else res.socket?.end(() => res.destroy());
 }

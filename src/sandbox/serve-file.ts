@@ -1,13 +1,17 @@
 import type { Stats } from 'node:fs';
 import { type FileHandle, open } from 'node:fs/promises';
 import type { IncomingMessage, ServerResponse } from 'node:http';
-import { type Answer, requestLine, sendAnswer } from './send-body.ts';
+import { sentSpan, shownFile } from './file-faults.ts';
+import { requestedRange, type Validators } from './requested-range.ts';
+import { type Answer, sendAnswer } from './send-body.ts';
 
 /** Options of {@link serveFile} besides the file itself. */
 export interface FileAnswer extends Pick<Answer, 'server' | 'faults' | 'bytesPerSecond' | 'onBytes'> {
   contentType?: string;
   /** More headers; an own `ETag` replaces nginx's form. */
   headers?: Record<string, string>;
+  /** Form of the ETag: nginx's, which is the default, or Apache's. */
+  etags?: 'nginx' | 'apache';
 }
 
 const contentTypes: Readonly<Record<string, string>> = {
@@ -47,9 +51,12 @@ async function serveOpenFile(
 ): Promise<boolean> {
   const stats = await file.stat();
   if (!stats.isFile()) return false;
-  const validators = { ...fileValidators(stats), ...options.headers };
+  const { faults, server, etags } = options;
+  const shown = shownFile({ faults, server, req }, stats);
+  const validators: Validators = { ...fileValidators(shown, etags), ...options.headers };
+  if (shown.isWeak) validators.ETag = `W/${validators.ETag}`;
   if (isUnchanged(req, validators)) {
-    res.writeHead(304, validators).end();
+    res.writeHead(304, { ...validators }).end();
     return true;
   }
   const extension = path.slice(path.lastIndexOf('.') + 1);
@@ -58,37 +65,34 @@ async function serveOpenFile(
     'Accept-Ranges': 'bytes',
     ...validators,
   };
-  const range = requestedRange(req, stats.size, validators);
-  const ignored =
-    range !== null && options.faults.take(options.server, requestLine(req), ['ignore-range']) !== null;
-  if (range === 'unsatisfiable' && !ignored) {
-    res.writeHead(416, { 'Content-Range': `bytes */${stats.size}`, 'Content-Type': 'text/html' });
+  const range = requestedRange(req, shown.size, validators);
+  const sent = sentSpan({ faults, server, req }, range, shown.size);
+  if (sent === 'unsatisfiable') {
+    res.writeHead(416, { 'Content-Range': `bytes */${shown.size}`, 'Content-Type': 'text/html' });
     res.end(req.method === 'HEAD' ? undefined : '416 Requested Range Not Satisfiable\n');
     return true;
   }
-  const part = range === null || range === 'unsatisfiable' || ignored ? null : range;
   await sendAnswer(req, res, {
     ...options,
-    status: part === null ? 200 : 206,
-    headers:
-      part === null
-        ? headers
-        : { ...headers, 'Content-Range': `bytes ${part.start}-${part.end}/${stats.size}` },
-    body: { file, ...(part ?? { start: 0, end: stats.size - 1 }) },
+    status: sent === null ? 200 : 206,
+    headers: sent === null ? headers : { ...headers, 'Content-Range': sent.contentRange },
+    body: { file, ...(sent ?? { start: 0, end: shown.size - 1 }) },
   });
   return true;
 }
 
-interface Validators {
-  ETag: string;
-  'Last-Modified': string;
-}
-
-/** nginx's validators: `"<hex mtime in seconds>-<hex size>"` and the modification time. */
-export function fileValidators(stats: Pick<Stats, 'mtimeMs' | 'size'>): Validators {
+/**
+ * A server's validators: the modification time, and the ETag in nginx's form `"<hex mtime in seconds>-<hex size>"` or Apache's
+ * `"<hex size>-<hex mtime in microseconds>"`.
+ */
+export function fileValidators(
+  stats: Pick<Stats, 'mtimeMs' | 'size'>,
+  etags: 'nginx' | 'apache' = 'nginx',
+): Validators {
   const seconds = Math.floor(stats.mtimeMs / 1000);
+  const [size, nginx, apache] = [stats.size, seconds, seconds * 1_000_000].map((n) => n.toString(16));
   return {
-    ETag: `"${seconds.toString(16)}-${stats.size.toString(16)}"`,
+    ETag: etags === 'nginx' ? `"${nginx}-${size}"` : `"${size}-${apache}"`,
     'Last-Modified': new Date(seconds * 1000).toUTCString(),
   };
 }
@@ -96,30 +100,10 @@ export function fileValidators(stats: Pick<Stats, 'mtimeMs' | 'size'>): Validato
 /** True when the client's copy is still good: If-None-Match decides alone when it is there. */
 export function isUnchanged(req: IncomingMessage, validators: Validators): boolean {
   const tags = req.headers['if-none-match'];
+  const own = validators.ETag.replace(/^W\//, '');
   if (tags !== undefined) {
-    return tags
-      .split(',')
-      .some((tag) => tag.trim() === '*' || tag.trim().replace(/^W\//, '') === validators.ETag);
+    return tags.split(',').some((tag) => tag.trim() === '*' || tag.trim().replace(/^W\//, '') === own);
   }
   const since = Date.parse(req.headers['if-modified-since'] ?? '');
   return !Number.isNaN(since) && Date.parse(validators['Last-Modified']) <= since;
-}
-
-type Range = { start: number; end: number } | 'unsatisfiable' | null;
-
-function requestedRange(req: IncomingMessage, sizeBytes: number, validators: Validators): Range {
-  const match = /^bytes=(\d*)-(\d*)$/.exec(req.headers.range ?? '');
-  if (!match || (match[1] === '' && match[2] === '')) return null;
-  const condition = req.headers['if-range'];
-  if (condition !== undefined && condition !== validators.ETag && condition !== validators['Last-Modified'])
-    return null;
-  const [, first = '', last = ''] = match;
-  if (first === '') {
-    const count = Math.min(Number(last), sizeBytes);
-    return count === 0 ? 'unsatisfiable' : { start: sizeBytes - count, end: sizeBytes - 1 };
-  }
-  const start = Number(first);
-  const end = last === '' ? sizeBytes - 1 : Math.min(Number(last), sizeBytes - 1);
-  if (start >= sizeBytes) return 'unsatisfiable';
-  return end < start ? null : { start, end };
 }

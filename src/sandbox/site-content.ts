@@ -2,9 +2,9 @@ import { readFile, stat } from 'node:fs/promises';
 import type { IncomingMessage, ServerResponse } from 'node:http';
 import { join } from 'node:path';
 import { legalPage, listingPage, mirrorsPage } from './dump-pages.ts';
-import type { FaultList } from './faults.ts';
+import type { FaultList, SandboxServer } from './faults.ts';
 import type { IndexDocument } from './index-document.ts';
-import { sendAnswer } from './send-body.ts';
+import { requestLine, sendAnswer } from './send-body.ts';
 import { fileValidators, isUnchanged, serveFile } from './serve-file.ts';
 
 /** A short text as the whole answer. */
@@ -22,20 +22,29 @@ interface ContentOptions {
   root: string;
   sitematrix?: unknown;
   bytesPerSecond?: number | null | undefined;
+  etags?: 'nginx' | 'apache';
 }
 
 /** Answers every address of a dump site from its tree. */
 export class SiteContent {
   readonly #options: ContentOptions;
-  readonly #index: IndexDocument;
+  readonly #name: SandboxServer;
+  /** null at a mirror, which has files and listings but none of the origin's own services. */
+  readonly #index: IndexDocument | null;
   readonly #faults: FaultList;
   readonly #onBytes: (count: number) => void;
 
   constructor(
     options: ContentOptions,
-    deps: { index: IndexDocument; faults: FaultList; onBytes: (count: number) => void },
+    deps: {
+      name: SandboxServer;
+      index: IndexDocument | null;
+      faults: FaultList;
+      onBytes: (count: number) => void;
+    },
   ) {
     this.#options = options;
+    this.#name = deps.name;
     this.#index = deps.index;
     this.#faults = deps.faults;
     this.#onBytes = deps.onBytes;
@@ -43,7 +52,8 @@ export class SiteContent {
 
   async answer(req: IncomingMessage, res: ServerResponse): Promise<void> {
     const url = new URL(req.url ?? '/', 'http://127.0.0.1');
-    if (url.pathname === '/w/api.php') return this.#siteMatrix(req, res, url);
+    if (this.#index !== null && url.pathname === '/w/api.php') return this.#siteMatrix(req, res, url);
+    if (this.#lags(requestLine(req))) return plain(res, 404, 'Not Found');
     const segments = safeSegments(url.pathname);
     if (segments === null) return plain(res, 404, 'Not Found');
     const path = join(this.#options.root, ...segments);
@@ -54,16 +64,26 @@ export class SiteContent {
       }
       const index = join(path, 'index.html');
       if (await serveFile(req, res, index, this.#sending())) return;
-      const page = await listingPage(path, url.pathname);
+      const page = await listingPage(path, url.pathname, (name) => !this.#lags(`GET ${url.pathname}${name}`));
       return this.#send(req, res, Buffer.from(page), 'text/html; charset=utf-8');
     }
     if (await serveFile(req, res, path, this.#sending())) return;
     await this.#builtIn(req, res, url.pathname);
   }
 
+  #lags(line: string): boolean {
+    return this.#faults.take(this.#name, line, ['lag']) !== null;
+  }
+
   #sending() {
-    const bytesPerSecond = this.#options.bytesPerSecond ?? null;
-    return { server: 'dumps', faults: this.#faults, onBytes: this.#onBytes, bytesPerSecond } as const;
+    const { bytesPerSecond = null, etags = 'nginx' } = this.#options;
+    return {
+      server: this.#name,
+      faults: this.#faults,
+      onBytes: this.#onBytes,
+      bytesPerSecond,
+      etags,
+    } as const;
   }
 
   async #send(
@@ -87,17 +107,17 @@ export class SiteContent {
     if (pathname === '/mirrors.html')
       return this.#send(req, res, Buffer.from(mirrorsPage), 'text/html; charset=utf-8');
     const sending = this.#sending();
-    if (pathname === '/index.json') {
+    if (this.#index !== null && pathname === '/index.json') {
       const path = await this.#index.path();
       if (await serveFile(req, res, path, { ...sending, contentType: 'application/json' })) return;
     }
-    if (pathname === '/wikistats.csv') {
+    if (this.#index !== null && pathname === '/wikistats.csv') {
       const path = join(this.#options.root, '_api', 'wikistats.csv');
       if (await serveFile(req, res, path, { ...sending, contentType: 'text/csv; charset=utf-8' })) return;
     }
     const sums = await singleSums(this.#options.root, pathname);
     if (sums === null) return plain(res, 404, 'Not Found');
-    const validators = fileValidators(sums);
+    const validators = fileValidators(sums, sending.etags);
     if (isUnchanged(req, validators)) {
       res.writeHead(304, { ...validators }).end();
       return;

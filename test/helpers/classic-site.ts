@@ -1,3 +1,4 @@
+import { createHash } from 'node:crypto';
 import { createServer } from 'node:http';
 import type { AddressInfo } from 'node:net';
 import { onTestFinished } from 'vitest';
@@ -45,9 +46,9 @@ export async function startClassicSite(pages: Readonly<Record<string, Page>> = {
   const server = createServer((req, res) => {
     const path = req.url ?? '';
     const page = served.get(path);
-    const etag = `"${Buffer.from(JSON.stringify(page ?? null))
-      .toString('base64url')
-      .slice(-40)}"`;
+    const etag = `"${createHash('sha1')
+      .update(JSON.stringify(page ?? null))
+      .digest('hex')}"`;
     const status = page === undefined ? 404 : req.headers['if-none-match'] === etag ? 304 : 200;
     requests.push(`${status} ${path}`);
     res.writeHead(status, status === 404 ? {} : { etag });

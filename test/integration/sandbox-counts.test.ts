@@ -85,6 +85,10 @@ describe('counters', () => {
       kind: 'index',
       userAgent: AGENT,
       status: 200,
+      range: null,
+      ifRange: null,
+      beganMs: expect.any(Number),
+      endedMs: expect.any(Number),
     });
     expect(log.filter((entry) => entry.status === 404).map((entry) => entry.path)).toEqual([
       '/aawiki/20251201/dumpstatus.json',

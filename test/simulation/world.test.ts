@@ -1,7 +1,7 @@
 import Database from 'better-sqlite3';
 import { expect, onTestFinished, test } from 'vitest';
 import { temporaryFolder } from '../helpers/with-db.ts';
-import { at, DAY } from './moments.ts';
+import { at, DAY, MINUTE } from './moments.ts';
 import { FAIR } from './weather.ts';
 import { createWorld, type World } from './world.ts';
 
@@ -21,8 +21,16 @@ async function begin(): Promise<{ world: World; hold: () => () => void; held: ()
   });
   onTestFinished(() => world.close());
   await world.start();
-  expect(await world.runUntil(START + 3 * DAY)).toBe(true);
   const { sqlite } = world.db();
+  const fetching = sqlite
+    .prepare<[], number>(
+      `SELECT count(*) FROM jobs WHERE job_type = 'download_dump' AND status = 'in_progress'`,
+    )
+    .pluck();
+  for (let now = START; fetching.get() === 0; now += 10 * MINUTE) {
+    expect(now).toBeLessThan(START + 3 * DAY);
+    expect(await world.runUntil(now)).toBe(true);
+  }
   sqlite.pragma('busy_timeout = 0');
   const other = new Database(sqlite.name);
   onTestFinished(() => void other.close());

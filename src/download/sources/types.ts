@@ -1,4 +1,5 @@
 import type { DumpFile } from '../../catalog/index.ts';
+import type { WikiSeedError } from '../../lib/index.ts';
 
 /** Kinds of places that may have the bytes of a dump file. Only the origin is believed about sizes and hashes. */
 export type SourceKind = 'origin' | 'mirror' | 'archive';
@@ -77,8 +78,9 @@ export interface RangeClient {
 /** Sources of one file in the order in which they should be asked now, and what was learned of them. */
 export interface SourceBook {
   /**
-   * The best first; sources that rest (after 403, overload, wrong bytes), or that lately did not have the run, are left out.
-   * The origin is always among `all`, mirrors only those that can have the file.
+   * The best first; `ready` leaves out sources that rest (after 403, overload, wrong bytes). Mirrors that lately did not have the
+   * run are in neither list. The origin is always among `all`; a verified copy at the Internet Archive comes last.
+   * @throws PermanentError `unsafe_url`
    */
   sourcesFor(row: DumpFile): { all: readonly ByteSource[]; ready: readonly ByteSource[] };
   /** Bytes of this source were read; `durationMs` counts from the request on. */
@@ -88,4 +90,6 @@ export interface SourceBook {
   noteFault(source: ByteSource, row: DumpFile, fault: { kind: FaultKind; retryAfterMs?: number | undefined }): void;
   /** Epoch ms at which the first resting source of the file may be asked again; null when none rests. */
   readyAt(row: DumpFile): number | null;
+  /** What a job ends with that finds no source ready: the queue then waits as if the origin had just refused it. */
+  restError(row: DumpFile): WikiSeedError;
 }

@@ -10,6 +10,16 @@ test.each([
   ['more is waiting', { fileBytes: 4_000_001, logBytes: 4_000_001, pendingBytes: 4_000_001 }, 'passive'],
   ['all of a large log is copied', { fileBytes: 50_000_000, logBytes: 50_000_000, pendingBytes: 0 }, null],
   ['a log never ends', { fileBytes: 50_000_001, logBytes: 50_000_001, pendingBytes: 1 }, 'restart'],
+  [
+    'a log grows towards the limit',
+    { fileBytes: 16_700_000, logBytes: 16_700_000, pendingBytes: 1 },
+    'restart',
+  ],
+  [
+    'a file stayed large, and much is written',
+    { fileBytes: 50_000_001, logBytes: 3_000_000, pendingBytes: 3_000_000 },
+    null,
+  ],
   ['a file stayed large', { fileBytes: 50_000_001, logBytes: 1000, pendingBytes: 1000 }, 'truncate'],
   ['a file is too large', { fileBytes: 100_000_001, logBytes: 100_000_001, pendingBytes: 5 }, 'truncate'],
 ] as const)('which checkpoint is due when %s', (_what, sizes, expected) => {

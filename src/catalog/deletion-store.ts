@@ -1,0 +1,176 @@
+import type { Db } from '../db/index.ts';
+import { DumpFileId, TorrentId } from '../lib/index.ts';
+import type { Clock } from '../ports/index.ts';
+import { type Catalog, type DumpStatus, HELD_STATUSES } from './types.ts';
+
+/** A file that is to be deleted, with what allowed it. */
+export interface DeletionFacts {
+  dumpId: DumpFileId;
+  /** In the words of an operator. */
+  reason: string;
+  /** JSON-safe. */
+  evidence: object;
+}
+
+/** A deletion that was decided and not recorded as done. */
+export interface OpenDeletion {
+  id: number;
+  /** null: its row is gone. */
+  dumpId: DumpFileId | null;
+  wikiDbName: string;
+  /** Relative to the data directory. */
+  path: string;
+  /** State of the row now. */
+  ourStatus: DumpStatus | null;
+}
+
+/** One tombstone, for lists. */
+export interface Deletion {
+  id: number;
+  wikiDbName: string;
+  path: string;
+  sizeBytes: number;
+  reason: string;
+  evidence: string;
+  deletedAt: number;
+  removedAt: number | null;
+}
+
+/** A file whose copy at the archive was believed in. */
+export interface ArchivedFile {
+  id: DumpFileId;
+  wikiDbName: string;
+  runDate: string;
+  filename: string;
+  sizeBytes: number;
+  md5: string | null;
+  sha1: string | null;
+  isHeld: boolean;
+  cycleDate: string;
+}
+
+type DeletionStore = Pick<
+  Catalog,
+  | 'beginDeletions'
+  | 'finishDeletion'
+  | 'takeBackDeletion'
+  | 'openDeletions'
+  | 'deletions'
+  | 'archivedFiles'
+  | 'recordRemoteProof'
+  | 'recordRemoteLie'
+>;
+
+/** For SQL; the words are ours, so nothing needs escaping. */
+const HELD_LIST = HELD_STATUSES.map((status) => `'${status}'`).join(', ');
+
+/** Everything on `deletions`, and what a deletion does to files and torrents. */
+export function createDeletionStore({ db, clock }: { db: Db; clock: Clock }): DeletionStore {
+  const { sqlite } = db;
+  const bury = sqlite.prepare<[Record<string, unknown>]>(
+    `INSERT INTO deletions (dump_id, wiki_db_name, path, size_bytes, sha256, reason, evidence, previous_status, deleted_at)
+     SELECT id, wiki_db_name, local_path, size_bytes, sha256, @reason, @evidence, our_status, @now FROM dumps
+      WHERE id = @dumpId AND our_status IN (${HELD_LIST}) AND local_path IS NOT NULL`,
+  );
+  const markDeleted = sqlite.prepare<[number]>(
+    `UPDATE dumps SET our_status = 'deleted', error_message = NULL WHERE id = ?`,
+  );
+  const retire = sqlite
+    .prepare<[number, number], number>(
+      `UPDATE torrents SET retired_at = ? WHERE retired_at IS NULL
+          AND id IN (SELECT torrent_id FROM torrent_files WHERE dump_id = ?) RETURNING id`,
+    )
+    .pluck();
+  const unretire = sqlite
+    .prepare<[number], number>(
+      `UPDATE torrents SET retired_at = NULL WHERE retired_at IS NOT NULL
+          AND id IN (SELECT torrent_id FROM torrent_files WHERE dump_id = ?)
+          AND NOT EXISTS (SELECT 1 FROM torrent_files f JOIN dumps d ON d.id = f.dump_id
+                           WHERE f.torrent_id = torrents.id AND d.our_status = 'deleted') RETURNING id`,
+    )
+    .pluck();
+  const open = sqlite.prepare<
+    [],
+    Omit<OpenDeletion, 'dumpId' | 'ourStatus'> & { dumpId: number | null; ourStatus: DumpStatus | null }
+  >(
+    `SELECT x.id, d.id AS dumpId, x.wiki_db_name AS wikiDbName, x.path, d.our_status AS ourStatus
+       FROM deletions x LEFT JOIN dumps d ON d.id = x.dump_id WHERE x.removed_at IS NULL ORDER BY x.id`,
+  );
+  const finish = sqlite.prepare<[number, number]>(
+    'UPDATE deletions SET removed_at = ? WHERE id = ? AND removed_at IS NULL',
+  );
+  // Bytes that came back under that name meanwhile are another matter.
+  const forgetPath = sqlite.prepare<[number]>(
+    `UPDATE dumps SET local_path = NULL, damaged_at = NULL, stored_mtime_ms = NULL WHERE our_status = 'deleted'
+        AND id = (SELECT dump_id FROM deletions WHERE id = ?)`,
+  );
+  const forgetPieces = sqlite.prepare<[number]>(
+    `DELETE FROM dump_piece_hashes WHERE dump_id = (SELECT d.id FROM deletions x JOIN dumps d ON d.id = x.dump_id
+                                                     WHERE x.id = ? AND d.our_status = 'deleted')`,
+  );
+  const restore = sqlite
+    .prepare<[{ id: number }], number>(
+      `UPDATE dumps SET our_status = (SELECT previous_status FROM deletions WHERE id = @id)
+        WHERE our_status = 'deleted' AND id = (SELECT dump_id FROM deletions WHERE id = @id)
+          AND (SELECT previous_status FROM deletions WHERE id = @id) IS NOT NULL RETURNING id`,
+    )
+    .pluck();
+  const exhume = sqlite.prepare<[number]>('DELETE FROM deletions WHERE id = ? AND removed_at IS NULL');
+  const list = sqlite.prepare<[{ wiki: string | null; limit: number }], Deletion>(
+    `SELECT id, wiki_db_name AS wikiDbName, path, size_bytes AS sizeBytes, reason, evidence, deleted_at AS deletedAt,
+            removed_at AS removedAt
+       FROM deletions WHERE @wiki IS NULL OR wiki_db_name = @wiki ORDER BY deleted_at DESC, id DESC LIMIT @limit`,
+  );
+  const archived = sqlite.prepare<[string], Omit<ArchivedFile, 'id' | 'isHeld'> & { id: number; isHeld: 0 | 1 }>(
+    `SELECT id, wiki_db_name AS wikiDbName, run_date AS runDate, filename, size_bytes AS sizeBytes, md5, sha1,
+            our_status IN (${HELD_LIST}) AS isHeld, cycle_date AS cycleDate
+       FROM dumps WHERE ia_identifier = ? AND ia_verified_at IS NOT NULL ORDER BY filename`,
+  );
+  const prove = sqlite.prepare<[number, number]>(
+    'UPDATE dumps SET ia_verified_at = ? WHERE id = ? AND ia_verified_at IS NOT NULL',
+  );
+  const lie = sqlite.prepare<[string, number]>(
+    `UPDATE dumps SET ia_verified_at = NULL, ia_identifier = NULL, ia_url = NULL, ia_refused_at = NULL, error_message = ?,
+            our_status = iif(our_status = 'uploaded', 'downloaded', our_status) WHERE id = ? AND ia_verified_at IS NOT NULL`,
+  );
+
+  return {
+    beginDeletions: (files) =>
+      db.transaction(() => {
+        const now = clock.now();
+        const torrents = new Set<number>();
+        let count = 0;
+        for (const { dumpId, reason, evidence } of files) {
+          const { changes } = bury.run({ dumpId, reason, evidence: JSON.stringify(evidence), now });
+          if (changes === 0) continue;
+          count += 1;
+          markDeleted.run(dumpId);
+          for (const id of retire.all(now, dumpId)) torrents.add(id);
+        }
+        return { count, retired: [...torrents].map((id) => TorrentId.parse(id)) };
+      }),
+    finishDeletion: (id) =>
+      db.transaction(() => {
+        forgetPath.run(id);
+        forgetPieces.run(id);
+        finish.run(clock.now(), id);
+      }),
+    takeBackDeletion: (id) =>
+      db.transaction(() => {
+        const dumpId = restore.get({ id });
+        exhume.run(id);
+        return dumpId === undefined ? [] : unretire.all(dumpId).map((torrent) => TorrentId.parse(torrent));
+      }),
+    openDeletions: () =>
+      open
+        .all()
+        .map(({ dumpId, ...row }) => ({ ...row, dumpId: dumpId === null ? null : DumpFileId.parse(dumpId) })),
+    deletions: ({ wikiDbName = null, limit }) => list.all({ wiki: wikiDbName, limit }),
+    archivedFiles: (iaIdentifier) =>
+      archived
+        .all(iaIdentifier)
+        .map(({ id, isHeld, ...row }) => ({ ...row, id: DumpFileId.parse(id), isHeld: isHeld === 1 })),
+    recordRemoteProof: (id) => void prove.run(clock.now(), id),
+    recordRemoteLie: (id, message) => lie.run(message, id).changes > 0,
+  };
+}
