@@ -1,7 +1,7 @@
 #!/bin/sh
 # Installs the programs that some tests use as independent peers (Debian, Ubuntu). Without them those tests are skipped.
 set -eu
-packages="aria2 p7zip-full bzip2 chromium"
+packages="aria2 p7zip-full bzip2 chromium transmission-cli python3-libtorrent"
 missing=""
 for package in $packages; do
   dpkg -s "$package" >/dev/null 2>&1 || missing="$missing $package"

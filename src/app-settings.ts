@@ -1,6 +1,9 @@
-import type { Config } from './config/index.ts';
+import { type Config, isLoopbackUrl } from './config/index.ts';
 import type { DiscoveryConfig } from './discovery/index.ts';
+import type { DownloadDeps } from './download/index.ts';
+import type { Bus } from './events/index.ts';
 import { type Clock, createHttp, type Http, limitConnectionsPerHost } from './ports/index.ts';
+import type { Queue } from './queue/index.ts';
 import type { CycleCalendar } from './scheduling/index.ts';
 import { VERSION } from './version.ts';
 
@@ -43,4 +46,28 @@ export function createAppHttp(config: Config, clock: Clock): Http {
 export function discoveryConfigOf(config: Config): DiscoveryConfig {
   const { cycleDays } = config.scheduling;
   return { ...config.dumps, ...config.discovery, cycleDays };
+}
+
+/** Where bytes come from, and how fast. */
+export function downloadConfigOf({ discovery, download, torrents }: Config): DownloadDeps['config'] {
+  return {
+    pieceLengthBytes: torrents.pieceLengthBytes,
+    segmentSizeBytes: download.segmentSizeBytes,
+    // What a site on this machine has is no copy of Wikimedia's: its names would only find other bytes out there.
+    mirrors: isLoopbackUrl(discovery.dumpsBaseUrl) ? download.mirrors.filter(isLoopbackUrl) : download.mirrors,
+    connections: download.perHostConnections,
+    bandwidth: { total: download.bandwidthLimit, perHost: download.perHostBandwidthLimit },
+  };
+}
+
+/** The bandwidth limits that an operator set while running. */
+export function downloadRatesOf(
+  queue: Pick<Queue, 'rateOf'>,
+  bus: Pick<Bus, 'on'>,
+): NonNullable<DownloadDeps['ratesByHand']> {
+  return {
+    total: () => queue.rateOf('download'),
+    perHost: () => queue.rateOf('download_per_host'),
+    onChange: (listener) => bus.on('rate:changed', listener),
+  };
 }

@@ -1,12 +1,21 @@
 import { setImmediate as nextTurn } from 'node:timers/promises';
 import { createAlerts } from './alerts/index.ts';
-import { calendarOf, createAppHttp, dailyAt, discoveryConfigOf, userAgentOf } from './app-settings.ts';
+import {
+  calendarOf,
+  createAppHttp,
+  dailyAt,
+  discoveryConfigOf,
+  downloadConfigOf,
+  downloadRatesOf,
+  userAgentOf,
+} from './app-settings.ts';
+import { createAppStorage } from './app-storage.ts';
 import { type Catalog, createCatalog } from './catalog/index.ts';
 import type { Config, Secrets } from './config/index.ts';
 import { explainStartError, openDataDirectory } from './data-directory.ts';
 import { createSystemState, type DataDirectoryLock, type Db } from './db/index.ts';
 import { createDiscovery, discoverWikis } from './discovery/index.ts';
-import { createDownload } from './download/index.ts';
+import { createDownload, downloadDump } from './download/index.ts';
 import { type Bus, createBus } from './events/index.ts';
 import { describeError } from './lib/index.ts';
 import {
@@ -34,11 +43,12 @@ import {
   type Log,
   type Random,
 } from './ports/index.ts';
+import { createPruning, type PruningRoom, pruneStorage } from './pruning/index.ts';
 import { createPublishing, createS3ObjectStore } from './publishing/index.ts';
 import { createQueue, type IdleReport, type Queue } from './queue/index.ts';
 import { createScheduling } from './scheduling/index.ts';
 import { createSeeding, type SeedingFacts } from './seeding/index.ts';
-import { createLayout, createSpaceGuard, type DiskUsage, type Layout, measureDisk } from './storage/index.ts';
+import { createLayout, type DiskUsage, type Layout, STORAGE_HALT_CODES } from './storage/index.ts';
 import { createTorrenting, findMissingTorrents } from './torrenting/index.ts';
 import { createUpload } from './upload/index.ts';
 import { VERSION } from './version.ts';
@@ -64,6 +74,8 @@ export interface App {
   /** What an operator may change, also before `start`. */
   readonly operator: OperatorActions;
   readonly layout: Layout;
+  /** Deletes by plan when there is need: for commands, where no daemon runs. */
+  readonly prune: PruningRoom['prune'];
   /** True when held files go to the Internet Archive. */
   readonly uploadsEnabled: boolean;
   /** Begins to work. @returns the address of the status page */
@@ -131,12 +143,10 @@ function wire(deps: Required<AppOptions> & { layout: Layout; db: Db; lock: DataD
       find_dumps: 1,
     },
   });
-  const space = createSpaceGuard({
-    disk,
-    dataDir: layout.dataDir,
-    safetyMarginBytes: config.storage.safetyMarginBytes,
-    maxSizeBytes: config.storage.maxSizeBytes,
-    heldBytes: () => catalog.heldBytes(),
+  const storage = createAppStorage({
+    ...{ state, catalog, queue, bus, disk, layout, clock, log },
+    config: config.storage,
+    downloadType: downloadDump.type,
   });
   /** What every pipeline room stands on. */
   const shared = { catalog, disk, layout, clock, log };
@@ -148,14 +158,13 @@ function wire(deps: Required<AppOptions> & { layout: Layout; db: Db; lock: DataD
   });
   const download = createDownload({
     ...shared,
-    http,
-    space,
-    bus,
-    config: { pieceLengthBytes: config.torrents.pieceLengthBytes },
+    ...{ db, random, http, bus, space: storage.space },
+    ratesByHand: downloadRatesOf(queue, bus),
+    config: downloadConfigOf(config),
   });
   const upload = createUpload({
     ...shared,
-    http,
+    ...{ http, bus },
     config: {
       s3Endpoint: config.ia.s3Endpoint,
       siteUrl: config.ia.siteUrl,
@@ -174,6 +183,7 @@ function wire(deps: Required<AppOptions> & { layout: Layout; db: Db; lock: DataD
     ...shared,
     config: {
       pieceLengthBytes: config.torrents.pieceLengthBytes,
+      alignFilesFromBytes: config.torrents.alignFilesFromBytes,
       trackers: config.torrents.trackers,
       regularTypes: config.dumps.regularTypes,
       historyTypes: config.dumps.historyTypes,
@@ -194,6 +204,13 @@ function wire(deps: Required<AppOptions> & { layout: Layout; db: Db; lock: DataD
       userAgent: `WikiSeed/${VERSION}`,
     },
   });
+  const pruning = createPruning({
+    ...{ ...shared, db, bus },
+    usage: () => storage.usage(),
+    stopSeeding: (infoHash) => seeding.retire(infoHash),
+    config: { ...config.storage, uploadsEnabled },
+  });
+  bus.on('storage:modeChanged', ({ mode }) => void queue.enqueue(pruning.requestsFor(mode)));
   const r2 = config.publish.r2;
   const objectStore = r2.enabled
     ? createS3ObjectStore({
@@ -232,7 +249,10 @@ function wire(deps: Required<AppOptions> & { layout: Layout; db: Db; lock: DataD
     onHalt: (halt) => queue.halt(halt),
   });
   const records = createRecordKeeper({ db, disk, layout, clock, log });
-  const alerts = createAlerts({ db, bus, clock, log, isOwner: true, tellThemselves: TELL_THEMSELVES });
+  const alerts = createAlerts({
+    ...{ db, bus, clock, log, isOwner: true, tellThemselves: TELL_THEMSELVES },
+    haltsTold: STORAGE_HALT_CODES,
+  });
   queue.register([
     ...maintenance.handlers,
     ...backupHandlers({
@@ -246,6 +266,7 @@ function wire(deps: Required<AppOptions> & { layout: Layout; db: Db; lock: DataD
     ...upload.handlers,
     ...torrenting.handlers,
     ...seeding.handlers,
+    ...pruning.handlers,
     ...publishing.handlers,
   ]);
   const pipeline = wirePipeline({
@@ -280,6 +301,7 @@ function wire(deps: Required<AppOptions> & { layout: Layout; db: Db; lock: DataD
         request: () => rehearseRestore.request({}),
       },
       ...maintenance.schedules(),
+      { name: pruneStorage.type, cron: 'daily', request: () => pruneStorage.request({}) },
     ],
     requests: {
       discoverWikis: () => discoverWikis.request({}),
@@ -292,8 +314,10 @@ function wire(deps: Required<AppOptions> & { layout: Layout; db: Db; lock: DataD
     },
   });
   const queries = createStatusQueries({ db, clock });
-  const storage = (): Promise<DiskUsage> => measureDisk({ disk, dataDir: layout.dataDir }, config.storage);
-  const operator = createOperatorActions({ db, queue, queries });
+  const operator = createOperatorActions({
+    ...{ db, queue, queries },
+    pruneRequest: () => pruneStorage.request({}),
+  });
   const monitoring = createMonitoring({
     db,
     clock,
@@ -302,7 +326,7 @@ function wire(deps: Required<AppOptions> & { layout: Layout; db: Db; lock: DataD
     bus,
     layout,
     queries,
-    storage,
+    storage: () => storage.usage(),
     judgeWiki: (wiki) => discovery.judgeWiki(wiki),
     seeding: async () => (await seeding.snapshot()).torrents,
     halts: () => queue.halts(),
@@ -328,7 +352,7 @@ function wire(deps: Required<AppOptions> & { layout: Layout; db: Db; lock: DataD
   async function stop(): Promise<void> {
     scheduling.stop();
     await queue.stop(config.wikiseed.shutdownTimeoutMs);
-    for (const room of [monitoring, seeding, torrenting, upload, download, records, maintenance])
+    for (const room of [monitoring, seeding, torrenting, upload, download, storage, records, maintenance])
       await room
         .stop()
         .catch((error: unknown) => log.error({ err: describeError(error) }, 'a room did not stop cleanly'));
@@ -344,6 +368,7 @@ function wire(deps: Required<AppOptions> & { layout: Layout; db: Db; lock: DataD
     queue,
     operator,
     layout,
+    prune: pruning.prune,
     uploadsEnabled,
     async start() {
       // The page first: when its port is taken nothing has begun yet.
@@ -352,6 +377,7 @@ function wire(deps: Required<AppOptions> & { layout: Layout; db: Db; lock: DataD
         alerts.start();
         maintenance.start();
         records.start();
+        await pruning.start();
         await seeding.start();
         await restoreTorrents();
         // Each reads a whole cycle: in one turn the page would wait for all of them.
@@ -359,8 +385,9 @@ function wire(deps: Required<AppOptions> & { layout: Layout; db: Db; lock: DataD
         discovery.releaseSwitchedOff();
         await nextTurn();
         await pipeline.reconcile();
-        await nextTurn();
+        await storage.prepare();
         queue.start();
+        storage.start();
         await nextTurn();
         scheduling.start();
       } catch (error) {
@@ -369,7 +396,7 @@ function wire(deps: Required<AppOptions> & { layout: Layout; db: Db; lock: DataD
       return page;
     },
     whenIdle: () => queue.whenIdle(),
-    storage,
+    storage: () => storage.usage(),
     seeding: () => seeding.snapshot(),
     stop: () => {
       stopping ??= stop();

@@ -6,11 +6,12 @@ import type { Bus } from './events/index.ts';
 import { errorCode, type TorrentId } from './lib/index.ts';
 import { createOrderOfWork } from './order-of-work.ts';
 import type { Clock } from './ports/index.ts';
+import { pruneStorage } from './pruning/index.ts';
 import { publishManifest } from './publishing/index.ts';
 import type { JobRequest, Queue } from './queue/index.ts';
 import { startSeeding } from './seeding/index.ts';
 import { createTorrent } from './torrenting/index.ts';
-import { uploadIa } from './upload/index.ts';
+import { type ProvedItem, proveRemote, uploadIa } from './upload/index.ts';
 
 /** What the order of work depends on. */
 export interface PipelineDeps {
@@ -57,6 +58,9 @@ const AT_ONCE = 250;
 const LOOK_AGAIN_CODES = ['not_found', 'checksum_mismatch', 'size_mismatch', 'structure_broken'];
 /** An hour: whose description was read since then is not looked at again. */
 const LOOK_AGAIN_MS = 60 * 60_000;
+
+/** A retired torrent lost files and is not seeded any more. */
+const isServable = (torrent: Pick<Torrent, 'retiredAt'>): boolean => torrent.retiredAt === null;
 
 function torrentRequest(torrent: Pick<Torrent, 'cycleDate' | 'isHistory' | 'supplement'>): JobRequest {
   const { cycleDate, supplement } = torrent;
@@ -194,13 +198,15 @@ export function wirePipeline(deps: PipelineDeps): Pipeline {
     const made = catalog.torrentsOfCycle(cycleDate);
     if (made.length === 0) return [];
     catalog.advanceCycle(cycleDate, 'torrented');
-    return made.map((torrent) => seedingRequest(torrent.id, cycleDate));
+    return made.filter(isServable).map((torrent) => seedingRequest(torrent.id, cycleDate));
   });
 
   queue.follow(startSeeding, ({ torrentId }, { isSeeding }) => {
     const cycleDate = catalog.torrent(torrentId)?.cycleDate;
     if (cycleDate === undefined || queue.hasUnfinished(cycleDate, ['start_seeding'])) return [];
-    const isServed = catalog.torrentsOfCycle(cycleDate).every((torrent) => torrent.seedingSince !== null);
+    const isServed = catalog
+      .torrentsOfCycle(cycleDate)
+      .every((torrent) => torrent.seedingSince !== null || !isServable(torrent));
     // With the embedded engine off, handing over is all there is to do.
     if (isServed || !isSeeding) catalog.advanceCycle(cycleDate, 'seeding');
     return [publishManifest.request({})];
@@ -216,6 +222,19 @@ export function wirePipeline(deps: PipelineDeps): Pipeline {
       .some(({ cycleDate }) => queue.hasUnfinished(cycleDate, ['upload_ia']));
     return recorded.isCurrent || isUploading ? [] : [publishManifest.request({})];
   });
+
+  // What was deleted is in the manifest, and so are torrents that are not seeded any more. Old proofs are asked for anew, and
+  // what they allow goes then.
+  queue.follow(pruneStorage, (_input, { items, removedFiles }) => [
+    ...items.map((item) => proveRemote.request(item)),
+    ...(removedFiles > 0 ? [publishManifest.request({})] : []),
+  ]);
+  queue.follow(proveRemote, (_input, { proved }, { toUpload }: ProvedItem) => [
+    ...(proved.length > 0 ? [pruneStorage.request({})] : []),
+    ...(deps.uploadsEnabled
+      ? toUpload.map(({ dumpFileId, cycleDate }) => uploadIa.request({ dumpFileId }, { cycleDate }))
+      : []),
+  ]);
 
   async function enqueueInParts(requests: readonly JobRequest[]): Promise<void> {
     for (let from = 0; from < requests.length; from += AT_ONCE) {
@@ -234,7 +253,7 @@ export function wirePipeline(deps: PipelineDeps): Pipeline {
       if (status !== 'open' && !catalog.takesFiles(cycleDate)) catalog.closeLateWindow(cycleDate);
       requests.push(...trySeal(cycleDate));
       if (status === 'torrented')
-        for (const torrent of catalog.torrentsOfCycle(cycleDate))
+        for (const torrent of catalog.torrentsOfCycle(cycleDate).filter(isServable))
           requests.push(seedingRequest(torrent.id, cycleDate));
     }
     if (catalog.torrents().length > 0) requests.push(publishManifest.request({}));
@@ -259,6 +278,8 @@ export function wirePipeline(deps: PipelineDeps): Pipeline {
       if (!deps.uploadsEnabled) queue.cancelPending(uploadIa.type);
       await enqueueInParts(unfinishedWork());
     },
-    rebuild: (torrent) => void queue.enqueue([torrentRequest(torrent)]),
+    rebuild: (torrent) => {
+      if (isServable(torrent)) queue.enqueue([torrentRequest(torrent)]);
+    },
   };
 }

@@ -28,6 +28,8 @@ export interface AlertsDeps {
   isOwner: boolean;
   /** Job types that raise an alert of their own when they fail: what the alert is about would else stand there twice. */
   tellThemselves?: readonly string[];
+  /** Codes of halts whose owner raises and resolves an alert of his own. */
+  haltsTold?: readonly string[];
 }
 
 /**
@@ -83,6 +85,7 @@ export function createAlerts(deps: AlertsDeps): Alerts {
   }
 
   function onHalted(event: EventMap['target:halted']): void {
+    if (deps.haltsTold?.includes(event.code)) return;
     const until = new Date(event.until).toISOString().slice(0, 16).replace('T', ' ');
     raise({
       key: `target:${event.target}`,

@@ -1,7 +1,7 @@
 import type { Db } from '../db/index.ts';
 import { DumpFileId, TorrentId } from '../lib/index.ts';
 import type { Clock } from '../ports/index.ts';
-import { type Catalog, type DumpStatus, HELD_STATUSES } from './types.ts';
+import { type Catalog, type DumpStatus, HELD_STATUSES, SOURCE_NAMES } from './types.ts';
 
 /** A file that is to be deleted, with what allowed it. */
 export interface DeletionFacts {
@@ -63,6 +63,8 @@ type DeletionStore = Pick<
 
 /** For SQL; the words are ours, so nothing needs escaping. */
 const HELD_LIST = HELD_STATUSES.map((status) => `'${status}'`).join(', ');
+/** Named one by one, the run is found by its index. */
+const SOURCES = SOURCE_NAMES.map((source) => `'${source}'`).join(', ');
 
 /** Everything on `deletions`, and what a deletion does to files and torrents. */
 export function createDeletionStore({ db, clock }: { db: Db; clock: Clock }): DeletionStore {
@@ -121,10 +123,11 @@ export function createDeletionStore({ db, clock }: { db: Db; clock: Clock }): De
             removed_at AS removedAt
        FROM deletions WHERE @wiki IS NULL OR wiki_db_name = @wiki ORDER BY deleted_at DESC, id DESC LIMIT @limit`,
   );
-  const archived = sqlite.prepare<[string], Omit<ArchivedFile, 'id' | 'isHeld'> & { id: number; isHeld: 0 | 1 }>(
+  const archived = sqlite.prepare<[string, string, string], Omit<ArchivedFile, 'id' | 'isHeld'> & { id: number; isHeld: 0 | 1 }>(
     `SELECT id, wiki_db_name AS wikiDbName, run_date AS runDate, filename, size_bytes AS sizeBytes, md5, sha1,
             our_status IN (${HELD_LIST}) AS isHeld, cycle_date AS cycleDate
-       FROM dumps WHERE ia_identifier = ? AND ia_verified_at IS NOT NULL ORDER BY filename`,
+       FROM dumps WHERE wiki_db_name = ? AND source IN (${SOURCES}) AND run_date = ? AND ia_identifier = ?
+        AND ia_verified_at IS NOT NULL ORDER BY filename`,
   );
   const prove = sqlite.prepare<[number, number]>(
     'UPDATE dumps SET ia_verified_at = ? WHERE id = ? AND ia_verified_at IS NOT NULL',
@@ -166,9 +169,9 @@ export function createDeletionStore({ db, clock }: { db: Db; clock: Clock }): De
         .all()
         .map(({ dumpId, ...row }) => ({ ...row, dumpId: dumpId === null ? null : DumpFileId.parse(dumpId) })),
     deletions: ({ wikiDbName = null, limit }) => list.all({ wiki: wikiDbName, limit }),
-    archivedFiles: (iaIdentifier) =>
+    archivedFiles: ({ iaIdentifier, wikiDbName, runDate }) =>
       archived
-        .all(iaIdentifier)
+        .all(wikiDbName, runDate, iaIdentifier)
         .map(({ id, isHeld, ...row }) => ({ ...row, id: DumpFileId.parse(id), isHeld: isHeld === 1 })),
     recordRemoteProof: (id) => void prove.run(clock.now(), id),
     recordRemoteLie: (id, message) => lie.run(message, id).changes > 0,

@@ -4,6 +4,7 @@ import { assert, DumpFileId } from '../lib/index.ts';
 import type { Clock } from '../ports/index.ts';
 import {
   type Catalog,
+  type DownloadFacts,
   type DumpFile,
   type DumpStatus,
   HELD_STATUSES,
@@ -39,6 +40,8 @@ type DumpStore = Pick<
   | 'filesToUpload'
   | 'heldVariants'
   | 'heldBytes'
+  | 'heldSlice'
+  | 'partsOfRun'
 >;
 
 /** For SQL; the words are ours, so nothing needs escaping. */
@@ -46,6 +49,12 @@ const HELD_LIST = HELD_STATUSES.map((status) => `'${status}'`).join(', ');
 
 /** Everything on `dumps`, `dump_piece_hashes` and `dump_replacements` but what a look changes (run-store.ts). */
 export function createDumpStore({ db, clock }: { db: Db; clock: Clock }): DumpStore {
+  /** Its bytes were read from end to end a moment ago, and were right. */
+  const justProved = ({ storedMtimeMs = null }: Pick<DownloadFacts, 'storedMtimeMs'>) => ({
+    storedMtimeMs,
+    verifiedAt: clock.now(),
+    damagedAt: null,
+  });
   const wantedColumns = `d.id, d.wiki_db_name AS wikiDbName, d.source, d.run_date AS runDate, d.dump_type AS dumpType,
     d.size_bytes AS sizeBytes, d.cycle_date AS cycleDate`;
   // Of a cycle that takes no files any more only what was held once: its torrents are final, and wait for exactly that.
@@ -99,6 +108,18 @@ export function createDumpStore({ db, clock }: { db: Db; clock: Clock }): DumpSt
   const heldBytes = db.sqlite
     .prepare<[], number>(`SELECT coalesce(sum(size_bytes), 0) FROM dumps WHERE our_status IN (${HELD_LIST})`)
     .pluck();
+  const heldSlice = db.sqlite.prepare<[number, number], { heldBytes: number; lastId: number | null }>(
+    `SELECT coalesce(sum(CASE WHEN our_status IN (${HELD_LIST}) THEN size_bytes END), 0) AS heldBytes, max(id) AS lastId
+       FROM (SELECT id, our_status, size_bytes FROM dumps WHERE id > ? ORDER BY id LIMIT ?)`,
+  );
+  const partsOfRun = db.sqlite.prepare<
+    [string, string, string],
+    { id: number; filename: string; isToCome: number }
+  >(
+    `SELECT d.id, d.filename, d.our_status IN ('pending', 'downloading') OR r.dump_id IS NOT NULL AS isToCome
+       FROM dumps d LEFT JOIN dump_replacements r ON r.dump_id = d.id AND r.kind = 'replaced'
+      WHERE d.wiki_db_name = ? AND d.source = ? AND d.run_date = ?`,
+  );
   // Prepared once: it is asked several times for each of a cycle's thousands of files.
   const fileById = db.orm
     .select()
@@ -144,6 +165,7 @@ export function createDumpStore({ db, clock }: { db: Db; clock: Clock }): DumpSt
         if (row.ourStatus !== 'downloading') return;
         move(id, ['downloading'], {
           ...facts,
+          ...justProved(facts),
           ourStatus: 'downloaded',
           downloadedAt: clock.now(),
           errorMessage: null,
@@ -254,6 +276,7 @@ export function createDumpStore({ db, clock }: { db: Db; clock: Clock }): DumpSt
           upstreamMd5: row.md5,
           upstreamSha1: row.sha1,
           upstreamSha256: row.sha256,
+          ...justProved(facts),
           ourStatus: 'downloaded',
           downloadedAt: clock.now(),
           errorMessage: null,
@@ -297,5 +320,10 @@ export function createDumpStore({ db, clock }: { db: Db; clock: Clock }): DumpSt
       history: heldVariant.get(cycleDate, 1) !== undefined,
     }),
     heldBytes: () => heldBytes.get() ?? 0,
+    heldSlice: (afterId, count) => heldSlice.get(afterId, count) ?? { heldBytes: 0, lastId: null },
+    partsOfRun: ({ wikiDbName, source, runDate }) =>
+      partsOfRun
+        .all(wikiDbName, source, runDate)
+        .map(({ isToCome, ...row }) => ({ ...row, isToCome: isToCome === 1 })),
   };
 }

@@ -3,12 +3,14 @@ import type { Clock } from '../ports/index.ts';
 import { createCycleStore } from './cycle-store.ts';
 import { createDeletionStore } from './deletion-store.ts';
 import { createDumpStore } from './dump-store.ts';
+import { createHeldStore } from './held-store.ts';
 import { createRunStore } from './run-store.ts';
 import { createTorrentStore } from './torrent-store.ts';
 import type { Catalog } from './types.ts';
 import { createWikiStore } from './wiki-store.ts';
 
 export type { ArchivedFile, Deletion, DeletionFacts, OpenDeletion } from './deletion-store.ts';
+export type { HeldCatalog, HeldSummary } from './held-store.ts';
 export { gravest, noticeKind } from './notice-kind.ts';
 export * from './types.ts';
 export { LATE_MS } from './windows.ts';
@@ -22,5 +24,6 @@ export function createCatalog(deps: { db: Db; clock: Clock }): Catalog {
     ...createDumpStore(deps),
     ...createTorrentStore(deps),
     ...createDeletionStore(deps),
+    ...createHeldStore(deps),
   };
 }

@@ -1,6 +1,7 @@
 import type { schema } from '../db/index.ts';
 import type { DumpFileId, TorrentId } from '../lib/index.ts';
 import type { ArchivedFile, Deletion, DeletionFacts, OpenDeletion } from './deletion-store.ts';
+import type { HeldCatalog } from './held-store.ts';
 
 /** One row of `wikis`. */
 export type Wiki = typeof schema.wikis.$inferSelect;
@@ -170,6 +171,8 @@ export interface DownloadFacts {
   fetchedFromUrl: string;
   /** SHA-1 of each piece of `pieceLength` bytes from the file's own start, 20 bytes each; the last one is short. */
   pieceHashes: { pieceLength: number; sha1s: Buffer } | null;
+  /** Modification time of the stored file, in ms as the file system gives it; null or absent when nobody looked. */
+  storedMtimeMs?: number | null;
 }
 
 /** A finished torrent, to be recorded. */
@@ -184,10 +187,14 @@ export interface TorrentFacts {
   payloadVersion: string;
   infoHash: string;
   magnetLink: string;
+  /** With padding. */
   totalSizeBytes: number;
+  /** Without padding files. */
   fileCount: number;
   pieceLength: number;
   pieceCount: number;
+  /** Dump files of at least so many bytes begin on a piece, each followed by padding; null or absent = all files lie end to end. */
+  alignFilesFromBytes?: number | null;
   torrentFilePath: string;
   contentPath: string;
   trackers: string[];
@@ -238,7 +245,7 @@ export interface CycleProgress {
  * The ledger of wikis, cycles, dump runs, dump files and torrents; sole owner of those tables. Every method is synchronous
  * and joins a running transaction. Writers name the move they make; a move that the state does not allow throws AssertionError.
  */
-export interface Catalog {
+export interface Catalog extends HeldCatalog {
   /** Inserts and updates; a wiki that is no longer listed is marked vanished, never removed. */
   recordWikis(list: readonly WikiFacts[]): { added: number; vanished: number };
   /** Notes that upstream's index or listings name these wikis as dumped. Unknown names are ignored. */
@@ -360,8 +367,16 @@ export interface Catalog {
   filesToUpload(): { id: DumpFileId; cycleDate: string }[];
   /** Whether anything is held for the regular and for the history torrent of a cycle. */
   heldVariants(cycleDate: string): { regular: boolean; history: boolean };
-  /** Bytes of all held files. */
+  /** Bytes of all held files. Reads every row: for a few hundred thousand of them `heldSlice`, in turns. */
   heldBytes(): number;
+  /** Bytes of the held ones among the next `count` files after that id, in the order of ids. `lastId` null = there are none. */
+  heldSlice(afterId: number, count: number): { heldBytes: number; lastId: number | null };
+  /** All files of a run, and whether their bytes are still to come: pending, downloading, or held and published anew. */
+  partsOfRun(run: {
+    wikiDbName: string;
+    source: SourceName;
+    runDate: string;
+  }): { id: number; filename: string; isToCome: boolean }[];
   markUploading(id: DumpFileId): void;
   /**
    * Notes the item that a file is sent to, before its last byte leaves: whoever finds the note without a verified upload
@@ -407,8 +422,8 @@ export interface Catalog {
   openDeletions(): OpenDeletion[];
   /** Tombstones, newest first. */
   deletions(filter: { wikiDbName?: string | null; limit: number }): Deletion[];
-  /** Files that an item of the Internet Archive was last seen to have; uses the note of the upload. */
-  archivedFiles(iaIdentifier: string): ArchivedFile[];
+  /** Files of a run that an item of the Internet Archive was last seen to have. */
+  archivedFiles(item: { iaIdentifier: string; wikiDbName: string; runDate: string }): ArchivedFile[];
   /** The archive's metadata agrees again. */
   recordRemoteProof(id: DumpFileId): void;
   /** The archive does not have what it had: it is to be uploaded again. @returns false when nobody believed it any more */

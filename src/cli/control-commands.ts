@@ -1,5 +1,5 @@
 import { UsageError } from '../lib/index.ts';
-import { resumeCommand, scopeWords, sentenceCase } from '../monitoring/index.ts';
+import { rateName, rateWords, resumeCommand, scopeWords, sentenceCase } from '../monitoring/index.ts';
 import { LIMIT_MAX, parseScope } from '../queue/index.ts';
 import { operate } from './daemon.ts';
 import { EXIT } from './exit-codes.ts';
@@ -78,6 +78,22 @@ export async function limitCommand(
       const now = done.jobs === null ? 'as configured' : `at most ${done.jobs} at once`;
       say(io, `${words}: ${now}.`, isDaemon);
     }
+    return EXIT.ok;
+  });
+}
+
+/** `bandwidth`: how fast downloads may be, all together or from each host. */
+export async function bandwidthCommand(
+  io: CliIo,
+  limit: string,
+  options: { config?: string; json?: boolean; perHost?: boolean },
+): Promise<number> {
+  const loaded = loadForCommand(io, options.config);
+  const name = options.perHost === true ? 'download_per_host' : 'download';
+  return operate(io, loaded, async ({ actions, isDaemon }) => {
+    const done = await actions.setBandwidth(name, limit === 'default' ? null : limit);
+    if (options.json === true) printJson(io, { ...done, isDaemonRunning: isDaemon });
+    else say(io, `${sentenceCase(rateName(done.name))}: ${rateWords(done.rate)}.`, isDaemon);
     return EXIT.ok;
   });
 }

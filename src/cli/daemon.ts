@@ -53,6 +53,7 @@ function localActions({ operator, queue }: App): RemoteActions {
     pause: async (...given) => operator.pause(...given),
     resume: async (...given) => operator.resume(...given),
     setLimit: async (...given) => operator.setLimit(...given),
+    setBandwidth: async (...given) => operator.setBandwidth(...given),
     // What the last process was at when it ended waits again, as after a start, so that it can be changed, too.
     async retryJob(...given) {
       queue.rescue();
@@ -63,6 +64,7 @@ function localActions({ operator, queue }: App): RemoteActions {
       return operator.cancelJob(...given);
     },
     retryFailed: async (...given) => operator.retryFailed(...given),
+    prune: async () => operator.prune(),
   };
 }
 
@@ -147,9 +149,11 @@ function remoteActions({ url, token }: Reach, signal: AbortSignal): RemoteAction
     pause: (scope, reason) => post('pause', { scope, reason }),
     resume: (scope) => post('resume', { scope }),
     setLimit: (scope, jobs) => post('limit', { scope, jobs }),
+    setBandwidth: (of, limit) => post('bandwidth', { of, limit }),
     retryJob: (jobId) => post(`jobs/${jobId}/retry`, {}),
     cancelJob: (jobId) => post(`jobs/${jobId}/cancel`, {}),
     retryFailed: (filter) => post('jobs/retry-failed', filter),
+    prune: () => post('prune', {}),
   };
 }
 

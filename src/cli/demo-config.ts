@@ -1,8 +1,12 @@
 import { type Config, defaultConfig, noSecrets, type Secrets } from '../config/index.ts';
 import type { Sandbox } from '../sandbox/index.ts';
 
-/** A sandbox needs no gigabytes of safety margin. */
-const DEMO_MARGIN_BYTES = 50_000_000;
+/** A sandbox needs no gigabytes of safety margin, and little room on a disk that may be nearly full. */
+const DEMO_STORAGE = {
+  cleanupThresholdPercent: 99,
+  pauseThresholdPercent: 100,
+  safetyMarginBytes: 50_000_000,
+};
 
 /** The defaults of a real installation, pointed at the sandbox. */
 export function demoConfig(
@@ -19,7 +23,7 @@ export function demoConfig(
       dumpsBaseUrl: sandbox.dumpsBaseUrl,
     },
     download: { ...base.download, mirrors: sandbox.mirrors.map(({ baseUrl }) => baseUrl) },
-    storage: { ...base.storage, safetyMarginBytes: DEMO_MARGIN_BYTES },
+    storage: { ...base.storage, ...DEMO_STORAGE },
     torrents: { ...base.torrents, trackers: [sandbox.trackerUrl] },
     seeding: { ...base.seeding, dht: false, listenHost: '127.0.0.1' },
     ia: {

@@ -1,6 +1,17 @@
 import { formatBytes, formatDuration, formatRate } from '../lib/index.ts';
 import type { CycleState, StatusReport } from '../monitoring/index.ts';
-import { resumeCommand, scopeWords, sentenceCase, tryWords, wordsOf } from '../monitoring/index.ts';
+import {
+  mirrorStanding,
+  rateName,
+  rateWords,
+  resumeCommand,
+  scopeWords,
+  sentenceCase,
+  storageWords,
+  tryWords,
+  usedOf,
+  wordsOf,
+} from '../monitoring/index.ts';
 import { formatTable, plainText, shorten } from './table.ts';
 
 /** How the screen looks. */
@@ -42,6 +53,7 @@ export function formatStatus(report: StatusReport, format: StatusFormat): string
     block('Failures', failureLines(report, width)),
     block('Queue', queueLines(report, width)),
     block('Limits set by hand', limitLines(report)),
+    block('Mirrors', mirrorLines(report, width)),
     block('Storage', storageLine(report)),
     block('Last backup', backupLine(report)),
     block('Torrents', torrentLines(report, width)),
@@ -158,8 +170,32 @@ function alertLines(report: StatusReport, paint: (tone: Tone, text: string) => s
 
 function limitLines(report: StatusReport): string {
   return formatTable(
-    report.limits.map(({ scope, jobs }) => [scopeWords(scope), `at most ${jobs} at once`]),
+    [
+      ...report.limits.map(({ scope, jobs }) => [scopeWords(scope), `at most ${jobs} at once`]),
+      ...report.rates.map((rate) => [rateName(rate.name), rateWords(rate)]),
+    ],
     { indent: '  ' },
+  );
+}
+
+function mirrorLines(report: StatusReport, width: number): string {
+  return formatTable(
+    report.mirrors.map((mirror) => [
+      mirror.baseUrl.replace(/^https:\/\//, ''),
+      mirrorStanding(mirror, report.at),
+      mirror.bytesPerSecond === null ? '' : formatRate(mirror.bytesPerSecond),
+      String(mirror.goodFiles),
+      mirror.lastFault === null || mirror.lastFaultAt === null
+        ? ''
+        : `${mirror.lastFault}, ${rough(report.at - mirror.lastFaultAt)} ago`,
+    ]),
+    {
+      heads: ['address', 'standing', 'speed', 'files', 'last fault'],
+      width,
+      indent: '  ',
+      numbers: [2, 3],
+      flexible: [0, 4],
+    },
   );
 }
 
@@ -210,9 +246,24 @@ function queueLines(report: StatusReport, width: number): string {
 
 function storageLine(report: StatusReport): string {
   if (report.storage === null) return '  Unknown.';
-  const { usedBytes, freeBytes, totalBytes, mode } = report.storage;
-  const marked = mode === undefined || mode === 'normal' ? '' : `, ${wordsOf(mode)}`;
-  return `  ${meter(totalBytes - freeBytes, totalBytes)} full${marked}: ${formatBytes(usedBytes)} ours, ${formatBytes(freeBytes)} free of ${formatBytes(totalBytes)}`;
+  const { freeBytes, totalBytes, mode, reservedBytes = 0, isOnlyPromised } = report.storage;
+  const { usedBytes, isLimited } = usedOf(report.storage);
+  const isCalm = mode === undefined || mode === 'normal' || isOnlyPromised === true;
+  const marked = isCalm ? '' : `, ${wordsOf(mode)}`;
+  const ours = report.storage.usedBytes === null ? '' : `${formatBytes(report.storage.usedBytes)} ours, `;
+  const promised = reservedBytes === 0 ? '' : `, ${formatBytes(reservedBytes)} promised to running downloads`;
+  const room = isLimited
+    ? `storage.max_size ${formatBytes(totalBytes)}, ${formatBytes(freeBytes)} free on the disk`
+    : `${formatBytes(freeBytes)} free of ${formatBytes(totalBytes)}`;
+  const words = storageWords(report.storage);
+  const line = `  ${meter(usedBytes ?? 0, totalBytes)} full${marked}: ${ours}${room}${promised}`;
+  return words === null ? line : `${line}\n  ${words}${thresholdWords(report.storage)}`;
+}
+
+function thresholdWords(facts: NonNullable<StatusReport['storage']>): string {
+  const { cleanupThresholdPercent: cleanup, pauseThresholdPercent: pause, safetyMarginBytes: margin } = facts;
+  if (cleanup === undefined || pause === undefined || margin === undefined) return '';
+  return `\n  Prunes from ${cleanup} %, starts no download from ${pause} %, stops downloads below ${formatBytes(margin)} free.`;
 }
 
 function torrentLines(report: StatusReport, width: number): string {

@@ -4,7 +4,7 @@ import { describeError, formatBytes, isAbort, UsageError, WikiSeedError } from '
 import { VERSION } from '../version.ts';
 import { addCatalogCommands } from './catalog-commands.ts';
 import { configCheck, configShow } from './config-command.ts';
-import { limitCommand, pauseCommand, resumeCommandLine } from './control-commands.ts';
+import { bandwidthCommand, limitCommand, pauseCommand, resumeCommandLine } from './control-commands.ts';
 import { addDatabaseCommands } from './database-commands.ts';
 import { demoCommand } from './demo-command.ts';
 import { DEMO_DEFAULTS } from './demo-folder.ts';
@@ -13,6 +13,7 @@ import { type CliIo, createProcessIo } from './io.ts';
 import { cancelJobs, retryJobs } from './job-actions.ts';
 import { jobsCommand } from './jobs-command.ts';
 import { explainDamage, explainTrouble } from './load.ts';
+import { pruneCommand } from './prune-command.ts';
 import { runCommand } from './run-command.ts';
 import { statusCommand } from './status-command.ts';
 
@@ -143,6 +144,18 @@ function buildProgram(io: CliIo, setExitCode: (code: number) => void): Command {
   scoped('resume', 'end a pause; a halted target is tried again at once').action(async (name, options) =>
     setExitCode(await resumeCommandLine(io, name, options)),
   );
+  command('prune', 'make room by plan when the disk is too full; never deletes a last copy')
+    .option('--dry-run', 'say what would be deleted and what stays, with reasons; changes nothing')
+    .option('--history', 'list what was deleted, and why')
+    .option('--wiki <name>', 'with --dry-run or --history: only of this wiki')
+    .option('--all', 'with --dry-run every set, with --history every file')
+    .option('--json', 'print JSON, with --dry-run every file')
+    .action(async (options) => setExitCode(await pruneCommand(io, options)));
+  command('bandwidth', 'how fast downloads may be, all together; kept over restarts')
+    .argument('<rate>', '20MB/s, unlimited, or "default" for what the configuration says')
+    .option('--per-host', 'the limit of each host by itself')
+    .option('--json', 'print JSON')
+    .action(async (rate, options) => setExitCode(await bandwidthCommand(io, rate, options)));
   addCatalogCommands(io, command, setExitCode);
   addDatabaseCommands(io, command, setExitCode);
   const config = program.command('config').description('look at the configuration');

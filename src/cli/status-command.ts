@@ -1,7 +1,8 @@
-import { isDataDirectoryInUse } from '../db/index.ts';
+import { createCatalog } from '../catalog/index.ts';
+import { createSystemState, isDataDirectoryInUse, STATE_KEYS } from '../db/index.ts';
 import { createStatusQueries, readStatus } from '../monitoring/index.ts';
 import { createNodeDisk, createSystemClock } from '../ports/index.ts';
-import { measureDisk } from '../storage/index.ts';
+import { lookAtDisk, parseSavedStorage } from '../storage/index.ts';
 import { VERSION } from '../version.ts';
 import { EXIT } from './exit-codes.ts';
 import { formatStatus, wantsColor } from './format-status.ts';
@@ -23,7 +24,11 @@ export async function statusCommand(
       clock,
       version: VERSION,
       storage: () =>
-        measureDisk({ disk: createNodeDisk(), dataDir: config.wikiseed.dataDir }, config.storage),
+        lookAtDisk({ disk: createNodeDisk(), dataDir: config.wikiseed.dataDir }, config.storage, {
+          saved: parseSavedStorage(createSystemState(db).get(STATE_KEYS.storage)),
+          isDaemonRunning: daemonRunning,
+          heldBytes: createCatalog({ db, clock }).heldBytes(),
+        }),
       startedAt: null,
     });
     // `running` in the report is the list of running jobs.

@@ -318,12 +318,8 @@ describe('contradictions', () => {
 
 describe('what this version does not do yet', () => {
   test.each([
-    'download: {segment_size: 1MiB}',
-    'download: {bandwidth_limit: 5MB/s}',
-    'download: {mirrors: ["https://mirror.example.org"]}',
     'torrents: {groupings: [cycle]}',
     'torrents: {wiki_run_min_size: 2GB}',
-    'torrents: {align_files_from: 1GiB}',
     'torrents: {uncompressed: {enabled: true}}',
     'seeding: {max_active_torrents: 3}',
     'seeding: {watch_dir: true}',

@@ -22,17 +22,8 @@ const NO_EFFECT = 'has no effect in this version yet.';
  */
 const NOT_YET: readonly NotYet[] = [
   { path: 'torrents.webseeds' },
-  { path: 'download.segment_size' },
-  { path: 'download.bandwidth_limit' },
-  // An empty list is what this version does.
-  {
-    path: 'download.mirrors',
-    message: 'has no effect in this version yet: every byte comes from discovery.dumps_base_url.',
-    isWanted: ({ download }) => download.mirrors.length > 0,
-  },
   { path: 'torrents.groupings' },
   { path: 'torrents.wiki_run_min_size' },
-  { path: 'torrents.align_files_from' },
   { path: 'torrents.uncompressed.enabled' },
   {
     path: 'seeding.engine',

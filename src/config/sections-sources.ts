@@ -78,6 +78,7 @@ export const downloadSection = section({
   per_host_connections: field('perHostConnections', count(1, 3), 2),
   segment_size: field('segmentSizeBytes', size({ min: 64 * 1024, max: 10e9 }), '100MB'),
   bandwidth_limit: field('bandwidthLimit', bandwidth(), 'unlimited'),
+  per_host_bandwidth_limit: field('perHostBandwidthLimit', bandwidth(), 'unlimited'),
   mirrors: field('mirrors', listOf(address({ plainHttp: 'warn' })), [
     'https://mirror.accum.se/mirror/wikimedia.org/dumps',
     'https://dumps.wikimedia.your.org',

@@ -16,6 +16,7 @@ wikiseed: {contact: ops@example.org, shutdown_timeout: 1500ms}
 scheduling: {cycle_days: [5], wiki_discovery: "*/5 * * * *", publish_deadlines: {first_cycle: -1}}
 download:
   segment_size: 1234567
+  per_host_bandwidth_limit: 1MB/s
   bandwidth_limit: {default: 3MB/s, windows: [{days: "fri-mon,wed", hours: "22:15-06:00", limit: unlimited}]}
 seeding: {upload_limit: 1000001B/s, watch_dir: /srv/watch}
 maintenance: {backup_time: "00:05", long_job_warn: 36h}

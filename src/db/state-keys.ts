@@ -9,10 +9,14 @@ export const STATE_KEYS = {
   pause: 'pause:',
   /** `limit:<scope>`: how many jobs may run at once, set by hand; written by the queue. */
   limit: 'limit:',
+  /** `rate:<name>`: how many bytes a second may pass, set by hand; written by the queue. */
+  rate: 'rate:',
   /** `schedule:<name>`: when something regular happens next; written by scheduling. */
   schedule: 'schedule:',
   /** How the last backup went; written by maintenance. */
   lastBackup: 'maintenance:last_backup',
   /** How the last rehearsal of a restore went; written by maintenance. */
   lastRehearsal: 'maintenance:last_rehearsal',
+  /** How full the disk is and what follows from it, for commands beside the daemon; written by the wiring of storage. */
+  storage: 'storage:state',
 } as const;

@@ -1,31 +1,41 @@
 import type { Catalog } from '../catalog/index.ts';
+import type { Db } from '../db/index.ts';
 import type { Bus } from '../events/index.ts';
 import { DumpFileId } from '../lib/index.ts';
-import type { Clock, Disk, Http, Log } from '../ports/index.ts';
+import type { Clock, Disk, Http, Log, Random } from '../ports/index.ts';
 import type { AnyJobHandler } from '../queue/index.ts';
 import type { Layout, SpaceGuard } from '../storage/index.ts';
-import { createHashLanes } from './hash-lanes.ts';
+import { createHashLanes } from './hashing/index.ts';
 import { downloadDump, handleDownloadDump } from './jobs/download-dump.ts';
+import { createSources, type SourcesConfig, type SourcesDeps } from './sources/index.ts';
 
 export { downloadDump } from './jobs/download-dump.ts';
 export { type DownloadRisk, downloadPriority } from './priority.ts';
 
 /** What the room needs. `http` must already limit connections for each host. */
 export interface DownloadDeps {
+  db: Db;
   catalog: Catalog;
   http: Http;
   disk: Disk;
   layout: Layout;
   clock: Clock;
+  random: Random;
   log: Log;
   space: SpaceGuard;
   /** With it, `dumpFile:downloaded` follows every completed download. */
   bus?: Bus;
-  config: {
+  /** Bandwidth limits that an operator set while running. */
+  ratesByHand?: SourcesDeps['ratesByHand'];
+  config: SourcesConfig & {
     /** `torrents.piece_length`: pieces hashed while downloading serve torrents of this piece length. */
     pieceLengthBytes: number;
+    /** `segment_size`: so much a crash may cost; default 100 MB. */
+    segmentSizeBytes?: number;
   };
 }
+
+const SEGMENT_BYTES = 100_000_000;
 
 /** Fetches dump files and proves every byte. */
 export interface DownloadRoom {
@@ -37,7 +47,8 @@ export interface DownloadRoom {
 /** Makes the room; starts nothing before the first job. */
 export function createDownload(deps: DownloadDeps): DownloadRoom {
   const lanes = createHashLanes({ log: deps.log });
-  const { catalog, http, disk, layout, clock, space } = deps;
+  const { catalog, disk, layout, clock, space } = deps;
+  const sources = createSources(deps);
   const forget = deps.bus?.on('job:completed', ({ jobType, dumpId }) => {
     if (jobType !== downloadDump.type || dumpId === null) return;
     const row = catalog.dumpFile(DumpFileId.parse(dumpId));
@@ -47,7 +58,8 @@ export function createDownload(deps: DownloadDeps): DownloadRoom {
     handlers: [
       handleDownloadDump({
         catalog,
-        http,
+        client: sources.client,
+        book: sources.book,
         disk,
         layout,
         clock,
@@ -55,11 +67,13 @@ export function createDownload(deps: DownloadDeps): DownloadRoom {
         lanes,
         log: deps.log,
         pieceLengthBytes: deps.config.pieceLengthBytes,
+        segmentBytes: deps.config.segmentSizeBytes ?? SEGMENT_BYTES,
       }),
     ],
     async stop() {
       forget?.();
       await lanes.stop();
+      sources.stop();
     },
   };
 }

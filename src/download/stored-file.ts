@@ -5,9 +5,9 @@ import { step } from '../lib/steps.ts';
 import type { Disk, Log } from '../ports/index.ts';
 import type { Layout } from '../storage/index.ts';
 import type { Due } from './due.ts';
-import type { FileDigests, HashLane } from './hash-lanes.ts';
-import { hashFromDisk } from './receive.ts';
+import type { FileDigests, HashLane } from './hashing/index.ts';
 import { checkStructure } from './structure/check-structure.ts';
+import { statePathOf } from './transfer/index.ts';
 import { judge } from './verdict.ts';
 
 /** Where the bytes of a file lie, or will lie: what is held stays where it was put. */
@@ -49,16 +49,12 @@ async function proveStored(
 ): Promise<{ digests: FileDigests; verification: Verification } | null> {
   const { due, path, lane, signal } = task;
   let digests: FileDigests;
-  let sizeBytes: number;
+  const { sizeBytes } = due.facts;
   try {
-    const file = await deps.disk.open(path, 'read');
-    try {
-      lane.begin(deps.pieceLengthBytes);
-      sizeBytes = await hashFromDisk({ file, lane, signal }, due.facts.sizeBytes);
-      digests = await lane.finish();
-    } finally {
-      await file.close();
-    }
+    const { pieceLengthBytes } = deps;
+    lane.begin({ path, pieceLengthBytes, library: 'openssl', from: null });
+    lane.upTo(sizeBytes);
+    digests = await lane.finish(signal);
   } catch (error) {
     if (error instanceof WikiSeedError) throw error;
     // A spot of the disk that cannot be read must not keep us from fetching the file to another one.
@@ -97,5 +93,6 @@ export async function storeReadOnly(
     await disk.syncDirectory(layout.dumps);
   }
   await disk.chmod(finalPath, 0o444);
+  await disk.remove(statePathOf(partPath));
   step('download:stored');
 }

@@ -1,5 +1,5 @@
 import type { DumpFile, HashAlgorithm, UpstreamHashes, Verification } from '../catalog/index.ts';
-import type { FileDigests } from './hash-lanes.ts';
+import type { FileDigests } from './hashing/index.ts';
 
 /** What upstream says about the bytes of a file. */
 export interface UpstreamFacts {

@@ -51,7 +51,24 @@ export interface EventMap {
   'alert:raised': { key: string; severity: 'info' | 'warn' | 'error'; message: string; hint: string | null };
   /** The matter of that key is over; one that was never raised is no error. */
   'alert:resolved': { key: string };
+  /**
+   * How full the disk may be called now; see docs/storage.md. Null = unknown. `isOnlyPromised`: closed for as long as running downloads
+   * hold their promises, and by nothing else.
+   */
+  'storage:modeChanged': {
+    mode: 'normal' | 'cleaning' | 'paused' | 'hard_stop';
+    before: 'normal' | 'cleaning' | 'paused' | 'hard_stop';
+    isOnlyPromised: boolean;
+    countedBytes: number | null;
+    reservedBytes: number;
+    usableBytes: number | null;
+    freeBytes: number | null;
+  };
+  /** An operator set a rate, or took it back. */
+  'rate:changed': { name: string };
   'dumpFile:downloaded': { dumpId: number; sizeBytes: number };
+  /** Its last name of ours is gone: deleted to make room. */
+  'dumpFile:deleted': { dumpId: number; sizeBytes: number };
   'cycle:opened': { cycleDate: string };
   'cycle:sealed': { cycleDate: string };
 }

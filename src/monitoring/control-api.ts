@@ -39,6 +39,7 @@ const Pause = z.strictObject({
 });
 const Resume = z.strictObject({ scope: Name });
 const Limit = z.strictObject({ scope: Name, jobs: z.number().int().min(0).max(LIMIT_MAX).nullable() });
+const Bandwidth = z.strictObject({ of: Name, limit: z.string().max(NAME_MAX).nullable() });
 const RetryFailed = z.strictObject({
   type: Name.nullable().default(null),
   after: z.number().int().min(0).max(Number.MAX_SAFE_INTEGER).default(0),
@@ -48,7 +49,7 @@ const JobNumber = z.string().regex(/^[1-9]\d{0,14}$/);
 
 /** Addresses of this API, whatever the method; everything else is none of its business. */
 export const CONTROL_PATH =
-  /^\/api\/v1\/(pause|resume|limit|jobs\/retry-failed|jobs\/[^/]+\/(retry|cancel))$/;
+  /^\/api\/v1\/(pause|resume|limit|bandwidth|prune|jobs\/retry-failed|jobs\/[^/]+\/(retry|cancel))$/;
 
 /** A refusal in the form of every answer that is no 200. */
 const refuse = (
@@ -59,7 +60,7 @@ const refuse = (
 ): Response => c.json({ error, hint }, status);
 
 /**
- * The addresses by which an operator changes the queue, below `/api/v1`, JSON in and out: `POST /pause`, `/resume`, `/limit`, `/jobs/retry-failed`,
+ * The addresses by which an operator changes the queue, below `/api/v1`, JSON in and out: `POST /pause`, `/resume`, `/limit`, `/bandwidth`, `/prune`, `/jobs/retry-failed`,
  * `/jobs/<id>/retry`, `/jobs/<id>/cancel`. Every one needs `Authorization: Bearer <token>` and comes from no foreign page.
  * Answers 400 not understood, 401 no token, 403 foreign page, 404 no such thing, 405, 409 not now, 413, 415, 503 database in trouble.
  */
@@ -119,6 +120,8 @@ export function createControlApi(deps: {
   on('/pause', Pause, ({ scope, reason }) => actions.pause(scope, reason));
   on('/resume', Resume, ({ scope }) => actions.resume(scope));
   on('/limit', Limit, ({ scope, jobs }) => actions.setLimit(scope, jobs));
+  on('/bandwidth', Bandwidth, ({ of, limit }) => actions.setBandwidth(of, limit));
+  on('/prune', Nothing, () => actions.prune());
   on('/jobs/retry-failed', RetryFailed, (filter) => actions.retryFailed(filter));
   on('/jobs/:id/retry', Nothing, (_, c) => actions.retryJob(jobIdOf(c)));
   on('/jobs/:id/cancel', Nothing, (_, c) => actions.cancelJob(jobIdOf(c)));
@@ -183,6 +186,8 @@ function exampleOf(schema: unknown): string {
   if (schema === Pause) return 'For example {"scope": "download_dump", "reason": "moving the disk"}';
   if (schema === Resume) return 'For example {"scope": "all"}';
   if (schema === Limit) return 'For example {"scope": "dumps", "jobs": 1}; null = as configured';
+  if (schema === Bandwidth)
+    return 'For example {"of": "download", "limit": "20MB/s"}; "unlimited"; null = as configured';
   if (schema === RetryFailed) return 'For example {"type": "upload_ia"}; {} = all types';
   return 'Send {}';
 }

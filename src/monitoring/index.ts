@@ -20,7 +20,10 @@ export {
 } from './operator-actions.ts';
 export {
   jobCommand,
+  mirrorStanding,
   QUARANTINE,
+  rateName,
+  rateWords,
   resumeCommand,
   scopeWords,
   sentenceCase,
@@ -38,4 +41,5 @@ export {
   type Verdict,
 } from './status.ts';
 export { createStatusQueries, type FileFilter, type StatusQueries } from './status-queries.ts';
+export { storageWords, usedOf } from './storage-words.ts';
 export * from './types.ts';

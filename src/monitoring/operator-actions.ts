@@ -1,11 +1,15 @@
 import type { Db } from '../db/index.ts';
-import { UsageError } from '../lib/index.ts';
+import { parseRate, UnitError, UsageError } from '../lib/index.ts';
 import {
   type JobChange,
+  type JobRequest,
   LIMIT_MAX,
   type Limit,
   type Pause,
   type Queue,
+  RATE_NAMES,
+  type Rate,
+  type RateName,
   type Scope,
   scopeText,
 } from '../queue/index.ts';
@@ -28,10 +32,14 @@ export interface OperatorActions {
   resume(name: string): { resumed: string[]; pauses: Pause[] };
   /** Null = as configured. */
   setLimit(name: string, jobs: number | null): { scope: Scope; jobs: number | null; limits: Limit[] };
+  /** How fast bytes may flow: `20MB/s`, `unlimited`, null = as configured. `name`: `download`, or `download_per_host` for each host. */
+  setBandwidth(name: string, limit: string | null): { name: RateName; rate: Rate | null; rates: Rate[] };
   retryJob(jobId: number): JobChange;
   cancelJob(jobId: number): JobChange;
   /** Failed and quarantined jobs, oldest first, at most `RETRY_AT_ONCE` in one call. */
   retryFailed(filter: { type: string | null; after: number }): RetriedJobs;
+  /** Asks for a prune now; one that waits or runs already is the same. */
+  prune(): { jobId: number };
 }
 
 /** Jobs put back in one transaction: about 20 ms. */
@@ -45,6 +53,8 @@ export function createOperatorActions(deps: {
   db: Db;
   queue: Queue;
   queries: Pick<StatusQueries, 'job' | 'failedJobIds' | 'halts'>;
+  /** The job that makes room; without it pruning is refused. */
+  pruneRequest?: () => JobRequest;
 }): OperatorActions {
   const { db, queue, queries } = deps;
 
@@ -68,7 +78,19 @@ export function createOperatorActions(deps: {
     return refusing(409, change);
   }
 
+  const unfinished = db.sqlite
+    .prepare<[string], number>('SELECT id FROM jobs WHERE unique_key = ? AND completed_at IS NULL')
+    .pluck();
+
   return {
+    prune() {
+      const request = deps.pruneRequest?.();
+      if (request === undefined) throw new RefusedChange(404, 'this WikiSeed cannot prune');
+      queue.enqueue([request]);
+      const jobId = unfinished.get(request.uniqueKey);
+      if (jobId === undefined) throw new RefusedChange(409, 'the prune was not taken');
+      return { jobId };
+    },
     pause(name, reason) {
       const scope = scopes(name)[0] as Scope;
       const words = reason?.trim().slice(0, REASON_MAX) ?? '';
@@ -98,6 +120,18 @@ export function createOperatorActions(deps: {
       refusing(400, () => queue.setLimit(scope, jobs));
       return { scope, jobs, limits: queue.limits() };
     },
+    setBandwidth(name, limit) {
+      const known = RATE_NAMES.find((each) => each === name.trim().replaceAll('-', '_'));
+      if (known === undefined)
+        throw new RefusedChange(
+          404,
+          `there is no bandwidth limit ${JSON.stringify(name.slice(0, 100))}`,
+          `There are: ${RATE_NAMES.join(', ')}.`,
+        );
+      queue.setRate(known, limit === null ? undefined : rateOf(limit));
+      const rates = queue.rates();
+      return { name: known, rate: rates.find((rate) => rate.name === known) ?? null, rates };
+    },
     retryJob: (jobId) => ofJob(jobId, () => queue.retryJob(jobId)),
     // Also of a type that is gone: what can never run should not wait for ever.
     cancelJob: (jobId) => refusing(409, () => queue.cancelJob(jobId)),
@@ -121,6 +155,23 @@ export function createOperatorActions(deps: {
       return { retried, skipped: ids.length - retried, continueAfter };
     },
   };
+}
+
+/** @throws RefusedChange 400 */
+function rateOf(limit: string): number | null {
+  if (limit.trim() === 'unlimited') return null;
+  try {
+    const rate = parseRate(limit);
+    if (rate > 0) return rate;
+  } catch (error) {
+    if (!(error instanceof UnitError)) throw error;
+    throw new RefusedChange(400, error.message, 'For example 20MB/s, or unlimited.');
+  }
+  throw new RefusedChange(
+    400,
+    'a bandwidth limit is more than 0',
+    'To stop downloads, use "wikiseed pause download_dump".',
+  );
 }
 
 const typeOf = (scope: Scope): string => (scope.kind === 'all' ? '' : scope.name);

@@ -1,6 +1,6 @@
 import { createSystemState, type Db, STATE_KEYS } from '../db/index.ts';
-import { type Limit, type Pause, parseScope } from '../queue/index.ts';
-import type { Alert, Halt, LastBackup } from './types.ts';
+import { type Limit, type Pause, parseRate, parseScope, RATE_NAMES, type Rate } from '../queue/index.ts';
+import type { Alert, Halt, LastBackup, MirrorState } from './types.ts';
 
 /** What operators did and what wants them, from the tables. Values of other versions that cannot be read are left out. */
 export interface OperatorQueries {
@@ -9,6 +9,10 @@ export interface OperatorQueries {
   /** What is held by hand; everything first, then by name. */
   pauses(): Pause[];
   limits(): Limit[];
+  /** Bandwidths set by hand. */
+  rates(): Rate[];
+  /** Mirrors that are configured, in the order in which they first were. */
+  mirrors(): MirrorState[];
   /** Open ones, worst first, then newest; at most `limit`. */
   alerts(limit: number): Alert[];
   alertCount(): number;
@@ -16,7 +20,7 @@ export interface OperatorQueries {
   lastBackup(): LastBackup | null;
 }
 
-const { halt: HALT, pause: PAUSE, limit: LIMIT, lastBackup: LAST_BACKUP } = STATE_KEYS;
+const { halt: HALT, pause: PAUSE, limit: LIMIT, rate: RATE, lastBackup: LAST_BACKUP } = STATE_KEYS;
 
 /** Prepares the questions. */
 export function createOperatorQueries(db: Db): OperatorQueries {
@@ -29,7 +33,15 @@ export function createOperatorQueries(db: Db): OperatorQueries {
   const alertCount = db.sqlite
     .prepare<[], number>('SELECT count(*) FROM alerts WHERE resolved_at IS NULL')
     .pluck();
+  const mirrorRows = db.sqlite.prepare<[], MirrorState>(
+    `SELECT base_url AS baseUrl, good_files AS goodFiles, bad_hashes AS badHashes, faults_in_a_row AS faultsInARow,
+            bytes_per_second AS bytesPerSecond, newest_run_date AS newestRunDate, last_fault AS lastFault,
+            last_fault_at AS lastFaultAt, probation_until AS probationUntil, last_used_at AS lastUsedAt
+     FROM mirrors WHERE is_active = 1 ORDER BY id`,
+  );
   return {
+    rates: () => RATE_NAMES.flatMap((name) => parseRate(name, state.get(`${RATE}${name}`)) ?? []),
+    mirrors: () => mirrorRows.all(),
     halts: () => state.list(HALT).flatMap(({ key, value }) => parseHalt(key, value) ?? []),
     pauses: () => state.list(PAUSE).flatMap(({ key, value }) => parsePause(key.slice(PAUSE.length), value)),
     limits: () => state.list(LIMIT).flatMap(({ key, value }) => parseLimit(key.slice(LIMIT.length), value)),

@@ -1,6 +1,6 @@
-import { formatDuration } from '../lib/index.ts';
-import type { Scope } from '../queue/index.ts';
-import type { Alert, Halt, JobDetail } from './types.ts';
+import { formatDuration, formatRate } from '../lib/index.ts';
+import type { Rate, RateName, Scope } from '../queue/index.ts';
+import type { Alert, Halt, JobDetail, MirrorState } from './types.ts';
 
 const SPELLED: Readonly<Record<string, string>> = {
   internet: 'Internet',
@@ -44,6 +44,28 @@ export function sentenceCase(text: string): string {
 export function scopeWords(scope: Scope): string {
   if (scope.kind === 'all') return 'everything';
   return `${scope.kind === 'type' ? 'job type' : 'target'} ${wordsOf(scope.name)}`;
+}
+
+/** How a mirror does, in two or three words. */
+export function mirrorStanding(mirror: MirrorState, now: number): string {
+  if (mirror.probationUntil !== null && mirror.probationUntil > now)
+    return `sent wrong bytes, not asked for ${formatDuration(Math.ceil((mirror.probationUntil - now) / 60_000) * 60_000)}`;
+  if (mirror.faultsInARow >= 3) return `${mirror.faultsInARow} faults in a row`;
+  if (mirror.goodFiles === 0) return 'not used yet';
+  return mirror.badHashes > 0
+    ? `good again, lied ${mirror.badHashes === 1 ? 'once' : `${mirror.badHashes} times`}`
+    : 'good';
+}
+
+/** `downloads together`, `downloads from each host`. */
+export function rateName(name: RateName): string {
+  return name === 'download' ? 'downloads together' : 'downloads from each host';
+}
+
+/** `at most 20 MB/s`, `unlimited`, `as configured`. */
+export function rateWords(rate: Pick<Rate, 'bytesPerSecond'> | null): string {
+  if (rate === null) return 'as configured';
+  return rate.bytesPerSecond === null ? 'unlimited' : `at most ${formatRate(rate.bytesPerSecond)}`;
 }
 
 /** The command that ends what is held by hand, or tries a halted target at once. */

@@ -1,6 +1,7 @@
 import { describeError } from '../lib/index.ts';
 import type { Clock, EpochMs } from '../ports/index.ts';
-import type { Limit, Pause } from '../queue/index.ts';
+import type { Limit, Pause, Rate } from '../queue/index.ts';
+import { STORAGE_HALT_CODES } from '../storage/index.ts';
 import {
   alertSentences,
   alertsBesideHalts,
@@ -11,6 +12,7 @@ import {
   sentenceCase,
 } from './operator-words.ts';
 import type { StatusQueries } from './status-queries.ts';
+import { storageVerdict } from './storage-words.ts';
 import type {
   Alert,
   CycleState,
@@ -18,6 +20,7 @@ import type {
   JobCount,
   JobFailure,
   LastBackup,
+  MirrorState,
   Movement,
   RunningJob,
   SeedingFact,
@@ -51,12 +54,16 @@ export interface StatusReport {
   pauses: Pause[];
   /** Limits set by hand. */
   limits: Limit[];
+  /** Bandwidths set by hand. */
+  rates: Rate[];
   /** Open, worst first, at most 10, without those that only repeat a halt; `alertCount` says how many there are. */
   alerts: Alert[];
   alertCount: number;
   /** null = none was made by a job yet. */
   lastBackup: LastBackup | null;
   wakeUps: WakeUp[];
+  /** Where files come from beside the origin. */
+  mirrors: MirrorState[];
   /** null when it could not be read; the verdict says why. */
   storage: StorageFacts | null;
   /** Newest, at most 8; `torrentCount` says how many there are. */
@@ -114,6 +121,8 @@ export async function readStatus(sources: StatusSources): Promise<StatusReport> 
     halts,
     pauses: queries.pauses(),
     limits: queries.limits(),
+    rates: queries.rates(),
+    mirrors: queries.mirrors(),
     lastBackup: queries.lastBackup(),
     wakeUps: queries.nextWakeUps(8),
     torrents: queries.torrents({ limit: 8 }),
@@ -188,16 +197,19 @@ export function judge(facts: {
   const attention: string[] = [];
   if (facts.standstill !== null) stopped.push(facts.standstill);
   const { storage } = facts;
+  const full = typeof storage === 'string' ? null : storageVerdict(storage);
   if (typeof storage === 'string') attention.push(`Storage could not be measured: ${storage}.`);
-  else if (storage.mode === 'hard_stop') stopped.push('The disk is full: downloads are stopped.');
-  else if (storage.mode === 'paused') attention.push('The disk is nearly full: no new download starts.');
+  else if (full !== null) (full.level === 'stopped' ? stopped : attention).push(full.reason);
   const isStopped = everythingStopped(facts.halts) !== null;
   for (const { scope, reason } of facts.pauses)
     attention.push(
       `${sentenceCase(scopeWords(scope))} is paused${reason === null ? '' : ` (${reason})`}: "${resumeCommand(scope)}" lets it go on.`,
     );
   // When everything stands still the single targets are no news.
-  if (!isStopped) for (const halt of facts.halts) attention.push(haltSentence(halt, facts.at));
+  if (!isStopped)
+    for (const halt of facts.halts)
+      if (full === null || !STORAGE_HALT_CODES.includes(halt.code))
+        attention.push(haltSentence(halt, facts.at));
   attention.push(...alertSentences(facts.alerts));
   const failed = facts.failures.filter(
     (f) => f.nextAttemptAt === null && facts.at - f.at < FAILURE_MEMORY_MS,

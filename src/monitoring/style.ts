@@ -151,12 +151,14 @@ td br + .none, td br + .badtext { font-size: .88em; }
 .gauge .all { fill: var(--track); }
 .gauge .ours { fill: var(--accent); }
 .gauge .other { fill: var(--other); }
+.gauge .promised { fill: var(--accent); opacity: 0.45; }
 .gauge .mark { fill: var(--ink); }
 .gauge.paused .ours { fill: var(--warn); }
 .gauge.hard_stop .ours { fill: var(--bad); }
 .key { display: inline-block; width: .7rem; height: .7rem; border-radius: 3px; margin-right: .45rem; }
 .key.ours { background: var(--accent); }
 .key.other { background: var(--other); }
+.key.promised { background: var(--accent); opacity: 0.45; }
 .pairs li { display: flex; justify-content: space-between; gap: 1rem; padding: .28rem 0; }
 .pairs li > :last-child { color: var(--quiet); text-align: right; white-space: nowrap; }
 .keyed { font-size: .92rem; }

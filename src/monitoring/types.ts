@@ -264,16 +264,28 @@ export interface Movement {
   lastEndedAt: EpochMs | null;
 }
 
-/** The disk as the storage room sees it. Thresholds and mode are shown when given. */
+/** The disk as the storage room sees it; all bytes. What is left out is not shown. */
 export interface StorageFacts {
-  /** Bytes of our own tree. */
-  usedBytes: number;
+  /** Bytes of our own tree; null = not measured yet. */
+  usedBytes: number | null;
   freeBytes: number;
   /** Size of the file system, or of the configured limit when that is smaller. */
   totalBytes: number;
+  /** The file system's; larger than `totalBytes` when there is a limit. */
+  fileSystemBytes?: number;
+  /** What counts as used, without promises; null = not measured yet. */
+  countedBytes?: number | null;
+  /** Promised to running downloads; counts as used. */
+  reservedBytes?: number;
   mode?: 'normal' | 'cleaning' | 'paused' | 'hard_stop';
+  /** Why the mode is what it is, one sentence without its end. */
+  reason?: string;
+  /** Only what running downloads were promised lets no other begin. */
+  isOnlyPromised?: boolean;
+  since?: EpochMs | null;
   cleanupThresholdPercent?: number;
   pauseThresholdPercent?: number;
+  safetyMarginBytes?: number;
 }
 
 /** What the seeder says of one torrent right now. */
@@ -282,4 +294,23 @@ export interface SeedingFact {
   peers: number;
   uploadedBytes: number;
   uploadBytesPerSecond: number;
+}
+
+/** What was learned of a mirror. Times epoch ms. */
+export interface MirrorState {
+  baseUrl: string;
+  /** Files of which it gave at least a part, and that were proved. */
+  goodFiles: number;
+  /** Files that were wrong because of it. */
+  badHashes: number;
+  faultsInARow: number;
+  /** Of one connection, moving average; null = never measured. */
+  bytesPerSecond: number | null;
+  /** `YYYYMMDD` of the newest run of which it had a file. */
+  newestRunDate: string | null;
+  lastFault: string | null;
+  lastFaultAt: EpochMs | null;
+  /** It sent wrong bytes and is not asked until then. */
+  probationUntil: EpochMs | null;
+  lastUsedAt: EpochMs | null;
 }

@@ -4,10 +4,7 @@ import type { LookupFunction, Socket } from 'node:net';
 import { PRIVATE_ADDRESS } from './http-errors.ts';
 
 /** Whoever connects gets only public addresses of a name; with none left nobody connects. */
-export function publicLookup(
-  lookup: LookupFunction,
-  isPublic: (address: string) => boolean,
-): LookupFunction {
+export function publicLookup(lookup: LookupFunction, isPublic: (address: string) => boolean): LookupFunction {
   return (hostname, options, callback) => {
     lookup(hostname, { ...options, all: true }, (error, found) => {
       if (error) return callback(error, '', 0);
@@ -26,7 +23,8 @@ export function guardSocket(request: ClientRequest, isPublic: (address: string) 
   request.once('socket', (socket: Socket) => {
     const judge = (): void => {
       const { remoteAddress } = socket;
-      if (remoteAddress !== undefined && !isPublic(remoteAddress)) request.destroy(privateAddress(remoteAddress));
+      if (remoteAddress !== undefined && !isPublic(remoteAddress))
+        request.destroy(privateAddress(remoteAddress));
     };
     if (socket.connecting) socket.once('connect', judge);
     else judge();

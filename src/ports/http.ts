@@ -7,7 +7,7 @@ import got, { type Headers as GotHeaders } from 'got';
 import { Interrupted, RetryableError } from '../lib/errors.ts';
 import type { Clock } from './clock.ts';
 import { networkError, refusedRedirect } from './http-errors.ts';
-import { foreignRedirect, followRedirects, MAX_REDIRECTS } from './http-redirects.ts';
+import { followRedirects, foreignRedirect, MAX_REDIRECTS } from './http-redirects.ts';
 import { guardSocket, publicLookup } from './http-sockets.ts';
 import { isPublicAddress, literalAddress } from './public-address.ts';
 

@@ -31,6 +31,8 @@ export const ManifestTorrent = z.object({
   /** Name of the torrent that a supplement belongs to; null for a cycle's own. */
   supplements: z.string().nullable(),
   size_bytes: z.number().int().nonnegative(),
+  /** ISO 8601, UTC: since then this host does not seed it any more, because files of it were deleted. Absent: it does. */
+  retired_at: z.string().optional(),
   files: z.array(ManifestFile),
 });
 
@@ -73,7 +75,7 @@ export function buildManifest(
   let newestMs = 0;
   const entries = torrents.map((torrent): ManifestTorrent => {
     const files = catalog.torrentFiles(torrent.id);
-    newestMs = Math.max(newestMs, torrent.createdAt);
+    newestMs = Math.max(newestMs, torrent.createdAt, torrent.retiredAt ?? 0);
     for (const { dump } of files)
       newestMs = Math.max(newestMs, dump.iaVerifiedAt === null ? 0 : (dump.uploadedAt ?? 0));
     return {
@@ -85,6 +87,7 @@ export function buildManifest(
       supplement: torrent.supplement,
       supplements: torrent.supplement === 0 ? null : torrent.name.replace(/-supplement-\d+$/, ''),
       size_bytes: torrent.totalSizeBytes,
+      ...(torrent.retiredAt === null ? {} : { retired_at: new Date(torrent.retiredAt).toISOString() }),
       files: files
         .map(({ dump, pathInTorrent, sizeBytes }) => manifestFile(dump, pathInTorrent, sizeBytes))
         .sort((a, b) => compare(a.path_in_torrent, b.path_in_torrent)),
@@ -144,6 +147,9 @@ export function manifestText(manifest: Manifest, options: { version: string }): 
         : [`  adds to   ${torrent.supplements}: files that came later (supplement ${torrent.supplement})`]),
       `  size      ${formatBytes(torrent.size_bytes)} (${torrent.size_bytes} bytes)`,
       `  files     ${torrent.files.length}${counts.length === 0 ? '' : ` (${counts.join(', ')})`}`,
+      ...(torrent.retired_at === undefined
+        ? []
+        : [`  retired   ${torrent.retired_at}: not seeded by this host any more`]),
       `  infohash  ${torrent.infohash}`,
       ...(torrent.url === null ? [] : [`  torrent   ${torrent.url}`]),
       `  magnet    ${torrent.magnet}`,

@@ -3,14 +3,16 @@ import type { CareStore } from './care-store.ts';
 import { type Controls, type Scope, scopeText } from './controls.ts';
 import type { JobOperator } from './operator.ts';
 import type { Pools } from './pools.ts';
+import type { Rates } from './rates.ts';
 import type { Targets } from './targets.ts';
-import type { QueueControl } from './types.ts';
+import type { Queue, QueueControl } from './types.ts';
 import type { Waker } from './wake.ts';
 
 /** What the control is given. */
 export interface ControlDeps {
   controls: Controls;
   targets: Targets;
+  rates: Rates;
   care: CareStore;
   pools: Pools;
   operator: JobOperator;
@@ -23,9 +25,9 @@ export interface ControlDeps {
   onHeld: () => void;
 }
 
-/** What an operator may change; also on a queue that was never started. */
-export function createQueueControl(deps: ControlDeps): QueueControl {
-  const { controls, targets, pools, operator, waker, log } = deps;
+/** What an operator may change, also on a queue that was never started; and what other rooms stop and let go. */
+export function createQueueControl(deps: ControlDeps): QueueControl & Pick<Queue, 'lift' | 'hold'> {
+  const { controls, targets, rates, pools, operator, waker, log } = deps;
 
   function readStored(): void {
     if (deps.isStarted()) return;
@@ -55,6 +57,16 @@ export function createQueueControl(deps: ControlDeps): QueueControl {
       deps.onHeld();
     },
     resume,
+    lift(target) {
+      // The jobs first: should a write be refused between the two, the target is still stopped, and who lifts it comes again.
+      const released = deps.care.releaseHalted({ target, now: deps.clock.now() });
+      const isLifted = targets.lift(target).length > 0;
+      if (released > 0 || isLifted) waker.nudgeAll();
+      return isLifted;
+    },
+    hold(target, isHeld) {
+      if (controls.hold(target, isHeld) && !isHeld) waker.nudgeAll();
+    },
     pauses() {
       readStored();
       return controls.pauses();
@@ -69,6 +81,15 @@ export function createQueueControl(deps: ControlDeps): QueueControl {
       readStored();
       return controls.limits();
     },
+    setRate(name, bytesPerSecond) {
+      rates.set(name, bytesPerSecond);
+      log.info(
+        { rate: name, bytesPerSecond: bytesPerSecond ?? null, isByHand: bytesPerSecond !== undefined },
+        'rate set by an operator',
+      );
+    },
+    rateOf: (name) => rates.of(name),
+    rates: () => rates.list(),
     halts() {
       readStored();
       return targets.list();

@@ -26,6 +26,9 @@ export interface Controls {
   resume(scope: Scope): Scope[];
   isPaused(jobType: string, targets: readonly string[]): boolean;
   pauses(): Pause[];
+  /** For a while that is known to end by itself: kept in memory only, and no pause. True when that changed anything. */
+  hold(target: string, isHeld: boolean): boolean;
+  isHeld(targets: readonly string[]): boolean;
   /** null = back to what the configuration says. */
   setLimit(scope: Scope, jobs: number | null): void;
   /** The limit set by hand, or undefined. */
@@ -54,6 +57,7 @@ export const LIMIT_MAX = 1000;
 export function createControls({ state, clock }: { state: SystemState; clock: Clock }): Controls {
   const pauses = new Map<string, Pause>();
   const limits = new Map<string, Limit>();
+  const held = new Set<string>();
 
   /** A row that cannot be read is left out: one of them must not keep the queue from starting. */
   function read<T>(prefix: string, into: Map<string, T>): void {
@@ -88,6 +92,13 @@ export function createControls({ state, clock }: { state: SystemState; clock: Cl
         pauses.has(`type:${jobType}`) ||
         targets.some((target) => pauses.has(`target:${target}`))),
     pauses: () => [...pauses.values()],
+    hold(target, isHeld) {
+      if (held.has(target) === isHeld) return false;
+      if (isHeld) held.add(target);
+      else held.delete(target);
+      return true;
+    },
+    isHeld: (targets) => held.size > 0 && targets.some((target) => held.has(target)),
     setLimit(scope, jobs) {
       const text = scopeText(scope);
       if (jobs === null) {

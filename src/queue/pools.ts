@@ -41,7 +41,7 @@ export function createPools(deps: {
   /** How many more jobs of the type fit beside what runs, whatever its targets say. */
   function room(pool: Pool): number {
     const { type, targets: names } = pool.handler.jobType;
-    if (controls.isPaused(type, names)) return 0;
+    if (controls.isPaused(type, names) || controls.isHeld(names)) return 0;
     const limit = controls.limitOf('type', type) ?? pool.concurrency;
     // The slots of handlers that do not return are used again, but not without end.
     if (pool.stuck.size > limit) return 0;

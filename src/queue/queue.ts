@@ -12,6 +12,7 @@ import { createJobOperator } from './operator.ts';
 import { createOutcomes } from './outcomes.ts';
 import type { Barrier, Follow, FollowFailure, Pool } from './pool.ts';
 import { createPools, runningIds } from './pools.ts';
+import { createRates } from './rates.ts';
 import { createRescuer } from './rescue.ts';
 import { createJobStore } from './store.ts';
 import { createTargets } from './targets.ts';
@@ -32,6 +33,7 @@ export function createQueue(deps: QueueDeps): Queue {
   const care = createCareStore(db);
   const targets = createTargets(deps);
   const controls = createControls(deps);
+  const rates = createRates(deps);
   const pools = createPools({
     store,
     targets,
@@ -279,6 +281,7 @@ export function createQueue(deps: QueueDeps): Queue {
   const control = createQueueControl({
     controls,
     targets,
+    rates,
     care,
     pools,
     operator,

@@ -5,6 +5,7 @@ import type { Clock, Log, Random } from '../ports/index.ts';
 import type { Limit, Pause, Scope } from './controls.ts';
 import type { AnyJobHandler, JobRequest, JobType } from './job-type.ts';
 import type { JobChange } from './operator.ts';
+import type { Rate, RateName } from './rates.ts';
 import type { Halt } from './targets.ts';
 
 /** What is left when nothing more can be done for now. */
@@ -31,6 +32,11 @@ export interface QueueControl {
   /** Jobs at once, of a type or of all types that name a target; null = as configured. */
   setLimit(scope: Scope, jobs: number | null): void;
   limits(): Limit[];
+  /** Bytes per second; null = unlimited, undefined = as configured. Whoever moves the bytes hears of it by `rate:changed`. */
+  setRate(name: RateName, bytesPerSecond: number | null | undefined): void;
+  /** Undefined = none set by hand. */
+  rateOf(name: RateName): number | null | undefined;
+  rates(): Rate[];
   halts(): Halt[];
   retryJob(jobId: number): JobChange;
   cancelJob(jobId: number): JobChange;
@@ -70,6 +76,10 @@ export interface Queue extends QueueControl {
   unfinishedDumps(jobType: string): number[];
   /** Stops a target for something that is no job: a checkpoint met a full disk. `halt.scope` names it, else `all`. */
   halt(halt: HaltPipelineError): void;
+  /** Tries a stopped target again at once, because what stopped it is over. Joins a running transaction; false = it was not stopped. */
+  lift(target: string): boolean;
+  /** While it is held no job that names the target is taken; in memory only, and nobody is told. What runs goes on. */
+  hold(target: string, isHeld: boolean): void;
   /** Takes back leases that ran out; also done by itself. Returns how many. */
   rescue(): number;
   /** Takes back the leases of an earlier process, then works until `stop`. */

@@ -36,12 +36,15 @@ export interface TorrentActivity {
 /** Questions to the thread; each is answered by one reply of the same id. */
 export type SeederRequest =
   | { id: number; kind: 'add'; spec: SeedSpec }
+  | { id: number; kind: 'remove'; infoHash: string }
   | { id: number; kind: 'snapshot' }
   | { id: number; kind: 'stop' };
 
 /** What a question is answered with. */
 export interface SeederAnswers {
+  /** Without padding. */
   add: { fileCount: number };
+  remove: null;
   snapshot: TorrentActivity[];
   stop: null;
 }

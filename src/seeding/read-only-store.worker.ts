@@ -9,11 +9,12 @@ import { type FileHandle, open, stat } from 'node:fs/promises';
  */
 
 /** What a file was when its torrent was added; it is served only as long as it stays that. */
-export interface KnownFile {
-  absolutePath: string;
-  sizeBytes: number;
-  mtimeMs: number;
-}
+export type KnownFile =
+  | { kind: 'file'; absolutePath: string; sizeBytes: number; mtimeMs: number }
+  /** Zeros between files; they are on no disk (BEP 47). */
+  | { kind: 'padding'; sizeBytes: number };
+
+type StoredFile = Extract<KnownFile, { kind: 'file' }>;
 
 /** A file that is not, or no longer, what the torrent was made from. */
 export class SeedFileError extends Error {
@@ -51,17 +52,22 @@ interface OpenFile {
 
 /**
  * Looks at every file before its torrent is served.
+ * @param files padding has no path
  * @throws SeedFileError for the first one that is missing or of another size
  */
 export async function inspectFiles(
-  files: readonly { absolutePath: string; sizeBytes: number }[],
+  files: readonly { absolutePath: string | null; sizeBytes: number }[],
 ): Promise<KnownFile[]> {
   const known: KnownFile[] = [];
   for (const { absolutePath, sizeBytes } of files) {
+    if (absolutePath === null) {
+      known.push({ kind: 'padding', sizeBytes });
+      continue;
+    }
     const facts = await stat(absolutePath).catch(() => null);
     if (facts?.isFile() !== true) throw missing(absolutePath);
     if (facts.size !== sizeBytes) throw changed(absolutePath, `${facts.size} bytes instead of ${sizeBytes}`);
-    known.push({ absolutePath, sizeBytes, mtimeMs: facts.mtimeMs });
+    known.push({ kind: 'file', absolutePath, sizeBytes, mtimeMs: facts.mtimeMs });
   }
   return known;
 }
@@ -141,8 +147,11 @@ export class ReadOnlyStore {
     let file = this.#fileAt(start + offset);
     while (done < wanted) {
       const position = start + offset + done - this.#starts[file]!;
-      const count = Math.min(wanted - done, this.#files[file]!.sizeBytes - position);
-      if (count > 0) await this.#readFile(file, bytes.subarray(done, done + count), position);
+      const known = this.#files[file]!;
+      const count = Math.min(wanted - done, known.sizeBytes - position);
+      const target = bytes.subarray(done, done + count);
+      if (known.kind === 'padding') target.fill(0);
+      else if (count > 0) await this.#readFile(file, known, target, position);
       done += count;
       file += 1;
     }
@@ -161,19 +170,19 @@ export class ReadOnlyStore {
     return low;
   }
 
-  async #readFile(file: number, target: Uint8Array, position: number): Promise<void> {
-    const open = this.#use(file);
+  async #readFile(file: number, known: StoredFile, target: Uint8Array, position: number): Promise<void> {
+    const open = this.#use(file, known);
     try {
       const handle = await open.handle;
-      this.#assertUnchanged(file, handle);
+      assertUnchanged(known, handle);
       let done = 0;
       while (done < target.length) {
         const { bytesRead } = await handle.read(target, done, target.length - done, position + done);
-        if (bytesRead === 0) throw changed(this.#files[file]!.absolutePath, 'it ends too early');
+        if (bytesRead === 0) throw changed(known.absolutePath, 'it ends too early');
         done += bytesRead;
       }
       // Again, because it may have been changed while we read.
-      this.#assertUnchanged(file, handle);
+      assertUnchanged(known, handle);
     } catch (error) {
       if (error instanceof SeedFileError) this.#onRefused(error);
       throw error;
@@ -182,20 +191,9 @@ export class ReadOnlyStore {
     }
   }
 
-  /** A look at an open file takes microseconds and touches no disk, so it is taken at every read. */
-  #assertUnchanged(file: number, handle: FileHandle): void {
-    const known = this.#files[file]!;
-    const facts = fstatSync(handle.fd);
-    if (facts.size !== known.sizeBytes) {
-      throw changed(known.absolutePath, `${facts.size} bytes instead of ${known.sizeBytes}`);
-    }
-    if (facts.mtimeMs !== known.mtimeMs) throw changed(known.absolutePath, 'it was written to');
-  }
-
-  #use(file: number): OpenFile {
+  #use(file: number, { absolutePath: path }: StoredFile): OpenFile {
     let entry = this.#open.get(file);
     if (entry === undefined) {
-      const path = this.#files[file]!.absolutePath;
       const handle = open(path, 'r').catch((error: NodeJS.ErrnoException) => {
         this.#open.delete(file);
         throw error.code === 'ENOENT' ? missing(path) : error;
@@ -224,6 +222,15 @@ export class ReadOnlyStore {
     const handle = await entry?.handle.catch(() => null);
     await handle?.close();
   }
+}
+
+/** A look at an open file takes microseconds and touches no disk, so it is taken at every read. */
+function assertUnchanged(known: StoredFile, handle: FileHandle): void {
+  const facts = fstatSync(handle.fd);
+  if (facts.size !== known.sizeBytes) {
+    throw changed(known.absolutePath, `${facts.size} bytes instead of ${known.sizeBytes}`);
+  }
+  if (facts.mtimeMs !== known.mtimeMs) throw changed(known.absolutePath, 'it was written to');
 }
 
 function missing(path: string): SeedFileError {

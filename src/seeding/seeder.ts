@@ -38,6 +38,8 @@ export interface Seeder {
    * Interrupted
    */
   add(spec: SeedSpec, signal: AbortSignal): Promise<void>;
+  /** Serves a torrent no more, at most after 5 s; one that is not served is no error. */
+  remove(infoHash: string): Promise<void>;
   /** What is known now, or was last known if the thread is too busy to answer within 2 s. */
   snapshot(): Promise<TorrentActivity[]>;
   /** null while nothing listens. */
@@ -263,6 +265,19 @@ export function createSeeder(deps: { settings: SeederSettings; clock: Clock; log
       await orAbort(ask<'add'>(target, { kind: 'add', spec }), signal);
       wanted.set(spec.infoHash, spec);
       target.served.add(spec.infoHash);
+    },
+
+    async remove(infoHash) {
+      wanted.delete(infoHash);
+      const target = life;
+      if (target === null) return;
+      target.served.delete(infoHash);
+      const deadline = new AbortController();
+      await Promise.race([
+        ask<'remove'>(target, { kind: 'remove', infoHash }).catch(() => {}),
+        clock.sleep(STOP_DEADLINE_MS, deadline.signal).catch(() => {}),
+      ]);
+      deadline.abort();
     },
 
     async snapshot() {

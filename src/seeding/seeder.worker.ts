@@ -14,6 +14,8 @@ import { readTorrentFile } from './torrent-file.ts';
 const port = parentPort!;
 const settings = workerData as SeederSettings;
 const torrents = new Map<string, Torrent>();
+/** Of each torrent; to the client padding is a file like any other. */
+const fileCounts = new Map<string, number>();
 
 const say = (message: SeederMessage): void => port.postMessage(message);
 
@@ -43,7 +45,7 @@ client.on('error', (error: NodeJS.ErrnoException) => {
 
 async function add(spec: SeedSpec): Promise<SeederAnswers['add']> {
   const present = torrents.get(spec.infoHash);
-  if (present !== undefined) return { fileCount: present.files.length };
+  if (present !== undefined) return { fileCount: fileCounts.get(spec.infoHash) ?? 0 };
   const bytes = await readFile(spec.torrentFile);
   const { infoHash, name, files } = readTorrentFile(bytes);
   if (infoHash !== spec.infoHash) {
@@ -53,7 +55,7 @@ async function add(spec: SeedSpec): Promise<SeederAnswers['add']> {
   }
   const knownFiles = await inspectFiles(
     files.map((file) => ({
-      absolutePath: join(spec.contentRoot, name, ...file.path),
+      absolutePath: file.isPadding ? null : join(spec.contentRoot, name, ...file.path),
       sizeBytes: file.sizeBytes,
     })),
   );
@@ -90,7 +92,17 @@ async function add(spec: SeedSpec): Promise<SeederAnswers['add']> {
       say({ kind: 'torrentLost', infoHash, message: error.message });
     });
   });
-  return { fileCount: files.length };
+  const fileCount = files.filter(({ isPadding }) => !isPadding).length;
+  fileCounts.set(infoHash, fileCount);
+  return { fileCount };
+}
+
+/** Its peers are told goodbye; its files stay where they are. One that is not served is no error. */
+function remove(infoHash: string): Promise<null> {
+  const torrent = torrents.get(infoHash);
+  torrents.delete(infoHash);
+  if (torrent === undefined) return Promise.resolve(null);
+  return new Promise((resolve) => torrent.destroy({ destroyStore: false }, () => resolve(null)));
 }
 
 function snapshot(): SeederAnswers['snapshot'] {
@@ -112,6 +124,8 @@ async function answer(request: SeederRequest): Promise<SeederAnswers[keyof Seede
   switch (request.kind) {
     case 'add':
       return add(request.spec);
+    case 'remove':
+      return remove(request.infoHash);
     case 'snapshot':
       return snapshot();
     case 'stop':

@@ -43,6 +43,8 @@ export interface SeedingRoom {
   start(): Promise<void>;
   /** Resolved when the thread is gone, at most about 5 s later. Idempotent. */
   stop(): Promise<void>;
+  /** Serves a torrent no more: it was retired. One that is not served is no error. */
+  retire(infoHash: string): Promise<void>;
   snapshot(): Promise<SeedingFacts>;
   /** The port that listens for peers; null while none does. */
   port(): number | null;
@@ -57,10 +59,13 @@ export function createSeeding(deps: SeedingDeps): SeedingRoom {
   return {
     handlers: [startSeedingHandler({ catalog, layout, seeder })],
     async start() {
-      const seeded = catalog.torrents().filter((torrent) => torrent.seedingSince !== null);
+      const seeded = catalog
+        .torrents()
+        .filter(({ seedingSince, retiredAt }) => seedingSince !== null && retiredAt === null);
       await seeder?.start(seeded.map((torrent) => seedSpec(torrent, layout)));
     },
     stop: async () => seeder?.stop(),
+    retire: async (infoHash) => seeder?.remove(infoHash),
     snapshot: async () => ({
       isEnabled: enabled,
       port: seeder?.port() ?? null,

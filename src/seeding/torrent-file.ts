@@ -6,7 +6,12 @@ export interface TorrentFileFacts {
   infoHash: string;
   name: string;
   /** In torrent order; each path as its segments. */
-  files: { path: string[]; sizeBytes: number }[];
+  files: {
+    path: string[];
+    sizeBytes: number;
+    /** Zeros that are on no disk (BEP 47). */
+    isPadding: boolean;
+  }[];
 }
 
 type Bencoded = number | Buffer | Bencoded[] | Map<string, Bencoded>;
@@ -27,7 +32,12 @@ export function readTorrentFile(bytes: Buffer): TorrentFileFacts {
     const file = dictionary(entry);
     const sizeBytes = file.get('length');
     if (typeof sizeBytes !== 'number') throw new TorrentFileError('a file without a length');
-    return { sizeBytes, path: list(file.get('path')).map(segment) };
+    const attributes = file.get('attr');
+    return {
+      sizeBytes,
+      path: list(file.get('path')).map(segment),
+      isPadding: Buffer.isBuffer(attributes) && attributes.includes('p'),
+    };
   });
   return {
     infoHash: createHash('sha1').update(infoBytes).digest('hex'),

@@ -19,6 +19,7 @@ declare module 'webtorrent' {
     uploaded: number;
     uploadSpeed: number;
     files: TorrentFile[];
+    destroy(options: { destroyStore: boolean }, done: (error?: Error) => void): void;
   }
   interface ClientOptions {
     torrentPort?: number | { port: number; host: string };

@@ -76,8 +76,7 @@ export function storageMode(
   if (!isCount(space.freeBytes) || !isCount(space.totalBytes) || space.freeBytes > space.totalBytes)
     return stop(`the file system says that ${space.freeBytes} of ${space.totalBytes} bytes are free`);
   if (space.totalBytes === 0) return stop('the file system says that it has no room at all');
-  if (!isCount(use.reservedBytes))
-    return stop('what is promised to running downloads is not known');
+  if (!isCount(use.reservedBytes)) return stop('what is promised to running downloads is not known');
 
   const isLimited = limits.maxSizeBytes !== null && limits.maxSizeBytes < space.totalBytes;
   const usableBytes = isLimited ? (limits.maxSizeBytes as number) : space.totalBytes;
@@ -104,7 +103,11 @@ export function storageMode(
     return { mode: 'paused', reason: `${words}, and ${returnPercent(pause)} % end the pause`, ...known };
   if (reaches(cleanup)) return { mode: 'cleaning', reason: words, ...known };
   if (previous !== 'normal' && exceeds(returnPercent(cleanup)))
-    return { mode: 'cleaning', reason: `${words}, and ${returnPercent(cleanup)} % end the cleaning`, ...known };
+    return {
+      mode: 'cleaning',
+      reason: `${words}, and ${returnPercent(cleanup)} % end the cleaning`,
+      ...known,
+    };
   return { mode: 'normal', reason: words, ...known };
 }
 

@@ -27,8 +27,6 @@ export interface PruneFile {
   archivedAt: number | null;
   /** The archive refused it for good. */
   isRefused: boolean;
-  /** Relative to the data directory; null = not on disk. */
-  localPath: string | null;
 }
 
 /** One row of `cycles`. */

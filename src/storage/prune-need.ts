@@ -1,35 +1,34 @@
-import type { StorageThresholds } from './mode.ts';
+import { WikiSeedError } from '../lib/index.ts';
+import type { DiskUsage } from './facts.ts';
+import { freeBytesToReturn, returnPercent } from './mode.ts';
 
-/** What is used and free, in bytes; every figure was measured, a guess is none. */
-export interface PruneUsage {
-  /** What counts as used, without reservations. */
-  usedBytes: number;
-  /** Promised to running downloads and not yet written. */
-  reservedBytes: number;
-  /** Usable size: the file system's, or `storage.max_size` when that is smaller. */
-  totalBytes: number;
-  freeBytes: number;
-}
-
-/** So far below the cleanup threshold pruning goes, percent of the usable size: else the next download would begin it again. */
-export const PRUNE_MARGIN_PERCENT = 1;
+/** What it takes to know how much must go. */
+export type PruneUsage = Pick<
+  DiskUsage,
+  | 'mode'
+  | 'countedBytes'
+  | 'reservedBytes'
+  | 'totalBytes'
+  | 'fileSystemBytes'
+  | 'freeBytes'
+  | 'cleanupThresholdPercent'
+  | 'pauseThresholdPercent'
+  | 'safetyMarginBytes'
+>;
 
 /**
- * Bytes that must go; 0 while usage is below the cleanup threshold and the safety margin is free. Pure.
- * @throws RangeError when a figure is none: without facts nothing is deleted
+ * Bytes that must go until the storage mode is `normal` again; 0 while it is. Pure.
+ * @throws WikiSeedError `prune_no_facts` when a figure is unknown: without facts nothing is deleted
  */
-export function bytesToFree(
-  usage: PruneUsage,
-  thresholds: Pick<StorageThresholds, 'cleanupThresholdPercent' | 'safetyMarginBytes'>,
-): number {
-  for (const [name, value] of Object.entries(usage))
-    if (!Number.isFinite(value) || value < 0) throw new RangeError(`${name} is not known`);
-  const { totalBytes } = usage;
-  const used = usage.usedBytes + usage.reservedBytes;
-  const free = usage.freeBytes - usage.reservedBytes;
-  const margin = Math.ceil((totalBytes * PRUNE_MARGIN_PERCENT) / 100);
-  const cleanup = (totalBytes * thresholds.cleanupThresholdPercent) / 100;
-  const tooMuch = used >= cleanup ? Math.ceil(used - cleanup) + margin : 0;
-  const tooLittle = free < thresholds.safetyMarginBytes ? thresholds.safetyMarginBytes - free + margin : 0;
-  return Math.max(tooMuch, tooLittle);
+export function bytesToFree(usage: PruneUsage): number {
+  if (usage.mode === 'normal') return 0;
+  const { countedBytes, reservedBytes, totalBytes, fileSystemBytes, freeBytes } = usage;
+  const figures = [countedBytes, reservedBytes, totalBytes, fileSystemBytes, freeBytes];
+  if (countedBytes === null || figures.some((figure) => !Number.isFinite(figure) || Number(figure) < 0))
+    throw new WikiSeedError('prune_no_facts', 'it is not known how full the disk is, so nothing is deleted', {
+      hint: 'A daemon that has just started measures for some minutes; else look whether the disk is mounted.',
+    });
+  const mayUse = Math.floor((totalBytes * returnPercent(usage.cleanupThresholdPercent)) / 100);
+  const mustBeFree = freeBytesToReturn(usage.safetyMarginBytes, fileSystemBytes);
+  return Math.max(0, countedBytes + reservedBytes - mayUse, mustBeFree - freeBytes);
 }

@@ -1,7 +1,14 @@
 import { formatBytes, formatDuration } from '../lib/index.ts';
 import { goldenVerdict, isFreshProof, type ProofAge, type StayingCopy, whyProtected } from './golden-rule.ts';
 import type { PruneFacts, PruneFile, PrunePolicy } from './prune-facts.ts';
-import { compare, familyKey, groupFiles, type PruneFamily, type PruneLine, type PruneSet } from './prune-sets.ts';
+import {
+  compare,
+  familyKey,
+  groupFiles,
+  type PruneFamily,
+  type PruneLine,
+  type PruneSet,
+} from './prune-sets.ts';
 
 /** Why a set goes, in the order in which they go; see docs/storage.md. */
 export const REMOVAL_RULES = ['damaged', 'surplus', 'seeded', 'older'] as const;
@@ -32,6 +39,8 @@ export type PlannedSet = PruneSet &
         reason: string;
         /** Newer run of the same wiki, source and type that stays, whole and verified. */
         newer: PruneSet;
+        /** That run and the one before it, when that is held whole, too. */
+        newerRunDates: string[];
         /** What the golden rule found, one copy for each wiki. */
         copies: readonly StayingCopy[];
       }
@@ -86,7 +95,7 @@ export function planPrune(facts: PruneFacts, policy: PrunePolicy): PrunePlan {
   };
   const removedIds = new Set<number>();
   for (const candidate of candidates) {
-    const { set, rule, reason, newer } = candidate;
+    const { set, rule, reason, newer, newerRunDates } = candidate;
     const keep = (keepRule: KeepRule, why: string): void =>
       void kept.push({ ...set, action: 'keep', rule: keepRule, reason: why });
     if (plan.plannedBytes >= policy.neededBytes) {
@@ -108,7 +117,7 @@ export function planPrune(facts: PruneFacts, policy: PrunePolicy): PrunePlan {
       continue;
     }
     plan.plannedBytes += set.heldBytes;
-    plan.removed.push({ ...set, action: 'remove', rule, reason, newer, copies: verdict.copies });
+    plan.removed.push({ ...set, action: 'remove', rule, reason, newer, newerRunDates, copies: verdict.copies });
   }
   kept.sort(byPlace);
   plan.toProve = [...new Map(plan.toProve.map((file) => [file.id, file])).values()];
@@ -120,6 +129,7 @@ interface Candidate {
   rule: RemovalRule;
   reason: string;
   newer: PruneSet;
+  newerRunDates: string[];
   /** It would go earlier, did the archive say again that it has it. */
   isProofOld: boolean;
 }
@@ -152,12 +162,9 @@ function lackOf(set: PruneSet): string {
 /** What the files, their cycle and their jobs say against it. */
 function whyKept(set: PruneSet, facts: PruneFacts, policy: PrunePolicy): Keep | null {
   const cycle = facts.cycles.get(set.cycleDate);
-  if (cycle === undefined)
-    return { rule: 'cycle', reason: `nothing is known of its cycle ${set.cycleDate}` };
-  if (!cycle.isPublished)
-    return { rule: 'cycle', reason: `its cycle ${set.cycleDate} is not published yet` };
-  if (cycle.isBusy)
-    return { rule: 'busy', reason: `a torrent of its cycle ${set.cycleDate} is being made` };
+  if (cycle === undefined) return { rule: 'cycle', reason: `nothing is known of its cycle ${set.cycleDate}` };
+  if (!cycle.isPublished) return { rule: 'cycle', reason: `its cycle ${set.cycleDate} is not published yet` };
+  if (cycle.isBusy) return { rule: 'busy', reason: `a torrent of its cycle ${set.cycleDate} is being made` };
   for (const file of set.files) {
     if (!file.isHeld) continue;
     const work = facts.busy.get(file.id);
@@ -175,14 +182,14 @@ function classify(line: PruneLine, index: number, facts: PruneFacts, policy: Pru
   const set = line[index] as PruneSet;
   const newerSets = line.slice(0, index).filter(({ isWhole }) => isWhole);
   const newer = newerSets[0] as PruneSet;
-  const runs = newerSets.map(({ runDate }) => runDate);
+  const newerRunDates = newerSets.slice(0, 2).map(({ runDate }) => runDate);
   const candidate = (rule: RemovalRule, reason: string, isProofOld = false): Candidate => ({
-    ...{ set, rule, reason, newer, isProofOld },
+    ...{ set, rule, reason, newer, newerRunDates, isProofOld },
   });
   if (set.files.some((file) => file.isHeld && file.isDamaged))
     return candidate('damaged', `damaged, and the newer run ${newer.runDate} is whole and verified`);
   if (newerSets.length >= 2)
-    return candidate('surplus', `surplus: the newer runs ${runs.slice(0, 2).join(' and ')} are held whole`);
+    return candidate('surplus', `surplus: the newer runs ${newerRunDates.join(' and ')} are held whole`);
   const older = `older: the newer run ${newer.runDate} is held whole`;
   if (set.heldBytes < LARGE_SET_BYTES) return candidate('older', older);
   const held = set.files.filter(({ isHeld }) => isHeld);
@@ -216,8 +223,7 @@ function whyNotFreed(set: PruneSet, facts: PruneFacts): Keep | null {
   for (const file of set.files) {
     if (!file.isHeld) continue;
     const look = facts.look(file);
-    if (look === null)
-      return { rule: 'not_on_disk', reason: `${file.filename} is not where it is recorded` };
+    if (look === null) return { rule: 'not_on_disk', reason: `${file.filename} is not where it is recorded` };
     if (!look.isFile || look.sizeBytes !== file.sizeBytes)
       return { rule: 'not_on_disk', reason: `${file.filename} is not what was recorded` };
     if (look.linkCount > look.ownLinks)

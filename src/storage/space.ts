@@ -114,7 +114,9 @@ export function createSpaceGuard(deps: SpaceGuardDeps): SpaceControl {
 
   async function look(): Promise<FileSystemSpace> {
     try {
-      return await deps.disk.space(deps.dataDir);
+      const space = await deps.disk.space(deps.dataDir);
+      if (!Number.isFinite(space.freeBytes)) throw new Error(`the file system says ${space.freeBytes}`);
+      return space;
     } catch (error) {
       throw new HaltPipelineError(
         'storage_unknown',

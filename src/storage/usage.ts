@@ -91,6 +91,7 @@ export function createStorageUsage(deps: StorageUsageDeps): StorageUsage {
     const now = { passedId: 0, changedBytes: 0 };
     adding = now;
     for (;;) {
+      if (signal?.aborted === true) throw new Interrupted();
       const { heldBytes: bytes, lastId } = deps.heldSlice(now.passedId, SLICE_ROWS);
       sum += bytes;
       if (lastId === null) break;
@@ -106,7 +107,8 @@ export function createStorageUsage(deps: StorageUsageDeps): StorageUsage {
     /** Names still to be met of files with several; what is left at the end has a name in a run's folder and is a held file. */
     const links = new Map<number, number>();
     const inRuns = (path: string): boolean =>
-      path === layout.partial || (path.startsWith(`${layout.dumps}/`) && !path.startsWith(`${layout.dumps}/.`));
+      path === layout.partial ||
+      (path.startsWith(`${layout.dumps}/`) && !path.startsWith(`${layout.dumps}/.`));
     await walk(layout.dataDir, { skips: inRuns, rests: true, signal }, (facts) => {
       if (facts.linkCount > 1) {
         const left = (links.get(facts.inode) ?? facts.linkCount) - 1;
@@ -131,6 +133,7 @@ export function createStorageUsage(deps: StorageUsageDeps): StorageUsage {
     await measurePartials();
     await addUpHeld(signal);
     await walkOthers(signal);
+    if (signal?.aborted === true) throw new Interrupted();
     deps.onMeasured?.();
   }
 
@@ -146,7 +149,8 @@ export function createStorageUsage(deps: StorageUsageDeps): StorageUsage {
     const mine = life;
     void measureAll()
       .catch((error: unknown) => {
-        if (!isAbort(error)) log.warn({ err: error }, 'what WikiSeed occupies could not be measured; tried again in an hour');
+        if (!isAbort(error))
+          log.warn({ err: error }, 'what WikiSeed occupies could not be measured; tried again in an hour');
       })
       .finally(() => {
         if (mine !== null && life === mine) cancel = clock.after(EVERY_MS, tick);

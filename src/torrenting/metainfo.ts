@@ -6,12 +6,14 @@ export interface TorrentFileEntry {
   /** Below the torrent's folder, with `/`. */
   path: string;
   sizeBytes: number;
+  /** `padding`: zeros, which clients need neither fetch nor store (BEP 47). */
+  kind?: string;
 }
 
 /** What decides the infohash, and nothing else. */
 export interface InfoFacts {
   name: string;
-  /** Already in byte order of the path. */
+  /** In torrent order. */
   files: readonly TorrentFileEntry[];
   pieceLength: number;
   /** 20 bytes for each piece. */
@@ -29,7 +31,7 @@ export interface EnvelopeFacts {
 }
 
 /**
- * Encodes a multi-file torrent (BEP 3, 12, 19). `private` is left out on purpose: any value of it changes the infohash.
+ * Encodes a multi-file torrent (BEP 3, 12, 19, 47). `private` is left out on purpose: any value of it changes the infohash.
  * @returns the bytes of the .torrent file, and the infohash as 40 lower-case hex digits
  */
 export function encodeTorrent(
@@ -37,7 +39,11 @@ export function encodeTorrent(
   envelope: EnvelopeFacts,
 ): { bytes: Uint8Array; infoHash: string } {
   const dictionary = {
-    files: info.files.map((file) => ({ length: file.sizeBytes, path: file.path.split('/') })),
+    files: info.files.map(({ path, sizeBytes, kind }) => ({
+      ...(kind === 'padding' ? { attr: 'p' } : {}),
+      length: sizeBytes,
+      path: path.split('/'),
+    })),
     name: info.name,
     'piece length': info.pieceLength,
     pieces: info.pieces,

@@ -12,6 +12,8 @@ export async function findMissingTorrents(deps: {
   const { disk, layout } = deps;
   const missing: Torrent[] = [];
   for (const torrent of deps.catalog.torrents()) {
+    // A retired one lost files for good.
+    if (torrent.retiredAt !== null) continue;
     const folder = await disk.stat(join(layout.absolute(torrent.contentPath), torrent.name));
     const file = await disk.stat(layout.absolute(torrent.torrentFilePath));
     if (folder === null || file === null) missing.push(torrent);

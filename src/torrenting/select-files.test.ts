@@ -22,6 +22,7 @@ function setup(options: {
     ({
       ...{ dumpType, isHistory, ourStatus, filename: dumpType, wikiDbName: 'aawiki', source: 'classic' },
       ...{ runDate: '20261120', verification: 'sha1', localPath: 'x', sha1: 'y', upstreamSha1: 'y' },
+      ...{ language: 'aa', project: 'wikipedia', sizeBytes: 1 },
     }) as DumpFile;
   const files = [
     file('page', false),
@@ -46,6 +47,8 @@ function setup(options: {
       ...{ catalog, variant, supplement, cycleDate: '2026-11-20' },
       regularTypes: ['page', 'pagelinks', 'redirect', 'stub-meta-history'],
       historyTypes: ['pages-meta-history', 'stub-meta-history'],
+      pieceLengthBytes: 2 ** 24,
+      alignFilesFromBytes: 2 ** 26,
     });
   const ofTypes = (variant: Variant) =>
     select(variant)

@@ -1,8 +1,10 @@
 import type { DumpFile, DumpRun, TorrentGap } from '../catalog/index.ts';
 import { type DumpFileId, PermanentError } from '../lib/index.ts';
+import { alignmentOf } from './arrangement.ts';
 import { type Belonging, belongingTo, isHeld } from './belonging.ts';
 import { absentGap, fileGap, newerBytesGap, runGaps, sortGaps, withdrawnGap } from './gaps.ts';
-import { PAYLOAD_VERSION } from './payload/header.ts';
+import { placeInTree } from './payload/content.ts';
+import { newPayloadVersion } from './payload/header.ts';
 import { byPlace, placeKey, type Selection, type SelectionOptions, torrentName } from './selection.ts';
 
 /** What a torrent that was never made would carry now, and what it would not. */
@@ -19,7 +21,8 @@ export function selectNew(options: SelectionOptions): Selection {
   const selection: Selection = {
     name: torrentName(options),
     ...{ cycleDate, variant, supplement },
-    payloadVersion: PAYLOAD_VERSION,
+    payloadVersion: '1.1',
+    alignFilesFromBytes: null,
     included: [],
     absent: [],
     lost: [],
@@ -45,6 +48,13 @@ export function selectNew(options: SelectionOptions): Selection {
     }
   }
   selection.gaps = sortGaps([...gaps, ...gapsOfRuns(options, { belonging, all, tellsHistory })]);
+  // What has no place in the tree is in the torrent's texts only.
+  const { content } = placeInTree(included);
+  selection.alignFilesFromBytes = alignmentOf(
+    content.map(({ dump }) => dump.sizeBytes),
+    options,
+  );
+  selection.payloadVersion = newPayloadVersion(selection.alignFilesFromBytes);
   return selection;
 }
 

@@ -1,6 +1,7 @@
 import type { DumpFile, Torrent } from '../catalog/index.ts';
 import { belongingTo, isHeld, noticesOf } from './belonging.ts';
 import { placeInTree } from './payload/content.ts';
+import { newPayloadVersion } from './payload/header.ts';
 import { byPlace, type Selection, type SelectionOptions } from './selection.ts';
 
 /**
@@ -13,7 +14,8 @@ export function selectRecorded(options: SelectionOptions, torrent: Torrent): Sel
   return {
     name: torrent.name,
     ...{ cycleDate, variant, supplement },
-    payloadVersion: '1.1',
+    payloadVersion: newPayloadVersion(torrent.alignFilesFromBytes),
+    alignFilesFromBytes: torrent.alignFilesFromBytes,
     included: files.filter(isHeld),
     absent: [],
     lost: files.filter((file) => !isHeld(file)),
@@ -53,6 +55,7 @@ export function selectFirstForm(options: SelectionOptions, torrent: Torrent): Se
     name: torrent.name,
     ...{ cycleDate, variant, supplement },
     payloadVersion: '1.0',
+    alignFilesFromBytes: null,
     included: [...files, ...others.filter(({ id }) => leftOut.has(id))].filter(isHeld).sort(byPlace),
     absent: others.filter(({ id }) => !leftOut.has(id)),
     lost: files.filter((file) => !isHeld(file)),

@@ -1,4 +1,5 @@
 import type { Catalog, DumpFile, DumpRun, TorrentGap } from '../catalog/index.ts';
+import type { PieceSettings } from './arrangement.ts';
 import { byBytes } from './byte-order.ts';
 import type { PayloadVersion } from './payload/header.ts';
 
@@ -27,6 +28,8 @@ export interface Notice {
 export interface Selection extends WhichTorrent {
   name: string;
   payloadVersion: PayloadVersion;
+  /** Dump files at least this long begin on a piece; null: none does. */
+  alignFilesFromBytes: number | null;
   /** Verified files on our disk: the content. `verification` is what the torrent's texts say. */
   included: DumpFile[];
   /** Expected, but not here. */
@@ -58,7 +61,7 @@ export type SelectionCatalog = Pick<
 >;
 
 /** Which torrent, of which catalog, and what the operator wants to have. */
-export interface SelectionOptions extends WhichTorrent {
+export interface SelectionOptions extends WhichTorrent, PieceSettings {
   catalog: SelectionCatalog;
   regularTypes: readonly string[];
   historyTypes: readonly string[];

@@ -7,7 +7,8 @@ import type { FileHashMessage, FileHashTask } from './file-hash.worker.ts';
 import type { ContentFile } from './payload/content.ts';
 import { runInThreads } from './thread-pool.ts';
 
-interface SourceDeps {
+/** What looking at held files needs. */
+export interface SourceDeps {
   disk: Disk;
   layout: Layout;
   log: Log;
@@ -88,7 +89,7 @@ export function sourcePath(layout: Layout, dump: DumpFile): string {
 }
 
 /** A disk that is not mounted is no reason to fetch terabytes again. */
-async function assertDumpsThere({ disk, layout }: SourceDeps): Promise<void> {
+export async function assertDumpsThere({ disk, layout }: Pick<SourceDeps, 'disk' | 'layout'>): Promise<void> {
   const names = await disk.list(layout.dumps);
   if (names.some((name) => !name.startsWith('.'))) return;
   throw new RetryableError(
@@ -173,7 +174,8 @@ async function restoreFromTrees(deps: SourceDeps, file: ContentFile): Promise<bo
   return false;
 }
 
-function assertSame(dump: DumpFile, before: FileFacts | undefined, after: FileFacts | null): void {
+/** @throws RetryableError `dump_file_changed` unless it is the same file as before */
+export function assertSame(dump: DumpFile, before: FileFacts | undefined, after: FileFacts | null): void {
   const isSame =
     before !== undefined &&
     after !== null &&

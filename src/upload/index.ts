@@ -1,13 +1,16 @@
 import type { Catalog } from '../catalog/index.ts';
+import type { Bus } from '../events/index.ts';
 import { hours, minutes, seconds } from '../lib/index.ts';
 import type { Clock, Disk, Http, Log } from '../ports/index.ts';
 import type { AnyJobHandler } from '../queue/index.ts';
 import type { Layout } from '../storage/index.ts';
 import { createArchiveReader } from './ia-metadata.ts';
 import { createArchivePut } from './ia-put.ts';
+import { handleProveRemote } from './jobs/prove-remote.ts';
 import { handleUploadIa } from './jobs/upload-ia.ts';
 import { createPace } from './pace.ts';
 
+export { type ProvedItem, proveRemote } from './jobs/prove-remote.ts';
 export { uploadIa } from './jobs/upload-ia.ts';
 
 /** The room's slice of the configuration. */
@@ -42,6 +45,8 @@ export interface UploadDeps {
   layout: Layout;
   clock: Clock;
   log: Log;
+  /** Hears of copies that the archive has no more. */
+  bus: Pick<Bus, 'emit'>;
   config: UploadConfig;
 }
 
@@ -68,14 +73,16 @@ export function createUpload(deps: UploadDeps): UploadRoom {
     siteUrl: withoutSlash(deps.config.siteUrl),
     authorization: `LOW ${deps.config.access}:${deps.config.secret}`,
   };
+  const reader = createArchiveReader({ http, clock, config });
   return {
     handlers: [
+      handleProveRemote({ catalog, reader, bus: deps.bus }),
       handleUploadIa({
         catalog,
         disk,
         layout,
         clock,
-        reader: createArchiveReader({ http, clock, config }),
+        reader,
         archive: createArchivePut({ clock, userAgent: config.userAgent }),
         pace: createPace({
           clock,

@@ -107,6 +107,13 @@ describe('beside a running daemon', () => {
     });
     expect((await cli('status')).out).toContain('quota ?[2J');
     expect((await cli('jobs', 'limit', 'dumps', 'default')).out).toBe('Target dumps: as configured.\n');
+    expect((await cli('bandwidth', '20MB/s')).out).toBe('Downloads together: at most 20 MB/s.\n');
+    expect(await json('bandwidth', 'unlimited', '--per-host')).toMatchObject({
+      name: 'download_per_host',
+      rate: { bytesPerSecond: null },
+      isDaemonRunning: true,
+    });
+    expect((await cli('bandwidth', 'default')).out).toBe('Downloads together: as configured.\n');
 
     await json('pause', 'download_dump');
     const running = (status.running as { id: number }[])[0]?.id ?? 0;
@@ -268,6 +275,8 @@ describe('without a daemon', () => {
     [['jobs', 'limit', 'dumps', 'many'], /many is no limit/],
     [['jobs', 'limit', 'dumps', '1001'], /1001 is no limit/],
     [['jobs', 'limit', 'dumps'], /missing required argument/],
+    [['bandwidth', '20'], /"20" is not a rate/],
+    [['bandwidth', '0B/s'], /more than 0/],
     [['jobs', 'show'], /missing required argument/],
   ])('wikiseed %j is a usage error that says what to write', async (args, expected) => {
     let err = '';

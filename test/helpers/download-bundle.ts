@@ -19,6 +19,7 @@ import {
 } from '../../src/ports/index.ts';
 import { createLayout, createSpaceGuard } from '../../src/storage/index.ts';
 import { FakeClock } from './fake-clock.ts';
+import { seededRandom } from './seeded-random.ts';
 
 /** One scripted dump server on loopback, and the download room over the real catalog, disk and threads. */
 
@@ -40,12 +41,13 @@ afterEach(async () => {
 export const serving =
   (content: Buffer, etag = '"1-v1"'): Serve =>
   (request, response) => {
-    const start = Number(/^bytes=(\d+)-$/.exec(request.headers.range ?? '')?.[1] ?? -1);
+    const [, first, last] = /^bytes=(\d+)-(\d+)$/.exec(request.headers.range ?? '') ?? [];
+    const start = Number(first ?? -1);
     const ifRange = request.headers['if-range'];
     if (start < 0 || (ifRange !== undefined && ifRange !== etag))
       return response.writeHead(200, { etag, 'content-length': content.length }).end(content);
-    const rest = content.subarray(start);
-    const range = `bytes ${start}-${content.length - 1}/${content.length}`;
+    const rest = content.subarray(start, Number(last) + 1);
+    const range = `bytes ${start}-${start + rest.length - 1}/${content.length}`;
     response.writeHead(206, { etag, 'content-range': range, 'content-length': rest.length }).end(rest);
   };
 
@@ -159,6 +161,8 @@ export async function setup(options: SetupOptions = {}) {
     2,
   );
   const room = createDownload({
+    db,
+    random: seededRandom(1),
     catalog,
     http,
     disk,

@@ -75,6 +75,8 @@ interface Options {
   log?: Log;
   clock?: Clock;
   dataDir?: string;
+  pieceLengthBytes?: number;
+  alignFilesFromBytes?: number;
 }
 
 /** A data directory with a finished torrent, and the seeding room beside it. */
@@ -117,11 +119,14 @@ export async function setup(options: Options = {}) {
       verification: 'sha1',
       ourStatus: 'downloaded',
       localPath: layout.relative(place),
+      storedMtimeMs: null,
+      damagedAt: null,
     } as unknown as DumpFile;
   });
   const torrents: Torrent[] = [];
   const catalog = {
     dumpFile: () => null,
+    pieceHashes: () => null,
     reopenDumpFile: () => {},
     dumpFiles: () => rows,
     runs: () => [],
@@ -139,7 +144,12 @@ export async function setup(options: Options = {}) {
       if (torrent) torrent.seedingSince = 1;
     },
     recordTorrent: (facts: TorrentFacts) => {
-      torrents.push({ ...facts, id: TorrentId.parse(1), seedingSince: null } as unknown as Torrent);
+      torrents.push({
+        ...facts,
+        id: TorrentId.parse(1),
+        seedingSince: null,
+        retiredAt: null,
+      } as unknown as Torrent);
       return TorrentId.parse(1);
     },
   };
@@ -150,7 +160,8 @@ export async function setup(options: Options = {}) {
     clock: createSystemClock(),
     log: silentLog,
     config: {
-      pieceLengthBytes: 2 ** 18,
+      pieceLengthBytes: options.pieceLengthBytes ?? 2 ** 18,
+      alignFilesFromBytes: options.alignFilesFromBytes ?? 2 ** 26,
       regularTypes: [],
       historyTypes: [],
       trackers: options.trackers ?? [],

@@ -1,5 +1,5 @@
 import { createHash } from 'node:crypto';
-import { mkdirSync, readdirSync, readFileSync, writeFileSync } from 'node:fs';
+import { mkdirSync, readdirSync, readFileSync, statSync, writeFileSync } from 'node:fs';
 import { dirname, join } from 'node:path';
 import { expect } from 'vitest';
 import type {
@@ -113,11 +113,26 @@ export function bytesOf(spec: FileSpec): Buffer {
   return out;
 }
 
+/** SHA-1 of each piece, the last one short. */
+export function pieceSha1s(bytes: Buffer, pieceLength: number): Buffer {
+  const digests: Buffer[] = [];
+  for (let at = 0; at < bytes.length; at += pieceLength)
+    digests.push(
+      createHash('sha1')
+        .update(bytes.subarray(at, at + pieceLength))
+        .digest(),
+    );
+  return Buffer.concat(digests);
+}
+
 interface Options {
   specs?: FileSpec[];
   baseUrl?: string;
   disk?: (disk: Disk) => Disk;
   pieceLengthBytes?: number;
+  alignFilesFromBytes?: number;
+  /** Piece length of the hashes that the downloads stored; default that of the setting. */
+  storedPieceLengthBytes?: number;
   publicBaseUrl?: string | null;
   version?: string;
   /** Torrents that were recorded before, by an earlier version or another run. */
@@ -181,6 +196,9 @@ export function setup(options: Options = {}) {
       errorMessage: isHeld ? null : `404 at ${baseUrl}`,
       failedAt: null,
       missingSince: null,
+      verifiedAt: isHeld ? index * 1000 : null,
+      storedMtimeMs: isHeld ? statSync(place).mtimeMs : null,
+      damagedAt: null,
     };
   });
   const run = (
@@ -202,6 +220,18 @@ export function setup(options: Options = {}) {
     checkedAt: 1,
     finishedAt: 2,
   });
+  const storedPieceLength = options.storedPieceLengthBytes ?? options.pieceLengthBytes ?? 2 ** 24;
+  const storedPieces = new Map(
+    rows
+      .filter(({ localPath }) => localPath !== null)
+      .map((row) => [
+        row.id,
+        {
+          pieceLength: storedPieceLength,
+          sha1s: pieceSha1s(readFileSync(layout.absolute(row.localPath!)), storedPieceLength),
+        },
+      ]),
+  );
   const runs = [
     run(1, 'aawiki', 'classic', '20261120', 'finished', [
       { dumpType: 'all-titles', reason: `not offered by ${baseUrl}/aawiki/20261120/` },
@@ -212,13 +242,14 @@ export function setup(options: Options = {}) {
   const reopened: [string, string][] = [];
   const replacements = new Map<DumpFileId, Replacement>();
   const withId = (facts: TorrentFacts, index: number): Torrent =>
-    ({ ...facts, id: index + 1 }) as unknown as Torrent;
+    ({ alignFilesFromBytes: null, retiredAt: null, ...facts, id: index + 1 }) as unknown as Torrent;
   const torrentsOf = (): Torrent[] => recorded.map(withId);
   const factsOf = (id: TorrentId): TorrentFacts => recorded[id - 1]!;
   const catalog = {
     cycle: () => ({ includesHistory: true }) as never,
     dumpFile: (id: DumpFileId) => rows.find((row) => row.id === id) ?? null,
     dumpFiles: () => [...rows],
+    pieceHashes: (id: DumpFileId) => storedPieces.get(id) ?? null,
     reopenDumpFile: (id: DumpFileId, reason: string) => {
       const row = rows.find((candidate) => candidate.id === id)!;
       reopened.push([row.filename, reason]);
@@ -259,6 +290,7 @@ export function setup(options: Options = {}) {
       log: silentLog,
       config: {
         pieceLengthBytes: options.pieceLengthBytes ?? 2 ** 24,
+        alignFilesFromBytes: options.alignFilesFromBytes ?? 2 ** 26,
         regularTypes: ['page', 'pages-articles', 'pagelinks', 'redirect', 'stub-meta-history', 'all-titles'],
         historyTypes: ['pages-meta-history', 'stub-meta-history'],
         trackers: ['udp://tracker.example.org:1337/announce', 'http://second.example.org/announce?a=1&b=2'],
@@ -302,9 +334,13 @@ export function setup(options: Options = {}) {
     Object.assign(row, {
       ourStatus: 'downloaded',
       localPath: layout.relative(place),
-      verification: 'sha1',
+      verification: spec.verification ?? 'sha1',
       sha1: createHash('sha1').update(bytesOf(spec)).digest('hex'),
+      storedMtimeMs: statSync(place).mtimeMs,
+      damagedAt: null,
     });
+    const sha1s = pieceSha1s(bytesOf(spec), storedPieceLength);
+    storedPieces.set(row.id, { pieceLength: storedPieceLength, sha1s });
   };
   /** Makes a torrent and records it, as the queue does. */
   const makeAndRecord = async (
@@ -343,6 +379,7 @@ export function setup(options: Options = {}) {
     settle,
     rowOf,
     replacements,
+    storedPieces,
     reopened,
     recorded,
     progress,
@@ -413,6 +450,7 @@ export function readTorrent(operator: Operator, name = `wikimedia-dumps-${CYCLE}
   const files = (inner.get('files') as Map<string, Bencoded>[]).map((file) => ({
     path: (file.get('path') as Buffer[]).map(String).join('/'),
     length: file.get('length') as number,
+    isPadding: String(file.get('attr') ?? '') === 'p',
   }));
   return { outer, inner, info, files };
 }

@@ -2,7 +2,7 @@ import { onTestFinished } from 'vitest';
 import { type App, createApp } from '../../src/app.ts';
 import { demoConfig } from '../../src/cli/demo-config.ts';
 import type { Config, Secrets } from '../../src/config/index.ts';
-import { type Clock, type Log, silentLog } from '../../src/ports/index.ts';
+import { type Clock, type Disk, type Log, silentLog } from '../../src/ports/index.ts';
 import { type Sandbox, type SandboxOptions, startSandbox } from '../../src/sandbox/index.ts';
 import { temporaryFolder } from './with-db.ts';
 
@@ -41,9 +41,15 @@ export function sandboxConfig(
 /** A started WikiSeed on 2026-11-23; stopped when the test ends. */
 export async function withApp(
   options: { config: Config; secrets: Secrets },
-  ports: { clock: Clock; log?: Log },
+  ports: { clock: Clock; log?: Log; disk?: Disk },
 ): Promise<{ app: App; url: string }> {
-  const app = await createApp({ ...options, clock: ports.clock, log: ports.log ?? silentLog });
+  const { disk } = ports;
+  const app = await createApp({
+    ...options,
+    clock: ports.clock,
+    log: ports.log ?? silentLog,
+    ...(disk === undefined ? {} : { disk }),
+  });
   onTestFinished(() => app.stop());
   const { url } = await app.start();
   return { app, url };

@@ -209,6 +209,38 @@ describe('what it does', () => {
     expect(queue.limits()).toEqual([]);
   });
 
+  test('a bandwidth is told to whoever moves the bytes, kept, and taken back by "null"', async () => {
+    const { post, queue, bus, db, clock } = await setup();
+    const told: string[] = [];
+    bus.on('rate:changed', ({ name }) => told.push(`${name} ${queue.rateOf('download')}`));
+    expect((await post('bandwidth', { of: 'download', limit: '5MB/s' })).body).toMatchObject({
+      name: 'download',
+      rate: { bytesPerSecond: 5_000_000, since: clock.now() },
+    });
+    expect((await post('bandwidth', { of: 'download_per_host', limit: 'unlimited' })).body).toMatchObject({
+      rate: { name: 'download_per_host', bytesPerSecond: null },
+      rates: [{ name: 'download' }, { name: 'download_per_host' }],
+    });
+    expect(createStatusQueries({ db, clock }).rates()).toEqual(queue.rates());
+    expect((await post('bandwidth', { of: 'download', limit: null })).body).toMatchObject({ rate: null });
+    expect(told).toEqual(['download 5000000', 'download_per_host 5000000', 'download undefined']);
+    expect(queue.rates()).toMatchObject([{ name: 'download_per_host' }]);
+  });
+
+  test.each([
+    [{ of: 'uploads', limit: '5MB/s' }, 404, /download, download_per_host/],
+    [{ of: 'download', limit: '5MB' }, 400, /not a rate/],
+    [{ of: 'download', limit: '40Mbps' }, 400, /8 Mbit\/s = 1MB\/s/],
+    [{ of: 'download', limit: '0MB/s' }, 400, /wikiseed pause download_dump/],
+    [{ of: 'download' }, 400, /For example/],
+  ])('a bandwidth that is none is refused: %o', async (body, status, words) => {
+    const { post, queue } = await setup();
+    const answer = await post('bandwidth', body);
+    expect(answer.status).toBe(status);
+    expect(JSON.stringify(answer.body)).toMatch(words);
+    expect(queue.rates()).toEqual([]);
+  });
+
   test('jobs are cancelled, waiting or running, and tried again; what cannot be is a conflict', async () => {
     const { post, fetch, row, clock } = await setup();
     fetch('runs', 'waits');
@@ -286,6 +318,8 @@ describe('a queue that was never started', () => {
     };
     const first = make();
     first.actions.pause('archive', 'first');
+    first.actions.setBandwidth('download', '3MB/s');
+    state.set('rate:download_per_host', '{"bytesPerSecond": "fast"}', 0);
     first.queue.enqueue([sendJob.request({ name: 'a' })]);
     await first.queue.stop();
     const at = clock.now();
@@ -305,6 +339,10 @@ describe('a queue that was never started', () => {
       0,
     );
     const second = make();
+    expect([second.queue.rateOf('download'), second.queue.rateOf('download_per_host')]).toEqual([
+      3_000_000,
+      undefined,
+    ]);
     expect(second.actions.pause('archive', 'second').paused).toMatchObject({ reason: 'second', since: at });
     expect(second.actions.resume('all').resumed).toEqual(['target:archive']);
     second.actions.retryJob(1);

@@ -62,6 +62,8 @@ function openCatalog(dataDir: string, db: Db = withDb(dataDir)) {
     ...{ catalog, disk: createNodeDisk(), layout: createLayout(dataDir) },
     ...{ clock: createSystemClock(), log: silentLog },
     config: {
+      // Some of the files begin on a piece.
+      alignFilesFromBytes: 20_000,
       pieceLengthBytes: 2 ** 18,
       regularTypes: ['pages-articles', 'page', 'all-titles', 'redirect'],
       historyTypes: ['pages-meta-history', 'all-titles'],

@@ -11,11 +11,16 @@ import { temporaryFolder } from '../helpers/with-db.ts';
  */
 
 describe('the read-only store', () => {
-  async function openStore(sizes: number[], options: { pieceLength?: number; handlesMax?: number } = {}) {
+  /** @param options.padding which of the files are padding */
+  async function openStore(
+    sizes: number[],
+    options: { pieceLength?: number; handlesMax?: number; padding?: readonly number[] } = {},
+  ) {
     const folder = temporaryFolder();
     const files = sizes.map((sizeBytes, index) => ({ absolutePath: join(folder, `f${index}`), sizeBytes }));
     const all = Buffer.concat(
-      files.map(({ absolutePath, sizeBytes }) => {
+      files.map(({ absolutePath, sizeBytes }, index) => {
+        if (options.padding?.includes(index)) return Buffer.alloc(sizeBytes);
         const bytes = randomBytes(sizeBytes);
         writeFileSync(absolutePath, bytes);
         return bytes;
@@ -23,7 +28,11 @@ describe('the read-only store', () => {
     );
     const refused: string[] = [];
     const store = new ReadOnlyStore(options.pieceLength ?? 16, {
-      knownFiles: await inspectFiles(files),
+      knownFiles: await inspectFiles(
+        files.map((file, index) =>
+          options.padding?.includes(index) ? { ...file, absolutePath: null } : file,
+        ),
+      ),
       handlesMax: options.handlesMax ?? 128,
       onRefused: (error) => refused.push(error.code),
     });
@@ -42,8 +51,12 @@ describe('the read-only store', () => {
     expect(Buffer.from(await get(0)).equals(all.subarray(0, 16))).toBe(true);
   });
 
-  it('reads every range over the borders of files, empty ones included', async () => {
-    const { get, all } = await openStore([3, 0, 0, 20, 1, 9, 0, 31, 0], { pieceLength: 16 });
+  it.each([
+    ['empty ones included', [3, 0, 0, 20, 1, 9, 0, 31, 0], []],
+    ['padding is zeros that are on no disk', [19, 13, 16, 33, 15, 5, 0, 2], [1, 4]],
+  ])('reads every range over the borders of files: %s', async (_what, sizes, padding) => {
+    const { get, all, files } = await openStore(sizes, { pieceLength: 16, padding });
+    expect(readdirSync(dirname(files[0]!.absolutePath))).toHaveLength(sizes.length - padding.length);
     for (let index = 0; index * 16 < all.length; index += 1) {
       const piece = all.subarray(index * 16, index * 16 + 16);
       expect(Buffer.from(await get(index)).equals(piece)).toBe(true);

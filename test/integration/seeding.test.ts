@@ -4,6 +4,7 @@ import { connect, createServer } from 'node:net';
 import { join } from 'node:path';
 import { describe, expect, it, onTestFinished } from 'vitest';
 import { createSystemClock } from '../../src/ports/index.ts';
+import { libtorrentGet, libtorrentPython } from '../helpers/libtorrent.ts';
 import { has } from '../helpers/needs.ts';
 import { aria2, recordingLog, setup, startTracker, tree } from '../helpers/seeding-bundle.ts';
 import { temporaryFolder } from '../helpers/with-db.ts';
@@ -14,6 +15,7 @@ import { temporaryFolder } from '../helpers/with-db.ts';
  */
 
 const hasAria2 = has('aria2c');
+const python = libtorrentPython();
 
 describe('errors of start_seeding', () => {
   it('fails for good when there is no such torrent', async () => {
@@ -108,6 +110,50 @@ describe('seeding', () => {
     expect(readFileSync(join(second, made.name, 'HASH.txt')).equals(source['HASH.txt']!)).toBe(true);
     // A seeder that starts has finished nothing; aria2c, which leaves at once, sends only `stopped`.
     expect(tracker.completed()).toBe(0);
+  });
+
+  describe('a torrent with padding', () => {
+    // The first file is longer than three pieces and ends within one.
+    const aligned = { pieceLengthBytes: 2 ** 18, alignFilesFromBytes: 2 ** 20 };
+    const seeded = async (trackers: string[] = []) => {
+      const room = await setup({ ...aligned, trackers });
+      await room.seeding.start();
+      expect(await room.start()).toMatchObject({ isSeeding: true });
+      expect(room.made).toMatchObject({ alignFilesFromBytes: 3_000_001 });
+      expect(tree(room.root).filter((path) => path.includes('.pad'))).toEqual([]);
+      const expectAll = (received: string): void => {
+        for (const path of tree(room.root))
+          expect(readFileSync(join(received, path)).equals(readFileSync(join(room.root, path))), path).toBe(
+            true,
+          );
+      };
+      return { ...room, expectAll, torrentFile: join(room.layout.torrents, `${room.made.name}.torrent`) };
+    };
+
+    it.skipIf(!hasAria2)('reaches aria2c whole, which writes the padding as zeros', async () => {
+      const tracker = await startTracker();
+      const { made, root, torrentFile, expectAll } = await seeded([tracker.url]);
+      const target = temporaryFolder();
+      const result = await aria2(torrentFile, target);
+      expect(result.code, result.output).toBe(0);
+      const received = join(target, made.name);
+      expectAll(received);
+      const added = tree(received).filter((path) => !tree(root).includes(path));
+      const padBytes = 2 ** 18 - (3_000_001 % 2 ** 18);
+      expect(added).toEqual([`.pad/${padBytes}`]);
+      expect(readFileSync(join(received, added[0]!)).equals(Buffer.alloc(padBytes))).toBe(true);
+    });
+
+    it.skipIf(python === null)(
+      'reaches libtorrent whole, which neither asks for the padding nor writes it',
+      async () => {
+        const { made, root, torrentFile, seeding, expectAll } = await seeded();
+        const target = temporaryFolder();
+        expect(await libtorrentGet(python!, { torrentFile, target, port: seeding.port()! })).toBe('complete');
+        expectAll(join(target, made.name));
+        expect(tree(join(target, made.name))).toEqual(tree(root));
+      },
+    );
   });
 
   it('listens where it was told to', async () => {

@@ -78,6 +78,7 @@ async function setup(options: { config?: Partial<UploadConfig>; taskDelayMs?: nu
     layout,
     clock,
     log: silentLog,
+    bus: { emit: () => {} },
     config: {
       s3Endpoint: archive.baseUrl,
       siteUrl: archive.baseUrl,

@@ -102,7 +102,12 @@ export function fakeTorrents(deps: {
   const { catalog } = deps;
   return handleJob(createTorrent, {
     async run(input) {
-      const selection = selectFiles({ ...deps, ...input });
+      const selection = selectFiles({
+        ...deps,
+        ...input,
+        pieceLengthBytes: 2 ** 24,
+        alignFilesFromBytes: 2 ** 26,
+      });
       const { content, leftOut } = placeInTree(selection.included);
       const totalSizeBytes = content.reduce((sum, { dump }) => sum + dump.sizeBytes, 0);
       const infoHash = createHash('sha1').update(selection.name);
@@ -120,6 +125,7 @@ export function fakeTorrents(deps: {
         fileCount: content.length,
         pieceLength: 16_777_216,
         pieceCount: Math.ceil(totalSizeBytes / 16_777_216),
+        alignFilesFromBytes: selection.alignFilesFromBytes,
         torrentFilePath: `torrents/${selection.name}.torrent`,
         contentPath: 'torrents',
         trackers: [],

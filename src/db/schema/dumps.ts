@@ -64,6 +64,7 @@ export const dumps = sqliteTable(
     index('idx_dumps_type').on(t.dumpType),
     // The slow second reading takes those first whose last one is longest ago.
     index('idx_dumps_scrub').on(t.verifiedAt).where(sql`local_path IS NOT NULL`),
+    index('idx_dumps_damaged').on(t.damagedAt).where(sql`damaged_at IS NOT NULL`),
     // Which wikis have a copy of their text is asked for each of them, and texts are a tenth of all rows.
     index('idx_dumps_text')
       .on(t.wikiDbName, t.cycleDate)

@@ -19,10 +19,14 @@ export const torrents = sqliteTable(
     /** 40 lower-case hex digits. */
     infoHash: text('info_hash').notNull().unique(),
     magnetLink: text('magnet_link').notNull(),
+    /** With padding, as clients show it. */
     totalSizeBytes: integer('total_size_bytes').notNull(),
+    /** Without padding files. */
     fileCount: integer('file_count').notNull(),
     pieceLength: integer('piece_length').notNull(),
     pieceCount: integer('piece_count').notNull(),
+    /** Dump files of at least so many bytes begin on a piece, each followed by padding; null = all files lie end to end. */
+    alignFilesFromBytes: integer('align_files_from'),
     /** Relative to the data directory. */
     torrentFilePath: text('torrent_file_path').notNull(),
     /** Folder that holds the folder `name`, relative to the data directory. */

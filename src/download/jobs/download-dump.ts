@@ -15,7 +15,7 @@ import type { Log } from '../../ports/index.ts';
 import { defineJob, handleJob, type JobHandler } from '../../queue/index.ts';
 import { diskFull } from '../../storage/index.ts';
 import { assertProvable, dueOf } from '../due.ts';
-import type { HashLanes } from '../hash-lanes.ts';
+import type { HashLanes } from '../hashing/index.ts';
 import { type ObtainDeps, obtain } from '../obtain.ts';
 import { judge } from '../verdict.ts';
 
@@ -30,6 +30,7 @@ const Output = z.object({
   localPath: z.string(),
   fetchedFromUrl: z.string(),
   pieceHashes: z.object({ pieceLength: z.number().int().positive(), sha1s: z.instanceof(Buffer) }).nullable(),
+  storedMtimeMs: z.number().nullish(),
   /** New bytes of a file whose older ones we held. */
   isReplacement: z.boolean(),
 });
@@ -70,18 +71,30 @@ export function handleDownloadDump(deps: DownloadDumpDeps): JobHandler<Input, Ou
       assertProvable(catalog, due);
       // A file whose older bytes we hold stays held, whatever becomes of the new ones.
       if (!due.isReplacement && due.row.ourStatus !== 'downloading') catalog.markDownloading(dumpFileId);
+      const stopped = new AbortController();
+      const forget = deps.space.onHardStop((reason) => stopped.abort(reason));
+      const signal = AbortSignal.any([context.signal, stopped.signal]);
       try {
-        const found = await deps.lanes.use((lane) => obtain(deps, { dumpFileId, lane, context }));
+        const found = await deps.lanes.use((lane) =>
+          obtain(deps, { dumpFileId, lane, context: { ...context, signal } }),
+        );
         if (found === null) return recordedFacts(catalog, dumpFileId);
         return { ...found.facts, isReplacement: found.isReplacement };
       } catch (error) {
         if (context.signal.aborted) throw new Interrupted();
-        if (!['ENOSPC', 'EDQUOT'].includes(errorCode(error))) throw error;
+        const isRefused = ['ENOSPC', 'EDQUOT'].includes(errorCode(error));
+        // Whatever the abort was turned into on its way; only what the disk itself says goes before it.
+        if (stopped.signal.aborted && !isRefused) throw stopped.signal.reason;
+        if (!isRefused) throw error;
+        // All others stop as well, before they meet the same.
+        deps.space.noteFull(error);
         throw diskFull(
           `The disk was full while ${due.row.filename} (${formatBytes(due.facts.sizeBytes)}) was written.`,
           'Free some space or add a disk; downloads go on by themselves from where they stopped.',
           error,
         );
+      } finally {
+        forget();
       }
     },
     record({ dumpFileId }, { isReplacement, ...facts }) {
@@ -103,7 +116,9 @@ export function handleDownloadDump(deps: DownloadDumpDeps): JobHandler<Input, Ou
         catalog.recordNotReplaced(dumpFileId);
         return;
       }
-      if (errorCode(error) === 'not_found') {
+      // What only the origin says may be its bad day; that nobody has it is final.
+      const lackingSources = error instanceof PermanentError ? Number(error.subject.sources ?? 1) : 1;
+      if (errorCode(error) === 'not_found' && lackingSources < 2) {
         catalog.recordMissing(dumpFileId, message);
         return;
       }

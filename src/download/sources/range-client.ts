@@ -57,7 +57,7 @@ export function createRangeClient(deps: RangeClientDeps): RangeClient {
         close();
         throw error;
       }
-      response.body.once('close', close);
+      response.body.once('close', close).once('end', close);
       if (response.body.destroyed) close();
       const answer = readAnswer(response, asked, clock.now());
       if ('kind' in answer || signal.aborted) {
@@ -93,11 +93,16 @@ async function* readBody(
   { asked, signal, response, bodyBytes }: Reading,
 ): AsyncGenerator<Buffer, void> {
   const { host } = new URL(response.url);
+  const hasLength = response.headers['content-length'] !== undefined;
   const wantedBytes = asked.endBytes - asked.startBytes;
   const silence = watchSilence(deps.clock, deps.inactivityMs, () => response.discard());
   let gotBytes = 0;
   const fault = (kind: FaultKind, what: string, cause?: unknown): SourceFault =>
-    faultOf(source, kind, brokenBody(kind, `${host} ${what} after ${gotBytes} of ${wantedBytes} bytes`, cause));
+    faultOf(
+      source,
+      kind,
+      brokenBody(kind, `${host} ${what} after ${gotBytes} of ${wantedBytes} bytes`, cause),
+    );
   try {
     silence.begin();
     for await (const chunk of response.body as AsyncIterable<Buffer>) {
@@ -120,6 +125,8 @@ async function* readBody(
     if (signal.aborted) throw new Interrupted();
     if (error instanceof SourceFault) throw error;
     if (silence.isBroken()) throw fault('stalled', 'fell silent');
+    // What follows the announced end is taken for the next answer, and cannot be read as one.
+    if (hasLength && errorCode(error).startsWith('HPE_')) throw fault('too_long', 'sent more bytes');
     throw fault('broken_off', 'broke off', networkError(error, response.url));
   } finally {
     silence.stop();
@@ -181,6 +188,7 @@ function noAnswer(source: ByteSource, error: unknown): SourceFault {
   if (code === 'refused_redirect' || code === 'foreign_redirect' || inner === 'ERR_TOO_MANY_REDIRECTS')
     return faultOf(source, 'refused_redirect', cause);
   if (cause instanceof UnavailableError) return faultOf(source, 'unreachable', cause);
+  if (inner.startsWith('HPE_')) return faultOf(source, 'status', cause);
   const event = (cause.cause as { event?: string } | undefined)?.event;
   if (inner === 'ETIMEDOUT' && event === 'response') return faultOf(source, 'stalled', cause);
   return faultOf(source, inner === 'ECONNRESET' ? 'broken_off' : 'unreachable', cause);

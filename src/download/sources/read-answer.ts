@@ -75,9 +75,13 @@ export function readAnswer(
   if (coded !== null)
     return {
       kind: 'encoded',
-      cause: new RetryableError('encoded', `${host} sends ${coded} although nothing of that kind was asked for`, {
-        subject: { host },
-      }),
+      cause: new RetryableError(
+        'encoded',
+        `${host} sends ${coded} although nothing of that kind was asked for`,
+        {
+          subject: { host },
+        },
+      ),
     };
   const length = headers['content-length'];
   const bodyBytes = length === undefined ? null : Number(length);
@@ -122,7 +126,10 @@ function wrongSize(host: string, gotBytes: number, sizeBytes: number): AnswerFau
   return { kind: 'wrong_size', cause: new CorruptError('size_mismatch', message, { subject: { host } }) };
 }
 
-function ofStatus({ status, headers, url }: Pick<HttpResponse, 'status' | 'headers' | 'url'>, nowMs: number): AnswerFault {
+function ofStatus(
+  { status, headers, url }: Pick<HttpResponse, 'status' | 'headers' | 'url'>,
+  nowMs: number,
+): AnswerFault {
   const cause = statusError(status, headers, url, nowMs);
   if (cause instanceof PermanentError) return { kind: 'not_found', cause };
   if (status === 401 || status === 403) return { kind: 'forbidden', cause };

@@ -25,6 +25,8 @@ export interface Standing {
   restsUntil: number;
   /** What the rest is for. */
   restsFor: FaultKind | null;
+  /** The other side asked for the rest, in words or by refusing us: it is kept even when nobody else has the file. */
+  restsFirmly: boolean;
   /** True after it ignored a range: parallel requests would only be whole files. */
   ignoresRanges: boolean;
   /** Good files since it last said that there were too many requests. */
@@ -48,6 +50,7 @@ export function freshStanding(): Standing {
     lastUsedAt: null,
     restsUntil: 0,
     restsFor: null,
+    restsFirmly: false,
     ignoresRanges: false,
     goodSinceCap: 0,
   };
@@ -88,7 +91,7 @@ const WORDS: Readonly<Record<FaultKind, string>> = {
   wrong_bytes: 'sent wrong bytes',
 };
 
-/** Notes a fault: counts, rests, probation. `restMs` in the middle of 30 s, 1 min, 2 min, … 1 h by the faults in a row. */
+/** Notes a fault: counts, rests, probation. Most rests grow with the faults in a row: 30 s, 1 min, 2 min, … 1 h. */
 export function noteFault(
   standing: Standing,
   fault: { kind: FaultKind; retryAfterMs?: number | undefined },
@@ -102,6 +105,7 @@ export function noteFault(
     if (now + ms <= standing.restsUntil) return;
     standing.restsUntil = now + ms;
     standing.restsFor = kind;
+    standing.restsFirmly = kind === 'forbidden' || fault.retryAfterMs !== undefined;
   };
   const backoff = (): number =>
     Math.min(FIRST_REST_MS * 2 ** Math.max(0, standing.faultsInARow - 1), LONGEST_REST_MS);
@@ -109,48 +113,52 @@ export function noteFault(
     // One run or file of many; the run is remembered beside this.
     case 'not_found':
       standing.notFound += 1;
-      return;
+      break;
     case 'wrong_size':
     case 'too_long':
       standing.wrongSizes += 1;
-      return;
+      break;
     case 'changed':
-      return;
+      break;
     case 'wrong_bytes':
       standing.badHashes += 1;
       // The origin says what is right: when its bytes are wrong, the way was bad or upstream is at it.
       if (!isOrigin) standing.probationUntil = now + PROBATION_MS;
-      return;
+      break;
     case 'no_ranges':
       standing.ignoresRanges = true;
-      return;
+      break;
     case 'forbidden':
       standing.faultsInARow += 1;
-      return rest(FORBIDDEN_REST_MS);
+      rest(FORBIDDEN_REST_MS);
+      break;
     case 'encoded':
     case 'refused_redirect':
       standing.faultsInARow += 1;
-      return rest(isOrigin ? FIRST_REST_MS : MISCONFIGURED_REST_MS);
+      rest(isOrigin ? FIRST_REST_MS : MISCONFIGURED_REST_MS);
+      break;
     case 'overloaded':
       standing.faultsInARow += 1;
       standing.rangesAtOnce = Math.max(1, Math.floor((standing.rangesAtOnce ?? facts.connections) / 2));
       standing.goodSinceCap = 0;
       // The queue keeps its own, growing pauses for the origin; a longer one here would only be in their way.
-      return rest(
+      rest(
         Math.min(Math.max(fault.retryAfterMs ?? 0, isOrigin ? FIRST_REST_MS : backoff()), RETRY_AFTER_CAP_MS),
       );
+      break;
     case 'unreachable':
       standing.faultsInARow += 1;
-      return rest(isOrigin ? FIRST_REST_MS : backoff());
+      rest(isOrigin ? FIRST_REST_MS : backoff());
+      break;
     case 'bad_range':
     case 'status':
     case 'broken_off':
     case 'stalled':
       standing.faultsInARow += 1;
       if (!isOrigin && standing.faultsInARow >= FAULTS_UNTIL_REST) rest(backoff());
-      return;
+      break;
     default:
-      return kind satisfies never;
+      kind satisfies never;
   }
 }
 
@@ -169,7 +177,10 @@ export function noteGood(standing: Standing, facts: { runDate: string; connectio
 }
 
 /** Notes how fast bytes came over one connection. */
-export function noteSpeed(standing: Standing, { bytes, durationMs }: { bytes: number; durationMs: number }): void {
+export function noteSpeed(
+  standing: Standing,
+  { bytes, durationMs }: { bytes: number; durationMs: number },
+): void {
   if (bytes < SPEED_SAMPLE_MIN_BYTES || durationMs <= 0) return;
   const sample = (bytes * 1000) / durationMs;
   const before = standing.bytesPerSecond;

@@ -78,7 +78,8 @@ export interface RangeClient {
 /** Sources of one file in the order in which they should be asked now, and what was learned of them. */
 export interface SourceBook {
   /**
-   * The best first; `ready` leaves out sources that rest (after 403, overload, wrong bytes). Mirrors that lately did not have the
+   * The best first; `ready` leaves out sources that rest (after 403, overload, wrong bytes); it is empty only when the origin
+   * itself asked to be left alone. Mirrors that lately did not have the
    * run are in neither list. The origin is always among `all`; a verified copy at the Internet Archive comes last.
    * @throws PermanentError `unsafe_url`
    */
@@ -87,7 +88,11 @@ export interface SourceBook {
   noteBytes(source: ByteSource, facts: { bytes: number; durationMs: number }): void;
   /** A file to which this source gave bytes was proved. */
   noteGood(source: ByteSource, row: DumpFile): void;
-  noteFault(source: ByteSource, row: DumpFile, fault: { kind: FaultKind; retryAfterMs?: number | undefined }): void;
+  noteFault(
+    source: ByteSource,
+    row: DumpFile,
+    fault: { kind: FaultKind; retryAfterMs?: number | undefined },
+  ): void;
   /** Epoch ms at which the first resting source of the file may be asked again; null when none rests. */
   readyAt(row: DumpFile): number | null;
   /** What a job ends with that finds no source ready: the queue then waits as if the origin had just refused it. */

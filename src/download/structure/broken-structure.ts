@@ -1,5 +1,8 @@
 /** The container of a file is not whole; the message says where and how. Thrown by the checks, inside their thread. */
-export class BrokenStructure extends Error {}
+export class BrokenStructure extends Error {
+  /** Bytes among which the wrong ones are, as far as the container tells; undefined when it does not. */
+  where?: { startBytes: number; endBytes: number };
+}
 
 /** Gives the bytes of a file one after the other. */
 export interface ByteSource {

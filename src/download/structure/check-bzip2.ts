@@ -19,15 +19,23 @@ export function checkBzip2(source: ByteSource, onProgress: (checkedBytes: number
   const reader = new BitReader(source);
   const blocks = createBzip2BlockReader(reader);
   if (reader.isDone()) throw new BrokenStructure('the file is empty');
+  let soundUpTo = 0;
   do {
     const startedAt = reader.offset;
+    soundUpTo = startedAt;
     try {
-      readStream(reader, blocks, onProgress);
+      readStream(reader, blocks, (checkedBytes) => {
+        soundUpTo = checkedBytes;
+        onProgress(checkedBytes);
+      });
     } catch (error) {
       if (!(error instanceof BrokenStructure)) throw error;
-      throw new BrokenStructure(
+      const told = new BrokenStructure(
         `${error.message} (bzip2 stream that begins at byte ${startedAt}, read up to ${reader.offset})`,
       );
+      // A block that was read whole had the right checksum.
+      told.where = { startBytes: soundUpTo, endBytes: reader.offset + 1 };
+      throw told;
     }
   } while (!reader.isDone());
 }

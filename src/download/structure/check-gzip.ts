@@ -4,6 +4,9 @@ import { BrokenStructure } from './broken-structure.ts';
 /** Unpacked bytes are thrown away; large blocks cost fewer calls. */
 const OUTPUT_BYTES = 1024 * 1024;
 
+/** Damage lies at most so far before the place where it is met, when it is met by something that cannot be. */
+const NEAR_BYTES = 64 * 1024;
+
 /**
  * Reads a gzip file to its end: every member with its checksum and length, and nothing behind the last one.
  * @param chunks the file's bytes in order
@@ -40,7 +43,16 @@ export async function checkGzip(
   if (!isOver) gunzip.end();
   await over;
   gunzip.destroy();
-  if (error !== null) throw new BrokenStructure(wording(error, gunzip.bytesWritten), { cause: error });
+  if (error !== null) {
+    const told = new BrokenStructure(wording(error, gunzip.bytesWritten), { cause: error });
+    // Damage in packed data is often met at once, and when it is not, the checksum at the end says nothing of its place.
+    if (gunzip.bytesWritten < sizeBytes || !/data check|length check/.test((error as Error).message))
+      told.where = {
+        startBytes: Math.max(0, gunzip.bytesWritten - NEAR_BYTES),
+        endBytes: Math.max(1, gunzip.bytesWritten),
+      };
+    throw told;
+  }
   if (gunzip.bytesWritten < sizeBytes)
     throw new BrokenStructure(`there are bytes behind the end at byte ${gunzip.bytesWritten}`);
 }

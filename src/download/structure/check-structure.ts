@@ -1,9 +1,9 @@
 import { Worker } from 'node:worker_threads';
 import { Interrupted, RetryableError } from '../../lib/index.ts';
-import type { Container, StructureMessage, StructureTask } from './protocol.ts';
+import type { BrokenPlace, Container, StructureMessage, StructureTask } from './protocol.ts';
 
 /** What a look at the container of a file says. */
-export type StructureVerdict = { isSound: true } | { isSound: false; reason: string };
+export type StructureVerdict = { isSound: true } | { isSound: false; reason: string; where: BrokenPlace };
 
 /** One file to check. */
 export interface StructureCheck {
@@ -40,7 +40,7 @@ export async function checkStructure(check: StructureCheck): Promise<StructureVe
         .on('message', (message: StructureMessage) => {
           if (message.kind === 'progress') check.onProgress?.(message.checkedBytes);
           else if (message.kind === 'sound') resolve({ isSound: true });
-          else if (message.kind === 'broken') resolve({ isSound: false, reason: message.reason });
+          else if (message.kind === 'broken') resolve({ isSound: false, reason: message.reason, where: message.where });
           else
             reject(
               new RetryableError(

@@ -3,6 +3,9 @@
 /** What a file is packed as; decided by its name. */
 export type Container = 'gz' | 'bz2' | '7z';
 
+/** Bytes among which the wrong ones are to be looked for first; null when the container does not tell. */
+export type BrokenPlace = { startBytes: number; endBytes: number } | null;
+
 /** What the thread is started with; it does one file and ends. */
 export interface StructureTask {
   path: string;
@@ -13,6 +16,6 @@ export interface StructureTask {
 export type StructureMessage =
   | { kind: 'progress'; checkedBytes: number }
   | { kind: 'sound' }
-  | { kind: 'broken'; reason: string }
+  | { kind: 'broken'; reason: string; where: BrokenPlace }
   /** The file could not be read; says nothing about its structure. `code` is Node's. */
   | { kind: 'failed'; code: string; message: string };

@@ -49,7 +49,7 @@ async function serve(): Promise<void> {
     say({ kind: 'sound' });
   } catch (error) {
     if (error instanceof BrokenStructure) {
-      say({ kind: 'broken', reason: error.message });
+      say({ kind: 'broken', reason: error.message, where: error.where ?? null });
       return;
     }
     const { code, message } = error as NodeJS.ErrnoException;

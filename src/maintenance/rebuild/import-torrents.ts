@@ -139,7 +139,8 @@ function importOne(db: Db, found: Found, payload: PayloadFacts, report: RebuildR
   const torrentId = insert('torrents', {
     ...torrentRow(found),
     supplement: payload.supplement,
-    payload_version: payload.payloadVersion,
+    // The form of its texts differs from 1.1 in this alone.
+    payload_version: found.facts.alignFilesFromBytes === null ? payload.payloadVersion : '1.2',
   });
   if (torrentId === null) return inserter.count;
   for (const { dumpId, path, sizeBytes, verification } of carried)
@@ -188,6 +189,7 @@ function torrentRow({ facts, cycleDate, isHistory, published, mtimeMs }: Found):
     file_count: facts.files.length,
     piece_length: facts.pieceLength,
     piece_count: facts.pieceCount,
+    align_files_from: facts.alignFilesFromBytes,
     torrent_file_path: `torrents/${facts.name}.torrent`,
     content_path: 'torrents',
     torrent_url: published?.url ?? null,

@@ -5,6 +5,7 @@ import { step } from '../../lib/steps.ts';
 import type { Clock, Disk } from '../../ports/index.ts';
 import type { Layout } from '../../storage/index.ts';
 import { listBackups } from '../backups/index.ts';
+import { applyTombstones } from './apply-tombstones.ts';
 import { checkFiles, findStrangers, HELD_SQL } from './check-files.ts';
 import { checkTorrents } from './check-torrents.ts';
 import { beginDatabase, type UnfinishedDatabase } from './database-file.ts';
@@ -103,6 +104,7 @@ async function fill(options: RebuildOptions, { db }: UnfinishedDatabase, now: Da
   step('rebuild:records_read');
   await importTorrents(deps, report);
   fillGaps(db, { manifest, nowMs: clock.now() }, report);
+  await applyTombstones(deps, report);
   if (db.sqlite.prepare('SELECT 1 FROM cycles UNION ALL SELECT 1 FROM wikis LIMIT 1').get() === undefined)
     throw new WikiSeedError(
       'nothing_to_rebuild',

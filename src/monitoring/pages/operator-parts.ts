@@ -1,8 +1,17 @@
 import { html } from 'hono/html';
 import { formatBytes } from '../../lib/index.ts';
-import { resumeCommand, scopeWords, sentenceCase, tryWords, wordsOf } from '../operator-words.ts';
+import {
+  rateName,
+  rateWords,
+  resumeCommand,
+  scopeWords,
+  sentenceCase,
+  tryWords,
+  wordsOf,
+} from '../operator-words.ts';
 import type { StatusReport } from '../status.ts';
 import type { Alert, Halt } from '../types.ts';
+import { mirrorPart } from './mirror-part.ts';
 import { count, distance, empty, type Html, moment, plural, section, time } from './parts.ts';
 
 /** What wants an operator, or was done by one: alerts, halted targets, pauses; the region stays when it is empty, for the script. */
@@ -58,9 +67,9 @@ ${alert.hint === null ? '' : html`<p class="hint">${alert.hint}</p>`}
 
 /** What was set by hand, and how old the last backup is; nothing when there is neither. */
 export function careParts(report: StatusReport): Html {
-  const { limits, lastBackup, at } = report;
+  const { limits, rates, lastBackup, at } = report;
   const limitList =
-    limits.length === 0
+    limits.length + rates.length === 0
       ? ''
       : section({
           id: 'limits',
@@ -69,10 +78,14 @@ export function careParts(report: StatusReport): Html {
           body: html`<ul class="pairs">${limits.map(
             ({ scope, jobs }) =>
               html`<li><span>${sentenceCase(scope.kind === 'all' ? 'all' : wordsOf(scope.name))}</span><span>${plural(jobs, 'job')} at once</span></li>`,
+          )}${rates.map(
+            (rate) =>
+              html`<li><span>${sentenceCase(rateName(rate.name))}</span><span>${rateWords(rate)}</span></li>`,
           )}</ul>`,
         });
   // The region is there when it is empty, too, so that the script can fill it.
-  const region = (backup: Html | string): Html => html`<div data-live="care">${limitList}${backup}</div>`;
+  const region = (backup: Html | string): Html =>
+    html`<div data-live="care">${limitList}${mirrorPart(report)}${backup}</div>`;
   if (lastBackup === null) return region('');
   const bytes = lastBackup.sizeBytes === null ? '' : `, ${formatBytes(lastBackup.sizeBytes)}`;
   const body = lastBackup.ok

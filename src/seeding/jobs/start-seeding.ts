@@ -53,6 +53,11 @@ export function startSeedingHandler(deps: {
           note: 'seeding is switched off in the configuration',
         };
       }
+      if (torrent.retiredAt !== null)
+        return {
+          ...{ infoHash, peersPort: null, isSeeding: false },
+          note: 'it is retired: files of it were deleted to make room',
+        };
       step('seeding:adding');
       await seeder.add(seedSpec(torrent, layout), context.signal);
       step('seeding:added');

@@ -6,14 +6,15 @@ import { step } from '../../lib/steps.ts';
 import { type Clock, type Disk, type Log, writeAtomically } from '../../ports/index.ts';
 import { defineJob, handleJob, type JobContext, type JobHandler } from '../../queue/index.ts';
 import type { Layout } from '../../storage/index.ts';
+import { arrange, type PieceSettings } from '../arrangement.ts';
 import { type LostFiles, sendBack, waitForLost } from '../lost-files.ts';
 import { encodeTorrent, magnetLink } from '../metainfo.ts';
 import { planPayload } from '../payload/payload.ts';
 import { hashPieces } from '../piece-hasher.ts';
 import { choosePieceLength } from '../piece-length.ts';
+import { prove } from '../prove.ts';
 import { selectFiles } from '../select-files.ts';
 import { type SelectionCatalog, torrentName } from '../selection.ts';
-import { proveSources } from '../sources.ts';
 import { buildTree } from '../tree.ts';
 
 const Input = z.object({
@@ -34,10 +35,12 @@ const Output = z.object({
   infoHash: z.string().regex(/^[0-9a-f]{40}$/),
   magnetLink: z.string(),
   totalSizeBytes: z.number().int(),
-  /** Dumps and the added text files. */
+  /** Dumps and the added text files; no padding. */
   fileCount: z.number().int(),
   pieceLength: z.number().int(),
   pieceCount: z.number().int(),
+  /** Jobs of earlier versions aligned nothing. */
+  alignFilesFromBytes: z.number().int().positive().nullable().default(null),
   torrentFilePath: z.string(),
   contentPath: z.string(),
   trackers: z.array(z.string()),
@@ -82,9 +85,7 @@ export const createTorrent = defineJob<CreateTorrentInput, CreateTorrentOutput>(
 });
 
 /** The settings this job needs. */
-export interface TorrentConfig {
-  /** Power of two; small torrents take less, see `choosePieceLength`. */
-  pieceLengthBytes: number;
+export interface TorrentConfig extends PieceSettings {
   /** Dump types that are wanted of a run. */
   regularTypes: readonly string[];
   /** Dump types of the history torrent beside the files marked as history. */
@@ -101,7 +102,7 @@ export interface TorrentConfig {
 
 /** What the handler needs. */
 export interface CreateTorrentDeps {
-  catalog: SelectionCatalog & Pick<Catalog, 'dumpFile' | 'reopenDumpFile' | 'recordTorrent'>;
+  catalog: SelectionCatalog & Pick<Catalog, 'dumpFile' | 'pieceHashes' | 'reopenDumpFile' | 'recordTorrent'>;
   disk: Disk;
   layout: Layout;
   clock: Clock;
@@ -112,7 +113,7 @@ export interface CreateTorrentDeps {
 }
 
 /**
- * The behaviour of `create_torrent`; repeating it from any point gives the same files and the same infohash. It first reads
+ * The behaviour of `create_torrent`; repeating it from any point gives the same files and the same infohash. It first proves
  * every file it needs. One that is missing or damaged goes back to `pending` at once, and the job sleeps until it was
  * fetched again or given up.
  */
@@ -141,6 +142,10 @@ async function makeTorrent(
   const { disk, layout, config, log } = deps;
   const signal = AbortSignal.any([context.signal, deps.stopping]);
   const name = torrentName(input);
+  if (deps.catalog.torrents().some((torrent) => torrent.name === name && torrent.retiredAt !== null))
+    throw new PermanentError('torrent_retired', `${name} is retired: files of it were deleted to make room`, {
+      hint: 'Its record and its .torrent file stay; whoever else seeds it has the bytes.',
+    });
   const selection = selectFiles({ catalog: deps.catalog, ...input, ...config });
   waitForLost(deps, lost, selection, context.cursor);
   const { files: payload, leftOut, gaps } = planPayload(selection);
@@ -149,23 +154,31 @@ async function makeTorrent(
       { room: 'torrenting', name, dumpFileId: dump.id, wiki: dump.wikiDbName, reason },
       'a file is left out of a torrent',
     );
-  const dumps = payload.flatMap((file) => (file.kind === 'dump' ? [file.content] : []));
-  const dumpBytes = dumps.reduce((sum, { dump }) => sum + dump.sizeBytes, 0);
-  const proof = await proveSources(
+  const recorded = deps.catalog.torrents().find((torrent) => torrent.name === name);
+  const arrangement = arrange(payload, {
+    // A recorded torrent keeps what it was made with, whatever the settings say by now.
+    pieceLength:
+      recorded?.pieceLength ??
+      choosePieceLength(
+        payload.reduce((sum, file) => sum + file.sizeBytes, 0),
+        config.pieceLengthBytes,
+      ),
+    alignFilesFromBytes: selection.alignFilesFromBytes,
+  });
+  const startedMs = deps.clock.monotonicMs();
+  const proof = await prove(
     {
-      disk,
-      layout,
-      log,
+      ...deps,
       signal,
-      onProgress: (doneBytes) =>
-        context.progress({ doneBytes, totalBytes: dumpBytes, label: 'proving files' }),
+      onProgress: (doneBytes, totalBytes) =>
+        context.progress({ doneBytes, totalBytes, label: 'proving files' }),
     },
-    dumps,
+    arrangement,
+    { isRecorded: recorded !== undefined },
   );
   step('torrenting:proved');
   if (proof.damaged.length > 0) sendBack(deps, lost, proof.damaged);
 
-  const recorded = deps.catalog.torrents().find((torrent) => torrent.name === name);
   context.progress({ label: 'linking files' });
   const root = await buildTree({
     disk,
@@ -175,19 +188,18 @@ async function makeTorrent(
     files: payload,
     isFinal: recorded !== undefined,
   });
-
-  const totalSizeBytes = payload.reduce((sum, file) => sum + file.sizeBytes, 0);
-  // A recorded torrent keeps the one it was made with, whatever the setting says by now.
-  const pieceLength = recorded?.pieceLength ?? choosePieceLength(totalSizeBytes, config.pieceLengthBytes);
-  const startedMs = deps.clock.monotonicMs();
-  const pieces = await hashPieces({
-    files: payload.map((file) => ({ absolutePath: join(root, file.path), sizeBytes: file.sizeBytes })),
-    pieceLength,
-    signal,
-    onProgress: (doneBytes) =>
-      context.progress({ doneBytes, totalBytes: totalSizeBytes, label: 'hashing pieces' }),
-  });
-  // The bytes were read twice, to prove them and to hash pieces: both must have been the same.
+  const { pieceLength, totalSizeBytes } = arrangement;
+  const pieces =
+    'pieces' in proof
+      ? proof.pieces
+      : await hashPieces({
+          files: payload.map((file) => ({ absolutePath: join(root, file.path), sizeBytes: file.sizeBytes })),
+          pieceLength,
+          signal,
+          onProgress: (doneBytes) =>
+            context.progress({ doneBytes, totalBytes: totalSizeBytes, label: 'hashing pieces' }),
+        });
+  // Time has passed since the files were looked at: they must be the same still.
   await proof.assertUnchanged();
   step('torrenting:pieces_hashed');
   const durationMs = Math.round(deps.clock.monotonicMs() - startedMs);
@@ -195,7 +207,7 @@ async function makeTorrent(
   const trackers = [...config.trackers];
   const webseeds = ownWebseed(config);
   const { bytes, infoHash } = encodeTorrent(
-    { name, files: payload, pieceLength, pieces },
+    { name, files: arrangement.entries, pieceLength, pieces },
     {
       trackers,
       webseeds,
@@ -233,7 +245,8 @@ async function makeTorrent(
     totalSizeBytes,
     fileCount: payload.length,
     pieceLength,
-    pieceCount: pieces.length / 20,
+    pieceCount: arrangement.pieceCount,
+    alignFilesFromBytes: arrangement.alignFilesFromBytes,
     torrentFilePath: layout.relative(torrentFile),
     contentPath: layout.relative(layout.torrents),
     trackers,

@@ -86,7 +86,7 @@ function hashText(facts: Facts, files: readonly ContentFile[]): string {
     facts.payloadVersion === '1.0' ? [] : proofLines(files),
     ALGORITHMS.flatMap(({ column, titles }) => [
       '',
-      `# ${titles[facts.payloadVersion]}`,
+      `# ${titles[facts.payloadVersion === '1.0' ? '1.0' : '1.1']}`,
       ...files.flatMap(({ dump, path }) => (dump[column] === null ? [] : [`${dump[column]}  ${path}`])),
     ]),
   );

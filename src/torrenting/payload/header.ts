@@ -6,10 +6,15 @@
  *
  * - 1.0: the first.
  * - 1.1: supplements, gaps of dump types with their reasons, sources, and what proved each file.
+ * - 1.2: of torrents with aligned files, whose README tells of the padding; otherwise as 1.1. Torrents without aligned
+ *   files are still 1.1.
  */
-export type PayloadVersion = '1.0' | '1.1';
-/** Of torrents that are made for the first time. */
-export const PAYLOAD_VERSION: PayloadVersion = '1.1';
+export type PayloadVersion = '1.0' | '1.1' | '1.2';
+
+/** Of a torrent that is made for the first time. */
+export function newPayloadVersion(alignFilesFromBytes: number | null): PayloadVersion {
+  return alignFilesFromBytes === null ? '1.1' : '1.2';
+}
 
 /** Website of the project, as the added files name it; part of the payload, so a change needs another version. */
 export const HOME_PAGE = 'https://wikiseed.app';

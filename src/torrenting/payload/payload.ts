@@ -11,9 +11,21 @@ import { statusFiles } from './status-files.ts';
 import { firstStatusFiles } from './status-files-1-0.ts';
 
 /** One file of the torrent: a dump to be linked, or text to be written. */
-export type PayloadFile =
-  | { path: string; sizeBytes: number; kind: 'dump'; content: ContentFile }
-  | { path: string; sizeBytes: number; kind: 'text'; bytes: Uint8Array };
+export type PayloadFile = DumpPayloadFile | TextPayloadFile;
+/** A dump file, to be linked. */
+export interface DumpPayloadFile {
+  kind: 'dump';
+  path: string;
+  sizeBytes: number;
+  content: ContentFile;
+}
+/** Text, to be written. */
+export interface TextPayloadFile {
+  kind: 'text';
+  path: string;
+  sizeBytes: number;
+  bytes: Uint8Array;
+}
 
 /**
  * Everything that goes into a torrent, in byte order of the path. Pure: it knows no clock, host, operator or folder,

@@ -63,6 +63,7 @@ function readme(selection: Selection, files: readonly ContentFile[]): string {
     '  macOS    shasum -a 256 -c HASH.txt',
     '  Windows  Get-FileHash -Algorithm SHA256 <file>, and look for the result in HASH.txt',
     'Warnings about "improperly formatted" lines are expected; every file must say OK.',
+    selection.alignFilesFromBytes === null ? [] : PADDING,
     '',
     'HOW TO READ IT',
     '',
@@ -99,6 +100,13 @@ function readme(selection: Selection, files: readonly ContentFile[]): string {
 const CONTENT_EXPORTS = [
   'Names with dashes in the date, as in enwiki-2026-11-01-p1p41242.xml.bz2, are content exports: the same XML as',
   'pages-meta-current (or, in a torrent with full history, pages-meta-history), made in another way, in parts by page.',
+];
+
+const PADDING = [
+  '',
+  'A folder .pad, if there is one, was made by your torrent client: its files are zeros that fill the torrent up',
+  'between large files (BEP 47). Many clients leave it out. While you seed, leave it to your client; for reading',
+  'the dumps nobody needs it.',
 ];
 
 /** Whoever has only the supplement has a few late files, and must learn so at once. */

@@ -1,54 +1,5 @@
 import { expect, test } from 'vitest';
-import { parseDownloadCursor, rangeHeaders, readRangeAnswer } from './resume.ts';
 import { hasUpstreamHash, judge, maySameBytesFit, upstreamHashesOf } from './verdict.ts';
-
-const wanted = { haveBytes: 40, sizeBytes: 100 };
-
-test.each([
-  [206, { 'content-range': 'bytes 40-99/100' }, 'append'],
-  [206, { 'content-range': 'bytes 40-99/*' }, 'append'],
-  [206, { 'content-range': 'bytes 40-99/101' }, 'wrong_size'],
-  [206, { 'content-range': 'bytes 0-99/100' }, 'again'],
-  [206, { 'content-range': 'bytes 40-99, 0-1/100' }, 'again'],
-  [206, {}, 'again'],
-  [200, { 'content-length': '100' }, 'whole'],
-  [200, {}, 'whole'],
-  [200, { 'content-length': '60' }, 'wrong_size'],
-  [416, { 'content-range': 'bytes */40' }, 'again'],
-  [304, {}, 'status'],
-  [500, {}, 'status'],
-] as const)('%i with %o means %s', (status, headers, kind) => {
-  expect(readRangeAnswer({ status, headers }, wanted).kind).toBe(kind);
-});
-
-test('a 416 to a request without range is an answer like any other error', () => {
-  expect(readRangeAnswer({ status: 416, headers: {} }, { haveBytes: 0, sizeBytes: 100 }).kind).toBe('status');
-});
-
-test('uses a validator only for the address that gave it', () => {
-  const cursor = { url: 'https://a.example/f', etag: '"1"' };
-  expect(rangeHeaders('https://a.example/f', 40, cursor)).toEqual({ range: 'bytes=40-', 'if-range': '"1"' });
-  expect(rangeHeaders('https://b.example/f', 40, cursor)).toEqual({ range: 'bytes=40-' });
-  expect(rangeHeaders('https://a.example/f', 0, cursor)).toEqual({});
-});
-
-test.each([
-  null,
-  7,
-  'x',
-  { url: 1, etag: '"1"' },
-  {},
-  { facts: { sizeBytes: 'x' }, resume: null },
-])('forgets a cursor of another shape: %o', (cursor) => {
-  expect(parseDownloadCursor(cursor)).toEqual({ facts: null, resume: null });
-});
-
-test('reads its own cursor back, and the one that an earlier version wrote', () => {
-  const resume = { url: 'https://a.example/f', etag: '"1"' };
-  const cursor = { facts: { sizeBytes: 7, hashes: { sha256: 'ab' } }, resume };
-  expect(parseDownloadCursor(JSON.parse(JSON.stringify(cursor)))).toEqual(cursor);
-  expect(parseDownloadCursor(resume)).toEqual({ facts: null, resume });
-});
 
 const read = { sizeBytes: 3, sha1: 'ab', md5: 'cd', sha256: 'ef' };
 

@@ -1,0 +1,127 @@
+import type { Deletion } from '../catalog/index.ts';
+import { formatBytes } from '../lib/index.ts';
+import type { PlanOutline, SetView } from '../pruning/index.ts';
+import type { PruneUsage } from '../storage/index.ts';
+import type { CliIo } from './io.ts';
+import { formatTable } from './table.ts';
+import { counted } from './words.ts';
+
+/** The plan as scripts know it: one entry for each held file. */
+export function prunePlanJson(plan: PlanOutline, usage: PruneUsage): object {
+  return {
+    mode: usage.mode,
+    needed_bytes: plan.neededBytes,
+    planned_bytes: plan.plannedBytes,
+    is_enough: plan.plannedBytes >= plan.neededBytes,
+    items_to_prove: plan.items.map(({ identifier }) => identifier),
+    files: plan.details.flatMap((set) =>
+      set.files.map(({ filename, sizeBytes }) => ({
+        wiki: set.wikiDbName,
+        source: set.source,
+        run_date: set.runDate,
+        cycle: set.cycleDate,
+        dump_type: set.dumpType,
+        file: filename,
+        size_bytes: sizeBytes,
+        action: set.action,
+        rule: set.rule,
+        reason: set.reason,
+      })),
+    ),
+  };
+}
+
+/** The plan for people: what goes, set by set, and why the rest stays. */
+export function printPrunePlan(
+  io: CliIo,
+  plan: PlanOutline,
+  usage: PruneUsage,
+  { areSetsShown }: { areSetsShown: boolean },
+): void {
+  const { neededBytes, plannedBytes } = plan;
+  if (neededBytes === 0)
+    io.out.write(
+      `No room is needed (storage is ${usage.mode.replaceAll('_', ' ')}): nothing would be deleted.\n`,
+    );
+  else {
+    io.out.write(
+      `${formatBytes(neededBytes)} must go (storage is ${usage.mode.replaceAll('_', ' ')}); ${formatBytes(plannedBytes)} would be deleted.\n`,
+    );
+    if (plannedBytes < neededBytes)
+      io.out.write('That is not enough: nothing else may be deleted, for the reasons below.\n');
+  }
+  const removed = plan.details.filter(({ action }) => action === 'remove');
+  const kept = plan.details.filter(({ action }) => action === 'keep');
+  if (removed.length > 0) {
+    io.out.write(`\nWould be deleted, in this order (${totals(removed)}):\n`);
+    printSets(io, removed);
+  }
+  if (kept.length === 0) return;
+  io.out.write(`\nWould stay (${totals(kept)}):\n`);
+  if (areSetsShown) {
+    printSets(io, kept);
+    return;
+  }
+  const rules = [...Map.groupBy(kept, ({ rule }) => rule)]
+    .map(([rule, sets]) => ({ rule, sets, sizeBytes: sizeOf(sets) }))
+    .sort((a, b) => b.sizeBytes - a.sizeBytes);
+  const rows = rules.map(({ rule, sets, sizeBytes }) => [
+    rule.replaceAll('_', ' '),
+    String(sets.length),
+    String(filesOf(sets)),
+    formatBytes(sizeBytes),
+    sets[0]?.reason ?? '',
+  ]);
+  const heads = ['why', 'sets', 'files', 'size', 'for example'];
+  io.out.write(`${formatTable(rows, { heads, numbers: [1, 2, 3], flexible: [4], ...widthOf(io) })}\n`);
+  io.out.write('"--all" shows every set, "--wiki <name>" those of one wiki, "--json" every file.\n');
+}
+
+function printSets(io: CliIo, sets: readonly SetView[]): void {
+  const rows = sets.map((set) => [
+    set.wikiDbName,
+    set.source,
+    set.runDate,
+    set.dumpType,
+    String(set.files.length),
+    formatBytes(set.sizeBytes),
+    set.reason,
+  ]);
+  const heads = ['wiki', 'source', 'run', 'dump type', 'files', 'size', 'reason'];
+  io.out.write(`${formatTable(rows, { heads, numbers: [4, 5], flexible: [3, 6], ...widthOf(io) })}\n`);
+}
+
+/** What was deleted, newest first; files of a wiki's day and reason together, unless each is asked for. */
+export function printHistory(
+  io: CliIo,
+  deletions: readonly Deletion[],
+  { areFilesShown }: { areFilesShown: boolean },
+): void {
+  if (deletions.length === 0) {
+    io.out.write('Nothing was deleted.\n');
+    return;
+  }
+  const dayOf = ({ deletedAt }: Deletion): string => new Date(deletedAt).toISOString().slice(0, 10);
+  const stateOf = ({ removedAt }: Deletion): string => (removedAt === null ? 'under way' : 'gone');
+  const keyOf = (row: Deletion): string =>
+    [dayOf(row), row.path.split('/').slice(0, -1).join('/'), stateOf(row), row.reason].join('\t');
+  const groups = areFilesShown ? deletions.map((row) => [row]) : [...Map.groupBy(deletions, keyOf).values()];
+  const rows = groups.map((group) => {
+    const first = group[0] as Deletion;
+    const folder = first.path.split('/').slice(0, -1).join('/');
+    const what = areFilesShown ? first.path : folder;
+    const sizeBytes = group.reduce((sum, row) => sum + row.sizeBytes, 0);
+    return [dayOf(first), what, String(group.length), formatBytes(sizeBytes), stateOf(first), first.reason];
+  });
+  const heads = ['day', areFilesShown ? 'file' : 'run', 'files', 'size', 'state', 'reason'];
+  io.out.write(`${formatTable(rows, { heads, numbers: [2, 3], flexible: [1, 5], ...widthOf(io) })}\n`);
+  const sizeBytes = deletions.reduce((sum, row) => sum + row.sizeBytes, 0);
+  io.out.write(`\n${counted(deletions.length, 'file')} deleted, ${formatBytes(sizeBytes)}\n`);
+}
+
+const sizeOf = (sets: readonly SetView[]): number => sets.reduce((sum, set) => sum + set.sizeBytes, 0);
+const filesOf = (sets: readonly SetView[]): number => sets.reduce((sum, set) => sum + set.files.length, 0);
+const totals = (sets: readonly SetView[]): string =>
+  `${counted(sets.length, 'set')}, ${counted(filesOf(sets), 'file')}, ${formatBytes(sizeOf(sets))}`;
+const widthOf = (io: CliIo): { width?: number } =>
+  io.out.isTTY === true && io.out.columns !== undefined ? { width: io.out.columns } : {};

@@ -1,0 +1,3 @@
+export type { FileDigests, HashLane } from './lane.ts';
+export { createHashLanes, type HashLanes } from './lanes.ts';
+export type { HashLibrary, HashState } from './protocol.ts';

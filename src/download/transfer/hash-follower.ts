@@ -1,0 +1,78 @@
+import { seconds } from '../../lib/index.ts';
+import type { Clock } from '../../ports/index.ts';
+import type { FileDigests, HashLane, HashLibrary, HashState } from '../hashing/index.ts';
+import type { PartFile } from './part-file.ts';
+
+/** Lets the hashing threads read a part file behind its writers. */
+export interface HashFollower {
+  /** The part file grew. @returns what to wait for before more may come; null = nothing */
+  grew(): Promise<void> | null;
+  /** Bytes that were there are others now, or gone. */
+  restart(): void;
+  /** What a later attempt can go on from. */
+  state(): HashState | null;
+  /** Digests of the complete file. */
+  finish(signal: AbortSignal): Promise<FileDigests>;
+}
+
+/** Slower than this the library whose state can be saved keeps up; it is 115 MB/s for the three SHA together. */
+const FAST_BYTES_PER_MS = 100_000;
+/** Seen of a file before its speed is judged: little enough to be read again from memory. */
+const JUDGE_BYTES = 32 * 1024 * 1024;
+const JUDGE_MS = seconds(2);
+/** Hashing may be so far behind: what was written is then still in the page cache, and is not read from the disk. */
+const LAG_BYTES = 256 * 1024 * 1024;
+
+/**
+ * Files of up to one segment are hashed by OpenSSL. So are longer ones that come fast: after a crash they are read again, which
+ * takes less time than it would cost all of them to be ready for that. What comes slowly leaves time for the slower library, and
+ * takes so long that a crash on the way is to be expected.
+ */
+export function createHashFollower(deps: {
+  lane: HashLane;
+  part: PartFile;
+  pieceLengthBytes: number;
+  segmentBytes: number;
+  clock: Clock;
+}): HashFollower {
+  const { lane, part, pieceLengthBytes, segmentBytes, clock } = deps;
+  const startedMs = clock.monotonicMs();
+  const startedBytes = part.held.bytes();
+  let library: HashLibrary | null = null;
+
+  function begin(chosen: HashLibrary, from: HashState | null = null): void {
+    library = chosen;
+    lane.begin({ path: part.path, pieceLengthBytes, library: chosen, from });
+    lane.upTo(part.held.watermark());
+  }
+  function choose(): HashLibrary | null {
+    if (part.facts.sizeBytes <= segmentBytes) return 'openssl';
+    const [bytes, ms] = [part.held.bytes() - startedBytes, clock.monotonicMs() - startedMs];
+    if (bytes < Math.min(JUDGE_BYTES, segmentBytes) && ms < JUDGE_MS) return null;
+    return bytes >= ms * FAST_BYTES_PER_MS ? 'openssl' : 'wasm';
+  }
+
+  if (part.savedHashing !== null) begin('wasm', part.savedHashing);
+  else if (part.facts.sizeBytes <= segmentBytes) begin('openssl');
+  return {
+    grew() {
+      if (library === null) {
+        const chosen = choose();
+        if (chosen === null) return null;
+        begin(chosen);
+      }
+      const upTo = part.held.watermark();
+      lane.upTo(upTo);
+      return upTo - lane.hashedBytes() > LAG_BYTES ? lane.within(LAG_BYTES) : null;
+    },
+    restart() {
+      if (library !== null) begin(library);
+    },
+    state: () => (library === 'wasm' ? lane.state() : null),
+    finish(signal) {
+      if (library === null) begin('openssl');
+      lane.upTo(part.held.watermark());
+      return lane.finish(signal);
+    },
+  };
+}

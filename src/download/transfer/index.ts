@@ -1,0 +1,3 @@
+export { type CompleteDeps, completePart } from './complete-part.ts';
+export { openPartFile, type PartFile, statePathOf } from './part-file.ts';
+export { repair } from './repair.ts';

@@ -1,0 +1,77 @@
+import { Interrupted } from '../../lib/index.ts';
+import type { DiskFile } from '../../ports/index.ts';
+import type { RangeBody } from '../sources/types.ts';
+import type { Claim } from './claims.ts';
+
+/** Where the bytes of one connection go. */
+export interface Receiver {
+  file: DiskFile;
+  signal: AbortSignal;
+  /** So many bytes came. @returns what to wait for before more are taken; null = nothing */
+  onReceived(bytes: number): Promise<void> | null;
+  /** They are in the file. */
+  onWritten(range: { startBytes: number; endBytes: number }): void;
+}
+
+/** A write smaller than this waits for more, as long as one is under way or more is on the way. */
+const WRITE_BYTES = 1024 * 1024;
+/** So much of one connection may wait to be written: this is the back pressure of the disk. */
+const PENDING_BYTES = 4 * 1024 * 1024;
+
+/**
+ * Writes a body into its place, from memory as it came, with few large writes. However it ends, what came is in the file.
+ * @throws Interrupted, the SourceFault of the body, or the error of the disk, which goes before what the network had to say
+ */
+export async function receive(body: RangeBody, claim: Claim, to: Receiver): Promise<void> {
+  let batch: Buffer[] = [];
+  let batchBytes = 0;
+  let writtenUpTo = claim.startBytes;
+  let writing: Promise<void> | null = null;
+  let failure: { error: unknown } | null = null;
+
+  const write = (): void => {
+    const [buffers, startBytes, endBytes] = [batch, writtenUpTo, writtenUpTo + batchBytes];
+    batch = [];
+    batchBytes = 0;
+    writing = to.file.writeAll(buffers, startBytes).then(
+      () => {
+        writing = null;
+        writtenUpTo = endBytes;
+        to.onWritten({ startBytes, endBytes });
+      },
+      (error: unknown) => {
+        writing = null;
+        failure = { error };
+      },
+    );
+  };
+  const finish = async (): Promise<void> => {
+    if (writing !== null) await writing;
+    if (failure === null && batchBytes > 0) write();
+    if (writing !== null) await writing;
+    if (failure !== null) throw (failure as { error: unknown }).error;
+  };
+
+  try {
+    for await (const chunk of body.chunks) {
+      if (to.signal.aborted) throw new Interrupted();
+      if (failure !== null) break;
+      const left = claim.endBytes - claim.position;
+      const part = chunk.length > left ? chunk.subarray(0, left) : chunk;
+      batch.push(part);
+      batchBytes += part.length;
+      claim.position += part.length;
+      const wait = to.onReceived(part.length);
+      if (batchBytes >= WRITE_BYTES && writing === null) write();
+      // Another connection took the rest over.
+      if (claim.position >= claim.endBytes) break;
+      if (batchBytes >= PENDING_BYTES && writing !== null) await writing;
+      if (wait !== null) await wait;
+    }
+  } catch (error) {
+    body.discard();
+    await finish();
+    throw to.signal.aborted ? new Interrupted() : error;
+  }
+  await finish();
+}

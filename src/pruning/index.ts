@@ -1,0 +1,7 @@
+export { pruneStorage } from './jobs/prune-storage.ts';
+export type { ItemToProve, MadePlan, PlanInput } from './make-plan.ts';
+export { createDirectPlanner, createThreadPlanner, type Planner, type PlanOutline } from './planner.ts';
+export type { PruneReport } from './prune.ts';
+export { createPruning, type PruningDeps, type PruningRoom } from './pruning.ts';
+export type { TakenUp } from './take-up.ts';
+export type { ChosenSet, KeptCount, SetView } from './views.ts';

@@ -1,0 +1,47 @@
+import { z } from 'zod';
+import { hours } from '../../lib/index.ts';
+import { defineJob, handleJob, type JobHandler } from '../../queue/index.ts';
+import type { Prune } from '../prune.ts';
+
+const Input = z.object({});
+
+const Output = z.object({
+  /** Bytes that had to go; 0 = there was room. */
+  neededBytes: z.number().nonnegative(),
+  removedBytes: z.number().nonnegative(),
+  removedFiles: z.number().int().nonnegative(),
+  removedSets: z.number().int().nonnegative(),
+  /** Planned, but not so any more when it came to it. */
+  refusedSets: z.number().int().nonnegative(),
+  /** Sets that wait for a fresh look at the archive. */
+  waitingSets: z.number().int().nonnegative(),
+  /** Items whose metadata is asked again; their proofs are too old to count. */
+  items: z.array(z.object({ identifier: z.string(), wikiDbName: z.string(), runDate: z.string() })),
+  /** In one sentence. */
+  summary: z.string(),
+});
+
+/** Makes room by plan, when the disk is filled beyond its cleanup threshold. */
+export const pruneStorage = defineJob<z.infer<typeof Input>, z.infer<typeof Output>>({
+  type: 'prune_storage',
+  input: Input,
+  output: Output,
+  uniqueKey: () => 'all',
+  // Neither the disk's nor the downloads': it is what ends their halt.
+  target: 'pruning',
+  maxAttempts: 3,
+  timeoutMs: hours(12),
+  priority: 10,
+});
+
+/** The behaviour of `prune_storage`; safe to repeat from any point. */
+export function pruneStorageHandler(prune: Prune): JobHandler<z.infer<typeof Input>, z.infer<typeof Output>> {
+  return handleJob(pruneStorage, {
+    run: (_input, context) =>
+      prune(context.signal, {
+        onProgress: (doneBytes, totalBytes) =>
+          context.progress({ doneBytes, totalBytes, label: 'deleting by plan' }),
+      }),
+    summarize: ({ items, ...rest }) => ({ ...rest, itemsAsked: items.length }),
+  });
+}

@@ -1,0 +1,152 @@
+import type { Bus } from '../events/index.ts';
+import { formatBytes, hours, Interrupted, RetryableError } from '../lib/index.ts';
+import type { Clock, Disk, Log } from '../ports/index.ts';
+import {
+  bytesToFree,
+  isClosed,
+  type Layout,
+  type PrunePolicy,
+  type PruneUsage,
+} from '../storage/index.ts';
+import type { ItemToProve } from './make-plan.ts';
+import type { Planner, PlanOutline } from './planner.ts';
+import type { SetRemover } from './remove-set.ts';
+import type { TakenUp } from './take-up.ts';
+
+/** What one prune did. */
+export interface PruneReport {
+  neededBytes: number;
+  removedBytes: number;
+  removedFiles: number;
+  removedSets: number;
+  refusedSets: number;
+  waitingSets: number;
+  items: ItemToProve[];
+  summary: string;
+}
+
+/** What it needs. */
+export interface PruneDeps {
+  disk: Disk;
+  layout: Layout;
+  clock: Clock;
+  bus: Bus;
+  log: Log;
+  planner: Planner;
+  remover: SetRemover;
+  takeUp: () => Promise<TakenUp>;
+  /** Measured now; rejects when it cannot be measured. */
+  usage: () => Promise<PruneUsage>;
+  policy: Omit<PrunePolicy, 'neededBytes'>;
+}
+
+const ALERT_KEY = 'prune_not_enough';
+/** An item that was asked about is not asked again for so long, whatever came of it. */
+const ASK_AGAIN_MS = hours(20);
+
+/** Deletes until there is room; what it promises is in docs/storage.md. */
+export type Prune = (
+  signal: AbortSignal,
+  options?: {
+    onProgress?: (doneBytes: number, totalBytes: number) => void;
+    /** Default: as the daemon measures it. */
+    usage?: () => Promise<PruneUsage>;
+  },
+) => Promise<PruneReport>;
+
+/** One at a time: its job is the only one of its kind, and a command works only where no daemon does. */
+export function createPrune(deps: PruneDeps): Prune {
+  const { disk, layout, clock, bus, log, policy } = deps;
+  const asked = new Map<string, number>();
+
+  /** Facts or nothing: a mount that is absent must not look like a disk with room, or like files that are gone. */
+  async function assertFacts(): Promise<void> {
+    const folder = await disk.stat(layout.dumps);
+    const names = folder?.isDirectory === true ? await disk.list(layout.dumps) : [];
+    if (!names.some((name) => !name.startsWith('.')))
+      throw new RetryableError(
+        'prune_no_facts',
+        `${layout.dumps} holds nothing, so nothing is deleted: is the disk mounted?`,
+      );
+  }
+
+  function newItems(items: readonly ItemToProve[]): ItemToProve[] {
+    if (!policy.uploadsEnabled) return [];
+    const now = clock.now();
+    const due = items.filter(({ identifier }) => now - (asked.get(identifier) ?? 0) >= ASK_AGAIN_MS);
+    for (const { identifier } of due) asked.set(identifier, now);
+    return due;
+  }
+
+  return async (signal, { onProgress, usage: measure = deps.usage } = {}) => {
+    await deps.takeUp();
+    const usage = await measure();
+    const neededBytes = bytesToFree(usage);
+    const report: PruneReport = {
+      ...{ neededBytes, removedBytes: 0, removedFiles: 0, removedSets: 0 },
+      ...{ refusedSets: 0, waitingSets: 0, items: [], summary: '' },
+    };
+    if (neededBytes === 0) {
+      bus.emit('alert:resolved', { key: ALERT_KEY });
+      return { ...report, summary: 'no room is needed: nothing was deleted' };
+    }
+    await assertFacts();
+    const plan = await deps.planner.plan({ now: clock.now(), policy: { ...policy, neededBytes } }, { signal });
+    report.items = newItems(plan.items);
+    // With room for what runs there is time to ask the archive first, whose answer may change the order.
+    const isUrgent = isClosed(usage.mode);
+    for (const set of plan.removed) {
+      if (signal.aborted) throw new Interrupted();
+      if (report.removedBytes >= neededBytes) break;
+      if (set.rule === 'older' && report.items.length > 0 && !isUrgent) {
+        report.waitingSets += 1;
+        continue;
+      }
+      const outcome = await deps.remover.remove(set);
+      if (outcome.isRemoved) {
+        report.removedSets += 1;
+        report.removedFiles += outcome.files;
+        report.removedBytes += outcome.sizeBytes;
+        onProgress?.(report.removedBytes, neededBytes);
+      } else {
+        report.refusedSets += 1;
+        const { wikiDbName: wiki, source, runDate, dumpType } = set;
+        log.warn({ wiki, source, runDate, dumpType, reason: outcome.reason }, 'planned to be deleted, but kept');
+      }
+    }
+    report.summary = summaryOf(report);
+    tell(report, plan);
+    return report;
+  };
+
+  function tell(report: PruneReport, plan: PlanOutline): void {
+    const { neededBytes, removedBytes, waitingSets } = report;
+    log.info({ neededBytes, removedBytes, files: report.removedFiles, sets: report.removedSets }, 'pruned');
+    if (removedBytes >= neededBytes) bus.emit('alert:resolved', { key: ALERT_KEY });
+    else if (waitingSets === 0)
+      bus.emit('alert:raised', {
+        key: ALERT_KEY,
+        severity: 'warn',
+        message: `${formatBytes(neededBytes)} should be freed, but only ${formatBytes(removedBytes)} of dump files may be deleted; most of what stays: ${mostKept(plan)}`,
+        hint: 'Look at "wikiseed prune --dry-run"; give WikiSeed more room (a larger disk, storage.max_size), or let others hold copies. The last verified copy of a wiki is never deleted.',
+      });
+  }
+}
+
+function summaryOf(report: PruneReport): string {
+  const { neededBytes, removedBytes, removedFiles, removedSets, refusedSets, waitingSets } = report;
+  const parts = [
+    `${removedFiles} files of ${removedSets} sets deleted, ${formatBytes(removedBytes)} of ${formatBytes(neededBytes)} needed`,
+    ...(refusedSets > 0 ? [`${refusedSets} sets kept after a second look`] : []),
+    ...(waitingSets > 0 ? [`${waitingSets} sets wait for the Internet Archive's answer`] : []),
+  ];
+  return parts.join('; ');
+}
+
+function mostKept({ kept }: PlanOutline): string {
+  const words = kept
+    .filter(({ rule }) => rule !== 'not_needed')
+    .slice(0, 3)
+    .map(({ rule, sizeBytes }) => `${rule.replaceAll('_', ' ')} ${formatBytes(sizeBytes)}`);
+  return words.length === 0 ? 'nothing' : words.join(', ');
+}

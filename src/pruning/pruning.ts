@@ -1,0 +1,82 @@
+import type { Catalog } from '../catalog/index.ts';
+import type { Db } from '../db/index.ts';
+import type { Bus } from '../events/index.ts';
+import { describeError } from '../lib/index.ts';
+import type { Clock, Disk, Log } from '../ports/index.ts';
+import type { AnyJobHandler, JobRequest } from '../queue/index.ts';
+import type { Layout, PrunePolicy, PruneUsage, StorageMode } from '../storage/index.ts';
+import { pruneStorage, pruneStorageHandler } from './jobs/prune-storage.ts';
+import { createThreadPlanner, type Planner } from './planner.ts';
+import { createPrune, type Prune } from './prune.ts';
+import { createSetRemover, type RemoveDeps } from './remove-set.ts';
+import { createTorrentRetirement } from './retire-torrent.ts';
+import { type TakenUp, takeUpDeletions } from './take-up.ts';
+
+/** What the room needs. */
+export interface PruningDeps {
+  db: Db;
+  catalog: RemoveDeps['catalog'] & Pick<Catalog, 'torrent' | 'torrents'>;
+  disk: Disk;
+  layout: Layout;
+  clock: Clock;
+  bus: Bus;
+  log: Log;
+  /** What counts as used and free, measured now; rejects when it cannot be measured. */
+  usage: () => Promise<PruneUsage>;
+  /** Ends the seeding of a torrent, by its infohash; no error when it is not seeded. */
+  stopSeeding: (infoHash: string) => Promise<void>;
+  config: Omit<PrunePolicy, 'neededBytes'>;
+  /** Default: a thread of its own. */
+  planner?: Planner;
+}
+
+/** Makes room by plan, and never at the price of a last copy. */
+export interface PruningRoom {
+  readonly handlers: readonly AnyJobHandler[];
+  /** Carries out or takes back what a dead process had begun; before anything is seeded or fetched. Never rejects. */
+  start(): Promise<TakenUp | null>;
+  /** For commands, where no daemon runs; a daemon has its job. */
+  prune: Prune;
+  /** What the storage mode asks for, and what a day does. */
+  requestsFor(mode: StorageMode): JobRequest[];
+}
+
+/** Creates the room; nothing is deleted before `start`, its job or `prune`. */
+export function createPruning(deps: PruningDeps): PruningRoom {
+  const { db, catalog, disk, layout, clock, bus, config } = deps;
+  const log = deps.log.child({ room: 'pruning' });
+  const policy = {
+    remoteProofMaxAgeMs: config.remoteProofMaxAgeMs,
+    minSeedersBeforePrune: config.minSeedersBeforePrune,
+    pruneOldestFirst: config.pruneOldestFirst,
+    uploadsEnabled: config.uploadsEnabled,
+  };
+  const retirement = createTorrentRetirement({
+    ...{ db, catalog, disk, layout, log },
+    stopSeeding: deps.stopSeeding,
+  });
+  const remover = createSetRemover({
+    ...{ db, catalog, disk, layout, clock, log, retirement, policy },
+    onRemoved: (file) => bus.emit('dumpFile:deleted', file),
+  });
+  const takeUp = (): Promise<TakenUp> =>
+    takeUpDeletions({ catalog, disk, layout, log, remover, retirement });
+  const prune = createPrune({
+    ...{ disk, layout, clock, bus, log, remover, takeUp, policy },
+    planner: deps.planner ?? createThreadPlanner({ databasePath: db.path, dataDir: layout.dataDir }),
+    usage: deps.usage,
+  });
+  return {
+    handlers: [pruneStorageHandler(prune)],
+    async start() {
+      try {
+        return await takeUp();
+      } catch (error) {
+        log.error({ err: describeError(error) }, 'deletions that were begun could not be ended; tried again');
+        return null;
+      }
+    },
+    prune,
+    requestsFor: (mode) => (mode === 'normal' ? [] : [pruneStorage.request({})]),
+  };
+}

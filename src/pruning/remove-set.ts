@@ -1,0 +1,223 @@
+import { dirname } from 'node:path';
+import type { Catalog } from '../catalog/index.ts';
+import type { Db } from '../db/index.ts';
+import { DumpFileId, type TorrentId } from '../lib/index.ts';
+import { step } from '../lib/steps.ts';
+import type { Clock, Disk, Log } from '../ports/index.ts';
+import {
+  type DiskLook,
+  evidenceOf,
+  familyKey,
+  goldenVerdict,
+  groupFiles,
+  type GoldenVerdict,
+  type Layout,
+  planPrune,
+  type PrunePolicy,
+  type RemovedSet,
+} from '../storage/index.ts';
+import { createNames, lookOf } from './names.ts';
+import { readFacts } from './read-facts.ts';
+import type { TorrentRetirement } from './retire-torrent.ts';
+import type { ChosenSet } from './views.ts';
+
+/** What deleting needs. */
+export interface RemoveDeps {
+  db: Db;
+  catalog: Pick<Catalog, 'beginDeletions' | 'finishDeletion' | 'takeBackDeletion' | 'openDeletions'>;
+  disk: Disk;
+  layout: Layout;
+  clock: Clock;
+  log: Log;
+  retirement: TorrentRetirement;
+  policy: Omit<PrunePolicy, 'neededBytes'>;
+  /** A file is gone for good. */
+  onRemoved: (file: { dumpId: number; sizeBytes: number }) => void;
+}
+
+/** How a set fared. */
+export type SetOutcome = { isRemoved: true; files: number; sizeBytes: number } | { isRemoved: false; reason: string };
+
+/** Deletes by plan, and ends what a dead process began. */
+export interface SetRemover {
+  /** Looks at everything once more, as it is now, and deletes the files of one set; or says why not. */
+  remove(set: ChosenSet): Promise<SetOutcome>;
+  /**
+   * Asks the golden rule again about one file whose deletion was decided, and removes its names.
+   * @returns whether they were removed
+   */
+  carryOut(deletion: { id: number; dumpId: DumpFileId; path: string }): Promise<GoldenVerdict>;
+  /** Where its row says that it lies; null = nowhere. */
+  ownName(dumpId: number): string | null;
+  /** Names of ours that a file has on disk now. */
+  presentNames(dumpId: number): Promise<string[]>;
+}
+
+/** See `SetRemover`. */
+export function createSetRemover(deps: RemoveDeps): SetRemover {
+  const { db, catalog, disk, layout, clock, retirement } = deps;
+  const names = createNames(db.sqlite, layout);
+
+  async function lookAt(dumpId: number): Promise<DiskLook | null> {
+    const { dump, trees } = names(dumpId);
+    if (dump === null) return null;
+    const found = await disk.stat(dump);
+    const others: ({ inode: number } | null)[] = [];
+    for (const tree of trees) others.push(await disk.stat(tree));
+    return lookOf(found, others);
+  }
+
+  /** The same code as the plan's, over what the tables say of this set now. */
+  function judge(set: ChosenSet, looks: ReadonlyMap<number, DiskLook | null>): RemovedSet | { reason: string } {
+    const { wikiDbName, source, dumpType, runDate, newerRunDates, ids, key } = set;
+    const facts = readFacts(db.sqlite, {
+      now: clock.now(),
+      statsMaxAgeMs: deps.policy.remoteProofMaxAgeMs,
+      look: ({ id }) => looks.get(id) ?? null,
+      scope: { wikiDbName, source, dumpType, runDates: [runDate, ...newerRunDates], ids },
+    });
+    const plan = planPrune(facts, { ...deps.policy, neededBytes: Number.POSITIVE_INFINITY });
+    const removed = plan.removed.find((each) => each.key === key);
+    if (removed !== undefined) return removed;
+    return { reason: plan.kept.find((each) => each.key === key)?.reason ?? 'nothing of it is held any more' };
+  }
+
+  /** What the tables call held, and what stands in for the files that go, must be on disk. */
+  async function missingCopy(set: RemovedSet): Promise<string | null> {
+    const onDisk = set.copies.filter(({ where }) => where === 'disk').flatMap(({ ids }) => ids);
+    const ids = new Set([...set.newer.files.map(({ id }) => id), ...onDisk]);
+    const sizeOf = db.sqlite.prepare<[number], { sizeBytes: number; mtimeMs: number | null; filename: string }>(
+      'SELECT size_bytes AS sizeBytes, stored_mtime_ms AS mtimeMs, filename FROM dumps WHERE id = ?',
+    );
+    for (const id of ids) {
+      const row = sizeOf.get(id);
+      const { dump } = names(id);
+      const found = dump === null ? null : await disk.stat(dump);
+      if (row === undefined || found === null || !found.isFile || found.sizeBytes !== row.sizeBytes)
+        return `${row?.filename ?? 'a file'}, which should stay in its place, is not on disk as recorded`;
+      if (row.mtimeMs !== null && row.mtimeMs !== found.mtimeMs)
+        return `${row.filename}, which should stay in its place, was changed since it was proved`;
+    }
+    return null;
+  }
+
+  /** @throws whatever the disk says; then the names that are left are met again at the next start */
+  async function removeNames(dumpId: number, path: string): Promise<void> {
+    // Under `dumps/` last: until then the deletion can be taken back.
+    const { trees } = names(dumpId);
+    const folders = new Set<string>();
+    for (const name of [...trees, layout.absolute(path)]) {
+      if ((await disk.stat(name)) === null) continue;
+      await disk.remove(name);
+      folders.add(dirname(name));
+      step('pruning:name_removed');
+    }
+    for (const folder of folders) await disk.syncDirectory(folder);
+  }
+
+  const carryOut: SetRemover['carryOut'] = async ({ id, dumpId, path }) => {
+    // A tombstone that came from elsewhere must not name another file's place.
+    if (names(dumpId).dump !== layout.absolute(path))
+      return { isAllowed: false, reason: 'its row does not name the place that its tombstone names' };
+    const verdict = verdictOf(dumpId);
+    if (!verdict.isAllowed) return verdict;
+    await removeNames(dumpId, path);
+    step('pruning:removed');
+    catalog.finishDeletion(id);
+    step('pruning:recorded');
+    return verdict;
+  };
+
+  /** The golden rule over what the tables say now. */
+  function verdictOf(dumpId: number): GoldenVerdict {
+    const row = db.sqlite
+      .prepare<
+        [number],
+        { wikiDbName: string; source: string; runDate: string; dumpType: string; project: string; language: string }
+      >(
+        `SELECT wiki_db_name AS wikiDbName, source, run_date AS runDate, dump_type AS dumpType, project, language
+           FROM dumps WHERE id = ?`,
+      )
+      .get(dumpId);
+    if (row === undefined) return { isAllowed: false, reason: 'golden rule: the file is not in the catalog' };
+    const now = clock.now();
+    const { policy } = deps;
+    const scope = { ...row, runDates: [row.runDate], ids: [dumpId] };
+    const facts = readFacts(db.sqlite, {
+      ...{ now, scope, look: () => null },
+      statsMaxAgeMs: policy.remoteProofMaxAgeMs,
+    });
+    const family = groupFiles(facts).families.get(familyKey(row));
+    if (family === undefined) return { isAllowed: false, reason: 'golden rule: nothing is known of its project' };
+    return goldenVerdict(
+      family,
+      { ids: new Set([dumpId]), wikis: new Set([row.wikiDbName]) },
+      { now, remoteProofMaxAgeMs: policy.remoteProofMaxAgeMs },
+    );
+  }
+
+  return {
+    carryOut,
+    ownName: (dumpId) => names(dumpId).dump,
+    async presentNames(dumpId) {
+      const { dump, trees } = names(dumpId);
+      const present: string[] = [];
+      for (const name of [...(dump === null ? [] : [dump]), ...trees])
+        if ((await disk.stat(name)) !== null) present.push(name);
+      return present;
+    },
+    async remove(set) {
+      const looks = new Map<number, DiskLook | null>();
+      for (const id of set.ids) looks.set(id, await lookAt(id));
+      const first = judge(set, looks);
+      if (!('action' in first)) return { isRemoved: false, reason: first.reason };
+      const missing = await missingCopy(first);
+      if (missing !== null) return { isRemoved: false, reason: missing };
+      const decided = db.transaction((): { retired: TorrentId[] } | { reason: string } => {
+        const now = judge(set, looks);
+        if (!('action' in now)) return { reason: now.reason };
+        if (standIns(now) !== standIns(first)) return { reason: 'what should stay changed just now' };
+        return catalog.beginDeletions(
+          now.files
+            .filter(({ isHeld }) => isHeld)
+            .map((file) => ({
+              dumpId: DumpFileId.parse(file.id),
+              // How well it is seeded is not asked again.
+              reason: set.rule === 'seeded' ? set.reason : now.reason,
+              evidence: evidenceOf({ ...now, rule: set.rule === 'seeded' ? set.rule : now.rule }, file),
+            })),
+        );
+      });
+      if ('reason' in decided) return { isRemoved: false, reason: decided.reason };
+      step('pruning:decided');
+      for (const torrentId of decided.retired) await retirement.stopSeeding(torrentId);
+      const sizes = new Map(first.files.map(({ id, sizeBytes }) => [id, sizeBytes]));
+      let files = 0;
+      let sizeBytes = 0;
+      let refusal: string | null = null;
+      for (const deletion of catalog.openDeletions()) {
+        const { id, dumpId, path } = deletion;
+        if (dumpId === null || !sizes.has(dumpId)) continue;
+        const verdict = await carryOut({ id, dumpId, path });
+        if (!verdict.isAllowed) {
+          refusal = verdict.reason;
+          catalog.takeBackDeletion(id);
+          continue;
+        }
+        files += 1;
+        sizeBytes += sizes.get(dumpId) ?? 0;
+        deps.onRemoved({ dumpId, sizeBytes: sizes.get(dumpId) ?? 0 });
+      }
+      for (const torrentId of decided.retired) await retirement.removeFolder(torrentId);
+      if (refusal !== null && files === 0) return { isRemoved: false, reason: refusal };
+      const { wikiDbName: wiki, source, runDate, dumpType, reason } = set;
+      deps.log.info({ wiki, source, runDate, dumpType, files, sizeBytes, reason }, 'dump files were deleted');
+      return { isRemoved: true, files, sizeBytes };
+    },
+  };
+}
+
+/** What a set's deletion rests on. */
+function standIns({ newer, copies }: RemovedSet): string {
+  return JSON.stringify([newer.key, newer.files.map(({ id }) => id), copies.map(({ where, ids }) => [where, ids])]);
+}

@@ -1,0 +1,74 @@
+import { dirname } from 'node:path';
+import type { Catalog } from '../catalog/index.ts';
+import { step } from '../lib/steps.ts';
+import type { Disk, Log } from '../ports/index.ts';
+import { type Layout, openDeletionStep } from '../storage/index.ts';
+import type { SetRemover } from './remove-set.ts';
+import type { TorrentRetirement } from './retire-torrent.ts';
+
+/** What became of deletions that were decided and not recorded as done. */
+export interface TakenUp {
+  removed: number;
+  takenBack: number;
+}
+
+/**
+ * Ends what a dead process began: each open deletion is judged again by the golden rule, and carried out or taken back. Idempotent;
+ * killed at any point, the next call goes on.
+ * @throws whatever the disk says: a disk that is not mounted decides nothing
+ */
+export async function takeUpDeletions(deps: {
+  catalog: Pick<Catalog, 'openDeletions' | 'finishDeletion' | 'takeBackDeletion'>;
+  disk: Disk;
+  layout: Layout;
+  log: Log;
+  remover: SetRemover;
+  retirement: TorrentRetirement;
+}): Promise<TakenUp> {
+  const { catalog, disk, log, remover } = deps;
+  const taken: TakenUp = { removed: 0, takenBack: 0 };
+  const open = catalog.openDeletions();
+  // Without the folder of all dump files their absence says nothing.
+  if (open.length > 0 && (await disk.stat(deps.layout.dumps))?.isDirectory !== true) {
+    log.error({ folder: deps.layout.dumps }, 'the folder of dump files is not there; deletions wait for it');
+    return taken;
+  }
+  for (const { id, dumpId, path, ourStatus, wikiDbName } of open) {
+    const names = dumpId === null ? [] : await remover.presentNames(dumpId);
+    const isDeleted = ourStatus === 'deleted' && dumpId !== null;
+    const verdict =
+      isDeleted && names.length > 0
+        ? await remover.carryOut({ id, dumpId, path })
+        : ({ isAllowed: false, reason: 'nothing is left to be removed' } as const);
+    switch (openDeletionStep({ isDeleted, names: names.length, verdict })) {
+      case 'carry_out':
+        taken.removed += 1;
+        break;
+      case 'finish':
+        catalog.finishDeletion(id);
+        taken.removed += 1;
+        break;
+      case 'take_back': {
+        const own = dumpId === null ? null : remover.ownName(dumpId);
+        const other = names.find((name) => name !== own);
+        // The last act removes the name under `dumps/`, so that it is missing only when somebody else removed it.
+        if (own !== null && !names.includes(own) && other !== undefined) {
+          await disk.makeDirectory(dirname(own));
+          await disk.link(other, own);
+          await disk.syncDirectory(dirname(own));
+        }
+        catalog.takeBackDeletion(id);
+        taken.takenBack += 1;
+        const reason = verdict.isAllowed ? '' : verdict.reason;
+        log.warn({ wiki: wikiDbName, path, reason }, 'a deletion was taken back');
+        break;
+      }
+      case 'forget':
+        catalog.takeBackDeletion(id);
+        break;
+    }
+    step('pruning:taken_up');
+  }
+  await deps.retirement.removeLeftFolders();
+  return taken;
+}

@@ -1,0 +1,216 @@
+import { existsSync, linkSync, rmSync, statSync, utimesSync, writeFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { describe, expect, test } from 'vitest';
+import { namesBelow, NOW, withPruning } from '../helpers/pruning-bundle.ts';
+
+/**
+ * Goal: only what the plan names goes, its bytes really go, its torrents are retired, and nothing goes without facts.
+ * Method: a real data directory with hard links, a real database, the real planning thread.
+ */
+
+const TYPES = [{ dumpType: 'pages-articles' }, { dumpType: 'pagelinks' }];
+
+test('the oldest run goes, bytes, names and torrent; its record stays', async () => {
+  const world = withPruning();
+  const old = world.run('20260901', TYPES);
+  const middle = world.run('20260920', TYPES);
+  const newest = world.run('20261001', TYPES);
+  const torrent = world.torrent('2026-09-01', old);
+  world.torrent('2026-09-20', middle);
+  world.need(1500);
+  const report = await world.prune();
+  expect(report).toMatchObject({ neededBytes: 1500, removedBytes: 2000, removedFiles: 2, refusedSets: 0 });
+  for (const id of old) {
+    expect(world.isThere(id)).toBe(false);
+    expect(world.statusOf(id)).toBe('deleted');
+  }
+  for (const id of [...middle, ...newest]) {
+    expect(world.isThere(id)).toBe(true);
+    expect(world.statusOf(id)).toBe('included');
+  }
+  expect(world.catalog.torrent(torrent as never)?.retiredAt).toBe(NOW);
+  expect(world.stopped).toHaveLength(1);
+  expect(existsSync(join(world.layout.torrents, 'wikimedia-dumps-2026-09-01'))).toBe(false);
+  expect(existsSync(join(world.layout.torrents, 'wikimedia-dumps-2026-09-01.torrent'))).toBe(true);
+  expect(namesBelow(join(world.layout.torrents, 'wikimedia-dumps-2026-09-20'))).toHaveLength(3);
+  const tombstones = world.catalog.deletions({ limit: 10 });
+  expect(tombstones.map(({ removedAt, reason }) => [removedAt, reason])).toEqual([
+    [NOW, 'surplus: the newer runs 20261001 and 20260920 are held whole'],
+    [NOW, 'surplus: the newer runs 20261001 and 20260920 are held whole'],
+  ]);
+  expect(JSON.parse(tombstones[0]?.evidence ?? '')).toMatchObject({
+    rule: 'surplus',
+    newer: { runDate: '20261001', files: 1 },
+    copies: [{ wikiDbName: 'aawiki', runDate: '20261001', where: 'disk' }],
+  });
+});
+
+test('files of a retired torrent that stay keep their bytes under dumps/', async () => {
+  const world = withPruning();
+  const old = world.run('20260901', [{}, { dumpType: 'pagelinks' }]);
+  world.run('20260920', [{}]);
+  world.run('20261001', [{}]);
+  world.torrent('2026-09-01', old);
+  world.need(500);
+  await world.prune();
+  expect(world.isThere(old[0] as number)).toBe(false);
+  expect(statSync(world.pathOf(old[1] as number)).nlink).toBe(1);
+  expect(world.statusOf(old[1] as number)).toBe('included');
+});
+
+test('a file that is kept and lost its name under dumps/ gets it back from the folder of the retired torrent', async () => {
+  const world = withPruning();
+  const [text, links] = world.run('20260901', [{}, { dumpType: 'pagelinks' }]) as [number, number];
+  world.run('20260920');
+  world.run('20261001');
+  world.torrent('2026-09-01', [text, links]);
+  rmSync(world.pathOf(links));
+  world.need(500);
+  await world.prune();
+  expect(world.isThere(text)).toBe(false);
+  expect(world.isThere(links)).toBe(true);
+});
+
+test('without need nothing goes, and it says so', async () => {
+  const world = withPruning();
+  const old = world.run('20260901');
+  world.run('20260920');
+  world.run('20261001');
+  const report = await world.prune();
+  expect(report).toMatchObject({ neededBytes: 0, removedFiles: 0, summary: 'no room is needed: nothing was deleted' });
+  expect(world.isThere(old[0] as number)).toBe(true);
+});
+
+test('a name outside our folders keeps the bytes, so nothing is deleted', async () => {
+  const world = withPruning();
+  const [id] = world.run('20260901') as [number];
+  world.run('20260920');
+  world.run('20261001');
+  const elsewhere = join(world.layout.dataDir, 'my-own-name');
+  linkSync(world.pathOf(id), elsewhere);
+  world.need(500);
+  world.db.sqlite.exec(`UPDATE cycles SET status = 'seeding', published_at = NULL WHERE cycle_date = '2026-09-20'`);
+  expect(await world.prune()).toMatchObject({ removedFiles: 0 });
+  expect(world.statusOf(id)).toBe('included');
+  expect(world.alerts.map(({ key }) => key)).toEqual(['prune_not_enough']);
+  expect(world.alerts[0]?.message).toContain('linked elsewhere 1 kB');
+  rmSync(elsewhere);
+  expect(await world.prune()).toMatchObject({ removedFiles: 1 });
+});
+
+describe('refuses when what should stay', () => {
+  test.each([
+    ['is gone from the disk', (path: string) => rmSync(path)],
+    ['has another size', (path: string) => writeFileSync(path, 'short')],
+    ['was changed since it was proved', (path: string) => utimesSync(path, 1, 1)],
+  ])('%s', async (_what, harm) => {
+    const world = withPruning();
+    const old = world.run('20260901');
+    const [newest] = world.run('20261001') as [number];
+    world.need(500);
+    harm(world.pathOf(newest));
+    expect(await world.prune()).toMatchObject({ removedFiles: 0, refusedSets: 1 });
+    expect(world.isThere(old[0] as number)).toBe(true);
+    expect(world.statusOf(old[0] as number)).toBe('included');
+    expect(world.catalog.deletions({ limit: 1 })).toEqual([]);
+  });
+});
+
+describe('refuses without facts', () => {
+  test('the size of the disk is unknown', async () => {
+    const world = withPruning();
+    world.run('20260901');
+    world.run('20261001');
+    world.need(500);
+    world.usage.countedBytes = null;
+    await expect(world.prune()).rejects.toMatchObject({ code: 'prune_no_facts' });
+  });
+
+  test('the disk is not mounted', async () => {
+    const world = withPruning();
+    const [id] = world.run('20260901') as [number];
+    world.run('20261001');
+    world.need(500);
+    rmSync(world.layout.dumps, { recursive: true });
+    await expect(world.prune()).rejects.toMatchObject({ code: 'prune_no_facts' });
+    expect(world.statusOf(id)).toBe('included');
+  });
+
+  test('the planning thread cannot read the database', async () => {
+    const world = withPruning();
+    world.run('20260901');
+    world.run('20261001');
+    world.need(500);
+    world.db.sqlite.exec('ALTER TABLE torrent_stats RENAME TO torrent_stats_away');
+    await expect(world.prune()).rejects.toMatchObject({ code: 'prune_plan_failed' });
+  });
+});
+
+test('something that changed after the plan was made is seen just before the deletion', async () => {
+  let between = (): void => {};
+  const world = withPruning({
+    disk: (disk) => ({
+      ...disk,
+      async stat(path) {
+        between();
+        return disk.stat(path);
+      },
+    }),
+  });
+  const [old] = world.run('20260901') as [number];
+  const [newest] = world.run('20261001') as [number];
+  world.need(500);
+  let looks = 0;
+  between = () => {
+    looks += 1;
+    // After the plan: the run that should stay turns out damaged.
+    if (looks === 2)
+      world.db.sqlite.prepare('UPDATE dumps SET damaged_at = 1 WHERE id = ?').run(newest);
+  };
+  expect(await world.prune()).toMatchObject({ removedFiles: 0, refusedSets: 1 });
+  expect(looks).toBeGreaterThan(1);
+  expect(world.isThere(old)).toBe(true);
+});
+
+test('files with an unfinished job, and of cycles whose torrent is being made, stay', async () => {
+  const world = withPruning();
+  const [old] = world.run('20260901') as [number];
+  world.run('20261001');
+  world.need(500);
+  const job = world.db.sqlite.prepare(
+    `INSERT INTO jobs (job_type, dump_id, cycle_date, params, unique_key, max_attempts, next_retry_at, created_at)
+     VALUES (?, ?, ?, '{}', ?, 5, 0, 0)`,
+  );
+  job.run('download_dump', old, null, 'a');
+  expect(await world.prune()).toMatchObject({ removedFiles: 0 });
+  world.db.sqlite.exec('DELETE FROM jobs');
+  job.run('create_torrent', null, '2026-09-01', 'b');
+  expect(await world.prune()).toMatchObject({ removedFiles: 0 });
+  world.db.sqlite.exec('DELETE FROM jobs');
+  // Asking the archive again hinders nothing.
+  job.run('prove_remote', old, null, 'c');
+  expect(await world.prune()).toMatchObject({ removedFiles: 1 });
+});
+
+test('old proofs are asked for anew, and older runs wait for the answer while there is time', async () => {
+  const GIGABYTE = 1_000_000_000;
+  const world = withPruning({ uploadsEnabled: true });
+  const [old] = world.run('20260901', [{ archivedAt: NOW - 30 * 86_400_000 }]) as [number];
+  world.run('20261001', [{ archivedAt: NOW }]);
+  world.torrent('2026-09-01', [old], { seeders: 9 });
+  world.db.sqlite.prepare('UPDATE dumps SET size_bytes = ?').run(GIGABYTE);
+  // Sparse: as large as recorded, on no room.
+  for (const { path } of world.db.sqlite.prepare('SELECT local_path AS path FROM dumps').all() as { path: string }[]) {
+    const { truncateSync } = await import('node:fs');
+    truncateSync(world.layout.absolute(path), GIGABYTE);
+  }
+  world.db.sqlite.exec('UPDATE dumps SET stored_mtime_ms = NULL');
+  world.need(500);
+  const first = await world.prune();
+  expect(first).toMatchObject({ removedFiles: 0, waitingSets: 1 });
+  expect(first.items).toEqual([
+    { identifier: 'wikiseed-aawiki-20260901', wikiDbName: 'aawiki', runDate: '20260901' },
+  ]);
+  // Asked a moment ago: it does not wait twice.
+  expect(await world.prune()).toMatchObject({ removedFiles: 1, items: [] });
+});

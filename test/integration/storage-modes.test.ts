@@ -1,0 +1,242 @@
+import { expect, test } from 'vitest';
+import { storageBundle } from '../helpers/storage-bundle.ts';
+
+const MB = 1e6;
+const SECOND = 1000;
+const MINUTE = 60 * SECOND;
+
+const modes = (t: Awaited<ReturnType<typeof storageBundle>>) => t.seen('storage:modeChanged').map(({ mode }) => mode);
+
+test('at 90 % running downloads finish, none starts, no attempt is counted, and it goes on by itself', async () => {
+  const t = await storageBundle();
+  t.store('a', 10 * MB);
+  await t.clock.advance(0);
+  expect([...t.running.keys()]).toEqual(['a']);
+  t.disk.freeBytes = 95 * MB;
+  await t.clock.advance(500);
+  expect(modes(t)).toEqual(['paused']);
+  expect(t.queue.halts()).toMatchObject([{ target: 'storage', code: 'storage_paused', kind: 'halted' }]);
+  t.store('b', 1 * MB);
+  t.store('c', 1 * MB);
+  await t.clock.advance(20 * MINUTE);
+  // The one that ran was left alone, and whoever waits was never even taken.
+  expect([...t.running.keys()]).toEqual(['a']);
+  expect(t.seen('job:started')).toHaveLength(1);
+  expect(t.alerts()).toMatchObject([
+    {
+      key: 'storage',
+      severity: 'warn',
+      message: expect.stringMatching(/nearly full, no download starts: 90\.5 % are used: 95 MB are free/),
+      hint: expect.stringMatching(/start again by themselves at 89 %/),
+    },
+  ]);
+  t.running.get('a')?.finish();
+  await t.clock.advance(0);
+  expect(t.row('a').status).toBe('completed');
+
+  t.disk.freeBytes = 109 * MB;
+  await t.clock.advance(10 * SECOND);
+  expect(modes(t)).toEqual(['paused']);
+  t.disk.freeBytes = 110 * MB;
+  await t.clock.advance(10 * SECOND);
+  expect(modes(t)).toEqual(['paused', 'cleaning']);
+  expect(t.queue.halts()).toEqual([]);
+  expect([...t.running.keys()]).toEqual(['b', 'c']);
+  expect(t.row('b')).toMatchObject({ attempt: 1, status: 'in_progress' });
+  expect(t.alerts()).toMatchObject([{ key: 'storage', severity: 'info' }]);
+  t.disk.freeBytes = 165 * MB;
+  await t.clock.advance(SECOND);
+  expect(modes(t)).toEqual(['paused', 'cleaning', 'normal']);
+  expect(t.alerts()).toEqual([]);
+});
+
+test('below the safety margin running downloads stop within a second, uncounted, and go on at once when there is room', async () => {
+  const t = await storageBundle({ limits: { pauseThresholdPercent: 99.5, cleanupThresholdPercent: 99.2 } });
+  for (const name of ['a', 'b', 'c', 'd']) t.store(name, 5 * MB);
+  await t.clock.advance(0);
+  expect([...t.running.keys()]).toEqual(['a', 'b', 'c']);
+  const begunAt = t.clock.now();
+  t.disk.freeBytes = 10 * MB - 1;
+  await t.clock.advance(SECOND);
+  expect(t.running.size).toBe(0);
+  expect(modes(t)).toEqual(['hard_stop']);
+  const given = t.seen('job:givenBack');
+  expect(given.map(({ reason }) => reason)).toEqual(['halt', 'halt', 'halt']);
+  for (const name of ['a', 'b', 'c'])
+    expect(t.row(name)).toMatchObject({ status: 'pending', attempt: 0, lease_owner: null });
+  expect(t.queue.halts()).toMatchObject([{ target: 'storage', code: 'storage_hard_stop' }]);
+  expect(t.alerts()).toMatchObject([
+    { key: 'storage', severity: 'error', hint: expect.stringMatching(/as soon as 11 MB are free/) },
+  ]);
+  expect(t.clock.now() - begunAt).toBeLessThanOrEqual(SECOND);
+
+  await t.clock.advance(60 * MINUTE);
+  expect(t.seen('job:started')).toHaveLength(3);
+  t.disk.freeBytes = 11 * MB - 1;
+  await t.clock.advance(10 * SECOND);
+  expect(t.running.size).toBe(0);
+  t.disk.freeBytes = 500 * MB;
+  await t.clock.advance(10 * SECOND);
+  expect(t.running.size).toBe(3);
+  for (const job of [...t.running.values()]) job.finish();
+  await t.clock.advance(0);
+  for (const job of [...t.running.values()]) job.finish();
+  await t.queue.whenIdle();
+  for (const name of ['a', 'b', 'c', 'd']) expect(t.row(name)).toMatchObject({ status: 'completed', attempt: 1 });
+  expect(t.alerts()).toEqual([]);
+});
+
+test('promises count as used: while they fill the room the others wait silently, and follow at once', async () => {
+  const t = await storageBundle({ freeBytes: 300 * MB });
+  t.store('large', 250 * MB);
+  t.store('small', 1 * MB);
+  await t.clock.advance(0);
+  // 70 % are used and 25 % promised.
+  expect([...t.running.keys()]).toEqual(['large']);
+  expect(t.seen('storage:modeChanged')).toMatchObject([
+    { mode: 'paused', isOnlyPromised: true, reservedBytes: 250 * MB, countedBytes: 700 * MB },
+  ]);
+  expect(await t.storage.usage()).toMatchObject({ mode: 'paused', isOnlyPromised: true, reservedBytes: 250 * MB });
+  t.store('another', 1 * MB);
+  await t.clock.advance(10 * MINUTE);
+  // Nobody's trouble: no halt, no alert, nothing taken in vain but what was taken in the same moment.
+  expect(t.queue.halts()).toEqual([]);
+  expect(t.alerts()).toEqual([]);
+  expect(t.seen('job:started').length).toBeLessThanOrEqual(2);
+  expect(t.row('another').attempt).toBe(0);
+
+  // It fails and gives its room back.
+  let idle: unknown = null;
+  void t.queue.whenIdle().then((report) => {
+    idle = report;
+  });
+  t.running.get('large')?.finish();
+  await t.clock.advance(0);
+  expect([...t.running.keys()].sort()).toEqual(['another', 'small']);
+  expect(idle).toBeNull();
+  expect(t.row('small').attempt).toBe(1);
+  expect(modes(t)).toEqual(['paused', 'normal']);
+});
+
+test('bytes that are on disk do not count twice', async () => {
+  const t = await storageBundle({ freeBytes: 300 * MB });
+  t.store('large', 120 * MB);
+  await t.clock.advance(0);
+  expect(modes(t)).toEqual([]);
+  t.disk.freeBytes -= 120 * MB;
+  t.running.get('large')?.written(120 * MB);
+  await t.clock.advance(SECOND);
+  expect(modes(t)).toEqual([]);
+  expect(await t.storage.usage()).toMatchObject({ reservedBytes: 0, countedBytes: 820 * MB });
+});
+
+test('a disk that does not answer, hangs or talks nonsense stops the downloads, and is looked at again', async () => {
+  const t = await storageBundle();
+  t.store('a', 5 * MB);
+  await t.clock.advance(0);
+  t.disk.answer = () => Promise.reject(Object.assign(new Error('EIO: i/o error, statfs'), { code: 'EIO' }));
+  await t.clock.advance(500);
+  expect(t.running.size).toBe(0);
+  expect(t.queue.halts()[0]?.message).toMatch(/could not be looked at: EIO/);
+  await expect(t.storage.usage()).rejects.toMatchObject({ code: 'storage_unknown' });
+  t.disk.answer = null;
+  await t.clock.advance(10 * SECOND);
+  expect(t.running.size).toBe(1);
+
+  t.disk.answer = () => new Promise(() => {});
+  await t.clock.advance(10_500);
+  expect(t.running.size).toBe(0);
+  expect(t.queue.halts()[0]?.message).toMatch(/does not answer/);
+  const { looks } = t.disk;
+  await t.clock.advance(10 * MINUTE);
+  // Questions that hang are not piled up: each would hold a thread.
+  expect(t.disk.looks).toBe(looks);
+});
+
+test.each(['ENOSPC', 'EDQUOT'])(
+  'a write refused with %s stops everything, however much is said to be free, and is tried again when more is',
+  async (code) => {
+    const t = await storageBundle();
+    for (const name of ['a', 'b']) t.store(name, 5 * MB);
+    await t.clock.advance(0);
+    t.running.get('a')?.refuseWrite(code);
+    await t.clock.advance(0);
+    expect(t.running.size).toBe(0);
+    expect(modes(t)).toEqual(['hard_stop']);
+    expect(t.alerts().find(({ key }) => key === 'storage')).toMatchObject({
+      severity: 'error',
+      message: expect.stringContaining(code),
+      hint: expect.stringMatching(/quota or a file system without free inodes/),
+    });
+    expect(t.queue.halts().map(({ target }) => target)).toEqual(expect.arrayContaining(['storage', 'disk']));
+    for (const name of ['a', 'b']) expect(t.row(name)).toMatchObject({ status: 'pending', attempt: 0 });
+    await t.clock.advance(2 * MINUTE);
+    expect(t.seen('job:started')).toHaveLength(2);
+    t.disk.freeBytes += 2 * MB;
+    await t.clock.advance(10 * SECOND);
+    // Both halts are gone, long before their five minutes.
+    expect(t.queue.halts()).toEqual([]);
+    expect([...t.running.keys()].sort()).toEqual(['a', 'b']);
+  },
+);
+
+test('with nothing freed it is tried again after five minutes', async () => {
+  const t = await storageBundle();
+  t.store('a', 5 * MB);
+  await t.clock.advance(0);
+  t.running.get('a')?.refuseWrite('EDQUOT');
+  await t.clock.advance(4 * MINUTE);
+  expect(t.running.size).toBe(0);
+  await t.clock.advance(70 * SECOND);
+  expect(t.running.size).toBe(1);
+});
+
+test('a file that does not fit beside the margin waits for room and not for the clock', async () => {
+  const t = await storageBundle({ limits: { pauseThresholdPercent: 100, cleanupThresholdPercent: 99 }, freeBytes: 100 * MB });
+  t.store('a', 91 * MB);
+  await t.clock.advance(0);
+  expect(t.queue.halts()).toMatchObject([{ target: 'storage', code: 'disk_full' }]);
+  await t.clock.advance(30 * SECOND);
+  expect(t.running.size).toBe(0);
+  t.disk.freeBytes = 101 * MB;
+  await t.clock.advance(10 * SECOND);
+  expect(t.running.size).toBe(1);
+  expect(t.row('a')).toMatchObject({ attempt: 1 });
+});
+
+test('a full disk at the start: nothing is taken, and a run until idle says why', async () => {
+  const t = await storageBundle({
+    freeBytes: 1 * MB,
+    prepare: ({ db }) =>
+      void db.sqlite
+        .prepare(
+          `INSERT INTO jobs (job_type, unique_key, params, status, priority, attempt, max_attempts, next_retry_at, created_at)
+           VALUES ('store', 'store:old', '{"name":"old","sizeBytes":1}', 'pending', 100, 0, 5, 0, 0)`,
+        )
+        .run(),
+  });
+  await t.clock.advance(0);
+  expect(t.seen('job:started')).toEqual([]);
+  expect(await t.queue.whenIdle()).toMatchObject({ halted: [{ target: 'storage', code: 'storage_hard_stop' }] });
+  // An operator may lift the halt; nothing begins all the same, and it stands again.
+  t.queue.resume({ kind: 'target', name: 'storage' });
+  await t.clock.advance(10 * SECOND);
+  expect(t.row('old')).toMatchObject({ status: 'pending', attempt: 0 });
+  expect(t.queue.halts()).toHaveLength(1);
+  t.disk.freeBytes = 800 * MB;
+  await t.clock.advance(10 * SECOND);
+  expect(t.running.size).toBe(1);
+});
+
+test('a pause by hand is the operator’s: room that is back does not end it', async () => {
+  const t = await storageBundle({ freeBytes: 50 * MB });
+  t.queue.pause({ kind: 'target', name: 'storage' }, null);
+  t.store('a', 1 * MB);
+  t.disk.freeBytes = 900 * MB;
+  await t.clock.advance(MINUTE);
+  expect(t.queue.halts()).toEqual([]);
+  expect(t.running.size).toBe(0);
+  t.queue.resume({ kind: 'all' });
+  await t.clock.advance(0);
+  expect(t.running.size).toBe(1);
+});
