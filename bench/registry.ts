@@ -29,9 +29,13 @@ export interface BenchEntry {
 /** The benchmarks of bench/README.md by name. Loaded on demand: listing them needs no database. */
 export const BENCHMARKS: Readonly<Record<string, BenchEntry>> = {
   download: { question: 'How long do download, check and piece hashes of 2 GiB take?', load: null },
-  storage: { question: 'How fast are pruning and its checks over a full disk?', load: null },
+  storage: {
+    question: 'How long does a prune plan over 400,000 files and 50 torrents take, and does anybody wait for it?',
+    load: () => import('./storage.bench.ts'),
+  },
   torrent: {
-    question: 'How fast are piece hashes of a file on disk, next to mktorrent?',
+    question:
+      'How fast are a torrent of downloaded files, and piece hashes of a file on disk, next to mktorrent?',
     load: () => import('./torrent.bench.ts'),
   },
   seeding: { question: 'How soon does a restart serve 10,000 files again?', load: null },

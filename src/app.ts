@@ -15,7 +15,7 @@ import type { Config, Secrets } from './config/index.ts';
 import { explainStartError, openDataDirectory } from './data-directory.ts';
 import { createSystemState, type DataDirectoryLock, type Db } from './db/index.ts';
 import { createDiscovery, discoverWikis } from './discovery/index.ts';
-import { createDownload, downloadDump } from './download/index.ts';
+import { createDownload, downloadDump, type HeldFiles, repairFile, scrubFiles } from './download/index.ts';
 import { type Bus, createBus } from './events/index.ts';
 import { describeError } from './lib/index.ts';
 import {
@@ -49,7 +49,7 @@ import { createQueue, type IdleReport, type Queue } from './queue/index.ts';
 import { createScheduling } from './scheduling/index.ts';
 import { createSeeding, type SeedingFacts } from './seeding/index.ts';
 import { createLayout, type DiskUsage, type Layout, STORAGE_HALT_CODES } from './storage/index.ts';
-import { createTorrenting, findMissingTorrents } from './torrenting/index.ts';
+import { createTorrent, createTorrenting, findMissingTorrents } from './torrenting/index.ts';
 import { createUpload } from './upload/index.ts';
 import { VERSION } from './version.ts';
 
@@ -76,6 +76,8 @@ export interface App {
   readonly layout: Layout;
   /** Deletes by plan when there is need: for commands, where no daemon runs. */
   readonly prune: PruningRoom['prune'];
+  /** Reads a held file again and repairs it: for commands, where no daemon runs. */
+  readonly repairHeld: HeldFiles['repair'];
   /** True when held files go to the Internet Archive. */
   readonly uploadsEnabled: boolean;
   /** Begins to work. @returns the address of the status page */
@@ -143,6 +145,7 @@ function wire(deps: Required<AppOptions> & { layout: Layout; db: Db; lock: DataD
       find_dumps: 1,
     },
   });
+  const { scrub } = config.maintenance;
   const storage = createAppStorage({
     ...{ state, catalog, queue, bus, disk, layout, clock, log },
     config: config.storage,
@@ -161,6 +164,12 @@ function wire(deps: Required<AppOptions> & { layout: Layout; db: Db; lock: DataD
     ...{ db, random, http, bus, space: storage.space },
     ratesByHand: downloadRatesOf(queue, bus),
     config: downloadConfigOf(config),
+    held: {
+      ...(scrub.enabled ? { scrub } : {}),
+      // A torrent that is being made reads as fast as the disk can.
+      yieldTo: [createTorrent.type],
+      askForRepair: (ids) => void queue.enqueue(ids.map((dumpFileId) => repairFile.request({ dumpFileId }))),
+    },
   });
   const upload = createUpload({
     ...shared,
@@ -302,6 +311,9 @@ function wire(deps: Required<AppOptions> & { layout: Layout; db: Db; lock: DataD
       },
       ...maintenance.schedules(),
       { name: pruneStorage.type, cron: 'daily', request: () => pruneStorage.request({}) },
+      ...(scrub.enabled
+        ? [{ name: scrubFiles.type, cron: 'daily', request: () => scrubFiles.request({}) }]
+        : []),
     ],
     requests: {
       discoverWikis: () => discoverWikis.request({}),
@@ -317,6 +329,7 @@ function wire(deps: Required<AppOptions> & { layout: Layout; db: Db; lock: DataD
   const operator = createOperatorActions({
     ...{ db, queue, queries },
     pruneRequest: () => pruneStorage.request({}),
+    repairRequest: (dumpFileId) => repairFile.request({ dumpFileId }),
   });
   const monitoring = createMonitoring({
     db,
@@ -369,6 +382,11 @@ function wire(deps: Required<AppOptions> & { layout: Layout; db: Db; lock: DataD
     operator,
     layout,
     prune: pruning.prune,
+    repairHeld(id, task) {
+      // Else nobody would hear that a damage is over.
+      alerts.start();
+      return download.held.repair(id, task);
+    },
     uploadsEnabled,
     async start() {
       // The page first: when its port is taken nothing has begun yet.
@@ -382,10 +400,11 @@ function wire(deps: Required<AppOptions> & { layout: Layout; db: Db; lock: DataD
         await restoreTorrents();
         // Each reads a whole cycle: in one turn the page would wait for all of them.
         await nextTurn();
-        discovery.releaseSwitchedOff();
+        await discovery.releaseSwitchedOff();
         await nextTurn();
         await pipeline.reconcile();
         await storage.prepare();
+        if (!scrub.enabled) queue.cancelPending(scrubFiles.type);
         queue.start();
         storage.start();
         await nextTurn();

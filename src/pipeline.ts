@@ -159,8 +159,14 @@ export function wirePipeline(deps: PipelineDeps): Pipeline {
   });
 
   // What is asked for already need not be asked for again.
-  const wantedDownloads = (): JobRequest[] =>
-    downloads(catalog.filesToDownload(undefined, queue.unfinishedDumps(downloadDump.type)));
+  function* downloadsInParts(): Generator<JobRequest[]> {
+    const asked = queue.unfinishedDumps(downloadDump.type);
+    yield [];
+    const files = catalog.filesToDownload(undefined, asked);
+    yield [];
+    yield downloads(files);
+  }
+  const wantedDownloads = (): JobRequest[] => [...downloadsInParts()].flat();
 
   // The last download of a cycle wakes the torrent that waited for a missing or damaged file.
   queue.whenSettled([downloadDump.type], (cycleDate) => {
@@ -243,21 +249,26 @@ export function wirePipeline(deps: PipelineDeps): Pipeline {
     }
   }
 
-  /** Seals what is settled, and asks for everything the tables say should be under way; asking twice is a no-op. */
-  function unfinishedWork(): JobRequest[] {
-    const requests = wantedDownloads();
+  /**
+   * Seals what is settled, and asks for everything the tables say should be under way; asking twice is a no-op. In parts that
+   * each read much, so that whoever can wait gives everything else its turn between them.
+   */
+  function* unfinishedWork(): Generator<JobRequest[]> {
+    yield* downloadsInParts();
     if (deps.uploadsEnabled)
-      for (const { id, cycleDate } of catalog.filesToUpload())
-        requests.push(uploadIa.request({ dumpFileId: id }, { cycleDate }));
+      yield catalog
+        .filesToUpload()
+        .map(({ id, cycleDate }) => uploadIa.request({ dumpFileId: id }, { cycleDate }));
     for (const { cycleDate, status } of catalog.cycles()) {
       if (status !== 'open' && !catalog.takesFiles(cycleDate)) catalog.closeLateWindow(cycleDate);
-      requests.push(...trySeal(cycleDate));
+      yield trySeal(cycleDate);
       if (status === 'torrented')
-        for (const torrent of catalog.torrentsOfCycle(cycleDate).filter(isServable))
-          requests.push(seedingRequest(torrent.id, cycleDate));
+        yield catalog
+          .torrentsOfCycle(cycleDate)
+          .filter(isServable)
+          .map((torrent) => seedingRequest(torrent.id, cycleDate));
     }
-    if (catalog.torrents().length > 0) requests.push(publishManifest.request({}));
-    return requests;
+    if (catalog.torrents().length > 0) yield [publishManifest.request({})];
   }
 
   // A torrent whose files were found missing or damaged waits for them; ask for their download.
@@ -272,11 +283,17 @@ export function wirePipeline(deps: PipelineDeps): Pipeline {
     },
     looks,
     missingTorrents,
-    daily: unfinishedWork,
+    daily: () => [...unfinishedWork()].flat(),
     async reconcile() {
       // Switched off means off, also for what was asked for before.
       if (!deps.uploadsEnabled) queue.cancelPending(uploadIa.type);
-      await enqueueInParts(unfinishedWork());
+      // Stored only when all is known: a sealed cycle's torrents do not wait for downloads that this very start asks for.
+      const requests: JobRequest[] = [];
+      for (const part of unfinishedWork()) {
+        for (const request of part) requests.push(request);
+        await nextTurn();
+      }
+      await enqueueInParts(requests);
     },
     rebuild: (torrent) => {
       if (isServable(torrent)) queue.enqueue([torrentRequest(torrent)]);

@@ -65,6 +65,7 @@ function localActions({ operator, queue }: App): RemoteActions {
     },
     retryFailed: async (...given) => operator.retryFailed(...given),
     prune: async () => operator.prune(),
+    repairFiles: async (...given) => operator.repairFiles(...given),
   };
 }
 
@@ -154,6 +155,7 @@ function remoteActions({ url, token }: Reach, signal: AbortSignal): RemoteAction
     cancelJob: (jobId) => post(`jobs/${jobId}/cancel`, {}),
     retryFailed: (filter) => post('jobs/retry-failed', filter),
     prune: () => post('prune', {}),
+    repairFiles: (ids) => post('files/repair', { ids }),
   };
 }
 

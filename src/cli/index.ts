@@ -16,6 +16,7 @@ import { explainDamage, explainTrouble } from './load.ts';
 import { pruneCommand } from './prune-command.ts';
 import { runCommand } from './run-command.ts';
 import { statusCommand } from './status-command.ts';
+import { verifyCommand } from './verify-command.ts';
 
 export { createProcessIo } from './io.ts';
 
@@ -144,6 +145,15 @@ function buildProgram(io: CliIo, setExitCode: (code: number) => void): Command {
   scoped('resume', 'end a pause; a halted target is tried again at once').action(async (name, options) =>
     setExitCode(await resumeCommandLine(io, name, options)),
   );
+  command(
+    'verify',
+    'read held files again and compare them with their recorded hashes; changes nothing by itself',
+  )
+    .option('--repair', 'put damaged files right from mirrors, the origin and the Internet Archive')
+    .option('--wiki <name>', 'only files of this wiki, for example dewiki')
+    .option('--cycle <date>', 'only files of this cycle, YYYY-MM-DD')
+    .option('--json', 'print JSON, with every file')
+    .action(async (options) => setExitCode(await verifyCommand(io, options)));
   command('prune', 'make room by plan when the disk is too full; never deletes a last copy')
     .option('--dry-run', 'say what would be deleted and what stays, with reasons; changes nothing')
     .option('--history', 'list what was deleted, and why')

@@ -1,16 +1,11 @@
-import cliProgress from 'cli-progress';
 import { formatBytes } from '../lib/index.ts';
-import {
-  type Finding,
-  type RebuildReport,
-  rebuildDatabase,
-  type VerifyProgress,
-} from '../maintenance/index.ts';
+import { type Finding, type RebuildReport, rebuildDatabase } from '../maintenance/index.ts';
 import { createNodeDisk, createSystemClock } from '../ports/index.ts';
 import { createLayout } from '../storage/index.ts';
 import { EXIT } from './exit-codes.ts';
 import { type CliIo, printJson } from './io.ts';
 import { loadForCommand } from './load.ts';
+import { showReadingBar } from './reading-bar.ts';
 import { plainText } from './table.ts';
 import { counted } from './words.ts';
 
@@ -25,7 +20,7 @@ export interface RebuildCommandOptions {
 /** `rebuild`: the database again from the data directory. @returns 0 whole, 3 with gaps */
 export async function rebuildCommand(io: CliIo, options: RebuildCommandOptions): Promise<number> {
   const { config } = loadForCommand(io, options.config);
-  const bar = progressBar(io);
+  const bar = showReadingBar(io);
   let report: RebuildReport;
   try {
     report = await rebuildDatabase({
@@ -100,36 +95,4 @@ function gapsOf({ missing, damaged, problems }: RebuildReport): string {
     ...(damaged.length > 0 ? [`${counted(damaged.length, 'file')} damaged`] : []),
     ...(problems.length > 0 ? [`${counted(problems.length, 'finding')} about records and torrents`] : []),
   ].join(', ');
-}
-
-/** A bar on standard error when that is a terminal. */
-function progressBar(io: CliIo): { show(progress: VerifyProgress): void; stop(): void } {
-  const stream = io.err;
-  if (!('isTTY' in stream) || stream.isTTY !== true || !('cursorTo' in stream))
-    return { show: () => {}, stop: () => {} };
-  let bar: cliProgress.SingleBar | null = null;
-  return {
-    show({ doneBytes, totalBytes, doneFiles, totalFiles }) {
-      const facts = {
-        facts: `${formatBytes(doneBytes)} of ${formatBytes(totalBytes)}, ${doneFiles} of ${counted(totalFiles, 'file')}`,
-      };
-      if (bar === null) {
-        bar = new cliProgress.SingleBar(
-          {
-            stream: stream as NodeJS.WriteStream,
-            format: 'reading {bar} {percentage} %  {facts}',
-            barsize: 20,
-            hideCursor: true,
-            clearOnComplete: true,
-            gracefulExit: false,
-            fps: 4,
-          },
-          cliProgress.Presets.shades_classic,
-        );
-        bar.start(totalBytes, 0, facts);
-      }
-      bar.update(doneBytes, facts);
-    },
-    stop: () => bar?.stop(),
-  };
 }

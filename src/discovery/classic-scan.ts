@@ -3,6 +3,7 @@ import type { Wiki } from '../catalog/index.ts';
 import { Interrupted, RetryableError, WikiSeedError } from '../lib/index.ts';
 import { networkError } from '../ports/index.ts';
 import { KNOWN_VERSION, readStatus, runDateOfStatus } from './dump-status.ts';
+import { inParts } from './in-parts.ts';
 import { readIndex } from './index-stream.ts';
 import { isTurn, type KnownRun, type Look, type ScanEnd, type Sighting } from './source.ts';
 import type { UpstreamAnswer, Validators } from './upstream.ts';
@@ -49,7 +50,7 @@ export async function* scanIndex(
   const index = answer.kind === 'body' ? await readWhole(answer, url, look, wikis) : null;
   if (answer.kind === 'missing')
     look.log.warn({ url }, 'there is no index.json, so every wiki is asked singly');
-  const mayAsk = index === null ? () => true : whoIsAsked(index, look, wikis, known);
+  const mayAsk = index === null ? () => true : await whoIsAsked(index, look, wikis, known);
   for (const { wikiDbName } of wikis) {
     // Whoever judges a sighting takes its time; pages and leases must not wait for a thousand of them.
     await nextTurn();
@@ -74,13 +75,17 @@ export async function* scanIndex(
  * believed, and each wiki asked once a week in case its entry was left behind. Of one that knows none, a few are asked: it may
  * be old as a whole, or upstream is late. Asking all of them would cost two requests for each wiki and day.
  */
-function whoIsAsked(
+async function whoIsAsked(
   index: Index,
   look: Look,
   wikis: readonly Wiki[],
   known: (wikiDbName: string) => KnownRun | null,
-): (wikiDbName: string) => boolean {
-  if (index.isAlive || wikis.some(({ wikiDbName }) => known(wikiDbName)?.hasDocument === true)) {
+): Promise<(wikiDbName: string) => boolean> {
+  let isBelieved = index.isAlive;
+  await inParts(wikis, ({ wikiDbName }) => {
+    isBelieved ||= known(wikiDbName)?.hasDocument === true;
+  });
+  if (isBelieved) {
     return (wikiDbName) => known(wikiDbName) !== null && isTurn(wikiDbName, look.nowMs);
   }
   let left = SAMPLE_WIKIS;

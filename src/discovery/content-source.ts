@@ -10,6 +10,7 @@ import {
   SUMS_NAME,
 } from './content-export.ts';
 import { looksLikeWiki } from './cross-check.ts';
+import { inParts } from './in-parts.ts';
 import { type ListingEntry, parseListing, readListing, runDatesOf } from './listing.ts';
 import { type DumpSource, isTurn, type KnownRun, type Look, type Sighting } from './source.ts';
 
@@ -100,7 +101,7 @@ export function createContentSource(options: {
 
     async *scan(look, wikis, known) {
       const folders = await readFolders(look);
-      const tooOld = folders instanceof Map ? tooOldFolders(wikis, folders, known, look.runDate) : null;
+      const tooOld = folders instanceof Map ? await tooOldFolders(wikis, folders, known, look.runDate) : null;
       for (const { wikiDbName } of wikis) {
         // A thousand wikis in one go would keep pages and leases waiting.
         await nextTurn();
@@ -156,23 +157,26 @@ function leave(wikiDbName: string, known: KnownRun | null, reason: string): Sigh
  * older than the run. null when those times are seen to be wrong; the most recent one is left out until a run has been
  * seen at all, so that this can be seen.
  */
-function tooOldFolders(
+async function tooOldFolders(
   wikis: readonly Wiki[],
   folders: ReadonlyMap<string, ListingEntry>,
   known: (wikiDbName: string) => KnownRun | null,
   runDate: string,
-): Set<string> | null {
+): Promise<Set<string> | null> {
   const runStart = Date.parse(`${runDate}T00:00:00Z`);
   const older = new Map<string, number>();
   let hasSeenRun = false;
-  for (const { wikiDbName } of wikis) {
+  let isWrong = false;
+  await inParts(wikis, ({ wikiDbName }) => {
+    if (isWrong) return;
     const modifiedAt = folders.get(wikiDbName)?.modifiedAt ?? null;
     const isOlder = modifiedAt !== null && modifiedAt < runStart;
     if (wasThere(known(wikiDbName))) {
-      if (isOlder) return null;
+      isWrong = isOlder;
       hasSeenRun ||= modifiedAt !== null;
     } else if (isOlder) older.set(wikiDbName, modifiedAt);
-  }
+  });
+  if (isWrong) return null;
   if (!hasSeenRun) {
     const [newest] = [...older].sort(([, a], [, b]) => b - a)[0] ?? [];
     if (newest !== undefined) older.delete(newest);

@@ -71,7 +71,7 @@ export interface DiscoveryRoom {
   /** Writes down what no look ever told of; to be called before a cycle is sealed at its deadline. */
   noteUnseen(cycle: Pick<Cycle, 'cycleDate' | 'includesHistory'>): void;
   /** Ends what sources that were switched off left open; to be called at start. */
-  releaseSwitchedOff(): void;
+  releaseSwitchedOff(): Promise<void>;
   /** Reads the list of all wikis at once, as the job does. */
   lookForWikis(signal: AbortSignal): Promise<void>;
   /** Looks at every run of a cycle at once, as the jobs do. */

@@ -2,6 +2,7 @@ import { setImmediate as nextTurn } from 'node:timers/promises';
 import type { SourceName, Wiki } from '../catalog/index.ts';
 import { describeError, Interrupted, RetryableError, UnavailableError } from '../lib/index.ts';
 import { step } from '../lib/steps.ts';
+import { inParts } from './in-parts.ts';
 import { parseListing, runDatesOf } from './listing.ts';
 import {
   createLookContexts,
@@ -43,7 +44,7 @@ export interface Looker {
   /** Before a cycle is sealed all the same: wikis that no look ever told of are written down as unfinished, so that they become gaps. */
   noteUnseen(cycleDate: string, source: SourceName): void;
   /** Ends what sources that are switched off left open in cycles that take files. */
-  releaseSwitchedOff(): void;
+  releaseSwitchedOff(): Promise<void>;
 }
 
 /** What a looker needs. */
@@ -85,13 +86,13 @@ export function createLooker(deps: LookerDeps): Looker {
   }
 
   /** Wikis without any copy first, then small before large, as far as anybody knows: so their downloads begin in that order. */
-  function inOrder(ask: readonly AskSingly[], wanted: readonly Wiki[]): AskSingly[] {
+  async function inOrder(ask: readonly AskSingly[], wanted: readonly Wiki[]): Promise<AskSingly[]> {
     const pages = new Map(wanted.map(({ wikiDbName, pageCount }) => [wikiDbName, pageCount]));
-    const keyed = ask.map((wiki) => ({
-      wiki,
-      isCovered: catalog.isCovered(wiki.wikiDbName) ? 1 : 0,
-      pages: pages.get(wiki.wikiDbName) ?? Number.MAX_SAFE_INTEGER,
-    }));
+    const keyed: { wiki: AskSingly; isCovered: number; pages: number }[] = [];
+    await inParts(ask, (wiki) => {
+      const isCovered = catalog.isCovered(wiki.wikiDbName) ? 1 : 0;
+      keyed.push({ wiki, isCovered, pages: pages.get(wiki.wikiDbName) ?? Number.MAX_SAFE_INTEGER });
+    });
     keyed.sort((a, b) => a.isCovered - b.isCovered || a.pages - b.pages);
     return keyed.map(({ wiki }) => wiki);
   }
@@ -158,11 +159,12 @@ export function createLooker(deps: LookerDeps): Looker {
       step('discovery:looked');
       await nextTurn();
       if (end.listedNames.length > 0) catalog.noteDumped(end.listedNames);
+      await nextTurn();
       for (const notice of noteUnlisted(state, source.name, catalog.wikis(), end, deps.clock.now()))
         log.warn({ source: source.name }, notice);
       const validators = end.validators ?? (end.isUnchanged ? look.scanned : null);
       return {
-        askSingly: inOrder(askSingly, wanted),
+        askSingly: await inOrder(askSingly, wanted),
         runs,
         files,
         memory: {
@@ -204,9 +206,11 @@ export function createLooker(deps: LookerDeps): Looker {
         catalog.recordRun({ ...run, status: 'in_progress', notices, ...nothing });
       }
     },
-    releaseSwitchedOff() {
+    async releaseSwitchedOff() {
       for (const { cycleDate } of catalog.cycles()) {
         if (!catalog.takesFiles(cycleDate)) continue;
+        // A cycle has a few thousand runs.
+        await nextTurn();
         const off = catalog
           .runs(cycleDate)
           .filter((run) => !deps.sources.some(({ name }) => name === run.source));

@@ -127,6 +127,9 @@ export function createRunWriter(deps: RunWriterDeps): RunWriter {
     const { runDate } = look;
     const identity = { wikiDbName, source: source.name, runDate };
     const base = { ...identity, cycleDate: cycle.cycleDate };
+    // Whoever calls has just read the description, or had it digested.
+    await nextTurn();
+    if (look.signal.aborted) throw new Interrupted();
     const begun = begunOf(catalog.fileStates(identity));
     const decision = source.decide(document.text, { wikiDbName, runDate }, deps.selectionFor(cycle), begun);
     for (const refused of decision.refused)

@@ -6,10 +6,14 @@ import type { Clock, Disk, Http, Log, Random } from '../ports/index.ts';
 import type { AnyJobHandler } from '../queue/index.ts';
 import type { Layout, SpaceGuard } from '../storage/index.ts';
 import { createHashLanes } from './hashing/index.ts';
+import { createHeld, type HeldDeps, type HeldFiles } from './held/index.ts';
 import { downloadDump, handleDownloadDump } from './jobs/download-dump.ts';
 import { createSources, type SourcesConfig, type SourcesDeps } from './sources/index.ts';
 
+export * from './held/index.ts';
 export { downloadDump } from './jobs/download-dump.ts';
+export { repairFile } from './jobs/repair-file.ts';
+export { scrubFiles } from './jobs/scrub-files.ts';
 export { type DownloadRisk, downloadPriority } from './priority.ts';
 
 /** What the room needs. `http` must already limit connections for each host. */
@@ -33,6 +37,8 @@ export interface DownloadDeps {
     /** `segment_size`: so much a crash may cost; default 100 MB. */
     segmentSizeBytes?: number;
   };
+  /** How held files are read again and repaired. */
+  held?: Pick<HeldDeps, 'moreSources' | 'scrub' | 'yieldTo' | 'askForRepair'>;
 }
 
 const SEGMENT_BYTES = 100_000_000;
@@ -40,6 +46,8 @@ const SEGMENT_BYTES = 100_000_000;
 /** Fetches dump files and proves every byte. */
 export interface DownloadRoom {
   readonly handlers: readonly AnyJobHandler[];
+  /** Reads held files again and repairs them. */
+  readonly held: Omit<HeldFiles, 'stop'>;
   /** Ends the hashing threads; call it after the executor stopped. */
   stop(): Promise<void>;
 }
@@ -49,6 +57,8 @@ export function createDownload(deps: DownloadDeps): DownloadRoom {
   const lanes = createHashLanes({ log: deps.log });
   const { catalog, disk, layout, clock, space } = deps;
   const sources = createSources(deps);
+  const { pieceLengthBytes } = deps.config;
+  const held = createHeld({ ...deps, ...deps.held, sources, pieceLength: pieceLengthBytes });
   const forget = deps.bus?.on('job:completed', ({ jobType, dumpId }) => {
     if (jobType !== downloadDump.type || dumpId === null) return;
     const row = catalog.dumpFile(DumpFileId.parse(dumpId));
@@ -66,12 +76,15 @@ export function createDownload(deps: DownloadDeps): DownloadRoom {
         space,
         lanes,
         log: deps.log,
-        pieceLengthBytes: deps.config.pieceLengthBytes,
+        pieceLengthBytes,
         segmentBytes: deps.config.segmentSizeBytes ?? SEGMENT_BYTES,
       }),
+      ...held.handlers,
     ],
+    held,
     async stop() {
       forget?.();
+      await held.stop();
       await lanes.stop();
       sources.stop();
     },

@@ -6,7 +6,7 @@ import { isDatabaseTrouble } from '../db/index.ts';
 import { describeError, errorCode } from '../lib/index.ts';
 import type { Log } from '../ports/index.ts';
 import { LIMIT_MAX } from '../queue/index.ts';
-import { type OperatorActions, REASON_MAX } from './operator-actions.ts';
+import { type OperatorActions, REASON_MAX, REPAIR_AT_ONCE } from './operator-actions.ts';
 import { NAME_MAX, RefusedChange } from './scope-names.ts';
 
 /** Who may change what. */
@@ -44,12 +44,15 @@ const RetryFailed = z.strictObject({
   type: Name.nullable().default(null),
   after: z.number().int().min(0).max(Number.MAX_SAFE_INTEGER).default(0),
 });
+const Repair = z.strictObject({
+  ids: z.array(z.number().int().positive().max(Number.MAX_SAFE_INTEGER)).min(1).max(REPAIR_AT_ONCE),
+});
 const Nothing = z.strictObject({});
 const JobNumber = z.string().regex(/^[1-9]\d{0,14}$/);
 
 /** Addresses of this API, whatever the method; everything else is none of its business. */
 export const CONTROL_PATH =
-  /^\/api\/v1\/(pause|resume|limit|bandwidth|prune|jobs\/retry-failed|jobs\/[^/]+\/(retry|cancel))$/;
+  /^\/api\/v1\/(pause|resume|limit|bandwidth|prune|files\/repair|jobs\/retry-failed|jobs\/[^/]+\/(retry|cancel))$/;
 
 /** A refusal in the form of every answer that is no 200. */
 const refuse = (
@@ -60,7 +63,7 @@ const refuse = (
 ): Response => c.json({ error, hint }, status);
 
 /**
- * The addresses by which an operator changes the queue, below `/api/v1`, JSON in and out: `POST /pause`, `/resume`, `/limit`, `/bandwidth`, `/prune`, `/jobs/retry-failed`,
+ * The addresses by which an operator changes the queue, below `/api/v1`, JSON in and out: `POST /pause`, `/resume`, `/limit`, `/bandwidth`, `/prune`, `/files/repair`, `/jobs/retry-failed`,
  * `/jobs/<id>/retry`, `/jobs/<id>/cancel`. Every one needs `Authorization: Bearer <token>` and comes from no foreign page.
  * Answers 400 not understood, 401 no token, 403 foreign page, 404 no such thing, 405, 409 not now, 413, 415, 503 database in trouble.
  */
@@ -122,6 +125,7 @@ export function createControlApi(deps: {
   on('/limit', Limit, ({ scope, jobs }) => actions.setLimit(scope, jobs));
   on('/bandwidth', Bandwidth, ({ of, limit }) => actions.setBandwidth(of, limit));
   on('/prune', Nothing, () => actions.prune());
+  on('/files/repair', Repair, ({ ids }) => actions.repairFiles(ids));
   on('/jobs/retry-failed', RetryFailed, (filter) => actions.retryFailed(filter));
   on('/jobs/:id/retry', Nothing, (_, c) => actions.retryJob(jobIdOf(c)));
   on('/jobs/:id/cancel', Nothing, (_, c) => actions.cancelJob(jobIdOf(c)));
@@ -189,5 +193,6 @@ function exampleOf(schema: unknown): string {
   if (schema === Bandwidth)
     return 'For example {"of": "download", "limit": "20MB/s"}; "unlimited"; null = as configured';
   if (schema === RetryFailed) return 'For example {"type": "upload_ia"}; {} = all types';
+  if (schema === Repair) return `For example {"ids": [12, 13]}; at most ${REPAIR_AT_ONCE} at once`;
   return 'Send {}';
 }

@@ -16,6 +16,7 @@ export {
   createOperatorActions,
   type OperatorActions,
   REASON_MAX,
+  REPAIR_AT_ONCE,
   type RetriedJobs,
 } from './operator-actions.ts';
 export {

@@ -1,5 +1,5 @@
 import type { Db } from '../db/index.ts';
-import { parseRate, UnitError, UsageError } from '../lib/index.ts';
+import { DumpFileId, parseRate, UnitError, UsageError } from '../lib/index.ts';
 import {
   type JobChange,
   type JobRequest,
@@ -40,7 +40,12 @@ export interface OperatorActions {
   retryFailed(filter: { type: string | null; after: number }): RetriedJobs;
   /** Asks for a prune now; one that waits or runs already is the same. */
   prune(): { jobId: number };
+  /** Asks for held files to be read again and repaired now, by their ids, at most `REPAIR_AT_ONCE`; jobs in that order. */
+  repairFiles(dumpIds: readonly number[]): { jobIds: number[] };
 }
+
+/** Jobs asked for in one call. */
+export const REPAIR_AT_ONCE = 500;
 
 /** Jobs put back in one transaction: about 20 ms. */
 export const RETRY_AT_ONCE = 500;
@@ -55,6 +60,8 @@ export function createOperatorActions(deps: {
   queries: Pick<StatusQueries, 'job' | 'failedJobIds' | 'halts'>;
   /** The job that makes room; without it pruning is refused. */
   pruneRequest?: () => JobRequest;
+  /** The job that repairs a held file; without it repair is refused. */
+  repairRequest?: (id: DumpFileId) => JobRequest;
 }): OperatorActions {
   const { db, queue, queries } = deps;
 
@@ -90,6 +97,13 @@ export function createOperatorActions(deps: {
       const jobId = unfinished.get(request.uniqueKey);
       if (jobId === undefined) throw new RefusedChange(409, 'the prune was not taken');
       return { jobId };
+    },
+    repairFiles(dumpIds) {
+      const { repairRequest } = deps;
+      if (repairRequest === undefined) throw new RefusedChange(404, 'this WikiSeed cannot repair files');
+      const requests = dumpIds.map((id) => repairRequest(DumpFileId.parse(id)));
+      queue.enqueue(requests);
+      return { jobIds: requests.flatMap(({ uniqueKey }) => unfinished.get(uniqueKey) ?? []) };
     },
     pause(name, reason) {
       const scope = scopes(name)[0] as Scope;

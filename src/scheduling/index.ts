@@ -132,13 +132,16 @@ export function createScheduling(deps: SchedulingDeps): Scheduling {
   }
 
   function lookForDumps(): void {
+    const looks = dueLooks();
+    // Judged before the looks are stored: a cycle whose look waits is not sealed.
+    const rest = catalog.wikis().length === 0 ? [] : deps.requests.daily();
+    queue.enqueue([...looks, ...rest]);
+  }
+
+  function dueLooks(): readonly JobRequest[] {
     openCycles();
     sealOverdue();
-    if (catalog.wikis().length === 0) {
-      queue.enqueue([deps.requests.discoverWikis()]);
-      return;
-    }
-    queue.enqueue([...deps.requests.looks(), ...deps.requests.daily()]);
+    return catalog.wikis().length === 0 ? [deps.requests.discoverWikis()] : deps.requests.looks();
   }
 
   const schedules: Schedule[] = [
@@ -216,7 +219,8 @@ export function createScheduling(deps: SchedulingDeps): Scheduling {
   return {
     start() {
       // Opening and sealing follow the calendar, so a restart between two checks must not wait for the next one.
-      lookForDumps();
+      // What is left to do was just asked for by whoever starts everything: it reads a whole cycle, once is enough.
+      queue.enqueue(dueLooks());
       for (const schedule of schedules) {
         const last = lastRun(schedule.name);
         const nextAt = last !== null ? nextOf(schedule, last) : firstRun(schedule);

@@ -8,6 +8,7 @@ import { afterEach, expect } from 'vitest';
 import { createCatalog, type ExpectedFile, type SourceName } from '../../src/catalog/index.ts';
 import { migrateDb, openDb } from '../../src/db/index.ts';
 import { createDownload, downloadDump } from '../../src/download/index.ts';
+import { readPartState } from '../../src/download/transfer/part-state.ts';
 import { JobId } from '../../src/lib/index.ts';
 import {
   createHttp,
@@ -71,6 +72,8 @@ export interface SetupOptions {
   run?: { source: SourceName; runDate: string };
   /** From now to the end of the cycle. */
   deadlineMs?: number;
+  /** Default 100 MB, far more than the files of these tests. */
+  segmentSizeBytes?: number;
 }
 
 export async function setup(options: SetupOptions = {}) {
@@ -170,7 +173,10 @@ export async function setup(options: SetupOptions = {}) {
     clock,
     log: options.log ?? silentLog,
     space,
-    config: { pieceLengthBytes: PIECE_BYTES },
+    config: {
+      pieceLengthBytes: PIECE_BYTES,
+      ...(options.segmentSizeBytes === undefined ? {} : { segmentSizeBytes: options.segmentSizeBytes }),
+    },
   });
   cleanups.push(() => room.stop());
   const handler = room.handlers[0]!;
@@ -216,6 +222,14 @@ export async function setup(options: SetupOptions = {}) {
   };
 }
 
+/** Bytes of the part file that the sidecar vouches for; 0 when there is none. */
+export function keptBytes({ paths }: Pick<Bundle, 'paths'>): number {
+  if (!existsSync(`${paths.part}.state`)) return 0;
+  const state = readPartState(readFileSync(`${paths.part}.state`, 'utf8'));
+  if (state === null) throw new Error('the sidecar cannot be read');
+  return state.ranges.reduce((sum, { startBytes, endBytes }) => sum + endBytes - startBytes, 0);
+}
+
 export type Bundle = Awaited<ReturnType<typeof setup>>;
 
 /** The one judgement after each scenario: stored means equal to the source, read-only, recorded; not stored means nothing there. */
@@ -223,13 +237,17 @@ export function expectStored({ paths, row, catalog, id, space }: Bundle, content
   expect(readFileSync(paths.final).equals(content)).toBe(true);
   expect(statSync(paths.final).mode & 0o777).toBe(0o444);
   expect(existsSync(paths.part)).toBe(false);
+  expect(existsSync(`${paths.part}.state`)).toBe(false);
   const facts = { md5: hex('md5', content), sha1: hex('sha1', content), sha256: hex('sha256', content) };
   expect(row()).toMatchObject({
     ourStatus: 'downloaded',
     localPath: `dumps${PATH}`,
     sizeBytes: content.length,
+    storedMtimeMs: statSync(paths.final).mtimeMs,
+    damagedAt: null,
     ...facts,
   });
+  expect(row().verifiedAt).not.toBeNull();
   const pieces: Buffer[] = [];
   for (let start = 0; start < content.length; start += PIECE_BYTES)
     pieces.push(

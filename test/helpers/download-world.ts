@@ -150,7 +150,7 @@ export async function openDownloadWorld(options: WorldOptions): Promise<Download
       random: seededRandom(1),
       config: {
         pieceLengthBytes: PIECE_BYTES,
-        segmentBytes: options.segmentBytes,
+        segmentSizeBytes: options.segmentBytes,
         mirrors: mirrors.map(({ baseUrl }) => baseUrl),
         connections: 2,
       },

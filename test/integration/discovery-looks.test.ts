@@ -111,7 +111,7 @@ test('a source that is switched off is released, the others are not', async () =
   await t.site.upstream.content('current', 'aawiki', CYCLE).show({ success: false });
   await t.look({ sources: ['classic', 'content_current'] });
   expect(t.catalog.unsettledWikis(CYCLE, 'content_current')).toContain('aawiki');
-  t.room({ sources: ['classic'] }).releaseSwitchedOff();
+  await t.room({ sources: ['classic'] }).releaseSwitchedOff();
   expect(t.catalog.unsettledWikis(CYCLE, 'content_current')).toEqual([]);
   expect(t.catalog.unsettledWikis(CYCLE, 'classic').length).toBe(3);
 });

@@ -3,6 +3,7 @@ import { dirname } from 'node:path';
 import { expect, test } from 'vitest';
 import { createNodeDisk } from '../../src/ports/index.ts';
 import {
+  type Bundle,
   breakOffAfter,
   CONTENT,
   expectNotStored,
@@ -10,8 +11,10 @@ import {
   FILENAME,
   HASHES,
   hex,
+  keptBytes,
   PATH,
   type Serve,
+  serving,
   setup,
 } from '../helpers/download-bundle.ts';
 
@@ -19,6 +22,17 @@ import {
  * Goal: no fault of a dump server or of the disk may put a wrong byte into the stored tree, and none may cost more bytes than
  * it must. Method: one scripted server on loopback, the real catalog, the real disk, real worker threads, a clock that stands still.
  */
+
+const REST_OF = (partBytes: number) => `bytes=${partBytes}-${CONTENT.length - 1}`;
+
+/** An attempt that brought the first megabyte. */
+async function begun(): Promise<Bundle> {
+  const bundle = await setup();
+  bundle.script.push(breakOffAfter(1_000_000));
+  await expect(bundle.attempt()).rejects.toMatchObject({ code: 'truncated' });
+  bundle.seen.length = 0;
+  return bundle;
+}
 
 test('stores a proved file with all its hashes, and a second run asks nobody', async () => {
   const bundle = await setup();
@@ -66,10 +80,11 @@ test('14.13 goes on after a connection dropped in mid-body, moving only the miss
   const error = await bundle.attempt().catch((e: unknown) => e);
   expect(error).toMatchObject({ name: 'RetryableError', code: 'truncated' });
   expectNotStored(bundle);
-  const partBytes = statSync(bundle.paths.part).size;
-  expect(partBytes).toBeGreaterThan(0);
+  const partBytes = keptBytes(bundle);
+  expect(partBytes).toBe(2_000_000);
+  expect(statSync(bundle.paths.part).size).toBe(CONTENT.length);
   await bundle.attempt();
-  expect(bundle.seen[1]).toMatchObject({ range: `bytes=${partBytes}-`, ifRange: '"1-v1"' });
+  expect(bundle.seen[1]).toMatchObject({ range: REST_OF(partBytes), ifRange: '"1-v1"' });
   expect(bundle.seen[1]!.sentBytes).toBeLessThan(CONTENT.length - partBytes + 2000);
   expectStored(bundle);
 });
@@ -85,10 +100,10 @@ test('keeps the bytes of an aborted attempt', async () => {
   await expect(bundle.attempt(controller.signal)).rejects.toMatchObject({ code: 'interrupted' });
   bundle.state.onProgress = () => {};
   expectNotStored(bundle);
-  const partBytes = statSync(bundle.paths.part).size;
+  const partBytes = keptBytes(bundle);
   expect(partBytes).toBeGreaterThanOrEqual(1024 * 1024);
   await bundle.attempt();
-  expect(bundle.seen[1]!.range).toBe(`bytes=${partBytes}-`);
+  expect(bundle.seen[1]!.range).toBe(REST_OF(partBytes));
   expectStored(bundle);
 });
 
@@ -97,7 +112,7 @@ test.each([
     'a 200 because the server ignores ranges',
     [(_q, r) => r.writeHead(200, { 'content-length': CONTENT.length }).end(CONTENT)],
   ],
-  ['416', [(_q, r) => r.writeHead(416, { 'content-range': 'bytes */9' }).end()]],
+  ['416', [(_q, r) => r.writeHead(416, { 'content-range': `bytes */${CONTENT.length}` }).end()]],
   [
     '206 with another start',
     [
@@ -106,40 +121,44 @@ test.each([
     ],
   ],
 ] as [string, Serve[]][])('14.13 starts over when a resume is answered with %s', async (_name, answers) => {
-  const bundle = await setup();
-  mkdirSync(dirname(bundle.paths.part), { recursive: true });
-  writeFileSync(bundle.paths.part, Buffer.alloc(1_000_000, 1));
+  const bundle = await begun();
   bundle.script.push(...answers);
   await bundle.attempt();
-  expect(bundle.seen[0]!.range).toBe('bytes=1000000-');
-  expect(bundle.seen[0]!.ifRange).toBeNull();
+  expect(bundle.seen).toMatchObject([{ range: REST_OF(1_000_000), ifRange: '"1-v1"' }, { range: null }]);
   expectStored(bundle);
 });
 
 test('starts over when the file changed on the server since the part was fetched', async () => {
-  const bundle = await setup();
-  mkdirSync(dirname(bundle.paths.part), { recursive: true });
-  writeFileSync(bundle.paths.part, Buffer.alloc(1_000_000, 1));
-  bundle.state.cursor = { url: bundle.row().wikimediaUrl, etag: '"1-older"' };
+  const bundle = await begun();
+  bundle.upstream.serve = serving(CONTENT, '"1-v2"');
   await bundle.attempt();
-  expect(bundle.seen).toMatchObject([{ range: 'bytes=1000000-', ifRange: '"1-older"' }]);
+  expect(bundle.seen).toMatchObject([
+    { range: REST_OF(1_000_000), ifRange: '"1-v1"' },
+    { range: null, ifRange: null },
+  ]);
   expectStored(bundle);
 });
 
-test('14.13 a complete part file is proved without asking (416 at the exact end), an overlong one is thrown away', async () => {
+test('14.13 a complete part file is proved without asking; one that no sidecar vouches for is thrown away', async () => {
   const bundle = await setup();
-  mkdirSync(dirname(bundle.paths.part), { recursive: true });
-  writeFileSync(bundle.paths.part, CONTENT);
+  // Upstream takes its hashes back at the last moment: the bytes wait.
+  bundle.state.onProgress = (doneBytes) => doneBytes === CONTENT.length && bundle.look({ hashes: {} });
+  await expect(bundle.attempt()).rejects.toMatchObject({ code: 'snoozed' });
+  expect(keptBytes(bundle)).toBe(CONTENT.length);
+  bundle.state.onProgress = () => {};
+  bundle.look({});
   await bundle.attempt();
-  expect(bundle.seen).toEqual([]);
+  expect(bundle.seen).toHaveLength(1);
   expectStored(bundle);
 
-  const other = await setup();
-  mkdirSync(dirname(other.paths.part), { recursive: true });
-  writeFileSync(other.paths.part, Buffer.concat([CONTENT, Buffer.alloc(1)]));
-  await other.attempt();
-  expect(other.seen).toMatchObject([{ range: null }]);
-  expectStored(other);
+  for (const bytes of [CONTENT, CONTENT.subarray(0, 1_000_000), Buffer.concat([CONTENT, Buffer.alloc(1)])]) {
+    const other = await setup();
+    mkdirSync(dirname(other.paths.part), { recursive: true });
+    writeFileSync(other.paths.part, bytes);
+    await other.attempt();
+    expect(other.seen).toMatchObject([{ range: null }]);
+    expectStored(other);
+  }
 });
 
 test.each([
@@ -149,9 +168,9 @@ test.each([
     (_q, r) => r.writeHead(200).end(Buffer.alloc(CONTENT.length, 9)),
   ],
   [
-    'more bytes than expected',
-    'CorruptError too_long',
-    (_q, r) => r.writeHead(200).end(Buffer.concat([CONTENT, CONTENT])),
+    'more bytes than expected, and wrong ones',
+    'CorruptError checksum_mismatch',
+    (_q, r) => r.writeHead(200).end(Buffer.alloc(2 * CONTENT.length, 9)),
   ],
   [
     'another length',
@@ -181,7 +200,17 @@ test.each([
     expect(existsSync(bundle.paths.part)).toBe(false);
   }
   expectNotStored(bundle);
+  // What was told to wait is not asked before.
+  bundle.clock.advance(121_000);
   await bundle.attempt();
+  expectStored(bundle);
+});
+
+test('what comes behind the last byte is not taken, and what came before is proved', async () => {
+  const bundle = await setup();
+  bundle.script.push((_q, r) => r.writeHead(200).end(Buffer.concat([CONTENT, CONTENT])));
+  await bundle.attempt();
+  expect(bundle.seen).toHaveLength(1);
   expectStored(bundle);
 });
 
@@ -235,8 +264,8 @@ test('a disk that fills up halts downloads and keeps what is there', async () =>
         const file = await disk.open(path, mode);
         return {
           ...file,
-          write: async (data, position) => {
-            if (position < 2 * 1024 * 1024 || failures === 0) return file.write(data, position);
+          writeAll: async (buffers, position) => {
+            if (position < 2 * 1024 * 1024 || failures === 0) return file.writeAll(buffers, position);
             failures -= 1;
             throw Object.assign(new Error('no space left on device'), { code: 'ENOSPC' });
           },
@@ -250,9 +279,11 @@ test('a disk that fills up halts downloads and keeps what is there', async () =>
     pauseMs: 300_000,
   });
   expect(failures).toBe(0);
+  const kept = keptBytes(bundle);
+  expect(kept).toBeGreaterThan(1024 * 1024);
   expectNotStored(bundle);
   await bundle.attempt();
-  expect(bundle.seen[1]!.range).toBe(`bytes=${2 * 1024 * 1024}-`);
+  expect(bundle.seen[1]!.range).toBe(REST_OF(kept));
   expectStored(bundle);
 });
 

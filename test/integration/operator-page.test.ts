@@ -216,6 +216,45 @@ describe('alerts, limits, backups', () => {
     expect(screen).not.toContain('repeats the halt');
   });
 
+  test('bandwidths set by hand and mirrors are shown, those that are configured no more are not', async () => {
+    const { state, now, page, text, db } = await setup();
+    expect(await text()).not.toMatch(/Mirrors|Limits/);
+    expect(await page()).not.toContain('Mirrors');
+    state('rate:download', { name: 'download', bytesPerSecond: 20e6, since: now });
+    const mirror = (baseUrl: string, facts: Record<string, number | string>): void => {
+      const all = { base_url: baseUrl, ...facts };
+      const marks = Object.keys(all).map(() => '?');
+      db.sqlite
+        .prepare(`INSERT INTO mirrors (${Object.keys(all)}) VALUES (${marks})`)
+        .run(...Object.values(all));
+    };
+    mirror('https://good.example/dumps', { good_files: 1234, bytes_per_second: 5e6 });
+    mirror('https://liar.example', {
+      ...{ good_files: 3, bad_hashes: 1, probation_until: now + 5 * HOUR },
+      ...{ last_fault: 'sent wrong bytes', last_fault_at: now - 19 * HOUR },
+    });
+    mirror('https://shaky.example', { good_files: 1, faults_in_a_row: 4 });
+    mirror('http://new.example', {});
+    mirror('https://old.example', { is_active: 0 });
+    const screen = await text();
+    expect(screen).toMatch(/Limits set by hand\n {2}downloads together +at most 20 MB\/s\n/);
+    expect(screen).toMatch(/Mirrors\n.*\n {2}good.example\/dumps +good +5 MB\/s +1234 *\n/);
+    expect(screen).toMatch(
+      /liar.example +sent wrong bytes, not asked for 5 h +3 +sent wrong bytes, 19 h ago\n/,
+    );
+    expect(screen).toMatch(
+      /shaky.example +4 faults in a row +1 *\n {2}http:\/\/new.example +not used yet +0 *\n/,
+    );
+    expect(screen).not.toContain('old.example');
+    const html = await page();
+    expect(html).toContain('<span>Downloads together</span><span>at most 20 MB/s</span>');
+    expect(html).toContain('title="https://good.example/dumps">good.example</th>');
+    expect(html).toMatch(
+      /Sent wrong bytes, not asked for 5 h<br><span class="none">It sent wrong bytes, <time/,
+    );
+    expect(html).not.toContain('old.example');
+  });
+
   test('limits and the age of the last backup are shown, a failed one with its reason', async () => {
     const { state, now, page, text, db } = await setup();
     expect(await text()).not.toMatch(/Last backup|Limits/);

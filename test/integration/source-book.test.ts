@@ -164,16 +164,28 @@ describe('order', () => {
     expect(slow.ids()).toEqual([UMEA, YOUR, 'origin']);
   });
 
-  test('now and then another mirror comes first, the one that was not used for longest', async () => {
-    const { ids, good } = open({ mirrors: [UMEA, YOUR, 'https://m.example'], chances: [0.99, 0.5, 0.08] });
-    good(UMEA);
+  test('for one file in twelve another mirror comes first, the one that was not used for longest', async () => {
+    const third = 'https://m.example';
+    const { ids, good } = open({ mirrors: [UMEA, YOUR, third], chances: [0.99, 0.99, 0.08, 0.084] });
+    const file = (id: number): DumpFile => fileOf({ id: DumpFileId.parse(id) });
+    good(third, 2 * MB, file(1));
     await clock.advance(1_000);
-    good(YOUR, 3 * MB);
-    // `good` drew the first chances: sources are looked up by asking for them.
-    const drawn = open({ mirrors: [UMEA, YOUR, 'https://m.example'], chances: [0.08, 0.99] });
-    expect(drawn.ids()[0]).not.toBe(UMEA);
-    expect(drawn.ids()[0]).toBe(UMEA);
-    expect(ids().length).toBe(4);
+    good(YOUR, 3 * MB, file(2));
+    await clock.advance(1_000);
+    good(UMEA, 4 * MB, file(1));
+    // Drawn once: every part of a file is asked for in the same order.
+    for (let part = 0; part < 3; part += 1) expect(ids(file(3))).toEqual([third, UMEA, YOUR, 'origin']);
+    good(third, 2 * MB, file(3));
+    expect(ids(file(3))).toEqual([third, UMEA, YOUR, 'origin']);
+    for (const other of [4, 5, 1]) expect(ids(file(other))).toEqual([UMEA, YOUR, third, 'origin']);
+  });
+
+  test('one that stands behind the origin gets its chance, too', async () => {
+    const { ids, fault } = open({ chances: [0.99, 0.01] });
+    fault(UMEA, 'wrong_bytes');
+    await clock.advance(hours(24));
+    expect(ids()).toEqual([YOUR, 'origin', UMEA]);
+    expect(ids(fileOf({ id: DumpFileId.parse(2) }))).toEqual([UMEA, YOUR, 'origin']);
   });
 
   test('a speed is an average in which a long time counts more than a moment', () => {

@@ -299,7 +299,7 @@ function startProcess(
     db,
     clock,
     async begin() {
-      discovery.releaseSwitchedOff();
+      await discovery.releaseSwitchedOff();
       await pipeline.reconcile();
       queue.start();
       scheduling.start();

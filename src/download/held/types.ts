@@ -78,6 +78,7 @@ export type HeldReading =
       reason: string;
       /** Size on disk. */
       foundBytes: number;
+      mtimeMs: number;
       /** Pieces that are not the recorded ones, in order; null: it is not known which, for want of stored piece hashes. */
       badPieces: readonly number[] | null;
       /** Those among all pieces that the disk could not read. */

@@ -183,6 +183,7 @@ function judgeRead(file: HeldFile, read: Read, before: FileFacts, pieceLength: n
     kind: 'damaged',
     reason: reasonOf(file, read, before, pieceLength),
     foundBytes: before.sizeBytes,
+    mtimeMs,
     // All pieces right and the whole wrong: one of them is recorded wrongly, and it is not known which.
     badPieces: isRightByPieces ? null : bad,
     unreadablePieces: unreadable,

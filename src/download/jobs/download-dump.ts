@@ -161,6 +161,7 @@ function recordedFacts(catalog: Catalog, id: DumpFileId): Output {
     localPath,
     fetchedFromUrl: row.fetchedFromUrl ?? row.wikimediaUrl,
     pieceHashes: catalog.pieceHashes(id),
+    storedMtimeMs: row.storedMtimeMs,
     isReplacement: false,
   };
 }

@@ -36,8 +36,10 @@ export interface SourceBookDeps {
 
 /** Below this size what counts is the number of requests, and a mirror that lags costs one more. */
 export const SMALL_FILE_BYTES = 1024 * 1024;
-/** One in so many times a mirror that is not the best one comes first, so that it can show what it can. */
+/** For one in so many files a mirror that is not the best one comes first, so that it can show what it can. */
 const TRY_ONE_IN = 12;
+/** More files are never fetched at once. */
+const FILES_REMEMBERED = 200;
 const HALT_HINT =
   'Check wikiseed.contact: Wikimedia refuses agents that do not identify themselves, and blocks addresses that open too many connections.';
 
@@ -60,6 +62,8 @@ export function createSourceBook(deps: SourceBookDeps): SourceBook & { stop(): v
     lacks: createLacks(),
   }));
   const byBase = new Map(mirrors.map((mirror) => [mirror.base, mirror]));
+  /** Base of the mirror that comes first for a file; null = nobody does. */
+  const trials = new Map<DumpFile['id'], string | null>();
   let hasAlert: string | null = null;
   const forgetRests = bus?.on('target:resumed', ({ target }) => {
     // An operator says "try again now"; what lied stays where it is.
@@ -85,6 +89,22 @@ export function createSourceBook(deps: SourceBookDeps): SourceBook & { stop(): v
     };
   }
 
+  /** The mirror that comes first for once, drawn once for each file: it is looked up for every part of it. */
+  function trialOf(row: DumpFile, behind: readonly Mirror[]): Mirror | null {
+    const drawn = trials.get(row.id);
+    if (drawn !== undefined) return behind.find(({ base }) => base === drawn) ?? null;
+    // Drawn only where it makes a difference, so that a test can follow.
+    if (behind.length === 0) return null;
+    const [longest = null] = behind.toSorted(
+      (a, b) => (a.standing.lastUsedAt ?? 0) - (b.standing.lastUsedAt ?? 0),
+    );
+    const chosen = random.next() * TRY_ONE_IN < 1 ? longest : null;
+    const [oldest] = trials.keys();
+    if (trials.size >= FILES_REMEMBERED && oldest !== undefined) trials.delete(oldest);
+    trials.set(row.id, chosen?.base ?? null);
+    return chosen;
+  }
+
   /** All sources of a file, the best first, whether they rest or not. */
   function ranked(row: DumpFile): ByteSource[] {
     const url = checkedSourceUrl(row);
@@ -94,12 +114,8 @@ export function createSourceBook(deps: SourceBookDeps): SourceBook & { stop(): v
     const byScore = (a: Mirror, b: Mirror): number => scoreOf(b.standing) - scoreOf(a.standing);
     const good = able.filter(isGood).sort(byScore);
     const others = able.filter((mirror) => !isGood(mirror)).sort(byScore);
-    // Drawn only where it makes a difference, so that a test can follow.
-    if (good.length + others.length > 1 && random.next() * TRY_ONE_IN < 1) {
-      const behind = [...good.slice(1), ...others].sort(
-        (a, b) => (a.standing.lastUsedAt ?? 0) - (b.standing.lastUsedAt ?? 0),
-      );
-      const tried = behind[0] as Mirror;
+    const tried = trialOf(row, [...good.slice(1), ...others]);
+    if (tried !== null) {
       for (const list of [good, others]) if (list.includes(tried)) list.splice(list.indexOf(tried), 1);
       good.unshift(tried);
     }

@@ -23,6 +23,7 @@ const PENDING_BYTES = 4 * 1024 * 1024;
  * @throws Interrupted, the SourceFault of the body, or the error of the disk, which goes before what the network had to say
  */
 export async function receive(body: RangeBody, claim: Claim, to: Receiver): Promise<void> {
+  const wantedEndBytes = claim.endBytes;
   let batch: Buffer[] = [];
   let batchBytes = 0;
   let writtenUpTo = claim.startBytes;
@@ -63,8 +64,9 @@ export async function receive(body: RangeBody, claim: Claim, to: Receiver): Prom
       claim.position += part.length;
       const wait = to.onReceived(part.length);
       if (batchBytes >= WRITE_BYTES && writing === null) write();
-      // Another connection took the rest over.
-      if (claim.position >= claim.endBytes) break;
+      // Another connection took the rest over. A body that was wanted whole is read to its end: that keeps the connection, and shows
+      // one that is too long.
+      if (claim.position >= claim.endBytes && claim.endBytes < wantedEndBytes) break;
       if (batchBytes >= PENDING_BYTES && writing !== null) await writing;
       if (wait !== null) await wait;
     }
