@@ -145,9 +145,6 @@ export function createAppStorage(deps: AppStorageDeps): AppStorage {
     bus.on('dumpFile:deleted', ({ dumpId, sizeBytes }) =>
       measured.noteHeld({ dumpId, deltaBytes: -sizeBytes }),
     ),
-    bus.on('dumpFile:deleted', ({ dumpId, sizeBytes }) => {
-      measured.noteHeld({ dumpId, deltaBytes: -sizeBytes });
-    }),
     // Somebody else found no room: the checkpoint, a torrent, a backup.
     bus.on('target:halted', ({ code }) => {
       if (code === 'disk_full' && isStarted) void watch.look();
@@ -155,8 +152,10 @@ export function createAppStorage(deps: AppStorageDeps): AppStorage {
   ];
 
   function clean(): void {
+    cancelClean = clock.after(CLEAN_EVERY_MS, clean);
     // A job that waits for its next attempt; one that runs is known to the catalog, too.
-    const atWork = new Set(queue.unfinishedDumps(deps.downloadType));
+    const atWork = tried(() => new Set(queue.unfinishedDumps(deps.downloadType)), null);
+    if (atWork === null) return;
     const liveNames = (run: PartialRun): ReadonlySet<string> =>
       new Set(
         catalog
@@ -164,17 +163,13 @@ export function createAppStorage(deps: AppStorageDeps): AppStorage {
           .filter(({ id, isToCome }) => isToCome || atWork.has(id))
           .map(({ filename }) => filename),
       );
-    cleaning = cleanPartials({ disk, layout, clock, log, liveNames, signal: stopping.signal })
-      .then(
-        () => {},
-        (error: unknown) => {
-          if (!isAbort(error))
-            log.warn({ err: error }, 'part files could not be cleaned; tried again tomorrow');
-        },
-      )
-      .finally(() => {
-        if (!stopping.signal.aborted) cancelClean = clock.after(CLEAN_EVERY_MS, clean);
-      });
+    cleaning = cleanPartials({ disk, layout, clock, log, liveNames, signal: stopping.signal }).then(
+      () => {},
+      (error: unknown) => {
+        if (!isAbort(error))
+          log.warn({ err: error }, 'part files could not be cleaned; tried again tomorrow');
+      },
+    );
   }
 
   return {

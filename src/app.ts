@@ -405,7 +405,9 @@ function wire(deps: Required<AppOptions> & { layout: Layout; db: Db; lock: DataD
         await pipeline.reconcile();
         await storage.prepare();
         if (!scrub.enabled) queue.cancelPending(scrubFiles.type);
+        await nextTurn();
         queue.start();
+        await nextTurn();
         storage.start();
         await nextTurn();
         scheduling.start();

@@ -4,9 +4,10 @@ import type { Db } from '../db/index.ts';
 const FEW_FILES = 1000;
 
 /**
- * Prepares to list the wikis of a cycle whose run is unfinished, or has a file in one of these states. To read 28,000 open files takes 20 ms, so that where there
- * are many each run is asked, which ends at its first such file; but where all other files of a thousand runs are held, that
- * reads 28,000 as well, and a few open ones are found by their state.
+ * Prepares to list the wikis of a cycle whose run is unfinished, or has a file in one of these states. To read 28,000 open
+ * files takes 20 ms, so that where there are many each run is asked, which ends at its first such file; but where the other
+ * files of a thousand runs are held, that reads 28,000 as well, and a few open ones are found by their state.
+ * @param states for SQL, in quotes and separated by commas
  */
 export function prepareOpenRuns(
   sqlite: Db['sqlite'],

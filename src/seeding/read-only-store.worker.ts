@@ -38,6 +38,9 @@ export interface ReadOnlyStoreOptions {
   onRefused?: (error: SeedFileError) => void;
 }
 
+/** How exactly the time of a file can be set, ms, with a little for rounding. */
+const TIME_GRAIN_MS = 0.002;
+
 type Done<T> = (error: Error | null, value?: T) => void;
 interface GetOptions {
   offset?: number;

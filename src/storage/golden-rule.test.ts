@@ -20,7 +20,14 @@ const file = (id: number, facts: Partial<CopyFile> = {}): CopyFile => ({
   ...facts,
 });
 const set = (runDate: string, files: CopyFile[], facts: Partial<TextSet> = {}): TextSet => ({
-  ...{ wikiDbName: 'aawiki', source: 'classic', runDate, dumpType: 'pages-articles', isComplete: true, files },
+  ...{
+    wikiDbName: 'aawiki',
+    source: 'classic',
+    runDate,
+    dumpType: 'pages-articles',
+    isComplete: true,
+    files,
+  },
   ...facts,
 });
 const family = (textSets: TextSet[], flags: Partial<WikiFlags> | null = {}): FamilyFacts => ({

@@ -1,5 +1,11 @@
 import { describe, expect, test } from 'vitest';
-import { freeBytesToReturn, returnPercent, type StorageLimits, type StorageMode, storageMode } from './mode.ts';
+import {
+  freeBytesToReturn,
+  returnPercent,
+  type StorageLimits,
+  type StorageMode,
+  storageMode,
+} from './mode.ts';
 
 const TB = 1_000_000_000_000;
 const MARGIN = 5_000_000_000;
@@ -83,7 +89,11 @@ describe('a mode is left one point below where it began', () => {
     for (const safetyMarginBytes of [0, 1, MARGIN, TB / 2, TB - 2, TB - 1])
       for (const cleanup of [1, 1.5, 50, 98])
         for (const previous of ['cleaning', 'paused', 'hard_stop'] as const) {
-          const limits = { safetyMarginBytes, cleanupThresholdPercent: cleanup, pauseThresholdPercent: cleanup + 1 };
+          const limits = {
+            safetyMarginBytes,
+            cleanupThresholdPercent: cleanup,
+            pauseThresholdPercent: cleanup + 1,
+          };
           expect(at(0, { previous, limits })).toBe('normal');
         }
     expect(returnPercent(1)).toBe(0.5);

@@ -44,7 +44,7 @@ const PART = '.part';
 
 /** The dump file that a name below `dumps/.partial/<wiki>/<run>/` belongs to; null = none. Pure. */
 export function dumpNameOf(name: string): string | null {
-  const match = /^(.+?)\.part(?:\.[A-Za-z0-9.-]+)?$/.exec(name);
+  const match = /^(.+)\.part(?:\.[A-Za-z0-9.-]+)?$/.exec(name);
   return match?.[1] !== undefined && isSafeName(match[1]) ? match[1] : null;
 }
 

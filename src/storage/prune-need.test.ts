@@ -10,7 +10,11 @@ test.each<[string, Partial<PruneUsage>, number]>([
   ['until the mode is normal again, a point below the threshold', {}, 200],
   ['promises count as used', { reservedBytes: 50 }, 250],
   ['nothing while the mode is normal', { mode: 'normal' }, 0],
-  ['in a hard stop until a tenth more than the margin is free', { mode: 'hard_stop', countedBytes: 100, freeBytes: 10 }, 100],
+  [
+    'in a hard stop until a tenth more than the margin is free',
+    { mode: 'hard_stop', countedBytes: 100, freeBytes: 10 },
+    100,
+  ],
   ['the larger of the two', { mode: 'hard_stop', countedBytes: 9990, freeBytes: 10 }, 1590],
 ])('%s', (_what, changed, expected) => {
   expect(bytesToFree({ ...USAGE, ...changed })).toBe(expected);

@@ -92,7 +92,9 @@ test('damaged ones go first, then surplus, then well seeded, then older', () => 
     file('20260920', { dumpType: 'redirect', isDamaged: true }),
     file('20261001', { dumpType: 'redirect' }),
   ];
-  const seeded = facts(files, { otherSeeders: ({ dumpType }) => (dumpType === 'pages-meta-current' ? 3 : null) });
+  const seeded = facts(files, {
+    otherSeeders: ({ dumpType }) => (dumpType === 'pages-meta-current' ? 3 : null),
+  });
   expect(decide(seeded, ALL).filter((line) => line.includes('remove'))).toEqual([
     '20260920/redirect remove damaged',
     '20260801/pages-articles remove surplus',
@@ -160,7 +162,10 @@ test('oldest first takes a whole cycle before the next; else the largest go firs
 });
 
 describe('stays:', () => {
-  const older = (changed: Partial<PruneFile> = {}): PruneFile[] => [file('20260920', changed), file('20261001')];
+  const older = (changed: Partial<PruneFile> = {}): PruneFile[] => [
+    file('20260920', changed),
+    file('20261001'),
+  ];
   const cycle = { isPublished: true, takesFilesUntil: NOW - 1, isBusy: false };
   const cycles = (changed: object | null): Partial<PruneFacts> => ({
     cycles: new Map([
@@ -179,7 +184,12 @@ describe('stays:', () => {
       changed === null ? null : { sizeBytes, isFile: true, linkCount: 1, ownLinks: 1, ...changed },
   });
   test.each<[string, PruneFile[], Partial<PruneFacts>, string]>([
-    ['its wiki is closed', older(), { wikis: new Map([['aawiki', { ...FLAGS, isClosed: true }]]) }, 'protected'],
+    [
+      'its wiki is closed',
+      older(),
+      { wikis: new Map([['aawiki', { ...FLAGS, isClosed: true }]]) },
+      'protected',
+    ],
     ['its wiki is unknown', older(), { wikis: new Map() }, 'protected'],
     ['its cycle is not published', older(), cycles({ isPublished: false }), 'cycle'],
     ['its cycle is unknown', older(), cycles(null), 'cycle'],

@@ -117,7 +117,15 @@ export function planPrune(facts: PruneFacts, policy: PrunePolicy): PrunePlan {
       continue;
     }
     plan.plannedBytes += set.heldBytes;
-    plan.removed.push({ ...set, action: 'remove', rule, reason, newer, newerRunDates, copies: verdict.copies });
+    plan.removed.push({
+      ...set,
+      action: 'remove',
+      rule,
+      reason,
+      newer,
+      newerRunDates,
+      copies: verdict.copies,
+    });
   }
   kept.sort(byPlace);
   plan.toProve = [...new Map(plan.toProve.map((file) => [file.id, file])).values()];

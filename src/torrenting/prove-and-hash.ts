@@ -126,7 +126,7 @@ function isUntouched({ file }: AlignedFile, found: FileFacts | undefined): boole
   return (
     found?.isFile === true &&
     found.sizeBytes === dump.sizeBytes &&
-    
+    found.mtimeMs === dump.storedMtimeMs &&
     dump.damagedAt === null
   );
 }

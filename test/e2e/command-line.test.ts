@@ -202,7 +202,9 @@ describe('the house it runs in', () => {
     });
     const { code, stderr } = await startWikiseed(['run', '--until-idle', '--config', path], { env }).ended;
     expect(code).toBe(1);
-    expect(stderr).toMatch(/do not fit in .*: .* are free/);
+    expect(stderr).toMatch(
+      /No room in .*, downloads are stopped: less than the safety margin is free: .* are free/,
+    );
     expect(stderr).toMatch(/Free some space/);
     expect(sandbox.counters().dumps.fileRequests).toBe(0);
   });

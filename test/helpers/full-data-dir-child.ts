@@ -36,9 +36,15 @@ const modeBecomes = (isIt: (mode: string) => boolean): Promise<void> =>
       if (isIt(mode)) resolve();
     });
   });
-const judge = () => judgeHeldFiles(app, { dataDir, upstreamDir: join(sandboxDir, 'dumps'), cycleDate: CYCLE });
+const judge = () =>
+  judgeHeldFiles(app, { dataDir, upstreamDir: join(sandboxDir, 'dumps'), cycleDate: CYCLE });
 
-const stall = sandbox.faults.add({ server: 'dumps', match: /pages-articles\.xml\.bz2$/, kind: 'stall', atByte: 20_000 });
+const stall = sandbox.faults.add({
+  server: 'dumps',
+  match: /pages-articles\.xml\.bz2$/,
+  kind: 'stall',
+  atByte: 20_000,
+});
 await app.start();
 await stall.whenFired();
 const stopped = modeBecomes((mode) => mode === 'hard_stop');

@@ -302,3 +302,20 @@ test('a run stays with the cycle it began in', () => {
   t.look([PAGES], { cycleDate: '2026-11-21' });
   expect(t.catalog.dumpFiles(CYCLE)).toHaveLength(1);
 });
+
+test.each([
+  1, 999, 1000, 2000,
+])('what is left to do of a wiki is found with %i open files, at its own source only', (count) => {
+  const t = setup();
+  t.look(Array.from({ length: count }, (_, n) => file(`pages-articles${n}.xml-p${n}p${n}.bz2`)));
+  const ab = { wikiDbName: 'abwiki', runDate: '2026-11-01', source: 'content_current' as const };
+  t.look([], ab);
+  expect(t.catalog.unsettledWikis(CYCLE, 'classic')).toEqual(['aawiki']);
+  expect([...t.catalog.restlessWikis(CYCLE, 'classic')]).toEqual(['aawiki']);
+  expect(t.catalog.unsettledWikis(CYCLE, 'content_current')).toEqual([]);
+  t.look([], { ...ab, status: 'in_progress' });
+  expect(t.catalog.unsettledWikis(CYCLE, 'content_current')).toEqual(['abwiki']);
+  t.db.sqlite.exec("UPDATE dumps SET our_status = 'failed', failed_at = 1");
+  expect(t.catalog.unsettledWikis(CYCLE, 'classic')).toEqual([]);
+  expect([...t.catalog.restlessWikis(CYCLE, 'classic')]).toEqual(['aawiki']);
+});

@@ -1,9 +1,9 @@
 import { join } from 'node:path';
-import { expect, onTestFinished, test } from 'vitest';
+import { expect, onTestFinished, test, vi } from 'vitest';
 import { createCatalog } from '../../src/catalog/index.ts';
 import { defaultConfig } from '../../src/config/index.ts';
 import { createSystemState } from '../../src/db/index.ts';
-import { createDiscovery, type DiscoveryConfig } from '../../src/discovery/index.ts';
+import { createDiscovery, type DiscoveryConfig, type DiscoveryDeps } from '../../src/discovery/index.ts';
 import { createHttp, silentLog } from '../../src/ports/index.ts';
 import { createFaultList, generateDumpTree, startDumpSite } from '../../src/sandbox/index.ts';
 import { FakeClock } from '../helpers/fake-clock.ts';
@@ -12,6 +12,7 @@ import { temporaryFolder, withDb } from '../helpers/with-db.ts';
 const CYCLE = '2026-11-01';
 const RUN = '20261101';
 const signal = new AbortController().signal;
+const original = JSON.parse;
 
 /**
  * What looks write down and remember: the room over a real database and real sockets, upstream scripted. A "day" is another
@@ -33,9 +34,9 @@ async function setup() {
   catalog.openCycle({ cycleDate: CYCLE, includesHistory: false, deadlineAt });
   const http = createHttp({ userAgent: 'WikiSeed/test (https://example.org; a@b.c)', clock });
   const base = defaultConfig();
-  const room = (change: Partial<DiscoveryConfig> = {}) =>
+  const room = (change: Partial<DiscoveryConfig> = {}, more: Partial<DiscoveryDeps> = {}) =>
     createDiscovery({
-      ...{ catalog, http, clock, log: silentLog, state: createSystemState(db) },
+      ...{ catalog, http, clock, log: silentLog, state: createSystemState(db), ...more },
       config: {
         ...{ ...base.dumps, ...base.discovery, cycleDays: [1, 20], sources: ['classic'] },
         ...{ dumpsBaseUrl: site.baseUrl, sitematrixUrl: site.sitematrixUrl },
@@ -196,4 +197,42 @@ test('an export that is made again is read anew once a week while its cycle is o
   expect(t.catalog.dumpFile(file.id)?.upstreamSha256).not.toBe(file.upstreamSha256);
   await t.clock.advance(24 * 60 * 60_000);
   expect((await t.look(content)).requests).toBe(1);
+});
+
+test('to read a description, to judge it, to write the run down and to ask for its files are turns of their own', async () => {
+  const t = await setup();
+  // Without index.json each wiki is asked for its own description.
+  const missing = t.faults.add({ server: 'dumps', match: /^GET \/index\.json/, kind: 'vanish' });
+  const told: { what: string; wiki: string; turn: number }[] = [];
+  let turn = 0;
+  const count = (): void => {
+    turn += 1;
+    counting = setImmediate(count);
+  };
+  let counting = setImmediate(count);
+  onTestFinished(() => clearImmediate(counting));
+  const parse = vi.spyOn(JSON, 'parse').mockImplementation((text, reviver) => {
+    const wiki = /"url":\s*"\/(\w+)\/20261101\//.exec(text)?.[1];
+    if (wiki !== undefined) told.push({ what: 'read', wiki, turn });
+    return original(text, reviver);
+  });
+  onTestFinished(() => parse.mockRestore());
+  const recordRun: typeof t.catalog.recordRun = (facts) => {
+    if (facts.document !== null) told.push({ what: 'write', wiki: facts.wikiDbName, turn });
+    return t.catalog.recordRun(facts);
+  };
+  const askForDownloads = async ({ wikiDbName }: { wikiDbName: string }): Promise<void> =>
+    void told.push({ what: 'ask', wiki: wikiDbName, turn });
+  await t
+    .room({}, { catalog: { ...t.catalog, recordRun }, askForDownloads })
+    .lookNow({ cycleDate: CYCLE, signal });
+  expect(missing.fired).toBe(1);
+  // Each description is read twice: by whoever fetched it, and by the judge.
+  const wikis = [...new Set(told.map(({ wiki }) => wiki))];
+  expect(wikis.length).toBe(3);
+  for (const wiki of wikis) {
+    const own = told.filter((each) => each.wiki === wiki);
+    expect(own.map(({ what }) => what)).toEqual(['read', 'read', 'write', 'ask']);
+    expect(new Set(own.map((each) => each.turn)).size).toBe(4);
+  }
 });

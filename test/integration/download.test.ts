@@ -265,7 +265,7 @@ test('a disk that fills up halts downloads and keeps what is there', async () =>
         return {
           ...file,
           writeAll: async (buffers, position) => {
-            if (position < 2 * 1024 * 1024 || failures === 0) return file.writeAll(buffers, position);
+            if (position === 0 || failures === 0) return file.writeAll(buffers, position);
             failures -= 1;
             throw Object.assign(new Error('no space left on device'), { code: 'ENOSPC' });
           },
@@ -280,7 +280,7 @@ test('a disk that fills up halts downloads and keeps what is there', async () =>
   });
   expect(failures).toBe(0);
   const kept = keptBytes(bundle);
-  expect(kept).toBeGreaterThan(1024 * 1024);
+  expect(kept).toBeGreaterThanOrEqual(1024 * 1024);
   expectNotStored(bundle);
   await bundle.attempt();
   expect(bundle.seen[1]!.range).toBe(REST_OF(kept));

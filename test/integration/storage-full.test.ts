@@ -42,8 +42,7 @@ async function setup(options: Partial<SandboxOptions> = {}) {
         writeAll: whenRoom(file.writeAll.bind(file)),
       };
     },
-    allocate: async (path, sizeBytes) =>
-      world.refuses ? refuse() : await node.allocate(path, sizeBytes),
+    allocate: async (path, sizeBytes) => (world.refuses ? refuse() : await node.allocate(path, sizeBytes)),
   };
   const app = await createApp({ config, secrets, clock: shiftedClock(NOW), log: silentLog, disk });
   onTestFinished(() => app.stop());
@@ -63,13 +62,21 @@ const isDownload = ({ jobType }: { jobType: string }): boolean => jobType === 'd
 /** What pruning has to say of a world of a few files is another matter. */
 const ownAlerts = (app: App) => app.queries.alerts(50).filter(({ key }) => !key.startsWith('prune'));
 const attempts = (app: App) =>
-  app.queries.jobs({ type: 'download_dump', page: 1, pageSize: 500 }).items.map(({ status, attempt }) => `${status} ${attempt}`);
+  app.queries
+    .jobs({ type: 'download_dump', page: 1, pageSize: 500 })
+    .items.map(({ status, attempt }) => `${status} ${attempt}`);
 
 test('a running download stops within a second when somebody else fills the disk, and goes on by itself', async () => {
   const t = await setup();
-  const stall = t.sandbox.faults.add({ server: 'dumps', match: /pages-articles\.xml\.bz2$/, kind: 'stall', atByte: 20_000 });
+  const stall = t.sandbox.faults.add({
+    server: 'dumps',
+    match: /pages-articles\.xml\.bz2$/,
+    kind: 'stall',
+    atByte: 20_000,
+  });
+  const held = t.next('job:completed', isDownload);
   await t.app.start();
-  await stall.whenFired();
+  await Promise.all([stall.whenFired(), held]);
   const stopped = t.next('storage:modeChanged', ({ mode }) => mode === 'hard_stop');
   const given = t.next('job:givenBack', isDownload);
   const fullMs = performance.now();

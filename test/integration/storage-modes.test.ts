@@ -1,11 +1,14 @@
 import { expect, test } from 'vitest';
+import { createSystemState, STATE_KEYS } from '../../src/db/index.ts';
+import { lookAtDisk, parseSavedStorage } from '../../src/storage/index.ts';
 import { storageBundle } from '../helpers/storage-bundle.ts';
 
 const MB = 1e6;
 const SECOND = 1000;
 const MINUTE = 60 * SECOND;
 
-const modes = (t: Awaited<ReturnType<typeof storageBundle>>) => t.seen('storage:modeChanged').map(({ mode }) => mode);
+const modes = (t: Awaited<ReturnType<typeof storageBundle>>) =>
+  t.seen('storage:modeChanged').map(({ mode }) => mode);
 
 test('at 90 % running downloads finish, none starts, no attempt is counted, and it goes on by itself', async () => {
   const t = await storageBundle();
@@ -82,7 +85,8 @@ test('below the safety margin running downloads stop within a second, uncounted,
   await t.clock.advance(0);
   for (const job of [...t.running.values()]) job.finish();
   await t.queue.whenIdle();
-  for (const name of ['a', 'b', 'c', 'd']) expect(t.row(name)).toMatchObject({ status: 'completed', attempt: 1 });
+  for (const name of ['a', 'b', 'c', 'd'])
+    expect(t.row(name)).toMatchObject({ status: 'completed', attempt: 1 });
   expect(t.alerts()).toEqual([]);
 });
 
@@ -96,7 +100,11 @@ test('promises count as used: while they fill the room the others wait silently,
   expect(t.seen('storage:modeChanged')).toMatchObject([
     { mode: 'paused', isOnlyPromised: true, reservedBytes: 250 * MB, countedBytes: 700 * MB },
   ]);
-  expect(await t.storage.usage()).toMatchObject({ mode: 'paused', isOnlyPromised: true, reservedBytes: 250 * MB });
+  expect(await t.storage.usage()).toMatchObject({
+    mode: 'paused',
+    isOnlyPromised: true,
+    reservedBytes: 250 * MB,
+  });
   t.store('another', 1 * MB);
   await t.clock.advance(10 * MINUTE);
   // Nobody's trouble: no halt, no alert, nothing taken in vain but what was taken in the same moment.
@@ -153,32 +161,32 @@ test('a disk that does not answer, hangs or talks nonsense stops the downloads, 
   expect(t.disk.looks).toBe(looks);
 });
 
-test.each(['ENOSPC', 'EDQUOT'])(
-  'a write refused with %s stops everything, however much is said to be free, and is tried again when more is',
-  async (code) => {
-    const t = await storageBundle();
-    for (const name of ['a', 'b']) t.store(name, 5 * MB);
-    await t.clock.advance(0);
-    t.running.get('a')?.refuseWrite(code);
-    await t.clock.advance(0);
-    expect(t.running.size).toBe(0);
-    expect(modes(t)).toEqual(['hard_stop']);
-    expect(t.alerts().find(({ key }) => key === 'storage')).toMatchObject({
-      severity: 'error',
-      message: expect.stringContaining(code),
-      hint: expect.stringMatching(/quota or a file system without free inodes/),
-    });
-    expect(t.queue.halts().map(({ target }) => target)).toEqual(expect.arrayContaining(['storage', 'disk']));
-    for (const name of ['a', 'b']) expect(t.row(name)).toMatchObject({ status: 'pending', attempt: 0 });
-    await t.clock.advance(2 * MINUTE);
-    expect(t.seen('job:started')).toHaveLength(2);
-    t.disk.freeBytes += 2 * MB;
-    await t.clock.advance(10 * SECOND);
-    // Both halts are gone, long before their five minutes.
-    expect(t.queue.halts()).toEqual([]);
-    expect([...t.running.keys()].sort()).toEqual(['a', 'b']);
-  },
-);
+test.each([
+  'ENOSPC',
+  'EDQUOT',
+])('a write refused with %s stops everything, however much is said to be free, and is tried again when more is', async (code) => {
+  const t = await storageBundle();
+  for (const name of ['a', 'b']) t.store(name, 5 * MB);
+  await t.clock.advance(0);
+  t.running.get('a')?.refuseWrite(code);
+  await t.clock.advance(0);
+  expect(t.running.size).toBe(0);
+  expect(modes(t)).toEqual(['hard_stop']);
+  expect(t.alerts().find(({ key }) => key === 'storage')).toMatchObject({
+    severity: 'error',
+    message: expect.stringContaining(code),
+    hint: expect.stringMatching(/quota or a file system without free inodes/),
+  });
+  expect(t.queue.halts().map(({ target }) => target)).toEqual(expect.arrayContaining(['storage', 'disk']));
+  for (const name of ['a', 'b']) expect(t.row(name)).toMatchObject({ status: 'pending', attempt: 0 });
+  await t.clock.advance(2 * MINUTE);
+  expect(t.seen('job:started')).toHaveLength(2);
+  t.disk.freeBytes += 2 * MB;
+  await t.clock.advance(10 * SECOND);
+  // Both halts are gone, long before their five minutes.
+  expect(t.queue.halts()).toEqual([]);
+  expect([...t.running.keys()].sort()).toEqual(['a', 'b']);
+});
 
 test('with nothing freed it is tried again after five minutes', async () => {
   const t = await storageBundle();
@@ -192,7 +200,10 @@ test('with nothing freed it is tried again after five minutes', async () => {
 });
 
 test('a file that does not fit beside the margin waits for room and not for the clock', async () => {
-  const t = await storageBundle({ limits: { pauseThresholdPercent: 100, cleanupThresholdPercent: 99 }, freeBytes: 100 * MB });
+  const t = await storageBundle({
+    limits: { pauseThresholdPercent: 100, cleanupThresholdPercent: 99 },
+    freeBytes: 100 * MB,
+  });
   t.store('a', 91 * MB);
   await t.clock.advance(0);
   expect(t.queue.halts()).toMatchObject([{ target: 'storage', code: 'disk_full' }]);
@@ -217,7 +228,9 @@ test('a full disk at the start: nothing is taken, and a run until idle says why'
   });
   await t.clock.advance(0);
   expect(t.seen('job:started')).toEqual([]);
-  expect(await t.queue.whenIdle()).toMatchObject({ halted: [{ target: 'storage', code: 'storage_hard_stop' }] });
+  expect(await t.queue.whenIdle()).toMatchObject({
+    halted: [{ target: 'storage', code: 'storage_hard_stop' }],
+  });
   // An operator may lift the halt; nothing begins all the same, and it stands again.
   t.queue.resume({ kind: 'target', name: 'storage' });
   await t.clock.advance(10 * SECOND);
@@ -239,4 +252,63 @@ test('a pause by hand is the operator’s: room that is back does not end it', a
   t.queue.resume({ kind: 'all' });
   await t.clock.advance(0);
   expect(t.running.size).toBe(1);
+});
+
+test('a command beside the daemon sees what the daemon does, without reading the tree', async () => {
+  const t = await storageBundle({ freeBytes: 300 * MB });
+  t.store('large', 250 * MB);
+  await t.clock.advance(SECOND);
+  const saved = parseSavedStorage(createSystemState(t.db).get(STATE_KEYS.storage));
+  expect(saved).toMatchObject({ mode: 'paused', isOnlyPromised: true, reservedBytes: 250 * MB });
+  const limits = {
+    ...{
+      cleanupThresholdPercent: 85,
+      pauseThresholdPercent: 90,
+      safetyMarginBytes: 10 * MB,
+      maxSizeBytes: null,
+    },
+  };
+  const ask = (isDaemonRunning: boolean) =>
+    lookAtDisk(
+      { disk: { space: async () => ({ freeBytes: 300 * MB, totalBytes: 1000 * MB }) }, dataDir: t.dataDir },
+      limits,
+      { saved, isDaemonRunning, heldBytes: 7 },
+    );
+  expect(await ask(true)).toMatchObject({ mode: 'paused', isOnlyPromised: true, reservedBytes: 250 * MB });
+  // What a daemon was promised that is gone does not count.
+  expect(await ask(false)).toMatchObject({
+    mode: 'normal',
+    isOnlyPromised: false,
+    reservedBytes: 0,
+    since: null,
+  });
+  for (const text of [null, '', '{', '7', '{"mode":"odd"}', '{"mode":"paused"}'])
+    expect(parseSavedStorage(text)).toBeNull();
+});
+
+test('a database that is full as well keeps nobody from stopping, and heals', async () => {
+  const t = await storageBundle({ limits: { pauseThresholdPercent: 99.5, cleanupThresholdPercent: 99.2 } });
+  t.store('a', 5 * MB);
+  await t.clock.advance(0);
+  t.db.sqlite.pragma('incremental_vacuum');
+  // SQLite itself says "database or disk is full" for every page that is more.
+  t.db.sqlite.exec(
+    `CREATE TABLE filler (bytes BLOB);
+     CREATE TRIGGER swell AFTER INSERT ON system_state BEGIN INSERT INTO filler VALUES (zeroblob(200000)); END`,
+  );
+  t.db.sqlite.pragma(`max_page_count = ${Number(t.db.sqlite.pragma('page_count', { simple: true }))}`);
+  t.disk.freeBytes = 1;
+  await t.clock.advance(SECOND);
+  expect(t.running.size).toBe(0);
+  expect(t.queue.halts().map(({ target }) => target)).toEqual(
+    expect.arrayContaining(['storage', 'database']),
+  );
+  await t.clock.advance(MINUTE);
+  t.db.sqlite.exec('DROP TRIGGER swell');
+  t.db.sqlite.pragma('max_page_count = 1000000');
+  t.disk.freeBytes = 900 * MB;
+  await t.clock.advance(MINUTE);
+  expect(t.queue.halts()).toEqual([]);
+  expect([...t.running.keys()]).toEqual(['a']);
+  expect(t.row('a')).toMatchObject({ attempt: 1, status: 'in_progress' });
 });

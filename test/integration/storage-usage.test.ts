@@ -31,7 +31,9 @@ function holdFiles(db: Db, files: readonly { sizeBytes: number; isHeld: boolean 
   db.sqlite.pragma('foreign_keys = ON');
 }
 
-function setup(options: { dataDir?: string; clock?: FakeClock; files?: Parameters<typeof holdFiles>[1] } = {}) {
+function setup(
+  options: { dataDir?: string; clock?: FakeClock; files?: Parameters<typeof holdFiles>[1] } = {},
+) {
   // The database lies elsewhere, so that its size is no part of the sums.
   const db = withDb();
   const dataDir = options.dataDir ?? temporaryFolder();
@@ -93,7 +95,7 @@ test('what changes while rows are added up counts once', async () => {
     isDone = true;
   });
   // The first five thousand rows are passed when the others wait for their turn.
-  for (let tries = 0; clock.waiting === 0 && tries < 1000; tries += 1) await new Promise(setImmediate);
+  while (clock.waiting === 0) await new Promise(setImmediate);
   expect(clock.waiting).toBe(1);
   db.sqlite.exec("UPDATE dumps SET our_status = 'deleted' WHERE id IN (3, 11000)");
   usage.noteHeld({ dumpId: 3, deltaBytes: -10 });
@@ -132,12 +134,11 @@ test('below storage.max_size our own bytes count, and nothing begins before they
   });
   expect(t.seen('storage:modeChanged')).toMatchObject([{ mode: 'paused', countedBytes: null }]);
   const known = async () => {
-    for (let tries = 0; tries < 200; tries += 1) {
+    for (;;) {
       await t.clock.advance(1000);
       const usage = await t.storage.usage();
       if (usage.countedBytes !== null && usage.mode !== 'paused') return usage;
     }
-    throw new Error('never measured');
   };
   const usage = await known();
   expect(usage).toMatchObject({ mode: 'normal', totalBytes: 100 * MB, fileSystemBytes: 1000 * MB });
@@ -149,6 +150,6 @@ test('below storage.max_size our own bytes count, and nothing begins before they
   expect(t.queue.halts()[0]?.message).toMatch(/40 MB exceed storage.max_size of 100 MB/);
   // Pruning gave room.
   t.bus.emit('dumpFile:deleted', { dumpId: 1, sizeBytes: 30 * MB });
-  for (let tries = 0; t.running.size === 0 && tries < 50; tries += 1) await t.clock.advance(1000);
+  while (t.running.size === 0) await t.clock.advance(1000);
   expect([...t.running.keys()]).toEqual(['large']);
 });
