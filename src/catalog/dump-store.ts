@@ -116,7 +116,7 @@ export function createDumpStore({ db, clock }: { db: Db; clock: Clock }): DumpSt
     [string, string, string],
     { id: number; filename: string; isToCome: number }
   >(
-    `SELECT d.id, d.filename, d.our_status IN ('pending', 'downloading') OR r.dump_id IS NOT NULL AS isToCome
+    `SELECT d.id, d.filename, d.our_status IN ('pending', 'downloading') OR r.dump_id IS NOT NULL OR d.damaged_at IS NOT NULL AS isToCome
        FROM dumps d LEFT JOIN dump_replacements r ON r.dump_id = d.id AND r.kind = 'replaced'
       WHERE d.wiki_db_name = ? AND d.source = ? AND d.run_date = ?`,
   );

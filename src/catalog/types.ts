@@ -371,7 +371,7 @@ export interface Catalog extends HeldCatalog {
   heldBytes(): number;
   /** Bytes of the held ones among the next `count` files after that id, in the order of ids. `lastId` null = there are none. */
   heldSlice(afterId: number, count: number): { heldBytes: number; lastId: number | null };
-  /** All files of a run, and whether their bytes are still to come: pending, downloading, or held and published anew. */
+  /** All files of a run, and whether their bytes are still to come: pending, downloading, damaged, or held and published anew. */
   partsOfRun(run: {
     wikiDbName: string;
     source: SourceName;

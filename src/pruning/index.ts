@@ -4,4 +4,4 @@ export { createDirectPlanner, createThreadPlanner, type Planner, type PlanOutlin
 export type { PruneReport } from './prune.ts';
 export { createPruning, type PruningDeps, type PruningRoom } from './pruning.ts';
 export type { TakenUp } from './take-up.ts';
-export type { ChosenSet, KeptCount, SetView } from './views.ts';
+export type { ChosenSet, SetView } from './views.ts';

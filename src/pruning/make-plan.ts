@@ -20,6 +20,8 @@ export interface PlanInput {
 /** The same as `PrunePlan`, with the items to ask about. */
 export interface MadePlan extends PrunePlan {
   items: ItemToProve[];
+  /** Name of a file, by its id. */
+  nameOf: (id: number) => string;
 }
 
 /** So many items are asked about at once: the archive is asked gently. */
@@ -35,10 +37,13 @@ export function makePlan(
     sqlite: Connection;
     layout: Pick<Layout, 'absolute' | 'torrents'>;
     stat: (path: string) => FileFacts | null;
+    /** Lists what stays, too. */
+    isDetailed: boolean;
   },
   { now, policy }: PlanInput,
 ): MadePlan {
-  const { sqlite, stat } = deps;
+  const { sqlite, stat, isDetailed } = deps;
+  const filename = sqlite.prepare<[number], string>('SELECT filename FROM dumps WHERE id = ?').pluck();
   const names = createNames(sqlite, deps.layout);
   const read = (): MadePlan => {
     const facts = readFacts(sqlite, {
@@ -49,8 +54,8 @@ export function makePlan(
         return dump === null ? null : lookOf(stat(dump), trees.map(stat));
       },
     });
-    const plan = planPrune(facts, policy);
-    return { ...plan, items: itemsOf(sqlite, plan) };
+    const plan = planPrune(facts, policy, { isDetailed });
+    return { ...plan, items: itemsOf(sqlite, plan), nameOf: (id) => filename.get(id) ?? '' };
   };
   return sqlite.transaction(read).deferred();
 }
@@ -60,8 +65,8 @@ function itemsOf(sqlite: Connection, plan: PrunePlan): ItemToProve[] {
     .prepare<[number], string | null>('SELECT ia_identifier FROM dumps WHERE id = ?')
     .pluck();
   const items = new Map<string, ItemToProve>();
-  for (const { id, wikiDbName, runDate } of plan.toProve) {
-    const identifier = itemOf.get(id) ?? null;
+  for (const { file, wikiDbName, runDate } of plan.toProve) {
+    const identifier = itemOf.get(file.id) ?? null;
     if (identifier !== null && items.size < ITEMS_MAX)
       items.set(identifier, { identifier, wikiDbName, runDate });
   }

@@ -5,7 +5,7 @@ import type { FileFacts } from '../ports/index.ts';
 import { createLayout } from '../storage/index.ts';
 import { makePlan } from './make-plan.ts';
 import type { PlannerFacts, PlannerMessage } from './planner.ts';
-import { chosenOf, countKept, viewOf } from './views.ts';
+import { chosenOf, viewOf } from './views.ts';
 
 /** Sets told in one message: receiving it must not hold up the main thread. */
 const CHUNK = 500;
@@ -15,13 +15,17 @@ function work({ databasePath, dataDir, input, isDetailed }: PlannerFacts): void 
   const say = (message: PlannerMessage): void => parentPort?.postMessage(message);
   const sqlite = new Database(databasePath, { readonly: true, fileMustExist: true, timeout: 5000 });
   try {
-    const plan = makePlan({ sqlite, layout: createLayout(dataDir), stat: statOf }, input);
-    const { neededBytes, plannedBytes, removed, kept, items } = plan;
+    const plan = makePlan({ sqlite, layout: createLayout(dataDir), stat: statOf, isDetailed }, input);
+    const { neededBytes, plannedBytes, removed, kept, keptCounts, items } = plan;
+    const all = isDetailed ? [...removed, ...kept] : [];
     for (let from = 0; from < removed.length; from += CHUNK)
       say({ kind: 'removed', sets: removed.slice(from, from + CHUNK).map(chosenOf) });
-    for (let from = 0; isDetailed && from < removed.length + kept.length; from += CHUNK)
-      say({ kind: 'details', sets: [...removed, ...kept].slice(from, from + CHUNK).map(viewOf) });
-    say({ kind: 'done', neededBytes, plannedBytes, kept: countKept(kept), items });
+    for (let from = 0; from < all.length; from += CHUNK)
+      say({
+        kind: 'details',
+        sets: all.slice(from, from + CHUNK).map((set) => viewOf(set, plan.nameOf)),
+      });
+    say({ kind: 'done', neededBytes, plannedBytes, kept: keptCounts, items });
   } finally {
     sqlite.close();
   }

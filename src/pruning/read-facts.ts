@@ -30,7 +30,7 @@ export interface ReadOptions {
   now: number;
   /** How old a count of seeders may be. */
   statsMaxAgeMs: number;
-  look: (file: PruneFile) => DiskLook | null;
+  look: (file: { id: number }) => DiskLook | null;
   /** Only what decides about one set; default: everything. */
   scope?: SetScope;
 }
@@ -45,31 +45,26 @@ const WORDS: Readonly<Record<string, string>> = {
   upload_ia: 'it is on its way to the Internet Archive',
 };
 
-const COLUMNS = `d.id, d.project, d.language, d.wiki_db_name AS wikiDbName, d.source, d.run_date AS runDate, d.cycle_date AS cycleDate,
-  d.dump_type AS dumpType, d.filename, d.size_bytes AS sizeBytes, d.our_status AS ourStatus, d.verification, d.sha1 IS NOT NULL AS hasSha1,
-  d.local_path IS NOT NULL AS hasPath, d.damaged_at AS damagedAt, d.ia_identifier IS NOT NULL AS hasItem, d.ia_verified_at AS iaVerifiedAt,
-  d.ia_refused_at AS iaRefusedAt`;
+/** What is told of a file besides its run; words become 0 or 1 here, since making strings of them is what costs. */
+const COLUMNS = `d.id, d.project, d.language, d.cycle_date, d.dump_type, d.size_bytes,
+  d.our_status IN (${quoted(HELD_STATUSES)}) AND d.local_path IS NOT NULL, d.our_status = 'included',
+  coalesce(d.verification, 'structure-only') <> 'structure-only' AND d.sha1 IS NOT NULL, d.damaged_at IS NOT NULL,
+  iif(d.ia_identifier IS NULL, NULL, d.ia_verified_at), d.ia_refused_at IS NOT NULL`;
 
-interface DumpRow {
-  id: number;
-  project: string;
-  language: string;
-  wikiDbName: string;
-  source: string;
-  runDate: string;
-  cycleDate: string;
-  dumpType: string;
-  filename: string;
-  sizeBytes: number;
-  ourStatus: (typeof HELD_STATUSES)[number];
-  verification: string | null;
-  hasSha1: 0 | 1;
-  hasPath: 0 | 1;
-  damagedAt: number | null;
-  hasItem: 0 | 1;
-  iaVerifiedAt: number | null;
-  iaRefusedAt: number | null;
-}
+type Columns = [
+  id: number,
+  project: string,
+  language: string,
+  cycleDate: string,
+  dumpType: string,
+  sizeBytes: number,
+  isHeld: 0 | 1,
+  isIncluded: 0 | 1,
+  isProved: 0 | 1,
+  isDamaged: 0 | 1,
+  archivedAt: number | null,
+  isRefused: 0 | 1,
+];
 
 /** Reads what a prune plan is made from. One moment of the database, when it is called inside a transaction. */
 export function readFacts(sqlite: Connection, options: ReadOptions): PruneFacts {
@@ -87,59 +82,85 @@ export function readFacts(sqlite: Connection, options: ReadOptions): PruneFacts 
   };
 }
 
-/** Every row, one after the other; with a scope the texts of that wiki, and the runs that are asked about. */
+/** Every row, run by run, in one object that is filled anew; with a scope the texts of that wiki, and the runs that are asked about. */
 function* readFiles(sqlite: Connection, scope: SetScope | undefined): Generator<PruneFile> {
   const contested = new Set(
     sqlite.prepare<[], number>('SELECT dump_id FROM dump_replacements').pluck().all(),
   );
-  const rows = function* (): Generator<DumpRow> {
-    if (scope === undefined) {
-      yield* sqlite.prepare<[], DumpRow>(`SELECT ${COLUMNS} FROM dumps d`).iterate();
-      return;
-    }
-    const { wikiDbName, source, dumpType, runDates } = scope;
-    yield* sqlite
-      .prepare<[string], DumpRow>(
-        `SELECT ${COLUMNS} FROM dumps d INDEXED BY idx_dumps_text WHERE d.wiki_db_name = ? AND d.dump_type IN (${quoted(TEXT_TYPES)})`,
-      )
-      .all(wikiDbName);
-    if (TEXT_TYPES.includes(dumpType)) return;
-    const ofRun = sqlite.prepare<[string, string, string, string], DumpRow>(
-      `SELECT ${COLUMNS} FROM dumps d WHERE d.wiki_db_name = ? AND d.source = ? AND d.run_date = ? AND d.dump_type = ?`,
-    );
-    for (const runDate of new Set(runDates)) yield* ofRun.all(wikiDbName, source, runDate, dumpType);
+  const types = new Map<string, string>();
+  const file: PruneFile = {
+    id: 0,
+    ...{ project: '', language: '', wikiDbName: '', source: '', runDate: '', cycleDate: '', dumpType: '' },
+    ...{ sizeBytes: 0, isText: false, isHeld: false, isIncluded: false, isProved: false, isDamaged: false },
+    ...{ isContested: false, archivedAt: null, isRefused: false },
   };
-  // Rows of a run lie together: keeping the strings of the row before saves half of the memory.
-  let before: PruneFile | null = null;
-  for (const row of rows()) {
-    const same = <K extends (typeof SHARED)[number]>(key: K): string =>
-      before !== null && before[key] === row[key] ? before[key] : row[key];
-    const file: PruneFile = {
-      id: row.id,
-      project: same('project'),
-      language: same('language'),
-      wikiDbName: same('wikiDbName'),
-      source: same('source'),
-      runDate: same('runDate'),
-      cycleDate: same('cycleDate'),
-      dumpType: same('dumpType'),
-      filename: row.filename,
-      sizeBytes: row.sizeBytes,
-      isText: TEXT_TYPES.includes(row.dumpType),
-      isHeld: HELD_STATUSES.includes(row.ourStatus) && row.hasPath === 1,
-      isIncluded: row.ourStatus === 'included',
-      isProved: row.verification !== null && row.verification !== 'structure-only' && row.hasSha1 === 1,
-      isDamaged: row.damagedAt !== null,
-      isContested: contested.has(row.id),
-      archivedAt: row.hasItem === 1 ? row.iaVerifiedAt : null,
-      isRefused: row.iaRefusedAt !== null,
-    };
-    before = file;
-    yield file;
+  for (const [[wikiDbName, source, runDate], rows] of readRunsOfFiles(sqlite, scope)) {
+    file.wikiDbName = wikiDbName;
+    file.source = source;
+    file.runDate = runDate;
+    for (const row of rows) {
+      const [id, project, language, cycleDate, dumpType] = row;
+      file.id = id;
+      // Equal strings are kept once: there are hundreds of thousands of rows.
+      if (file.project !== project) file.project = project;
+      if (file.language !== language) file.language = language;
+      if (file.cycleDate !== cycleDate) file.cycleDate = cycleDate;
+      let type = types.get(dumpType);
+      if (type === undefined) {
+        type = dumpType;
+        types.set(type, type);
+      }
+      file.dumpType = type;
+      file.isText = TEXT_TYPES.includes(type);
+      file.sizeBytes = row[5];
+      file.isHeld = row[6] === 1;
+      file.isIncluded = row[7] === 1;
+      file.isProved = row[8] === 1;
+      file.isDamaged = row[9] === 1;
+      file.isContested = contested.has(id);
+      file.archivedAt = row[10];
+      file.isRefused = row[11] === 1;
+      yield file;
+    }
   }
 }
 
-const SHARED = ['project', 'language', 'wikiDbName', 'source', 'runDate', 'cycleDate', 'dumpType'] as const;
+type RunName = [wikiDbName: string, source: string, runDate: string];
+
+/** Rows by run, whether or not the run has a row of its own. */
+function* readRunsOfFiles(
+  sqlite: Connection,
+  scope: SetScope | undefined,
+): Generator<[RunName, readonly Columns[]]> {
+  const rowsOf = (more = ''): ((...given: string[]) => Columns[]) => {
+    const statement = sqlite
+      .prepare<string[]>(
+        `SELECT ${COLUMNS} FROM dumps d WHERE d.wiki_db_name = ? AND d.source = ? AND d.run_date = ?${more}`,
+      )
+      .raw();
+    return (...given) => statement.all(...given) as Columns[];
+  };
+  const names = (sql: string, ...given: string[]): RunName[] =>
+    sqlite.prepare<string[]>(sql).raw().all(...given) as RunName[];
+  if (scope === undefined) {
+    const ofRun = rowsOf();
+    // Answered by the index alone.
+    for (const run of names('SELECT DISTINCT wiki_db_name, source, run_date FROM dumps'))
+      yield [run, ofRun(...run)];
+    return;
+  }
+  const { wikiDbName, source, dumpType, runDates } = scope;
+  const texts = rowsOf(` AND d.dump_type IN (${quoted(TEXT_TYPES)})`);
+  const withText = `SELECT DISTINCT wiki_db_name, source, run_date FROM dumps INDEXED BY idx_dumps_text
+      WHERE wiki_db_name = ? AND dump_type IN (${quoted(TEXT_TYPES)})`;
+  for (const run of names(withText, wikiDbName)) yield [run, texts(...run)];
+  if (TEXT_TYPES.includes(dumpType)) return;
+  const ofType = rowsOf(' AND d.dump_type = ?');
+  for (const runDate of new Set(runDates)) {
+    const run: RunName = [wikiDbName, source, runDate];
+    yield [run, ofType(...run, dumpType)];
+  }
+}
 
 function readWikis(sqlite: Connection, only: string | null): Map<string, WikiFlags> {
   const rows = sqlite

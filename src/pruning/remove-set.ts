@@ -69,7 +69,7 @@ export function createSetRemover(deps: RemoveDeps): SetRemover {
 
   /** The same code as the plan's, over what the tables say of this set now. */
   function judge(set: ChosenSet, looks: ReadonlyMap<number, DiskLook | null>): RemovedSet | { reason: string } {
-    const { wikiDbName, source, dumpType, runDate, newerRunDates, ids, key } = set;
+    const { wikiDbName, source, dumpType, runDate, newerRunDates, ids } = set;
     const facts = readFacts(db.sqlite, {
       now: clock.now(),
       statsMaxAgeMs: deps.policy.remoteProofMaxAgeMs,
@@ -77,9 +77,11 @@ export function createSetRemover(deps: RemoveDeps): SetRemover {
       scope: { wikiDbName, source, dumpType, runDates: [runDate, ...newerRunDates], ids },
     });
     const plan = planPrune(facts, { ...deps.policy, neededBytes: Number.POSITIVE_INFINITY });
-    const removed = plan.removed.find((each) => each.key === key);
+    const isThis = ({ set: each }: { set: ChosenSet | RemovedSet['set'] }): boolean =>
+      each.source === source && each.runDate === runDate && each.dumpType === dumpType;
+    const removed = plan.removed.find(isThis);
     if (removed !== undefined) return removed;
-    return { reason: plan.kept.find((each) => each.key === key)?.reason ?? 'nothing of it is held any more' };
+    return { reason: plan.kept.find(isThis)?.reason ?? 'nothing of it is held any more' };
   }
 
   /** What the tables call held, and what stands in for the files that go, must be on disk. */
@@ -178,7 +180,7 @@ export function createSetRemover(deps: RemoveDeps): SetRemover {
         if (!('action' in now)) return { reason: now.reason };
         if (standIns(now) !== standIns(first)) return { reason: 'what should stay changed just now' };
         return catalog.beginDeletions(
-          now.files
+          now.set.files
             .filter(({ isHeld }) => isHeld)
             .map((file) => ({
               dumpId: DumpFileId.parse(file.id),
@@ -191,7 +193,7 @@ export function createSetRemover(deps: RemoveDeps): SetRemover {
       if ('reason' in decided) return { isRemoved: false, reason: decided.reason };
       step('pruning:decided');
       for (const torrentId of decided.retired) await retirement.stopSeeding(torrentId);
-      const sizes = new Map(first.files.map(({ id, sizeBytes }) => [id, sizeBytes]));
+      const sizes = new Map(first.set.files.map(({ id, sizeBytes }) => [id, sizeBytes]));
       let files = 0;
       let sizeBytes = 0;
       let refusal: string | null = null;
@@ -219,5 +221,5 @@ export function createSetRemover(deps: RemoveDeps): SetRemover {
 
 /** What a set's deletion rests on. */
 function standIns({ newer, copies }: RemovedSet): string {
-  return JSON.stringify([newer.key, newer.files.map(({ id }) => id), copies.map(({ where, ids }) => [where, ids])]);
+  return JSON.stringify([newer.runDate, newer.files.map(({ id }) => id), copies.map(({ where, ids }) => [where, ids])]);
 }

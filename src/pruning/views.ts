@@ -1,9 +1,8 @@
 import { DumpFileId } from '../lib/index.ts';
-import type { KeepRule, PlannedSet, RemovalRule, RemovedSet } from '../storage/index.ts';
+import type { KeepRule, KeptSet, RemovalRule, RemovedSet } from '../storage/index.ts';
 
 /** A set that goes, as far as the deletion needs it: everything else is read anew. */
 export interface ChosenSet {
-  key: string;
   wikiDbName: string;
   source: string;
   runDate: string;
@@ -16,14 +15,6 @@ export interface ChosenSet {
   sizeBytes: number;
   /** The newest runs that stay, one or two: what the reason names. */
   newerRunDates: string[];
-}
-
-/** How many sets stay for one kind of reason. */
-export interface KeptCount {
-  rule: KeepRule;
-  sets: number;
-  files: number;
-  sizeBytes: number;
 }
 
 /** A set as `prune --dry-run` shows it. */
@@ -41,38 +32,29 @@ export interface SetView {
 }
 
 /** What the deletion needs of a set. */
-export function chosenOf(set: RemovedSet): ChosenSet {
-  const { key, wikiDbName, source, runDate, cycleDate, dumpType, rule, reason } = set;
+export function chosenOf({ set, rule, reason, newerRunDates }: RemovedSet): ChosenSet {
+  const { wikiDbName, source, runDate, cycleDate, dumpType } = set;
   return {
-    ...{ key, wikiDbName, source, runDate, cycleDate, dumpType, rule, reason },
+    ...{ wikiDbName, source, runDate, cycleDate, dumpType, rule, reason, newerRunDates },
     ids: set.files.filter(({ isHeld }) => isHeld).map(({ id }) => DumpFileId.parse(id)),
     sizeBytes: set.heldBytes,
-    newerRunDates: set.newerRunDates,
   };
 }
 
-/** What people and scripts are shown of a set. */
-export function viewOf(set: PlannedSet): SetView {
-  const { wikiDbName, source, runDate, cycleDate, dumpType, action, rule, reason } = set;
+/**
+ * What people and scripts are shown of a set.
+ * @param nameOf name of a file, by its id
+ */
+export function viewOf(
+  { set, action, rule, reason }: KeptSet | RemovedSet,
+  nameOf: (id: number) => string,
+): SetView {
+  const { wikiDbName, source, runDate, cycleDate, dumpType } = set;
   return {
     ...{ wikiDbName, source, runDate, cycleDate, dumpType, action, rule, reason },
     sizeBytes: set.heldBytes,
     files: set.files
       .filter(({ isHeld }) => isHeld)
-      .map(({ filename, sizeBytes }) => ({ filename, sizeBytes })),
+      .map(({ id, sizeBytes }) => ({ filename: nameOf(id), sizeBytes })),
   };
-}
-
-/** Why things stay, counted; the largest first. */
-export function countKept(kept: readonly PlannedSet[]): KeptCount[] {
-  const counts = new Map<string, KeptCount>();
-  for (const set of kept) {
-    const rule = set.rule as KeepRule;
-    const count = counts.get(rule) ?? { rule, sets: 0, files: 0, sizeBytes: 0 };
-    count.sets += 1;
-    count.files += set.heldFiles;
-    count.sizeBytes += set.heldBytes;
-    counts.set(rule, count);
-  }
-  return [...counts.values()].sort((a, b) => b.sizeBytes - a.sizeBytes);
 }

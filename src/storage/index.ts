@@ -6,6 +6,7 @@ export * from './mode.ts';
 export * from './partials.ts';
 export * from './prune-facts.ts';
 export * from './prune-need.ts';
+export * from './prune-order.ts';
 export * from './prune-plan.ts';
 export * from './prune-sets.ts';
 export * from './space.ts';

@@ -11,7 +11,6 @@ export interface PruneFile {
   runDate: string;
   cycleDate: string;
   dumpType: string;
-  filename: string;
   sizeBytes: number;
   /** A whole set of this type is a copy of its wiki. */
   isText: boolean;
@@ -59,7 +58,10 @@ export interface DiskLook {
 export interface PruneFacts {
   /** Epoch ms. */
   now: number;
-  /** Every file; those of the runs and wikis that are asked about must be complete. */
+  /**
+   * Every file; those of the runs and wikis that are asked about must be complete. Each is looked at before the next is asked
+   * for, so that one object may serve for all.
+   */
   files: Iterable<PruneFile>;
   wikis: ReadonlyMap<string, WikiFlags>;
   cycles: ReadonlyMap<string, PruneCycle>;
@@ -68,9 +70,9 @@ export interface PruneFacts {
   /** What jobs that are not over do with a file, in words, by its id. */
   busy: ReadonlyMap<number, string>;
   /** Seeders of a torrent that carries the file, other than us; null = not known, or not lately. */
-  otherSeeders(file: PruneFile): number | null;
+  otherSeeders(file: { id: number }): number | null;
   /** Asked only of files that would go; null = there is nothing under its name. */
-  look(file: PruneFile): DiskLook | null;
+  look(file: { id: number }): DiskLook | null;
 }
 
 /** What the operator decided. */
@@ -88,14 +90,4 @@ export interface PrunePolicy {
 /** Names a run: `aawiki|classic|20261120`. None of the three has a bar. */
 export function runKey(run: { wikiDbName: string; source: string; runDate: string }): string {
   return `${run.wikiDbName}|${run.source}|${run.runDate}`;
-}
-
-/** Names all files of one dump type of a run. */
-export function setKey(set: {
-  wikiDbName: string;
-  source: string;
-  runDate: string;
-  dumpType: string;
-}): string {
-  return `${runKey(set)}|${set.dumpType}`;
 }

@@ -1,7 +1,8 @@
 import { describe, expect, test } from 'vitest';
 import type { WikiFlags } from './golden-rule.ts';
 import type { PruneFacts, PruneFile, PrunePolicy } from './prune-facts.ts';
-import { LARGE_SET_BYTES, planPrune } from './prune-plan.ts';
+import { LARGE_SET_BYTES } from './prune-order.ts';
+import { planPrune } from './prune-plan.ts';
 
 const NOW = Date.parse('2026-11-21T00:00:00Z');
 const DAY_MS = 86_400_000;
@@ -21,7 +22,7 @@ const file = (runDate: string, facts: Partial<PruneFile> = {}): PruneFile => {
     id: lastId,
     ...{ project: 'wikipedia', language: 'aa', wikiDbName: 'aawiki', source: 'classic', runDate },
     cycleDate: `${runDate.slice(0, 4)}-${runDate.slice(4, 6)}-${runDate.slice(6, 8)}`,
-    ...{ dumpType, filename: `${runDate}-${dumpType}-${lastId}`, sizeBytes: 100 },
+    ...{ dumpType, sizeBytes: 100 },
     isText: dumpType.startsWith('pages-'),
     ...{ isHeld: true, isIncluded: true, isProved: true, isDamaged: false, isContested: false },
     ...{ archivedAt: NOW, isRefused: false },
@@ -31,6 +32,9 @@ const file = (runDate: string, facts: Partial<PruneFile> = {}): PruneFile => {
 const FLAGS: WikiFlags = {
   ...{ project: 'wikipedia', language: 'aa', isClosed: false, isPrivate: false, isVanished: false },
 };
+
+const sizeOf = (files: readonly PruneFile[], id: number): number =>
+  files.find((each) => each.id === id)?.sizeBytes ?? 0;
 
 /** Runs are finished and cycles published unless said otherwise. */
 function facts(files: PruneFile[], more: Partial<PruneFacts> = {}): PruneFacts {
@@ -48,7 +52,7 @@ function facts(files: PruneFile[], more: Partial<PruneFacts> = {}): PruneFacts {
     ),
     busy: new Map(),
     otherSeeders: () => null,
-    look: ({ sizeBytes }) => ({ sizeBytes, isFile: true, linkCount: 2, ownLinks: 2 }),
+    look: ({ id }) => ({ sizeBytes: sizeOf(files, id), isFile: true, linkCount: 2, ownLinks: 2 }),
     ...more,
   };
 }
@@ -57,7 +61,7 @@ function facts(files: PruneFile[], more: Partial<PruneFacts> = {}): PruneFacts {
 function decide(given: PruneFacts, policy: Partial<PrunePolicy> = {}): string[] {
   const plan = planPrune(given, { ...POLICY, ...policy });
   return [...plan.removed, ...plan.kept].map(
-    ({ runDate, dumpType, action, rule }) => `${runDate}/${dumpType} ${action} ${rule}`,
+    ({ set: { runDate, dumpType }, action, rule }) => `${runDate}/${dumpType} ${action} ${rule}`,
   );
 }
 const ALL = { neededBytes: 1e15 };
@@ -93,7 +97,7 @@ test('damaged ones go first, then surplus, then well seeded, then older', () => 
     file('20261001', { dumpType: 'redirect' }),
   ];
   const seeded = facts(files, {
-    otherSeeders: ({ dumpType }) => (dumpType === 'pages-meta-current' ? 3 : null),
+    otherSeeders: ({ id }) => (sizeOf(files, id) === LARGE_SET_BYTES ? 3 : null),
   });
   expect(decide(seeded, ALL).filter((line) => line.includes('remove'))).toEqual([
     '20260920/redirect remove damaged',
@@ -146,7 +150,7 @@ test('oldest first takes a whole cycle before the next; else the largest go firs
   const order = (policy: Partial<PrunePolicy>): string[] =>
     planPrune(facts(files), { ...POLICY, ...ALL, ...policy })
       .removed.filter(({ rule }) => rule === 'surplus')
-      .map(({ runDate, dumpType }) => `${runDate}/${dumpType}`);
+      .map(({ set: { runDate, dumpType } }) => `${runDate}/${dumpType}`);
   expect(order({})).toEqual([
     '20260801/redirect',
     '20260801/pagelinks',
@@ -180,8 +184,8 @@ describe('stays:', () => {
     ]),
   });
   const disk = (changed: object | null): Partial<PruneFacts> => ({
-    look: ({ sizeBytes }) =>
-      changed === null ? null : { sizeBytes, isFile: true, linkCount: 1, ownLinks: 1, ...changed },
+    look: () =>
+      changed === null ? null : { sizeBytes: 100, isFile: true, linkCount: 1, ownLinks: 1, ...changed },
   });
   test.each<[string, PruneFile[], Partial<PruneFacts>, string]>([
     [
@@ -269,7 +273,7 @@ describe('stays:', () => {
 test('every held set has a reason that can be read', () => {
   const files = ['20260901', '20260920', '20261001'].map((run) => file(run));
   const plan = planPrune(facts(files), POLICY);
-  expect([...plan.removed, ...plan.kept].map(({ runDate, reason }) => `${runDate}: ${reason}`)).toEqual([
+  expect([...plan.removed, ...plan.kept].map(({ set, reason }) => `${set.runDate}: ${reason}`)).toEqual([
     '20260901: surplus: the newer runs 20261001 and 20260920 are held whole',
     '20260920: enough goes before it; the next time it could go (older)',
     '20261001: newest whole verified set of pages-articles of aawiki (classic)',

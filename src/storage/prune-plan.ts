@@ -1,18 +1,21 @@
-import { formatBytes, formatDuration } from '../lib/index.ts';
-import { goldenVerdict, isFreshProof, type ProofAge, type StayingCopy, whyProtected } from './golden-rule.ts';
-import type { PruneFacts, PruneFile, PrunePolicy } from './prune-facts.ts';
 import {
-  compare,
+  goldenVerdict,
+  isFreshProof,
+  type ProofAge,
+  type StayingCopy,
+  whyProtected,
+} from './golden-rule.ts';
+import type { PruneFacts, PrunePolicy } from './prune-facts.ts';
+import { type Candidate, classify, inOrder, type RemovalRule, reasonOf } from './prune-order.ts';
+import {
+  byPlace,
   familyKey,
   groupFiles,
   type PruneFamily,
   type PruneLine,
   type PruneSet,
+  type SetFile,
 } from './prune-sets.ts';
-
-/** Why a set goes, in the order in which they go; see docs/storage.md. */
-export const REMOVAL_RULES = ['damaged', 'surplus', 'seeded', 'older'] as const;
-export type RemovalRule = (typeof REMOVAL_RULES)[number];
 
 /** Why a set stays, in one word. */
 export type KeepRule =
@@ -29,133 +32,156 @@ export type KeepRule =
   | 'golden_rule'
   | 'not_needed';
 
-/** What becomes of one set; all its files share it. */
-export type PlannedSet = PruneSet &
-  (
-    | { action: 'keep'; rule: KeepRule; reason: string }
-    | {
-        action: 'remove';
-        rule: RemovalRule;
-        reason: string;
-        /** Newer run of the same wiki, source and type that stays, whole and verified. */
-        newer: PruneSet;
-        /** That run and the one before it, when that is held whole, too. */
-        newerRunDates: string[];
-        /** What the golden rule found, one copy for each wiki. */
-        copies: readonly StayingCopy[];
-      }
-  );
+/** A set that stays. */
+export interface KeptSet {
+  set: PruneSet;
+  action: 'keep';
+  rule: KeepRule;
+  reason: string;
+}
+
 /** A set that goes. */
-export type RemovedSet = Extract<PlannedSet, { action: 'remove' }>;
+export interface RemovedSet {
+  set: PruneSet;
+  action: 'remove';
+  rule: RemovalRule;
+  reason: string;
+  /** Newest run of the same wiki, source and type that is held whole and verified; it stays. */
+  newer: PruneSet;
+  /** That run, and the one before it when that is held whole and newer, too. */
+  newerRunDates: string[];
+  /** What the golden rule found, one copy for each wiki. */
+  copies: readonly StayingCopy[];
+}
+
+/** How much stays for one kind of reason. */
+export interface KeptCount {
+  rule: KeepRule;
+  sets: number;
+  files: number;
+  sizeBytes: number;
+}
 
 /** What a prune would do. */
 export interface PrunePlan {
   neededBytes: number;
   plannedBytes: number;
-  /** Sets that go, in the order they go. */
+  /** In the order in which they go. */
   removed: RemovedSet[];
-  /** Every other set of which something is held, by wiki, source, type and run. */
-  kept: PlannedSet[];
+  /** Every other set of which something is held, by wiki, source, type and run; empty unless asked for. */
+  kept: KeptSet[];
+  /** The same, counted; the largest first. */
+  keptCounts: KeptCount[];
   /** Files whose proof at the archive is too old; a fresh one would put their sets before others, or allow them to go. */
-  toProve: PruneFile[];
+  toProve: { file: { id: number }; wikiDbName: string; runDate: string }[];
 }
 
-/** A set below this is not worth the swarm's help: 1 GB. */
-export const LARGE_SET_BYTES = 1_000_000_000;
-
 /**
- * Decides what goes when room is needed, and why everything else stays. Pure but for `facts.look` and `facts.otherSeeders`,
- * which are asked for what would go. A set (one dump type of one run) goes as a whole or not at all, and only when a newer run's
- * set of the same wiki, source and type is held whole and verified; it stops as soon as enough bytes are planned.
+ * Decides what goes when room is needed, and why everything else stays. Pure but for the questions of `facts`, which are asked
+ * about what would go. A set (one dump type of one run) goes as a whole or not at all, and only when a newer run's set of the same wiki,
+ * source and type is held whole and verified; it stops as soon as enough bytes are planned.
+ * @param options.isDetailed also lists what stays, each with its reason
  */
-export function planPrune(facts: PruneFacts, policy: PrunePolicy): PrunePlan {
+export function planPrune(
+  facts: PruneFacts,
+  policy: PrunePolicy,
+  { isDetailed = true }: { isDetailed?: boolean } = {},
+): PrunePlan {
   const { lines, families } = groupFiles(facts);
-  const kept: PlannedSet[] = [];
-  const candidates: Candidate[] = [];
   const age = { now: facts.now, remoteProofMaxAgeMs: policy.remoteProofMaxAgeMs };
-  for (const line of lines)
-    for (const [index, set] of line.entries()) {
-      if (set.heldFiles === 0) continue;
-      const protection = whyProtected(families.get(familyKey(set)) as PruneFamily, set.wikiDbName);
-      const keep =
-        protection !== null
-          ? ({ rule: 'protected', reason: protection } as const)
-          : (whyKeptInLine(line, index) ?? whyKept(set, facts, policy));
-      if (keep !== null) kept.push({ ...set, action: 'keep', ...keep });
-      else candidates.push(classify(line, index, facts, policy));
-    }
-  candidates.sort(order(policy));
+  const kept: KeptSet[] = [];
+  const counts = new Map<KeepRule, KeptCount>();
+  const keep = (set: PruneSet, rule: KeepRule, reason: () => string): void => {
+    const count = counts.get(rule) ?? { rule, sets: 0, files: 0, sizeBytes: 0 };
+    counts.set(rule, count);
+    count.sets += 1;
+    count.files += set.heldFiles;
+    count.sizeBytes += set.heldBytes;
+    if (isDetailed) kept.push({ set, action: 'keep', rule, reason: reason() });
+  };
+  const candidates: Candidate[] = [];
+  for (const line of lines) judgeLine(line, { facts, policy, families, keep, candidates });
 
   const plan: PrunePlan = {
-    neededBytes: policy.neededBytes,
-    plannedBytes: 0,
-    removed: [],
-    kept,
-    toProve: [],
+    ...{ neededBytes: policy.neededBytes, plannedBytes: 0 },
+    ...{ removed: [], kept, keptCounts: [], toProve: [] },
   };
+  const toProve = new Map<number, PrunePlan['toProve'][number]>();
   const removedIds = new Set<number>();
-  for (const candidate of candidates) {
-    const { set, rule, reason, newer, newerRunDates } = candidate;
-    const keep = (keepRule: KeepRule, why: string): void =>
-      void kept.push({ ...set, action: 'keep', rule: keepRule, reason: why });
+  for (const candidate of inOrder(candidates, policy)) {
+    const { set, newer, second, rule } = candidate;
+    const { wikiDbName, runDate } = set;
     if (plan.plannedBytes >= policy.neededBytes) {
-      keep('not_needed', notNeeded(policy, candidate));
+      keep(set, 'not_needed', () => notNeeded(policy, rule));
       continue;
     }
-    if (candidate.isProofOld) plan.toProve.push(...set.files.filter(({ archivedAt }) => archivedAt !== null));
+    if (candidate.isProofOld)
+      for (const file of set.files) if (file.isHeld) toProve.set(file.id, { file, wikiDbName, runDate });
     const family = families.get(familyKey(set)) as PruneFamily;
-    const own = set.files.filter(({ isHeld }) => isHeld).map(({ id }) => id);
-    for (const id of own) removedIds.add(id);
-    const verdict = goldenVerdict(family, { ids: removedIds, wikis: new Set([set.wikiDbName]) }, age);
+    const own = set.files.filter(({ isHeld }) => isHeld);
+    for (const { id } of own) removedIds.add(id);
+    const verdict = goldenVerdict(family, { ids: removedIds, wikis: new Set([wikiDbName]) }, age);
     const refusal = verdict.isAllowed
-      ? whyNotFreed(set, facts)
-      : ({ rule: 'golden_rule', reason: verdict.reason } as const);
+      ? whyNotFreed(own, facts)
+      : { rule: 'golden_rule' as const, reason: verdict.reason };
     if (!verdict.isAllowed || refusal !== null) {
-      for (const id of own) removedIds.delete(id);
-      if (refusal !== null) keep(refusal.rule, refusal.reason);
-      if (!verdict.isAllowed) plan.toProve.push(...oldProofs(family, set.wikiDbName, age));
+      for (const { id } of own) removedIds.delete(id);
+      if (refusal !== null) keep(set, refusal.rule, () => refusal.reason);
+      if (!verdict.isAllowed)
+        for (const old of oldProofs(family, wikiDbName, age)) toProve.set(old.file.id, old);
       continue;
     }
     plan.plannedBytes += set.heldBytes;
     plan.removed.push({
-      ...set,
-      action: 'remove',
-      rule,
-      reason,
-      newer,
-      newerRunDates,
-      copies: verdict.copies,
+      ...{ set, action: 'remove', rule, newer, copies: verdict.copies },
+      reason: reasonOf(candidate, policy),
+      newerRunDates: second === null ? [newer.runDate] : [newer.runDate, second.runDate],
     });
   }
-  kept.sort(byPlace);
-  plan.toProve = [...new Map(plan.toProve.map((file) => [file.id, file])).values()];
+  kept.sort((a, b) => byPlace(a.set, b.set));
+  plan.keptCounts = [...counts.values()].sort((a, b) => b.sizeBytes - a.sizeBytes);
+  plan.toProve = [...toProve.values()];
   return plan;
 }
 
-interface Candidate {
-  set: PruneSet;
-  rule: RemovalRule;
-  reason: string;
-  newer: PruneSet;
-  newerRunDates: string[];
-  /** It would go earlier, did the archive say again that it has it. */
-  isProofOld: boolean;
+interface Judging {
+  facts: PruneFacts;
+  policy: PrunePolicy;
+  families: ReadonlyMap<string, PruneFamily>;
+  keep: (set: PruneSet, rule: KeepRule, reason: () => string) => void;
+  candidates: Candidate[];
 }
 
-type Keep = { rule: KeepRule; reason: string };
-
-/** The newest whole verified set of a line stays, and so does everything newer. */
-function whyKeptInLine(line: PruneLine, index: number): Keep | null {
-  const newest = line.findIndex(({ isWhole }) => isWhole);
-  const set = line[index] as PruneSet;
-  const what = `${set.dumpType} of ${set.wikiDbName} (${set.source})`;
-  if (newest < 0) return { rule: 'no_whole_set', reason: `no whole verified set of ${what} is held` };
-  if (index === newest) return { rule: 'newest', reason: `newest whole verified set of ${what}` };
-  if (index > newest) return null;
-  return {
-    rule: 'newer',
-    reason: `newer than the last whole verified set of ${what}, and ${lackOf(set)}`,
-  };
+/** The newest whole verified set of a line stays, and so does everything newer; what is older may go. */
+function judgeLine(line: PruneLine, judging: Judging): void {
+  const { facts, policy, families, keep, candidates } = judging;
+  const isAnyWhole = line.some(({ isWhole }) => isWhole);
+  let newer: PruneSet | null = null;
+  let second: PruneSet | null = null;
+  for (const set of line) {
+    const what = (): string => `${set.dumpType} of ${set.wikiDbName} (${set.source})`;
+    if (set.heldFiles > 0) {
+      const protection = whyProtected(families.get(familyKey(set)) as PruneFamily, set.wikiDbName);
+      if (protection !== null) keep(set, 'protected', () => protection);
+      else if (!isAnyWhole) keep(set, 'no_whole_set', () => `no whole verified set of ${what()} is held`);
+      else if (newer === null && set.isWhole)
+        keep(set, 'newest', () => `newest whole verified set of ${what()}`);
+      else if (newer === null)
+        keep(
+          set,
+          'newer',
+          () => `newer than the last whole verified set of ${what()}, and ${lackOf(set)}`,
+        );
+      else {
+        const why = whyKept(set, facts, policy);
+        if (why !== null) keep(set, why.rule, () => why.reason);
+        else candidates.push(classify({ set, newer, second }, facts, policy));
+      }
+    }
+    if (!set.isWhole) continue;
+    if (newer === null) newer = set;
+    else second ??= set;
+  }
 }
 
 function lackOf(set: PruneSet): string {
@@ -167,101 +193,56 @@ function lackOf(set: PruneSet): string {
   return 'no hash proved it';
 }
 
+type Why = { rule: KeepRule; reason: string };
+
 /** What the files, their cycle and their jobs say against it. */
-function whyKept(set: PruneSet, facts: PruneFacts, policy: PrunePolicy): Keep | null {
+function whyKept(set: PruneSet, facts: PruneFacts, policy: PrunePolicy): Why | null {
   const cycle = facts.cycles.get(set.cycleDate);
-  if (cycle === undefined) return { rule: 'cycle', reason: `nothing is known of its cycle ${set.cycleDate}` };
-  if (!cycle.isPublished) return { rule: 'cycle', reason: `its cycle ${set.cycleDate} is not published yet` };
-  if (cycle.isBusy) return { rule: 'busy', reason: `a torrent of its cycle ${set.cycleDate} is being made` };
+  if (cycle === undefined)
+    return { rule: 'cycle', reason: `nothing is known of its cycle ${set.cycleDate}` };
+  if (!cycle.isPublished)
+    return { rule: 'cycle', reason: `its cycle ${set.cycleDate} is not published yet` };
+  if (cycle.isBusy)
+    return { rule: 'busy', reason: `a torrent of its cycle ${set.cycleDate} is being made` };
+  const isLate = cycle.takesFilesUntil === null || cycle.takesFilesUntil > facts.now;
   for (const file of set.files) {
     if (!file.isHeld) continue;
     const work = facts.busy.get(file.id);
-    if (work !== undefined) return { rule: 'busy', reason: `${file.filename}: ${work}` };
+    if (work !== undefined) return { rule: 'busy', reason: work };
     if (policy.uploadsEnabled && file.archivedAt === null && !file.isRefused)
-      return { rule: 'awaits_upload', reason: `${file.filename} waits for its upload` };
-    const isLate = cycle.takesFilesUntil === null || cycle.takesFilesUntil > facts.now;
+      return { rule: 'awaits_upload', reason: 'it waits for its upload to the Internet Archive' };
     if (!file.isIncluded && isLate)
-      return { rule: 'awaits_supplement', reason: `${file.filename} waits for a supplement of its cycle` };
+      return { rule: 'awaits_supplement', reason: 'it waits for a supplement of its cycle' };
   }
   return null;
 }
 
-function classify(line: PruneLine, index: number, facts: PruneFacts, policy: PrunePolicy): Candidate {
-  const set = line[index] as PruneSet;
-  const newerSets = line.slice(0, index).filter(({ isWhole }) => isWhole);
-  const newer = newerSets[0] as PruneSet;
-  const newerRunDates = newerSets.slice(0, 2).map(({ runDate }) => runDate);
-  const candidate = (rule: RemovalRule, reason: string, isProofOld = false): Candidate => ({
-    ...{ set, rule, reason, newer, newerRunDates, isProofOld },
-  });
-  if (set.files.some((file) => file.isHeld && file.isDamaged))
-    return candidate('damaged', `damaged, and the newer run ${newer.runDate} is whole and verified`);
-  if (newerSets.length >= 2)
-    return candidate('surplus', `surplus: the newer runs ${newerRunDates.join(' and ')} are held whole`);
-  const older = `older: the newer run ${newer.runDate} is held whole`;
-  if (set.heldBytes < LARGE_SET_BYTES) return candidate('older', older);
-  const held = set.files.filter(({ isHeld }) => isHeld);
-  const seeders = held.map((file) => facts.otherSeeders(file));
-  const least = seeders.some((count) => count === null) ? null : Math.min(...(seeders as number[]));
-  if (least === null || least < policy.minSeedersBeforePrune) return candidate('older', older);
-  const age = { now: facts.now, remoteProofMaxAgeMs: policy.remoteProofMaxAgeMs };
-  if (!held.every(({ archivedAt }) => isFreshProof(archivedAt, age)))
-    return candidate(
-      'older',
-      older,
-      held.every(({ archivedAt }) => archivedAt !== null),
-    );
-  return candidate(
-    'seeded',
-    `large (${formatBytes(set.heldBytes)}), seeded by ${least} others, proved at the Internet Archive within ${formatDuration(policy.remoteProofMaxAgeMs)}; the newer run ${newer.runDate} is held whole`,
-  );
-}
-
-/** Oldest cycle first, and all of it before the next: so few torrents lose files. */
-function order({ pruneOldestFirst }: PrunePolicy): (a: Candidate, b: Candidate) => number {
-  const rank = ({ rule }: Candidate): number => REMOVAL_RULES.indexOf(rule);
-  const byAge = (a: Candidate, b: Candidate): number => compare(a.set.cycleDate, b.set.cycleDate);
-  const bySize = (a: Candidate, b: Candidate): number => b.set.heldBytes - a.set.heldBytes;
-  const [first, second] = pruneOldestFirst ? [byAge, bySize] : [bySize, byAge];
-  return (a, b) => rank(a) - rank(b) || first(a, b) || second(a, b) || compare(a.set.key, b.set.key);
-}
-
 /** What the disk says against it: nothing would be freed, or it is not what was recorded. */
-function whyNotFreed(set: PruneSet, facts: PruneFacts): Keep | null {
-  for (const file of set.files) {
-    if (!file.isHeld) continue;
+function whyNotFreed(files: readonly SetFile[], facts: PruneFacts): Why | null {
+  for (const file of files) {
     const look = facts.look(file);
-    if (look === null) return { rule: 'not_on_disk', reason: `${file.filename} is not where it is recorded` };
+    if (look === null) return { rule: 'not_on_disk', reason: 'a file of it is not where it is recorded' };
     if (!look.isFile || look.sizeBytes !== file.sizeBytes)
-      return { rule: 'not_on_disk', reason: `${file.filename} is not what was recorded` };
+      return { rule: 'not_on_disk', reason: 'a file of it is not what was recorded' };
     if (look.linkCount > look.ownLinks)
       return {
         rule: 'linked_elsewhere',
-        reason: `${file.filename} has another name outside our folders, so nothing would be freed`,
+        reason: 'a file of it has another name outside our folders, so nothing would be freed',
       };
   }
   return null;
 }
 
-function notNeeded({ neededBytes }: PrunePolicy, { rule }: Candidate): string {
+function notNeeded({ neededBytes }: PrunePolicy, rule: RemovalRule): string {
   return neededBytes <= 0
     ? `no room is needed; else it could go (${rule})`
     : `enough goes before it; the next time it could go (${rule})`;
 }
 
 /** What a fresh look at the archive might turn into a copy that stays. */
-function oldProofs({ textSets }: PruneFamily, wikiDbName: string, age: ProofAge): PruneFile[] {
+function oldProofs({ textSets }: PruneFamily, wikiDbName: string, age: ProofAge): PrunePlan['toProve'] {
   return textSets
     .filter((set) => set.wikiDbName === wikiDbName)
-    .flatMap(({ files }) => files)
-    .filter(({ archivedAt }) => archivedAt !== null && !isFreshProof(archivedAt, age));
-}
-
-function byPlace(a: PruneSet, b: PruneSet): number {
-  return (
-    compare(a.wikiDbName, b.wikiDbName) ||
-    compare(a.source, b.source) ||
-    compare(a.dumpType, b.dumpType) ||
-    compare(a.runDate, b.runDate)
-  );
+    .flatMap(({ files, runDate }) => files.map((file) => ({ file, wikiDbName, runDate })))
+    .filter(({ file }) => file.archivedAt !== null && !isFreshProof(file.archivedAt, age));
 }

@@ -1,9 +1,22 @@
 import { type FamilyFacts, isSoundOnDisk, type TextSet, type WikiFlags } from './golden-rule.ts';
-import { type PruneFacts, type PruneFile, runKey, setKey } from './prune-facts.ts';
+import { type PruneFacts, type PruneFile, runKey } from './prune-facts.ts';
+
+/** What a set keeps of one of its files. */
+export type SetFile = Pick<
+  PruneFile,
+  | 'id'
+  | 'sizeBytes'
+  | 'isHeld'
+  | 'isIncluded'
+  | 'isProved'
+  | 'isDamaged'
+  | 'isContested'
+  | 'archivedAt'
+  | 'isRefused'
+>;
 
 /** All files of one dump type of one run: what is kept or removed together, since a part of it is of no use. */
 export interface PruneSet {
-  key: string;
   project: string;
   language: string;
   wikiDbName: string;
@@ -13,7 +26,7 @@ export interface PruneSet {
   dumpType: string;
   isText: boolean;
   /** Every expected file, held or not. */
-  files: PruneFile[];
+  files: SetFile[];
   /** Bytes that are on our disk. */
   heldBytes: number;
   heldFiles: number;
@@ -26,6 +39,12 @@ export interface PruneSet {
 /** The sets of one wiki, source and dump type, newest run first. */
 export type PruneLine = PruneSet[];
 
+/** What the golden rule is asked about. */
+export interface PruneFamily extends FamilyFacts {
+  wikis: Map<string, WikiFlags | null>;
+  textSets: TextSet[];
+}
+
 /** What the files amount to. */
 export interface PruneSets {
   lines: PruneLine[];
@@ -33,62 +52,123 @@ export interface PruneSets {
   families: ReadonlyMap<string, PruneFamily>;
 }
 
-/** What the golden rule is asked about. */
-export interface PruneFamily extends FamilyFacts {
-  wikis: Map<string, WikiFlags | null>;
-  textSets: (TextSet & { files: readonly PruneFile[] })[];
-}
-
 /** Names a project in one language. */
 export const familyKey = ({ project, language }: { project: string; language: string }): string =>
   `${project}|${language}`;
 
-/** Sorts files into sets, lines and families, in one pass over the files. */
+/**
+ * Sorts files into sets, lines and families, in one pass. Files of a run come one after the other, as a rule, so that few names
+ * have to be looked up; what is kept of a file is its own copy.
+ */
 export function groupFiles(facts: Pick<PruneFacts, 'files' | 'runs' | 'wikis'>): PruneSets {
-  const sets = new Map<string, PruneSet>();
+  const runs = new Map<string, Map<string, PruneSet>>();
+  let last: { of: Pick<PruneFile, 'wikiDbName' | 'source' | 'runDate'>; sets: Map<string, PruneSet> } | null =
+    null;
   for (const file of facts.files) {
-    const key = setKey(file);
-    let set = sets.get(key);
-    if (set === undefined) {
-      const { project, language, wikiDbName, source, runDate, cycleDate, dumpType, isText } = file;
-      set = {
-        ...{ key, project, language, wikiDbName, source, runDate, cycleDate, dumpType, isText },
-        ...{ files: [], heldBytes: 0, heldFiles: 0, isComplete: false, isWhole: false },
-      };
-      sets.set(key, set);
+    const { wikiDbName, source, runDate } = file;
+    if (
+      last === null ||
+      last.of.runDate !== runDate ||
+      last.of.wikiDbName !== wikiDbName ||
+      last.of.source !== source
+    ) {
+      const key = runKey(file);
+      const sets = runs.get(key) ?? new Map<string, PruneSet>();
+      runs.set(key, sets);
+      last = { of: { wikiDbName, source, runDate }, sets };
     }
-    set.files.push(file);
+    let set = last.sets.get(file.dumpType);
+    if (set === undefined) {
+      set = emptySet(file);
+      last.sets.set(file.dumpType, set);
+    }
+    set.files.push(copyOf(file));
     if (!file.isHeld) continue;
     set.heldFiles += 1;
     set.heldBytes += file.sizeBytes;
   }
-  const lines = new Map<string, PruneLine>();
-  const families = new Map<string, PruneFamily>();
-  for (const set of sets.values()) {
-    const run = facts.runs.get(runKey(set));
-    set.isComplete =
-      run !== undefined && run.isFinished && !run.lacking.has(set.dumpType) && !run.lacking.has('*');
-    set.isWhole = isSoundOnDisk(set);
-    const lineKey = `${set.wikiDbName}|${set.source}|${set.dumpType}`;
-    const line = lines.get(lineKey);
-    if (line === undefined) lines.set(lineKey, [set]);
-    else line.push(set);
-    addToFamily(families, set, facts.wikis);
-  }
-  for (const line of lines.values()) line.sort((a, b) => compare(b.runDate, a.runDate));
-  return { lines: [...lines.values()], families };
+  return arrange(runs, facts);
 }
 
-function addToFamily(families: Map<string, PruneFamily>, set: PruneSet, wikis: PruneFacts['wikis']): void {
-  const key = familyKey(set);
-  let family = families.get(key);
-  if (family === undefined) {
-    family = { project: set.project, language: set.language, wikis: new Map(), textSets: [] };
-    families.set(key, family);
+function emptySet(file: PruneFile): PruneSet {
+  const { project, language, wikiDbName, source, runDate, cycleDate, dumpType, isText } = file;
+  return {
+    ...{ project, language, wikiDbName, source, runDate, cycleDate, dumpType, isText },
+    files: [],
+    heldBytes: 0,
+    heldFiles: 0,
+    isComplete: false,
+    isWhole: false,
+  };
+}
+
+function copyOf(file: PruneFile): SetFile {
+  return {
+    id: file.id,
+    sizeBytes: file.sizeBytes,
+    isHeld: file.isHeld,
+    isIncluded: file.isIncluded,
+    isProved: file.isProved,
+    isDamaged: file.isDamaged,
+    isContested: file.isContested,
+    archivedAt: file.archivedAt,
+    isRefused: file.isRefused,
+  };
+}
+
+function arrange(
+  runs: ReadonlyMap<string, ReadonlyMap<string, PruneSet>>,
+  facts: Pick<PruneFacts, 'runs' | 'wikis'>,
+): PruneSets {
+  const lines = new Map<string, Map<string, PruneLine>>();
+  const families = new Map<string, PruneFamily>();
+  for (const [key, sets] of runs) {
+    const run = facts.runs.get(key);
+    let own: Map<string, PruneLine> | undefined;
+    let family: PruneFamily | undefined;
+    for (const set of sets.values()) {
+      set.isComplete =
+        run !== undefined && run.isFinished && !run.lacking.has(set.dumpType) && !run.lacking.has('*');
+      set.isWhole = isSoundOnDisk(set);
+      if (own === undefined) {
+        const place = `${set.wikiDbName}|${set.source}`;
+        own = lines.get(place) ?? new Map<string, PruneLine>();
+        lines.set(place, own);
+      }
+      const line = own.get(set.dumpType);
+      if (line === undefined) own.set(set.dumpType, [set]);
+      else line.push(set);
+      if (family?.project !== set.project || family.language !== set.language)
+        family = familyOf(families, set);
+      if (!family.wikis.has(set.wikiDbName))
+        family.wikis.set(set.wikiDbName, facts.wikis.get(set.wikiDbName) ?? null);
+      if (set.isText) family.textSets.push(set);
+    }
   }
-  family.wikis.set(set.wikiDbName, wikis.get(set.wikiDbName) ?? null);
-  if (set.isText) family.textSets.push(set);
+  const all = [...lines.values()].flatMap((own) => [...own.values()]);
+  for (const line of all) line.sort((a, b) => compare(b.runDate, a.runDate));
+  return { lines: all, families };
+}
+
+function familyOf(families: Map<string, PruneFamily>, set: PruneSet): PruneFamily {
+  const key = familyKey(set);
+  const known = families.get(key);
+  if (known !== undefined) return known;
+  const { project, language } = set;
+  const family: PruneFamily = { project, language, wikis: new Map(), textSets: [] };
+  families.set(key, family);
+  return family;
 }
 
 /** Byte order, the same everywhere. */
 export const compare = (a: string, b: string): number => (a < b ? -1 : a > b ? 1 : 0);
+
+/** By wiki, source, dump type and run. */
+export function byPlace(a: PruneSet, b: PruneSet): number {
+  return (
+    compare(a.wikiDbName, b.wikiDbName) ||
+    compare(a.source, b.source) ||
+    compare(a.dumpType, b.dumpType) ||
+    compare(a.runDate, b.runDate)
+  );
+}

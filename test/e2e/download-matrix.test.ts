@@ -194,6 +194,29 @@ describe('at the origin', () => {
 });
 
 describe('at a mirror', () => {
+  test.each(Object.keys(PLACES) as Place[])('a redirect to the origin, at the %s', async (place) => {
+    const world = await open(1);
+    const spec = { kind: 'redirect', location: world.origin.baseUrl, keepsPath: true } as const;
+    const fault = world.script('mirror-1', {
+      ...spec,
+      fileByte: PLACES[place],
+      times: Number.POSITIVE_INFINITY,
+    });
+    expect(await play(world)).toEqual({ stored: true, errors: [] });
+    expect(fault.fired).toBeGreaterThanOrEqual(1);
+  });
+
+  test('redirects of every request to the origin make no second connection for a file there', async () => {
+    const world = await open(2);
+    for (const server of ['mirror-1', 'mirror-2'] as const)
+      world.script(server, {
+        ...{ kind: 'redirect', location: world.origin.baseUrl, keepsPath: true },
+        times: Number.POSITIVE_INFINITY,
+      });
+    expect(await play(world)).toEqual({ stored: true, errors: [] });
+    expect(world.faults.all().every(({ fired }) => fired > 0)).toBe(true);
+  });
+
   test.each(cells)('%s, at the %s: once or for ever, no attempt fails', async (name, place) => {
     for (const times of [1, Number.POSITIVE_INFINITY]) {
       const world = await open(1);

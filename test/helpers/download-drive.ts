@@ -53,7 +53,8 @@ function isUncounted(error: unknown): boolean {
   return [UnavailableError, HaltPipelineError, Snooze, Interrupted].some((kind) => error instanceof kind);
 }
 
-function waitOf(error: WikiSeedError): number {
+/** How long the queue waits after an error, at least. */
+export function waitOf(error: WikiSeedError): number {
   if (error instanceof UnavailableError) return error.pauseMs ?? error.retryAfterMs ?? 60_000;
   if (error instanceof RetryableError) return error.retryAfterMs ?? 60_000;
   if (error instanceof HaltPipelineError) return error.pauseMs;
@@ -176,7 +177,6 @@ const ON_THE_WAY_MS = 60;
 /**
  * No host was asked for what politeness forbids: at the origin one connection at a time for a file, two at a time for each host,
  * and none while a host rests that refused us.
- * @param slackMs answers that were read so late are forgiven
  */
 export function expectPolite(world: DownloadWorld): void {
   for (const site of [world.origin, ...world.mirrors, world.spare]) {
@@ -187,9 +187,13 @@ export function expectPolite(world: DownloadWorld): void {
       const restMs = REST_MS[refused.status ?? 0];
       if (restMs === undefined || refused.endedMs === null) continue;
       const since = refused.endedMs;
+      // A new process knows nothing of rests; what the error of the last one asked for, the queue has kept.
+      const until = world.births.find((atMs) => atMs > since) ?? Number.POSITIVE_INFINITY;
       const after = log.filter(
         ({ beganMs }) =>
-          beganMs > since + ON_THE_WAY_MS && clockAt(world, beganMs) < clockAt(world, since) + restMs,
+          beganMs > since + ON_THE_WAY_MS &&
+          beganMs < until &&
+          clockAt(world, beganMs) < clockAt(world, since) + restMs,
       );
       expect(after, `asked again although it answered ${refused.status}`).toEqual([]);
     }

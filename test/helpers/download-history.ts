@@ -10,6 +10,7 @@ import {
   expectPolite,
   expectStored,
   turnClock,
+  waitOf,
   whenQuiet,
 } from './download-drive.ts';
 import { type DownloadWorld, hash, openDownloadWorld } from './download-world.ts';
@@ -266,6 +267,7 @@ async function live(world: DownloadWorld, history: History, plan: LifePlan): Pro
   } catch (error) {
     if (!(error instanceof WikiSeedError) || error.code === 'assertion') throw error;
     end = isAbort(error) ? 'stopped' : `attempt ended ${error.code}`;
+    await turnClock(world, waitOf(error));
   }
   world.onProgress = () => {};
   stop.abort();

@@ -71,6 +71,8 @@ export interface DownloadWorld {
   readonly catalog: Catalog;
   readonly id: DumpFileId;
   readonly paths: { final: string; part: string };
+  /** When each process began, by the clock of the request logs. */
+  readonly births: readonly number[];
   /** What was saved with the job. */
   saved: { cursor: unknown; doneBytes: number };
   /** Called with every progress of the job. */
@@ -129,6 +131,7 @@ export async function openDownloadWorld(options: WorldOptions): Promise<Download
   const id = fillCatalog(catalog, clock, origin.baseUrl, options);
   const layout = createLayout(dataDir);
   const lives = new Set<Life>();
+  const births: number[] = [];
 
   const begin = (disk: Disk = createNodeDisk()): Life => {
     const http = createHttp({
@@ -182,11 +185,12 @@ export async function openDownloadWorld(options: WorldOptions): Promise<Download
       },
     };
     lives.add(life);
+    births.push(performance.now());
     return life;
   };
 
   const world: DownloadWorld = {
-    ...{ content, dataDir, clock, faults, origin, mirrors, spare, hidden, catalog, id, begin },
+    ...{ content, dataDir, clock, faults, origin, mirrors, spare, hidden, catalog, id, births, begin },
     paths: {
       final: join(dataDir, 'dumps', DUMP_PATH),
       part: `${join(dataDir, 'dumps', '.partial', DUMP_PATH)}.part`,

@@ -53,7 +53,7 @@ function expectSound(bundle: Bundle, content = CONTENT): void {
     sha1: sha1(content),
   });
   expect(bundle.catalog.pieceHashes(id)).toEqual({ pieceLength: PIECE, sha1s: pieceHashesOf(content) });
-  expect(existsSync(`${dirname(path)}/../../.partial/aawiki/20261120/${NAME}.repair`)).toBe(false);
+  expect(existsSync(`${dirname(path)}/../../.partial/aawiki/20261120/${NAME}.part.repair`)).toBe(false);
 }
 
 /** Infohash of what lies in the torrent's folder, as create-torrent sees it. */

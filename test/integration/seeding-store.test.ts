@@ -1,5 +1,13 @@
 import { randomBytes } from 'node:crypto';
-import { appendFileSync, readdirSync, rmSync, truncateSync, writeFileSync } from 'node:fs';
+import {
+  appendFileSync,
+  readdirSync,
+  rmSync,
+  statSync,
+  truncateSync,
+  utimesSync,
+  writeFileSync,
+} from 'node:fs';
 import { dirname, join } from 'node:path';
 import { describe, expect, it, onTestFinished } from 'vitest';
 import { inspectFiles, ReadOnlyStore } from '../../src/seeding/read-only-store.worker.ts';
@@ -87,6 +95,19 @@ describe('the read-only store', () => {
       expect(Buffer.from(await get(index)).equals(all.subarray(index * 16, index * 16 + 16))).toBe(true);
       expect(store.openCount).toBeLessThanOrEqual(4);
     }
+  });
+
+  it('serves a repaired file again: its bytes and its time are what they were, to a microsecond', async () => {
+    const { get, files, all, refused } = await openStore([32]);
+    const path = files[0]!.absolutePath;
+    const { atimeMs, mtimeMs } = statSync(path);
+    writeFileSync(path, all);
+    // Also within the same tick of the system's clock.
+    utimesSync(path, atimeMs / 1000, mtimeMs / 1000 + 1);
+    await expect(get(0)).rejects.toMatchObject({ code: 'seed_file_changed' });
+    utimesSync(path, atimeMs / 1000, mtimeMs / 1000);
+    expect(Buffer.from(await get(0)).equals(all.subarray(0, 16))).toBe(true);
+    expect(refused).toEqual(['seed_file_changed']);
   });
 
   it.each([

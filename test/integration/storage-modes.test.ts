@@ -126,6 +126,28 @@ test('promises count as used: while they fill the room the others wait silently,
   expect(modes(t)).toEqual(['paused', 'normal']);
 });
 
+test('what only promises closed opens with the last of them, however near the threshold the disk is then', async () => {
+  const t = await storageBundle({ freeBytes: 300 * MB });
+  t.store('large', 195 * MB);
+  await t.clock.advance(0);
+  t.store('next', 1 * MB);
+  // 89.5 % are used: below the threshold, and above where a real pause would end.
+  t.disk.freeBytes = 105 * MB;
+  t.running.get('large')?.written(194 * MB);
+  await t.clock.advance(SECOND);
+  t.store('large again', 10 * MB);
+  t.running.get('large')?.finish();
+  for (const [name, job] of t.running) if (name !== 'large') job.finish();
+  await t.clock.advance(0);
+  for (let round = 0; round < 3; round += 1) {
+    for (const job of [...t.running.values()]) job.finish();
+    await t.clock.advance(MINUTE);
+  }
+  expect(t.row('next').status).toBe('completed');
+  expect(t.row('large again').status).toBe('completed');
+  expect((await t.storage.usage()).mode).toBe('cleaning');
+});
+
 test('bytes that are on disk do not count twice', async () => {
   const t = await storageBundle({ freeBytes: 300 * MB });
   t.store('large', 120 * MB);

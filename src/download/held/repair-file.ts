@@ -209,7 +209,7 @@ async function putInPlace(deps: MendDeps, { row, file }: MendTask, path: string)
 
 /** Not the name a download would use: a newer version of the file may be on its way. */
 function besidePath({ layout }: Pick<MendDeps, 'layout'>, row: DumpFile): string {
-  return layout.partialFile(row).replace(/\.part$/, '.repair');
+  return `${layout.partialFile(row)}.repair`;
 }
 
 /** Room for a whole new file is promised first, and the work ends when the disk becomes too full. */

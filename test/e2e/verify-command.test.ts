@@ -1,0 +1,228 @@
+// Goal: `wikiseed verify` finds what rotted, says by what each file was proved, and changes nothing; with --repair the damage is put
+// right, by the running daemon or here, under every name of the file. And nothing that was not proved is in a torrent.
+// Method: a whole small cycle in the sandbox, bytes flipped on disk, the commands in this process.
+import { createHash } from 'node:crypto';
+import {
+  chmodSync,
+  closeSync,
+  existsSync,
+  openSync,
+  readFileSync,
+  readSync,
+  statSync,
+  unlinkSync,
+  utimesSync,
+  writeSync,
+} from 'node:fs';
+import { join } from 'node:path';
+import { expect, onTestFinished, test } from 'vitest';
+import { createApp } from '../../src/app.ts';
+import { runCli } from '../../src/cli/index.ts';
+import type { CliIo } from '../../src/cli/io.ts';
+import { openDb } from '../../src/db/index.ts';
+import { silentLog } from '../../src/ports/index.ts';
+import { shiftedClock } from '../helpers/shifted-clock.ts';
+import { sandboxConfig, withSandbox } from '../helpers/with-app.ts';
+import { writeConfig } from '../helpers/with-process.ts';
+
+const PIECE = 16 * 1024;
+
+interface Row {
+  id: number;
+  localPath: string;
+  sizeBytes: number;
+  sha1: string;
+  verification: string;
+  damagedAt: number | null;
+  verifiedAt: number | null;
+  wiki: string;
+}
+
+/** A data directory with a published cycle. */
+async function publishedCycle() {
+  const sandbox = await withSandbox({ wikis: 2, sizeBytes: 600_000 });
+  const base = sandboxConfig(sandbox);
+  const options = {
+    ...base,
+    config: {
+      ...base.config,
+      torrents: { ...base.config.torrents, pieceLengthBytes: PIECE },
+      ia: { ...base.config.ia, enabled: false },
+    },
+  };
+  const { dataDir } = options.config.wikiseed;
+  const begin = async () => {
+    const app = await createApp({ ...options, clock: shiftedClock('2026-11-23T00:00:00Z'), log: silentLog });
+    onTestFinished(() => app.stop());
+    await app.start();
+    return app;
+  };
+  const first = await begin();
+  await first.whenIdle();
+  await first.stop();
+  const { path, env } = writeConfig(options);
+  const cli = async (...args: string[]) => {
+    let out = '';
+    let err = '';
+    const io: CliIo = {
+      ...{ out: { write: (text) => (out += text) }, err: { write: (text) => (err += text) } },
+      ...{ env, cwd: dataDir, signal: cli.signal },
+      readTextFile: (file) => (existsSync(file) ? readFileSync(file, 'utf8') : null),
+    };
+    const code = await runCli([...args, '--config', path], io);
+    return { code, out, err };
+  };
+  cli.signal = new AbortController().signal;
+  const ask = <T>(sql: string, ...given: unknown[]): T[] => {
+    const db = openDb(join(dataDir, 'db', 'jobs.db'), 'readonly');
+    try {
+      return db.sqlite.prepare<unknown[], T>(sql).all(...given);
+    } finally {
+      db.close();
+    }
+  };
+  const rows = () =>
+    ask<Row>(
+      `SELECT id, local_path AS localPath, size_bytes AS sizeBytes, sha1, verification, damaged_at AS damagedAt,
+              verified_at AS verifiedAt, wiki_db_name AS wiki FROM dumps WHERE local_path IS NOT NULL ORDER BY size_bytes DESC`,
+    );
+  return { sandbox, dataDir, begin, cli, ask, rows, largest: () => rows()[0] as Row };
+}
+
+/** One bit, as a disk flips it: the file's time stays. */
+function rot(path: string, at: number): void {
+  const { atimeMs, mtimeMs } = statSync(path);
+  chmodSync(path, 0o644);
+  const fd = openSync(path, 'r+');
+  const byte = Buffer.alloc(1);
+  readSync(fd, byte, 0, 1, at);
+  byte[0] = (byte[0] as number) ^ 1;
+  writeSync(fd, byte, 0, 1, at);
+  closeSync(fd);
+  chmodSync(path, 0o444);
+  utimesSync(path, atimeMs / 1000, mtimeMs / 1000);
+}
+
+const sha1Of = (path: string): string => createHash('sha1').update(readFileSync(path)).digest('hex');
+
+test('without a daemon: found, told, changed by nobody, and put right with --repair', async () => {
+  const { dataDir, sandbox, cli, ask, rows, largest } = await publishedCycle();
+  const all = await cli('verify');
+  expect([all.code, all.err]).toEqual([0, '']);
+  expect(all.out).toContain(`${rows().length} files read`);
+  expect(all.out).toMatch(/\d+ by upstream's SHA-1/);
+  expect(all.out).toContain('All of them are what is recorded.');
+
+  const row = largest();
+  expect(row.sizeBytes).toBeGreaterThan(3 * PIECE);
+  const path = join(dataDir, row.localPath);
+  const { nlink } = statSync(path);
+  expect(nlink).toBeGreaterThan(1);
+  rot(path, PIECE + 5);
+  const rotten = sha1Of(path);
+  const tables = JSON.stringify(ask('SELECT * FROM dumps ORDER BY id'));
+  const jobs = ask<{ n: number }>('SELECT count(*) AS n FROM jobs');
+
+  const found = await cli('verify');
+  expect(found.code).toBe(1);
+  expect(found.out).toContain(`${row.localPath} (sha1): damaged: 1 of `);
+  expect(found.out).toContain('To put them right: wikiseed verify --repair');
+  const json = JSON.parse((await cli('verify', '--json', '--wiki', row.wiki)).out);
+  expect(json).toMatchObject({ damaged: 1, unread: 0, repaired: 0 });
+  expect(json.filesRead).toBe(rows().filter(({ wiki }) => wiki === row.wiki).length);
+  expect(json.files.find(({ id }: { id: number }) => id === row.id)).toMatchObject({
+    ...{ state: 'damaged', verification: 'sha1', repair: null },
+  });
+  // It changed nothing, on disk or in the tables.
+  expect(sha1Of(path)).toBe(rotten);
+  expect(JSON.stringify(ask('SELECT * FROM dumps ORDER BY id'))).toBe(tables);
+  expect(ask('SELECT count(*) AS n FROM jobs')).toEqual(jobs);
+
+  const asked = sandbox.counters().dumps.requests;
+  const repaired = await cli('verify', '--repair', '--cycle', '2026-11-20');
+  expect([repaired.code, repaired.err]).toEqual([0, '']);
+  expect(repaired.out).toContain('  repaired\n');
+  expect(repaired.out).toContain('1 file repaired, 0 left.');
+  expect(sha1Of(path)).toBe(row.sha1);
+  expect(statSync(path)).toMatchObject({ nlink });
+  expect(sandbox.counters().dumps.requests - asked).toBe(1);
+  expect(largest()).toMatchObject({ damagedAt: null });
+  expect((await cli('verify')).code).toBe(0);
+});
+
+test('with a daemon: it does the repair, by a job, and goes on seeding; what nobody has stays and is told', async () => {
+  const { dataDir, sandbox, begin, cli, ask, largest, rows } = await publishedCycle();
+  const app = await begin();
+  await app.whenIdle();
+  const row = largest();
+  const path = join(dataDir, row.localPath);
+  rot(path, 2 * PIECE);
+  expect((await cli('verify')).code).toBe(1);
+  const repaired = await cli('verify', '--repair', '--json');
+  expect(repaired.code).toBe(0);
+  expect(JSON.parse(repaired.out)).toMatchObject({ damaged: 1, repaired: 1 });
+  expect(sha1Of(path)).toBe(row.sha1);
+  const [job] = ask<{ status: string; type: string }>(
+    'SELECT status, job_type AS type FROM jobs WHERE dump_id = ? ORDER BY id DESC LIMIT 1',
+    row.id,
+  );
+  expect(job).toEqual({ status: 'completed', type: 'repair_file' });
+  expect((await app.seeding()).torrents.length).toBeGreaterThan(0);
+
+  // Nobody has it any more.
+  sandbox.faults.add({
+    server: 'dumps',
+    match: row.localPath.split('/').at(-1) as string,
+    kind: 'vanish',
+    times: 1000,
+  });
+  rot(path, 2 * PIECE);
+  const left = await cli('verify', '--repair');
+  expect(left.code).toBe(1);
+  expect(left.out).toContain('not repaired: nobody who was asked has the right bytes now');
+  expect(largest().damagedAt).not.toBeNull();
+  const status = await cli('status');
+  expect(status.out).toContain('a held file is damaged or missing on disk');
+
+  // A missing one: still in the torrent's folder.
+  const second = rows()[1] as Row;
+  unlinkSync(join(dataDir, second.localPath));
+  expect((await cli('verify', '--wiki', second.wiki)).out).toContain('it is not there');
+  await cli('verify', '--repair', '--wiki', second.wiki);
+  expect(sha1Of(join(dataDir, second.localPath))).toBe(second.sha1);
+});
+
+test('it says what it does not understand, and stops when told to', async () => {
+  const { cli } = await publishedCycle();
+  expect(await cli('verify', '--cycle', 'yesterday')).toMatchObject({ code: 2 });
+  expect(await cli('verify', '--wiki', 'nowiki')).toMatchObject({ code: 2 });
+  cli.signal = AbortSignal.abort();
+  expect(await cli('verify')).toMatchObject({ code: 130 });
+});
+
+test('every file of every torrent was proved: held, with its level, and with the bytes that are recorded', async () => {
+  const { dataDir, ask, rows } = await publishedCycle();
+  const carried = ask<Row & { path: string; torrent: string; level: string | null; status: string }>(
+    `SELECT d.id, d.local_path AS localPath, d.sha1, d.verification, d.our_status AS status, f.path_in_torrent AS path,
+            f.verification AS level, t.name AS torrent
+       FROM torrent_files f JOIN torrents t ON t.id = f.torrent_id JOIN dumps d ON d.id = f.dump_id`,
+  );
+  expect(carried.length).toBeGreaterThan(5);
+  expect(new Set(carried.map(({ id }) => id)).size).toBe(rows().length);
+  for (const file of carried) {
+    expect(['sha1', 'md5', 'sha256-upstream', 'structure-only']).toContain(file.verification);
+    expect(file).toMatchObject({ status: 'included', level: file.verification });
+    expect(sha1Of(join(dataDir, 'torrents', file.torrent, file.path))).toBe(file.sha1);
+  }
+});
+
+test('the tables refuse a held file that nothing proved', async () => {
+  const { dataDir, largest } = await publishedCycle();
+  const db = openDb(join(dataDir, 'db', 'jobs.db'));
+  onTestFinished(() => db.close());
+  const { id } = largest();
+  for (const status of ['downloaded', 'uploading', 'uploaded', 'included'])
+    expect(() =>
+      db.sqlite.prepare('UPDATE dumps SET our_status = ?, verification = NULL WHERE id = ?').run(status, id),
+    ).toThrow(/dumps_held_is_verified/);
+});

@@ -1,0 +1,160 @@
+import { readFileSync, statSync, truncateSync, writeFileSync } from 'node:fs';
+import { expect, onTestFinished, test } from 'vitest';
+import { readPartState } from '../../src/download/transfer/part-state.ts';
+import type { LoggedRequest } from '../../src/sandbox/index.ts';
+import { createBzip2 } from '../../src/sandbox/bzip2.ts';
+import { attended, drive, expectStored, turnClock } from '../helpers/download-drive.ts';
+import { type DownloadWorld, hash, openDownloadWorld, PIECE_BYTES } from '../helpers/download-world.ts';
+import { createMortalDisk } from '../helpers/mortal-disk.ts';
+import { seededRandom } from '../helpers/seeded-random.ts';
+
+/**
+ * Goal: what a crash costs, what a failure of one source costs, and what a wrong byte costs, counted in bytes that travel again.
+ * Method: a dump site and mirrors on loopback that count what they send; disks that die; real threads.
+ */
+
+const SIZE = 3_000_000;
+const SEGMENT = 512 * 1024;
+const random = seededRandom(7);
+const CONTENT = Buffer.from(Uint8Array.from({ length: SIZE }, () => Math.floor(random.next() * 256)));
+/** What a header takes, and what the other side sent before it knew that nobody listens: 64 KiB chunks of each connection. */
+const EDGE = 4 * 64 * 1024;
+
+async function open(options: { mirrors?: number; content?: Buffer; segmentBytes?: number } = {}) {
+  const world = await openDownloadWorld({ content: CONTENT, segmentBytes: SEGMENT, ...options });
+  onTestFinished(() => world.close());
+  return world;
+}
+
+const stateOf = ({ paths }: DownloadWorld) => readPartState(readFileSync(`${paths.part}.state`, 'utf8'));
+const keptBytes = (world: DownloadWorld): number =>
+  stateOf(world)?.ranges.reduce((sum, { startBytes, endBytes }) => sum + endBytes - startBytes, 0) ?? 0;
+const filesOf = (log: readonly LoggedRequest[]) => log.filter(({ kind }) => kind !== 'other');
+const rangesOf = (log: readonly LoggedRequest[]) =>
+  filesOf(log).map(({ range }) => {
+    const [, first, last] = /^bytes=(\d+)-(\d+)$/.exec(range ?? '') ?? [];
+    return first === undefined ? { startBytes: 0, endBytes: SIZE } : { startBytes: Number(first), endBytes: Number(last) + 1 };
+  });
+const sum = (ranges: { startBytes: number; endBytes: number }[]) =>
+  ranges.reduce((bytes, { startBytes, endBytes }) => bytes + endBytes - startBytes, 0);
+
+test.each([30, 45, 60, 75, 90])('a power cut at call %i of the disk costs at most one segment', async (calls) => {
+  const world = await open();
+  const mortal = createMortalDisk(calls, 0.5);
+  const life = world.begin(mortal.disk);
+  let written = 0;
+  world.onProgress = (doneBytes) => {
+    written = doneBytes;
+  };
+  life.work(new AbortController().signal, 1).catch(() => {});
+  await mortal.died;
+  await life.end();
+  await mortal.bury('power cut');
+  expect(written).toBeGreaterThan(SEGMENT);
+  const kept = keptBytes(world);
+  expect(written - kept).toBeLessThanOrEqual(SEGMENT);
+  world.origin.resetCounters();
+  expect((await drive(world, world.begin())).stored).toBe(true);
+  expect(rangesOf(world.origin.requestLog())).toEqual([{ startBytes: kept, endBytes: SIZE }]);
+  expectStored(world);
+});
+
+test('a stop keeps every byte, and what was hashed is not read again', async () => {
+  const world = await open();
+  const stop = new AbortController();
+  world.onProgress = (doneBytes) => {
+    // So slowly that hashing is done by what can be saved.
+    void world.clock.advance(50);
+    if (doneBytes > 0.8 * SIZE) stop.abort();
+  };
+  const life = world.begin();
+  await expect(attended(world, life.work(stop.signal, 1))).rejects.toMatchObject({ code: 'interrupted' });
+  await life.end();
+  const { hashing, ranges } = stateOf(world) ?? {};
+  expect(ranges?.[0]?.endBytes).toBeGreaterThan(0.8 * SIZE);
+  const hashed = Math.min(hashing?.md5?.bytes ?? 0, hashing?.sha?.bytes ?? 0);
+  expect(hashed).toBeGreaterThan(PIECE_BYTES);
+  // Whoever reads the old part gets other bytes.
+  const part = readFileSync(world.paths.part);
+  writeFileSync(world.paths.part, part.fill(9, 0, hashed));
+  world.onProgress = () => {};
+  const output = await attended(world, world.begin().work(new AbortController().signal, 2));
+  expect(output).toMatchObject({ md5: hash('md5', CONTENT), sha256: hash('sha256', CONTENT) });
+});
+
+test.each(['torn', 'empty', 'of another file'])('a sidecar that is %s is not believed', async (how) => {
+  const world = await open();
+  const stop = new AbortController();
+  world.onProgress = (doneBytes) => doneBytes > SIZE / 2 && stop.abort();
+  const life = world.begin();
+  await expect(attended(world, life.work(stop.signal, 1))).rejects.toMatchObject({ code: 'interrupted' });
+  await life.end();
+  const sidecar = `${world.paths.part}.state`;
+  if (how === 'of another file') {
+    // As if it were of a longer file: the part would not be its own.
+    truncateSync(world.paths.part, SIZE - 1);
+  } else truncateSync(sidecar, how === 'empty' ? 0 : statSync(sidecar).size - 3);
+  world.origin.resetCounters();
+  world.onProgress = () => {};
+  expect((await drive(world, world.begin())).stored).toBe(true);
+  expect(rangesOf(world.origin.requestLog())).toEqual([{ startBytes: 0, endBytes: SIZE }]);
+  expectStored(world);
+});
+
+test('mirrors are asked for many ranges at once, which together are the file, and the origin is left alone', async () => {
+  const world = await open({ mirrors: 2 });
+  expect((await drive(world, world.begin())).stored).toBe(true);
+  expectStored(world);
+  const logs = world.mirrors.map((mirror) => filesOf(mirror.requestLog()));
+  for (const log of logs) expect(log.length).toBeGreaterThan(0);
+  expect(filesOf(world.origin.requestLog())).toEqual([]);
+  const all = logs.flat().sort((a, b) => a.beganMs - b.beganMs);
+  const overlapping = all.filter((one) =>
+    all.some((other) => other !== one && other.beganMs <= one.beganMs && (other.endedMs ?? 0) >= one.beganMs),
+  );
+  expect(overlapping.length).toBeGreaterThan(0);
+  // Nothing comes twice but what a connection was told too late.
+  expect(sum(rangesOf(all))).toBeLessThan(2 * SIZE);
+});
+
+test('when a mirror breaks off in mid-segment the next source goes on at that very byte', async () => {
+  const world = await open({ mirrors: 1 });
+  const at = Math.floor(2.5 * SEGMENT);
+  const fault = world.script('mirror-1', { kind: 'truncate', fileByte: at, times: Number.POSITIVE_INFINITY });
+  expect((await drive(world, world.begin())).stored).toBe(true);
+  expect(fault.fired).toBeGreaterThan(0);
+  expectStored(world);
+  const fromOrigin = rangesOf(world.origin.requestLog());
+  expect(fromOrigin.length).toBeGreaterThan(0);
+  const sent = world.origin.counters().bytes + world.mirrors[0]!.counters().bytes;
+  expect(sent).toBeLessThan(SIZE + SEGMENT + EDGE);
+});
+
+/** Lies at one byte of what only mirrors give. @returns what travelled after the file was complete */
+async function repaired(content: Buffer): Promise<{ world: DownloadWorld; again: ReturnType<typeof rangesOf> }> {
+  const world = await open({ mirrors: 1, content });
+  const at = Math.floor(0.6 * content.length);
+  const lies = [{ startBytes: at, endBytes: at + 1 }];
+  const fault = world.script('mirror-1', { kind: 'lie', lies, mask: 0x10, times: Number.POSITIVE_INFINITY });
+  const outcome = await drive(world, world.begin());
+  expect(outcome).toEqual({ stored: true, errors: [] });
+  expect(fault.fired).toBeGreaterThan(0);
+  expectStored(world);
+  return { world, again: rangesOf(world.origin.requestLog()) };
+}
+
+test('of a bzip2 file with one wrong byte just the segment with it travels again', async () => {
+  const compressed = Buffer.from(createBzip2().compress(CONTENT, 1));
+  const { again } = await repaired(compressed);
+  const at = Math.floor(0.6 * compressed.length);
+  expect(again).toEqual([
+    { startBytes: Math.floor(at / SEGMENT) * SEGMENT, endBytes: (Math.floor(at / SEGMENT) + 1) * SEGMENT },
+  ]);
+});
+
+test('of another file the segments of the liar travel again up to the wrong one, and it is not believed any more', async () => {
+  const { world, again } = await repaired(CONTENT);
+  expect(again.length).toBe(Math.floor((0.6 * SIZE) / SEGMENT) + 1);
+  expect(sum(again)).toBeLessThanOrEqual(again.length * SEGMENT);
+  await turnClock(world, 1000);
+});

@@ -1,0 +1,101 @@
+import { readdirSync, writeFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { expect, test } from 'vitest';
+import { runCli } from '../../src/cli/index.ts';
+import type { CliIo } from '../../src/cli/io.ts';
+import { STATE_KEYS } from '../../src/db/index.ts';
+import { type World, withPruning } from '../helpers/pruning-bundle.ts';
+
+/** Goal: the dry run says what the command then does, and changes nothing; the history says what was done. */
+
+/** A limit below what is held, so that room is needed on any disk: 6 kB are held, 3,300 B may be used. */
+const MAX_SIZE = 4000;
+
+function configOf(world: World): string {
+  const path = join(world.layout.dataDir, 'config.json');
+  writeFileSync(
+    path,
+    JSON.stringify({
+      wikiseed: { data_dir: world.layout.dataDir, contact: 'test@example.org' },
+      storage: { max_size: MAX_SIZE, safety_margin: 0 },
+      ia: { enabled: false },
+      publish: { r2: { enabled: false } },
+      seeding: { engine: 'none' },
+    }),
+  );
+  return path;
+}
+
+async function run(world: World, ...args: string[]): Promise<{ code: number; out: string; err: string }> {
+  let out = '';
+  let err = '';
+  const io: CliIo = {
+    out: { write: (text) => (out += text) },
+    err: { write: (text) => (err += text) },
+    env: {},
+    cwd: world.layout.dataDir,
+    readTextFile: (path) => (path.endsWith('config.json') ? `${JSON.stringify(readConfig(path))}` : null),
+    signal: new AbortController().signal,
+  };
+  const code = await runCli(['prune', ...args, '--config', configOf(world)], io);
+  return { code, out, err };
+}
+
+const readConfig = (path: string): unknown => JSON.parse(process.getBuiltinModule('node:fs').readFileSync(path, 'utf8'));
+
+function build(): { world: World; old: number[] } {
+  const world = withPruning();
+  const old = world.run('20260901', [{}, { dumpType: 'pagelinks' }]);
+  world.run('20260920', [{}, { dumpType: 'pagelinks' }]);
+  world.run('20261001', [{}, { dumpType: 'pagelinks' }]);
+  // What the daemon measured of everything else.
+  const saved = { mode: 'normal', isOnlyPromised: false, since: 0, reservedBytes: 0, otherBytes: 0 };
+  world.db.sqlite
+    .prepare('INSERT INTO system_state (key, value, updated_at) VALUES (?, ?, 0)')
+    .run(STATE_KEYS.storage, JSON.stringify(saved));
+  return { world, old };
+}
+
+test('the dry run names every file, and the command does just that', async () => {
+  const { world, old } = build();
+  const before = world.db.sqlite.prepare('SELECT * FROM dumps').all();
+  const dry = await run(world, '--dry-run', '--json');
+  expect(dry.err).toBe('');
+  const plan = JSON.parse(dry.out) as {
+    needed_bytes: number;
+    files: { file: string; run_date: string; action: string; rule: string; reason: string }[];
+  };
+  expect(plan.needed_bytes).toBe(6000 - Math.floor(MAX_SIZE * 0.84));
+  expect(plan.files).toHaveLength(6);
+  for (const { reason } of plan.files) expect(reason).not.toBe('');
+  const planned = plan.files.filter(({ action }) => action === 'remove').map(({ file }) => file);
+  expect(planned).toHaveLength(3);
+  expect(world.db.sqlite.prepare('SELECT * FROM dumps').all()).toEqual(before);
+
+  const text = await run(world, '--dry-run');
+  expect(text.out).toContain('Would be deleted, in this order (3 sets, 3 files, 3 kB)');
+  expect(text.out).toContain('surplus: the newer runs 20261001 and 20260920 are held whole');
+  expect(text.out).toContain('newest whole verified set');
+
+  const done = await run(world);
+  expect(done.err).toBe('');
+  expect(done.out).toBe('3 files of 3 sets deleted, 3 kB of 2.64 kB needed.\n');
+  expect(done.code).toBe(0);
+  expect(old.map(world.isThere)).toEqual([false, false]);
+  const left = readdirSync(world.layout.dumps, { recursive: true, encoding: 'utf8' }).filter((name) => name.endsWith('.bz2'));
+  expect(left).toHaveLength(3);
+  for (const name of planned) expect(left.some((path) => path.endsWith(name))).toBe(false);
+
+  const history = await run(world, '--history');
+  expect(history.out).toContain('3 files deleted, 3 kB');
+  const tombstones = JSON.parse((await run(world, '--history', '--json')).out) as { evidence: { rule: string } }[];
+  expect(tombstones.map(({ evidence }) => evidence.rule).sort()).toEqual(['older', 'surplus', 'surplus']);
+
+  expect((await run(world)).out).toBe('No room is needed: nothing was deleted.\n');
+});
+
+test('what does not go together is refused', async () => {
+  const { world } = build();
+  expect(await run(world, '--dry-run', '--history')).toMatchObject({ code: 2 });
+  expect(await run(world, '--wiki', 'aawiki')).toMatchObject({ code: 2, err: expect.stringContaining('chosen by hand') });
+});
