@@ -30,7 +30,8 @@ export interface BenchEntry {
 export const BENCHMARKS: Readonly<Record<string, BenchEntry>> = {
   download: { question: 'How long do download, check and piece hashes of 2 GiB take?', load: null },
   storage: {
-    question: 'How long does a prune plan over 400,000 files and 50 torrents take, and does anybody wait for it?',
+    question:
+      'How long does a prune plan over 400,000 files and 50 torrents take, and does anybody wait for it?',
     load: () => import('./storage.bench.ts'),
   },
   torrent: {

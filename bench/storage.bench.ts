@@ -49,7 +49,10 @@ export async function run({ folder, note }: BenchTools): Promise<BenchResult> {
     delay.enable();
     const started = performance.now();
     // What some percent of the disk are: the files of one cycle.
-    const plan = await planner.plan({ now: NOW, policy: { ...policy, neededBytes: WIKIS * FILES * 1_000_000 } });
+    const plan = await planner.plan({
+      now: NOW,
+      policy: { ...policy, neededBytes: WIKIS * FILES * 1_000_000 },
+    });
     const took = performance.now() - started;
     delay.disable();
     clearInterval(sampler);
@@ -92,7 +95,9 @@ function assertPlan({ removed, plannedBytes, neededBytes }: PlanOutline, files: 
   const count = removed.reduce((sum, { ids }) => sum + ids.length, 0);
   const isOldest = removed.every(({ cycleDate, rule }) => cycleDate === '2025-01-01' && rule === 'surplus');
   if (count !== files || !isOldest || plannedBytes < neededBytes)
-    throw new Error(`the plan removes ${count} files of ${new Set(removed.map((set) => set.cycleDate)).size} cycles`);
+    throw new Error(
+      `the plan removes ${count} files of ${new Set(removed.map((set) => set.cycleDate)).size} cycles`,
+    );
 }
 
 /** 25 cycles of 1,000 wikis, each with a regular and a history torrent; the files of the oldest are there, empty. */
@@ -122,8 +127,14 @@ function fill(folder: string, note: BenchTools['note']): Db {
   const carry = sqlite.prepare(
     'INSERT INTO torrent_files (torrent_id, dump_id, path_in_torrent, size_bytes) VALUES (?, ?, ?, 1000000)',
   );
-  note(`${(CYCLES * WIKIS * FILES).toLocaleString('en-GB')} rows, ${WIKIS * FILES * CYCLES_ON_DISK} files with two names`);
-  const types = ['pages-articles', 'pages-articles', ...Array.from({ length: FILES - 2 }, (_, n) => `table_${n}`)];
+  note(
+    `${(CYCLES * WIKIS * FILES).toLocaleString('en-GB')} rows, ${WIKIS * FILES * CYCLES_ON_DISK} files with two names`,
+  );
+  const types = [
+    'pages-articles',
+    'pages-articles',
+    ...Array.from({ length: FILES - 2 }, (_, n) => `table_${n}`),
+  ];
   for (let n = 0; n < WIKIS; n += 1) wiki.run(`w${n}wiki`, `w${n}`);
   for (let c = 0; c < CYCLES; c += 1) {
     const date = new Date(Date.UTC(2025, c, 1)).toISOString().slice(0, 10);
@@ -139,7 +150,8 @@ function fill(folder: string, note: BenchTools['note']): Db {
         run.run(name, runDate, date);
         const onDisk = c < CYCLES_ON_DISK;
         const tree = join(layout.torrents, names[0] as string, 'compressed', name, runDate);
-        if (onDisk) for (const at of [join(layout.dumps, name, runDate), tree]) mkdirSync(at, { recursive: true });
+        if (onDisk)
+          for (const at of [join(layout.dumps, name, runDate), tree]) mkdirSync(at, { recursive: true });
         for (const [index, type] of types.entries()) {
           const filename = `${name}-${runDate}-${type}${index}.gz`;
           const path = `dumps/${name}/${runDate}/${filename}`;

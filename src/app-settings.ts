@@ -1,10 +1,13 @@
-import { type Config, isLoopbackUrl } from './config/index.ts';
+import { type Config, isLoopbackUrl, type Secrets } from './config/index.ts';
 import type { DiscoveryConfig } from './discovery/index.ts';
 import type { DownloadDeps } from './download/index.ts';
 import type { Bus } from './events/index.ts';
 import { type Clock, createHttp, type Http, limitConnectionsPerHost } from './ports/index.ts';
 import type { Queue } from './queue/index.ts';
 import type { CycleCalendar } from './scheduling/index.ts';
+import type { SeedingConfig } from './seeding/index.ts';
+import type { TorrentConfig } from './torrenting/index.ts';
+import type { UploadConfig } from './upload/index.ts';
 import { VERSION } from './version.ts';
 
 /* What the rooms are given of the configuration, where that is more than a section of it. */
@@ -54,7 +57,9 @@ export function downloadConfigOf({ discovery, download, torrents }: Config): Dow
     pieceLengthBytes: torrents.pieceLengthBytes,
     segmentSizeBytes: download.segmentSizeBytes,
     // What a site on this machine has is no copy of Wikimedia's: its names would only find other bytes out there.
-    mirrors: isLoopbackUrl(discovery.dumpsBaseUrl) ? download.mirrors.filter(isLoopbackUrl) : download.mirrors,
+    mirrors: isLoopbackUrl(discovery.dumpsBaseUrl)
+      ? download.mirrors.filter(isLoopbackUrl)
+      : download.mirrors,
     connections: download.perHostConnections,
     bandwidth: { total: download.bandwidthLimit, perHost: download.perHostBandwidthLimit },
   };
@@ -69,5 +74,50 @@ export function downloadRatesOf(
     total: () => queue.rateOf('download'),
     perHost: () => queue.rateOf('download_per_host'),
     onChange: (listener) => bus.on('rate:changed', listener),
+  };
+}
+
+/** How files go to the Internet Archive; keys that are not given are empty, and the room is not asked then. */
+export function uploadConfigOf(config: Config, secrets: Secrets): UploadConfig {
+  const { ia } = config;
+  return {
+    s3Endpoint: ia.s3Endpoint,
+    siteUrl: ia.siteUrl,
+    collection: ia.collection,
+    access: secrets.iaAccessKey ?? '',
+    secret: secrets.iaSecretKey ?? '',
+    userAgent: userAgentOf(config),
+    verifyPollMs: ia.verifyPollMs,
+    maxItemSizeBytes: ia.maxItemSizeBytes,
+    maxItemFiles: ia.maxItemFiles,
+    newItemsPerHour: ia.newItemsPerHour,
+    dailyFiles: ia.dailyFiles,
+  };
+}
+
+/** What becomes a torrent, and how it is cut. */
+export function torrentConfigOf({ torrents, dumps }: Config): TorrentConfig {
+  return {
+    pieceLengthBytes: torrents.pieceLengthBytes,
+    alignFilesFromBytes: torrents.alignFilesFromBytes,
+    trackers: torrents.trackers,
+    regularTypes: dumps.regularTypes,
+    historyTypes: dumps.historyTypes,
+    // No webseed is promised before this version can serve one.
+    publicBaseUrl: null,
+    version: VERSION,
+  };
+}
+
+/** How the embedded engine seeds. */
+export function seedingConfigOf({ seeding }: Config): SeedingConfig {
+  return {
+    enabled: seeding.engine === 'webtorrent',
+    port: seeding.port,
+    maxConnections: seeding.maxConnections,
+    dht: seeding.dht,
+    uploadLimitBytesPerSecond: seeding.uploadLimitBytesPerSecond,
+    host: seeding.listenHost,
+    userAgent: `WikiSeed/${VERSION}`,
   };
 }

@@ -7,7 +7,9 @@ import {
   discoveryConfigOf,
   downloadConfigOf,
   downloadRatesOf,
-  userAgentOf,
+  seedingConfigOf,
+  torrentConfigOf,
+  uploadConfigOf,
 } from './app-settings.ts';
 import { createAppStorage } from './app-storage.ts';
 import { type Catalog, createCatalog } from './catalog/index.ts';
@@ -174,44 +176,15 @@ function wire(deps: Required<AppOptions> & { layout: Layout; db: Db; lock: DataD
   const upload = createUpload({
     ...shared,
     ...{ http, bus },
-    config: {
-      s3Endpoint: config.ia.s3Endpoint,
-      siteUrl: config.ia.siteUrl,
-      collection: config.ia.collection,
-      access: secrets.iaAccessKey ?? '',
-      secret: secrets.iaSecretKey ?? '',
-      userAgent: userAgentOf(config),
-      verifyPollMs: config.ia.verifyPollMs,
-      maxItemSizeBytes: config.ia.maxItemSizeBytes,
-      maxItemFiles: config.ia.maxItemFiles,
-      newItemsPerHour: config.ia.newItemsPerHour,
-      dailyFiles: config.ia.dailyFiles,
-    },
+    config: uploadConfigOf(config, secrets),
   });
   const torrenting = createTorrenting({
     ...shared,
-    config: {
-      pieceLengthBytes: config.torrents.pieceLengthBytes,
-      alignFilesFromBytes: config.torrents.alignFilesFromBytes,
-      trackers: config.torrents.trackers,
-      regularTypes: config.dumps.regularTypes,
-      historyTypes: config.dumps.historyTypes,
-      // No webseed is promised before this version can serve one.
-      publicBaseUrl: null,
-      version: VERSION,
-    },
+    config: torrentConfigOf(config),
   });
   const seeding = createSeeding({
     ...shared,
-    config: {
-      enabled: config.seeding.engine === 'webtorrent',
-      port: config.seeding.port,
-      maxConnections: config.seeding.maxConnections,
-      dht: config.seeding.dht,
-      uploadLimitBytesPerSecond: config.seeding.uploadLimitBytesPerSecond,
-      host: config.seeding.listenHost,
-      userAgent: `WikiSeed/${VERSION}`,
-    },
+    config: seedingConfigOf(config),
   });
   const pruning = createPruning({
     ...{ ...shared, db, bus },

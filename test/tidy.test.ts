@@ -50,7 +50,10 @@ const ALLOWED: Readonly<Record<string, readonly string[]>> = {
 const TOP: Readonly<Record<string, readonly string[] | 'everything'>> = {
   'main.ts': ['cli'],
   'app.ts': 'everything',
-  'app-settings.ts': ['version.ts', 'discovery', 'download', 'scheduling', ...FLOOR],
+  'app-settings.ts': [
+    ...['version.ts', 'discovery', 'download', 'upload', 'torrenting', 'seeding', 'scheduling'],
+    ...FLOOR,
+  ],
   'app-storage.ts': FLOOR,
   'data-directory.ts': ['maintenance', ...FLOOR],
   'order-of-work.ts': ['download', ...FLOOR],

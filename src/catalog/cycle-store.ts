@@ -2,7 +2,8 @@ import { and, desc, eq } from 'drizzle-orm';
 import { type Db, schema } from '../db/index.ts';
 import { assert } from '../lib/index.ts';
 import type { Clock } from '../ports/index.ts';
-import type { Catalog, CycleProgress, CycleStatus } from './types.ts';
+import type { Catalog } from './catalog.ts';
+import type { CycleProgress, CycleStatus } from './types.ts';
 import { LATE_MS } from './windows.ts';
 
 const { cycles } = schema;

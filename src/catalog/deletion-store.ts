@@ -1,7 +1,7 @@
 import type { Db } from '../db/index.ts';
 import { DumpFileId, TorrentId } from '../lib/index.ts';
 import type { Clock } from '../ports/index.ts';
-import { type Catalog, type DumpStatus, HELD_STATUSES, SOURCE_NAMES } from './types.ts';
+import { type DumpStatus, HELD_STATUSES, SOURCE_NAMES } from './types.ts';
 
 /** A file that is to be deleted, with what allowed it. */
 export interface DeletionFacts {
@@ -49,17 +49,28 @@ export interface ArchivedFile {
   cycleDate: string;
 }
 
-type DeletionStore = Pick<
-  Catalog,
-  | 'beginDeletions'
-  | 'finishDeletion'
-  | 'takeBackDeletion'
-  | 'openDeletions'
-  | 'deletions'
-  | 'archivedFiles'
-  | 'recordRemoteProof'
-  | 'recordRemoteLie'
->;
+/** The part of the catalog that is about deleting, and about copies at the archive that are looked at again. */
+export interface Deletions {
+  /**
+   * Decides deletions: a tombstone for each file that is held, the file counts as deleted from here on, and every torrent that
+   * carries it is retired. Its bytes are removed by the caller, once this is committed; `local_path` stays until then.
+   */
+  beginDeletions(files: readonly DeletionFacts[]): { count: number; retired: TorrentId[] };
+  /** The last name of a file is gone. */
+  finishDeletion(id: number): void;
+  /** It is not carried out: the file has its earlier state again. @returns torrents that lack nothing any more and are retired no more */
+  takeBackDeletion(id: number): TorrentId[];
+  /** Decided and not recorded as done, oldest first. */
+  openDeletions(): OpenDeletion[];
+  /** Tombstones, newest first. */
+  deletions(filter: { wikiDbName?: string | null; limit: number }): Deletion[];
+  /** Files of a run that an item of the Internet Archive was last seen to have. */
+  archivedFiles(item: { iaIdentifier: string; wikiDbName: string; runDate: string }): ArchivedFile[];
+  /** The archive's metadata agrees again. */
+  recordRemoteProof(id: DumpFileId): void;
+  /** The archive does not have what it had: it is to be uploaded again. @returns false when nobody believed it any more */
+  recordRemoteLie(id: DumpFileId, message: string): boolean;
+}
 
 /** For SQL; the words are ours, so nothing needs escaping. */
 const HELD_LIST = HELD_STATUSES.map((status) => `'${status}'`).join(', ');
@@ -67,7 +78,7 @@ const HELD_LIST = HELD_STATUSES.map((status) => `'${status}'`).join(', ');
 const SOURCES = SOURCE_NAMES.map((source) => `'${source}'`).join(', ');
 
 /** Everything on `deletions`, and what a deletion does to files and torrents. */
-export function createDeletionStore({ db, clock }: { db: Db; clock: Clock }): DeletionStore {
+export function createDeletionStore({ db, clock }: { db: Db; clock: Clock }): Deletions {
   const { sqlite } = db;
   const bury = sqlite.prepare<[Record<string, unknown>]>(
     `INSERT INTO deletions (dump_id, wiki_db_name, path, size_bytes, sha256, reason, evidence, previous_status, deleted_at)
@@ -123,7 +134,10 @@ export function createDeletionStore({ db, clock }: { db: Db; clock: Clock }): De
             removed_at AS removedAt
        FROM deletions WHERE @wiki IS NULL OR wiki_db_name = @wiki ORDER BY deleted_at DESC, id DESC LIMIT @limit`,
   );
-  const archived = sqlite.prepare<[string, string, string], Omit<ArchivedFile, 'id' | 'isHeld'> & { id: number; isHeld: 0 | 1 }>(
+  const archived = sqlite.prepare<
+    [string, string, string],
+    Omit<ArchivedFile, 'id' | 'isHeld'> & { id: number; isHeld: 0 | 1 }
+  >(
     `SELECT id, wiki_db_name AS wikiDbName, run_date AS runDate, filename, size_bytes AS sizeBytes, md5, sha1,
             our_status IN (${HELD_LIST}) AS isHeld, cycle_date AS cycleDate
        FROM dumps WHERE wiki_db_name = ? AND source IN (${SOURCES}) AND run_date = ? AND ia_identifier = ?

@@ -2,8 +2,8 @@ import { and, asc, eq, isNull, sql } from 'drizzle-orm';
 import { type Db, schema } from '../db/index.ts';
 import { assert, DumpFileId } from '../lib/index.ts';
 import type { Clock } from '../ports/index.ts';
+import type { Catalog } from './catalog.ts';
 import {
-  type Catalog,
   type DownloadFacts,
   type DumpFile,
   type DumpStatus,

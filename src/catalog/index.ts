@@ -1,14 +1,15 @@
 import type { Db } from '../db/index.ts';
 import type { Clock } from '../ports/index.ts';
+import type { Catalog } from './catalog.ts';
 import { createCycleStore } from './cycle-store.ts';
 import { createDeletionStore } from './deletion-store.ts';
 import { createDumpStore } from './dump-store.ts';
 import { createHeldStore } from './held-store.ts';
 import { createRunStore } from './run-store.ts';
 import { createTorrentStore } from './torrent-store.ts';
-import type { Catalog } from './types.ts';
 import { createWikiStore } from './wiki-store.ts';
 
+export type { Catalog } from './catalog.ts';
 export type { ArchivedFile, Deletion, DeletionFacts, OpenDeletion } from './deletion-store.ts';
 export type { HeldCatalog, HeldSummary } from './held-store.ts';
 export { gravest, noticeKind } from './notice-kind.ts';

@@ -2,10 +2,10 @@ import { and, asc, eq, sql } from 'drizzle-orm';
 import { type Db, schema } from '../db/index.ts';
 import { assert, DumpFileId } from '../lib/index.ts';
 import type { Clock } from '../ports/index.ts';
+import type { Catalog } from './catalog.ts';
 import { prepareOpenRuns } from './open-runs.ts';
 import { digestOf, packDocument, unpackDocument } from './run-document.ts';
 import {
-  type Catalog,
   type DumpRun,
   type DumpStatus,
   type ExpectedFile,

@@ -2,7 +2,8 @@ import { asc, desc, eq } from 'drizzle-orm';
 import { type Db, schema } from '../db/index.ts';
 import { assert, DumpFileId, TorrentId } from '../lib/index.ts';
 import type { Clock } from '../ports/index.ts';
-import type { Catalog, DumpFile, Replacement, Torrent, TorrentGap, Verification } from './types.ts';
+import type { Catalog } from './catalog.ts';
+import type { DumpFile, Replacement, Torrent, TorrentGap, Verification } from './types.ts';
 
 const { torrents, torrentFiles, torrentGaps, dumps } = schema;
 

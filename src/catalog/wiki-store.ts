@@ -2,7 +2,8 @@ import { asc } from 'drizzle-orm';
 import { type Db, schema } from '../db/index.ts';
 import { RetryableError } from '../lib/index.ts';
 import type { Clock } from '../ports/index.ts';
-import { type Catalog, HELD_STATUSES, TEXT_TYPES } from './types.ts';
+import type { Catalog } from './catalog.ts';
+import { HELD_STATUSES, TEXT_TYPES } from './types.ts';
 
 const { wikis } = schema;
 

@@ -61,11 +61,15 @@ function showHistory(io: CliIo, { config }: LoadedConfig, options: PruneOptions)
 }
 
 /** How full the disk is, for a command. */
-async function usageFor({ config }: LoadedConfig, db: Db): Promise<PruneUsage> {
+async function usageFor(
+  { config }: LoadedConfig,
+  db: Db,
+  { isDaemonRunning }: { isDaemonRunning: boolean },
+): Promise<PruneUsage> {
   const { dataDir } = config.wikiseed;
   return lookAtDisk({ disk: createNodeDisk(), dataDir }, config.storage, {
     saved: parseSavedStorage(createSystemState(db).get(STATE_KEYS.storage)),
-    isDaemonRunning: isDataDirectoryInUse(dataDir),
+    isDaemonRunning,
     heldBytes: createCatalog({ db, clock: createSystemClock() }).heldBytes(),
   });
 }
@@ -76,7 +80,7 @@ async function showPlan(io: CliIo, loaded: LoadedConfig, options: PruneOptions):
   const db = openForReading(dataDir);
   let usage: PruneUsage;
   try {
-    usage = await usageFor(loaded, db);
+    usage = await usageFor(loaded, db, { isDaemonRunning: isDataDirectoryInUse(dataDir) });
   } finally {
     db.close();
   }
@@ -112,7 +116,8 @@ async function pruneNow(io: CliIo, loaded: LoadedConfig, options: PruneOptions):
     const db = openForReading(dataDir);
     const report = await app
       .prune(io.signal, {
-        usage: () => usageFor(loaded, db),
+        // The lock on the data directory is our own.
+        usage: () => usageFor(loaded, db, { isDaemonRunning: false }),
         onProgress: (done, total) => {
           if (io.err.isTTY === true)
             io.err.write(`\rdeleted ${formatBytes(done)} of ${formatBytes(total)} needed\u001b[K`);

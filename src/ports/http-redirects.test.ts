@@ -25,6 +25,18 @@ test('https to https and http to https are followed, from then on into public ne
   expect(await follow('http://a.example/x', 'https://a.example/x')).toHaveLength(2);
 });
 
+test('a host that is to be avoided is not asked', async () => {
+  const asked: string[] = [];
+  const request = { url: 'https://mirror.example/x', followOtherHosts: true, avoidHost: 'origin.example' };
+  const answer = followRedirects(request, async ({ url }) => {
+    asked.push(url);
+    const target = new URL(asked.length === 1 ? 'https://b.example/x' : 'https://origin.example/x');
+    throw foreignRedirect({ from: new URL(url), target, hops: 0, isFromPublic: true });
+  });
+  await expect(answer).rejects.toMatchObject({ code: 'redirected_back' });
+  expect(asked).toEqual(['https://mirror.example/x', 'https://b.example/x']);
+});
+
 test.each([
   'http://b.example/x',
   'http://a.example/x',

@@ -33,6 +33,17 @@ export function foreignRedirect(facts: ForeignRedirect): RetryableError {
   return error;
 }
 
+/** Whoever sends us there has nothing itself. */
+function redirectedBack(host: string, otherHost: string): RetryableError {
+  return new RetryableError(
+    'redirected_back',
+    `${host} sends us to ${otherHost}, which is not to be asked this way`,
+    {
+      subject: { host, otherHost },
+    },
+  );
+}
+
 /** Headers that mean something to the host they were made for alone. */
 const OF_ONE_HOST: readonly string[] = ['authorization', 'cookie', 'if-match', 'if-none-match', 'if-range'];
 
@@ -40,7 +51,7 @@ const OF_ONE_HOST: readonly string[] = ['authorization', 'cookie', 'if-match', '
  * Sends a request and follows redirects to other hosts where it allows them. Each is asked for through `ask`, so that it counts
  * where it leads. Refused are: anything but http and https, https to http, and private networks unless the first host is in one
  * itself (a mirror in the house, the sandbox).
- * @throws RetryableError `foreign_redirect` when the request allows none, `refused_redirect`
+ * @throws RetryableError `foreign_redirect` when the request allows none, `refused_redirect`, `redirected_back`
  */
 export async function followRedirects(
   request: HttpRequest,
@@ -55,6 +66,7 @@ export async function followRedirects(
       const redirect = redirects.get(error as object);
       if (!followOtherHosts || redirect === undefined) throw error;
       const { from, target } = redirect;
+      if (target.host === request.avoidHost) throw redirectedBack(from.host, target.host);
       left -= redirect.hops + 1;
       const problem =
         left < 0

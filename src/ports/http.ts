@@ -29,6 +29,8 @@ export interface HttpRequest {
   followOtherHosts?: boolean;
   /** Default 5. */
   maxRedirects?: number;
+  /** Host with port that no redirect may lead to: `redirected_back`. */
+  avoidHost?: string;
   /** Refuses to connect into private networks, by address and by name. */
   publicOnly?: boolean;
 }

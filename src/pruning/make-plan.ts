@@ -1,5 +1,5 @@
 import type { FileFacts } from '../ports/index.ts';
-import { type Layout, planPrune, type PrunePlan, type PrunePolicy } from '../storage/index.ts';
+import { type Layout, type PrunePlan, type PrunePolicy, planPrune } from '../storage/index.ts';
 import { createNames, lookOf } from './names.ts';
 import { type Connection, readFacts } from './read-facts.ts';
 

@@ -16,9 +16,7 @@ export function createNames(
   sqlite: Connection,
   layout: Pick<Layout, 'absolute' | 'torrents'>,
 ): (dumpId: number) => OwnNames {
-  const pathOf = sqlite
-    .prepare<[number], string | null>('SELECT local_path FROM dumps WHERE id = ?')
-    .pluck();
+  const pathOf = sqlite.prepare<[number], string | null>('SELECT local_path FROM dumps WHERE id = ?').pluck();
   const linksOf = sqlite.prepare<[number], { name: string; path: string }>(
     `SELECT t.name, f.path_in_torrent AS path FROM torrent_files f JOIN torrents t ON t.id = f.torrent_id WHERE f.dump_id = ?`,
   );

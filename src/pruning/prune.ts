@@ -1,13 +1,7 @@
 import type { Bus } from '../events/index.ts';
 import { formatBytes, hours, Interrupted, RetryableError } from '../lib/index.ts';
 import type { Clock, Disk, Log } from '../ports/index.ts';
-import {
-  bytesToFree,
-  isClosed,
-  type Layout,
-  type PrunePolicy,
-  type PruneUsage,
-} from '../storage/index.ts';
+import { bytesToFree, isClosed, type Layout, type PrunePolicy, type PruneUsage } from '../storage/index.ts';
 import type { ItemToProve } from './make-plan.ts';
 import type { Planner, PlanOutline } from './planner.ts';
 import type { SetRemover } from './remove-set.ts';
@@ -91,7 +85,10 @@ export function createPrune(deps: PruneDeps): Prune {
       return { ...report, summary: 'no room is needed: nothing was deleted' };
     }
     await assertFacts();
-    const plan = await deps.planner.plan({ now: clock.now(), policy: { ...policy, neededBytes } }, { signal });
+    const plan = await deps.planner.plan(
+      { now: clock.now(), policy: { ...policy, neededBytes } },
+      { signal },
+    );
     report.items = newItems(plan.items);
     // With room for what runs there is time to ask the archive first, whose answer may change the order.
     const isUrgent = isClosed(usage.mode);
@@ -111,7 +108,10 @@ export function createPrune(deps: PruneDeps): Prune {
       } else {
         report.refusedSets += 1;
         const { wikiDbName: wiki, source, runDate, dumpType } = set;
-        log.warn({ wiki, source, runDate, dumpType, reason: outcome.reason }, 'planned to be deleted, but kept');
+        log.warn(
+          { wiki, source, runDate, dumpType, reason: outcome.reason },
+          'planned to be deleted, but kept',
+        );
       }
     }
     report.summary = summaryOf(report);

@@ -59,8 +59,7 @@ export function createPruning(deps: PruningDeps): PruningRoom {
     ...{ db, catalog, disk, layout, clock, log, retirement, policy },
     onRemoved: (file) => bus.emit('dumpFile:deleted', file),
   });
-  const takeUp = (): Promise<TakenUp> =>
-    takeUpDeletions({ catalog, disk, layout, log, remover, retirement });
+  const takeUp = (): Promise<TakenUp> => takeUpDeletions({ catalog, disk, layout, log, remover, retirement });
   const prune = createPrune({
     ...{ disk, layout, clock, bus, log, remover, takeUp, policy },
     planner: deps.planner ?? createThreadPlanner({ databasePath: db.path, dataDir: layout.dataDir }),

@@ -1,4 +1,11 @@
-import { HELD_STATUSES, LATE_MS, noticeKind, type RunNotice, type RunStatus, TEXT_TYPES } from '../catalog/index.ts';
+import {
+  HELD_STATUSES,
+  LATE_MS,
+  noticeKind,
+  type RunNotice,
+  type RunStatus,
+  TEXT_TYPES,
+} from '../catalog/index.ts';
 import type { Db } from '../db/index.ts';
 import {
   type DiskLook,
@@ -141,7 +148,10 @@ function* readRunsOfFiles(
     return (...given) => statement.all(...given) as Columns[];
   };
   const names = (sql: string, ...given: string[]): RunName[] =>
-    sqlite.prepare<string[]>(sql).raw().all(...given) as RunName[];
+    sqlite
+      .prepare<string[]>(sql)
+      .raw()
+      .all(...given) as RunName[];
   if (scope === undefined) {
     const ofRun = rowsOf();
     // Answered by the index alone.
@@ -245,9 +255,7 @@ function lackingOf(run: { notices: string; status: RunStatus }): ReadonlySet<str
   try {
     const notices = JSON.parse(run.notices) as RunNotice[];
     return new Set(
-      notices
-        .filter((notice) => LACKING.includes(noticeKind(notice, run)))
-        .map(({ dumpType }) => dumpType),
+      notices.filter((notice) => LACKING.includes(noticeKind(notice, run))).map(({ dumpType }) => dumpType),
     );
   } catch {
     return new Set(['*']);
@@ -258,7 +266,8 @@ function lackingOf(run: { notices: string; status: RunStatus }): ReadonlySet<str
 function readBusy(sqlite: Connection, ids: readonly number[] | null): Map<number, string> {
   const busy = new Map<number, string>();
   // Few files are looked up one by one; for all of them only unfinished jobs are read.
-  const [index, which] = ids === null ? ['unique', '1'] : ['dump', 'dump_id IN (SELECT value FROM json_each(?))'];
+  const [index, which] =
+    ids === null ? ['unique', '1'] : ['dump', 'dump_id IN (SELECT value FROM json_each(?))'];
   const jobs = sqlite
     .prepare<string[], { dumpId: number; jobType: string }>(
       `SELECT dump_id AS dumpId, job_type AS jobType FROM jobs INDEXED BY idx_jobs_${index}

@@ -8,12 +8,12 @@ import {
   type DiskLook,
   evidenceOf,
   familyKey,
+  type GoldenVerdict,
   goldenVerdict,
   groupFiles,
-  type GoldenVerdict,
   type Layout,
-  planPrune,
   type PrunePolicy,
+  planPrune,
   type RemovedSet,
 } from '../storage/index.ts';
 import { createNames, lookOf } from './names.ts';
@@ -36,7 +36,9 @@ export interface RemoveDeps {
 }
 
 /** How a set fared. */
-export type SetOutcome = { isRemoved: true; files: number; sizeBytes: number } | { isRemoved: false; reason: string };
+export type SetOutcome =
+  | { isRemoved: true; files: number; sizeBytes: number }
+  | { isRemoved: false; reason: string };
 
 /** Deletes by plan, and ends what a dead process began. */
 export interface SetRemover {
@@ -68,7 +70,10 @@ export function createSetRemover(deps: RemoveDeps): SetRemover {
   }
 
   /** The same code as the plan's, over what the tables say of this set now. */
-  function judge(set: ChosenSet, looks: ReadonlyMap<number, DiskLook | null>): RemovedSet | { reason: string } {
+  function judge(
+    set: ChosenSet,
+    looks: ReadonlyMap<number, DiskLook | null>,
+  ): RemovedSet | { reason: string } {
     const { wikiDbName, source, dumpType, runDate, newerRunDates, ids } = set;
     const facts = readFacts(db.sqlite, {
       now: clock.now(),
@@ -88,9 +93,10 @@ export function createSetRemover(deps: RemoveDeps): SetRemover {
   async function missingCopy(set: RemovedSet): Promise<string | null> {
     const onDisk = set.copies.filter(({ where }) => where === 'disk').flatMap(({ ids }) => ids);
     const ids = new Set([...set.newer.files.map(({ id }) => id), ...onDisk]);
-    const sizeOf = db.sqlite.prepare<[number], { sizeBytes: number; mtimeMs: number | null; filename: string }>(
-      'SELECT size_bytes AS sizeBytes, stored_mtime_ms AS mtimeMs, filename FROM dumps WHERE id = ?',
-    );
+    const sizeOf = db.sqlite.prepare<
+      [number],
+      { sizeBytes: number; mtimeMs: number | null; filename: string }
+    >('SELECT size_bytes AS sizeBytes, stored_mtime_ms AS mtimeMs, filename FROM dumps WHERE id = ?');
     for (const id of ids) {
       const row = sizeOf.get(id);
       const { dump } = names(id);
@@ -135,7 +141,14 @@ export function createSetRemover(deps: RemoveDeps): SetRemover {
     const row = db.sqlite
       .prepare<
         [number],
-        { wikiDbName: string; source: string; runDate: string; dumpType: string; project: string; language: string }
+        {
+          wikiDbName: string;
+          source: string;
+          runDate: string;
+          dumpType: string;
+          project: string;
+          language: string;
+        }
       >(
         `SELECT wiki_db_name AS wikiDbName, source, run_date AS runDate, dump_type AS dumpType, project, language
            FROM dumps WHERE id = ?`,
@@ -150,7 +163,8 @@ export function createSetRemover(deps: RemoveDeps): SetRemover {
       statsMaxAgeMs: policy.remoteProofMaxAgeMs,
     });
     const family = groupFiles(facts).families.get(familyKey(row));
-    if (family === undefined) return { isAllowed: false, reason: 'golden rule: nothing is known of its project' };
+    if (family === undefined)
+      return { isAllowed: false, reason: 'golden rule: nothing is known of its project' };
     return goldenVerdict(
       family,
       { ids: new Set([dumpId]), wikis: new Set([row.wikiDbName]) },
@@ -221,5 +235,9 @@ export function createSetRemover(deps: RemoveDeps): SetRemover {
 
 /** What a set's deletion rests on. */
 function standIns({ newer, copies }: RemovedSet): string {
-  return JSON.stringify([newer.runDate, newer.files.map(({ id }) => id), copies.map(({ where, ids }) => [where, ids])]);
+  return JSON.stringify([
+    newer.runDate,
+    newer.files.map(({ id }) => id),
+    copies.map(({ where, ids }) => [where, ids]),
+  ]);
 }

@@ -80,7 +80,10 @@ export function createTorrentRetirement(deps: {
     }
     const dumps = join(folder, 'compressed');
     if (!isClear || (await hasFiles(dumps))) {
-      log.warn({ name: torrent.name, folder }, 'the folder of a retired torrent holds files that have no other name; it stays');
+      log.warn(
+        { name: torrent.name, folder },
+        'the folder of a retired torrent holds files that have no other name; it stays',
+      );
       return;
     }
     await disk.removeTree(folder);

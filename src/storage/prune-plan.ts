@@ -1,10 +1,4 @@
-import {
-  goldenVerdict,
-  isFreshProof,
-  type ProofAge,
-  type StayingCopy,
-  whyProtected,
-} from './golden-rule.ts';
+import { goldenVerdict, isFreshProof, type ProofAge, type StayingCopy, whyProtected } from './golden-rule.ts';
 import type { PruneFacts, PrunePolicy } from './prune-facts.ts';
 import { type Candidate, classify, inOrder, type RemovalRule, reasonOf } from './prune-order.ts';
 import {
@@ -167,11 +161,7 @@ function judgeLine(line: PruneLine, judging: Judging): void {
       else if (newer === null && set.isWhole)
         keep(set, 'newest', () => `newest whole verified set of ${what()}`);
       else if (newer === null)
-        keep(
-          set,
-          'newer',
-          () => `newer than the last whole verified set of ${what()}, and ${lackOf(set)}`,
-        );
+        keep(set, 'newer', () => `newer than the last whole verified set of ${what()}, and ${lackOf(set)}`);
       else {
         const why = whyKept(set, facts, policy);
         if (why !== null) keep(set, why.rule, () => why.reason);
@@ -198,12 +188,9 @@ type Why = { rule: KeepRule; reason: string };
 /** What the files, their cycle and their jobs say against it. */
 function whyKept(set: PruneSet, facts: PruneFacts, policy: PrunePolicy): Why | null {
   const cycle = facts.cycles.get(set.cycleDate);
-  if (cycle === undefined)
-    return { rule: 'cycle', reason: `nothing is known of its cycle ${set.cycleDate}` };
-  if (!cycle.isPublished)
-    return { rule: 'cycle', reason: `its cycle ${set.cycleDate} is not published yet` };
-  if (cycle.isBusy)
-    return { rule: 'busy', reason: `a torrent of its cycle ${set.cycleDate} is being made` };
+  if (cycle === undefined) return { rule: 'cycle', reason: `nothing is known of its cycle ${set.cycleDate}` };
+  if (!cycle.isPublished) return { rule: 'cycle', reason: `its cycle ${set.cycleDate} is not published yet` };
+  if (cycle.isBusy) return { rule: 'busy', reason: `a torrent of its cycle ${set.cycleDate} is being made` };
   const isLate = cycle.takesFilesUntil === null || cycle.takesFilesUntil > facts.now;
   for (const file of set.files) {
     if (!file.isHeld) continue;

@@ -127,8 +127,7 @@ function arrange(
     let own: Map<string, PruneLine> | undefined;
     let family: PruneFamily | undefined;
     for (const set of sets.values()) {
-      set.isComplete =
-        run !== undefined && run.isFinished && !run.lacking.has(set.dumpType) && !run.lacking.has('*');
+      set.isComplete = run?.isFinished === true && !run.lacking.has(set.dumpType) && !run.lacking.has('*');
       set.isWhole = isSoundOnDisk(set);
       if (own === undefined) {
         const place = `${set.wikiDbName}|${set.source}`;

@@ -4,7 +4,7 @@ import { join } from 'node:path';
 import { text } from 'node:stream/consumers';
 import { expect, test } from 'vitest';
 import type { KillOrder, KillRecord } from '../helpers/kill-points.ts';
-import { namesBelow, NOW, type World, withPruning } from '../helpers/pruning-bundle.ts';
+import { NOW, namesBelow, type World, withPruning } from '../helpers/pruning-bundle.ts';
 
 /**
  * Goal: a process that dies at any step of a prune leaves nothing half: after the next start every file is either held with
@@ -20,7 +20,10 @@ const isExhaustive = process.env.WIKISEED_CRASH === 'exhaustive';
 const PRELOAD = new URL('../helpers/kill-preload.ts', import.meta.url).href;
 const CHILD = new URL('../helpers/prune-child.ts', import.meta.url).pathname;
 
-async function runChild(world: World, order: KillOrder): Promise<{ code: number | null; records: KillRecord[] }> {
+async function runChild(
+  world: World,
+  order: KillOrder,
+): Promise<{ code: number | null; records: KillRecord[] }> {
   const child = spawn(
     process.execPath,
     ['--import', PRELOAD, CHILD, world.layout.dataDir, String(NOW), JSON.stringify(world.usage)],
@@ -62,7 +65,9 @@ function expectWhole({ world, old, stays }: ReturnType<typeof build>): void {
     expect(world.statusOf(id)).toBe('deleted');
     expect(world.isThere(id)).toBe(false);
   }
-  expect(world.catalog.deletions({ limit: 100 }).map(({ removedAt }) => removedAt)).toEqual(old.map(() => NOW));
+  expect(world.catalog.deletions({ limit: 100 }).map(({ removedAt }) => removedAt)).toEqual(
+    old.map(() => NOW),
+  );
   expect(existsSync(join(world.layout.torrents, 'wikimedia-dumps-2026-09-01'))).toBe(false);
   expect(namesBelow(world.layout.dumps)).toHaveLength(stays.length);
   expect(world.db.sqlite.pragma('integrity_check', { simple: true })).toBe('ok');
@@ -117,7 +122,9 @@ test('a deletion that was begun is taken back when the golden rule forbids it by
   const begun = old.filter((id) => world.statusOf(id) === 'deleted');
   expect(begun.length).toBeGreaterThan(0);
   // What should have stayed in its place turned out damaged meanwhile.
-  world.db.sqlite.exec(`UPDATE dumps SET damaged_at = 1 WHERE run_date = '20261001' AND dump_type = 'pages-articles'`);
+  world.db.sqlite.exec(
+    `UPDATE dumps SET damaged_at = 1 WHERE run_date = '20261001' AND dump_type = 'pages-articles'`,
+  );
   const room = world.restart();
   expect(await room.start()).toEqual({ removed: 0, takenBack: begun.length });
   for (const id of old) {

@@ -41,7 +41,8 @@ async function run(world: World, ...args: string[]): Promise<{ code: number; out
   return { code, out, err };
 }
 
-const readConfig = (path: string): unknown => JSON.parse(process.getBuiltinModule('node:fs').readFileSync(path, 'utf8'));
+const readConfig = (path: string): unknown =>
+  JSON.parse(process.getBuiltinModule('node:fs').readFileSync(path, 'utf8'));
 
 function build(): { world: World; old: number[] } {
   const world = withPruning();
@@ -82,13 +83,17 @@ test('the dry run names every file, and the command does just that', async () =>
   expect(done.out).toBe('3 files of 3 sets deleted, 3 kB of 2.64 kB needed.\n');
   expect(done.code).toBe(0);
   expect(old.map(world.isThere)).toEqual([false, false]);
-  const left = readdirSync(world.layout.dumps, { recursive: true, encoding: 'utf8' }).filter((name) => name.endsWith('.bz2'));
+  const left = readdirSync(world.layout.dumps, { recursive: true, encoding: 'utf8' }).filter((name) =>
+    name.endsWith('.bz2'),
+  );
   expect(left).toHaveLength(3);
   for (const name of planned) expect(left.some((path) => path.endsWith(name))).toBe(false);
 
   const history = await run(world, '--history');
   expect(history.out).toContain('3 files deleted, 3 kB');
-  const tombstones = JSON.parse((await run(world, '--history', '--json')).out) as { evidence: { rule: string } }[];
+  const tombstones = JSON.parse((await run(world, '--history', '--json')).out) as {
+    evidence: { rule: string };
+  }[];
   expect(tombstones.map(({ evidence }) => evidence.rule).sort()).toEqual(['older', 'surplus', 'surplus']);
 
   expect((await run(world)).out).toBe('No room is needed: nothing was deleted.\n');
@@ -97,5 +102,8 @@ test('the dry run names every file, and the command does just that', async () =>
 test('what does not go together is refused', async () => {
   const { world } = build();
   expect(await run(world, '--dry-run', '--history')).toMatchObject({ code: 2 });
-  expect(await run(world, '--wiki', 'aawiki')).toMatchObject({ code: 2, err: expect.stringContaining('chosen by hand') });
+  expect(await run(world, '--wiki', 'aawiki')).toMatchObject({
+    code: 2,
+    err: expect.stringContaining('chosen by hand'),
+  });
 });

@@ -1,7 +1,7 @@
 import { existsSync, linkSync, rmSync, statSync, utimesSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { describe, expect, test } from 'vitest';
-import { namesBelow, NOW, withPruning } from '../helpers/pruning-bundle.ts';
+import { NOW, namesBelow, withPruning } from '../helpers/pruning-bundle.ts';
 
 /**
  * Goal: only what the plan names goes, its bytes really go, its torrents are retired, and nothing goes without facts.
@@ -77,7 +77,11 @@ test('without need nothing goes, and it says so', async () => {
   world.run('20260920');
   world.run('20261001');
   const report = await world.prune();
-  expect(report).toMatchObject({ neededBytes: 0, removedFiles: 0, summary: 'no room is needed: nothing was deleted' });
+  expect(report).toMatchObject({
+    neededBytes: 0,
+    removedFiles: 0,
+    summary: 'no room is needed: nothing was deleted',
+  });
   expect(world.isThere(old[0] as number)).toBe(true);
 });
 
@@ -89,7 +93,9 @@ test('a name outside our folders keeps the bytes, so nothing is deleted', async 
   const elsewhere = join(world.layout.dataDir, 'my-own-name');
   linkSync(world.pathOf(id), elsewhere);
   world.need(500);
-  world.db.sqlite.exec(`UPDATE cycles SET status = 'seeding', published_at = NULL WHERE cycle_date = '2026-09-20'`);
+  world.db.sqlite.exec(
+    `UPDATE cycles SET status = 'seeding', published_at = NULL WHERE cycle_date = '2026-09-20'`,
+  );
   expect(await world.prune()).toMatchObject({ removedFiles: 0 });
   expect(world.statusOf(id)).toBe('included');
   expect(world.alerts.map(({ key }) => key)).toEqual(['prune_not_enough']);
@@ -164,8 +170,7 @@ test('something that changed after the plan was made is seen just before the del
   between = () => {
     looks += 1;
     // After the plan: the run that should stay turns out damaged.
-    if (looks === 2)
-      world.db.sqlite.prepare('UPDATE dumps SET damaged_at = 1 WHERE id = ?').run(newest);
+    if (looks === 2) world.db.sqlite.prepare('UPDATE dumps SET damaged_at = 1 WHERE id = ?').run(newest);
   };
   expect(await world.prune()).toMatchObject({ removedFiles: 0, refusedSets: 1 });
   expect(looks).toBeGreaterThan(1);
@@ -200,7 +205,9 @@ test('old proofs are asked for anew, and older runs wait for the answer while th
   world.torrent('2026-09-01', [old], { seeders: 9 });
   world.db.sqlite.prepare('UPDATE dumps SET size_bytes = ?').run(GIGABYTE);
   // Sparse: as large as recorded, on no room.
-  for (const { path } of world.db.sqlite.prepare('SELECT local_path AS path FROM dumps').all() as { path: string }[]) {
+  for (const { path } of world.db.sqlite.prepare('SELECT local_path AS path FROM dumps').all() as {
+    path: string;
+  }[]) {
     const { truncateSync } = await import('node:fs');
     truncateSync(world.layout.absolute(path), GIGABYTE);
   }

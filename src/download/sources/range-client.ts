@@ -40,6 +40,7 @@ export function createRangeClient(deps: RangeClientDeps): RangeClient {
         readerWatchesBody: true,
         // Bytes may come from anywhere: the hash decides. Mirrors send large files to other hosts.
         followOtherHosts: true,
+        ...(source.originHost === undefined ? {} : { avoidHost: source.originHost }),
       });
     } catch (error) {
       if (signal.aborted || isAbort(error)) throw new Interrupted();
@@ -185,6 +186,7 @@ function noAnswer(source: ByteSource, error: unknown): SourceFault {
   const cause = error instanceof Error ? error : new RetryableError('network', String(error));
   const code = errorCode(error);
   const inner = errorCode(cause.cause);
+  if (code === 'redirected_back') return faultOf(source, 'not_found', cause);
   if (code === 'refused_redirect' || code === 'foreign_redirect' || inner === 'ERR_TOO_MANY_REDIRECTS')
     return faultOf(source, 'refused_redirect', cause);
   if (cause instanceof UnavailableError) return faultOf(source, 'unreachable', cause);

@@ -86,6 +86,7 @@ export function createSourceBook(deps: SourceBookDeps): SourceBook & { stop(): v
       kind: 'mirror',
       url: `${mirror.base}${path}`,
       rangesAtOnce: ignoresRanges ? 1 : (rangesAtOnce ?? connections),
+      originHost: new URL(originUrl).host,
     };
   }
 

@@ -13,6 +13,8 @@ export interface ByteSource {
   readonly url: string;
   /** Ranges of one file that may be under way here at once: 1 at the origin. */
   readonly rangesAtOnce: number;
+  /** Of a mirror: the origin's host. One that sends us there has nothing itself, and a file has one connection at the origin. */
+  readonly originHost?: string;
 }
 
 /** Bytes of one file, `startBytes` included, `endBytes` not. */
@@ -37,7 +39,7 @@ export interface RangeBody {
 
 /**
  * What was wrong at one source. Another source may do better, so it never ends a download by itself.
- * - `not_found`: 404 or 410; `wrong_size`: it has another file; `changed`: its validator is another one than before
+ * - `not_found`: 404 or 410, or a mirror that sends us to the origin; `wrong_size`: it has another file; `changed`: its validator is another one than before
  * - `no_ranges`: it sent the whole file to a request for a range that does not begin at 0
  * - `bad_range`: 416, or a `Content-Range` that was not asked for; `encoded`: a `Content-Encoding` that was not asked for
  * - `forbidden`: 401 or 403; `overloaded`: 429, 502, 503, 504; `status`: any other unwanted answer

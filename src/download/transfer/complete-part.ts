@@ -5,8 +5,8 @@ import type { Clock, Log } from '../../ports/index.ts';
 import type { FileDigests, HashLane } from '../hashing/index.ts';
 import type { RangeClient, SourceBook } from '../sources/types.ts';
 import { createCheckpoints } from './checkpoints.ts';
-import { fetchRest } from './fetch-rest.ts';
-import { createHashFollower, type HashFollower } from './hash-follower.ts';
+import { fetchRest, unsafeBytes } from './fetch-rest.ts';
+import { createHashFollower } from './hash-follower.ts';
 import type { PartFile } from './part-file.ts';
 
 /** What completing a part file needs from outside. */
@@ -49,27 +49,36 @@ export async function completePart(deps: CompleteDeps, task: CompleteTask): Prom
   const follower = createHashFollower({ lane: task.lane, part, pieceLengthBytes, segmentBytes, clock });
   const checkpoints = createCheckpoints({
     clock,
-    segmentBytes,
+    limitBytes: unsafeBytes(segmentBytes),
     save: () => part.checkpoint(follower.state()),
   });
   const heldAtFirst = part.held.bytes();
   /** The threads are too far behind. */
   let lag: Promise<void> | null = null;
   let isComplete = false;
+  const follow = (): void => {
+    // A failure is thrown by whoever asks for the digests.
+    const over = (): void => {
+      lag = null;
+    };
+    if (lag === null) lag = follower.grew()?.then(over, over) ?? null;
+    task.onProgress(part.held.bytes());
+  };
   try {
     const fetchedFromUrl = await fetchRest(deps, {
       ...{ row: task.row, part, segmentBytes, signal, log: task.log },
-      onReceived(bytes) {
-        const room = checkpoints.received(bytes);
-        if (room === null) return lag;
-        return lag === null ? room : Promise.all([room, lag]).then(() => {});
+      room() {
+        const room = checkpoints.room();
+        if (room === null || lag === null) return room ?? lag;
+        return Promise.all([room, lag]).then(() => {});
       },
-      onChanged(isAnew) {
-        if (isAnew) follower.restart();
-        lag ??= waitFor(follower, () => {
-          lag = null;
-        });
-        task.onProgress(part.held.bytes());
+      onWritten(bytes) {
+        checkpoints.written(bytes);
+        follow();
+      },
+      onAnew() {
+        follower.restart();
+        follow();
       },
     });
     isComplete = true;
@@ -82,14 +91,10 @@ export async function completePart(deps: CompleteDeps, task: CompleteTask): Prom
   } catch (error) {
     // The disk that is the trouble cannot be asked to keep what came; the last checkpoint holds.
     const isWorthKeeping = isComplete || part.held.bytes() !== heldAtFirst;
-    if (isWorthKeeping) await checkpoints.make().catch(() => {});
+    if (isWorthKeeping) {
+      await follower.catchUp().catch(() => {});
+      await checkpoints.make().catch(() => {});
+    }
     throw signal.aborted ? new Interrupted() : error;
   }
-}
-
-/** The promise of `grew`, with an end that is always heard: a failure is thrown by whoever asks for the digests. */
-function waitFor(follower: HashFollower, onOver: () => void): Promise<void> | null {
-  const wait = follower.grew();
-  if (wait === null) return null;
-  return wait.then(onOver, onOver);
 }

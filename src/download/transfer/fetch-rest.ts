@@ -16,10 +16,12 @@ export interface FetchTask {
   segmentBytes: number;
   signal: AbortSignal;
   log: Log;
-  /** So many bytes came. @returns what to wait for before more may come; null = nothing */
-  onReceived(bytes: number): Promise<void> | null;
-  /** The part file changed; `isAnew` when bytes that were there are gone. */
-  onChanged(isAnew: boolean): void;
+  /** What to wait for before more may come; null = nothing. */
+  room(): Promise<void> | null;
+  /** So many more bytes are in the part file. */
+  onWritten(bytes: number): void;
+  /** Bytes that were there are gone. */
+  onAnew(): void;
 }
 
 /** What fetching needs. */
@@ -31,6 +33,12 @@ export interface FetchDeps {
 
 /** Connections for one file, over all sources. */
 const CONNECTIONS_MAX = 4;
+const PENDING_BYTES = 4 * 1024 * 1024;
+/** What one connection may have in memory: as much again may be on its way to the disk. */
+const pendingBytes = (segmentBytes: number): number => Math.min(PENDING_BYTES, segmentBytes / 16);
+/** What may be in the part file without being safe: with all that is in memory it is one segment. */
+export const unsafeBytes = (segmentBytes: number): number =>
+  segmentBytes - 2 * CONNECTIONS_MAX * pendingBytes(segmentBytes);
 /** A rest shorter than this is not worth another connection. */
 const SPLIT_BYTES = 16 * 1024 * 1024;
 
@@ -72,13 +80,14 @@ export async function fetchRest(deps: FetchDeps, task: FetchTask): Promise<strin
       await receive(body, claim, {
         file: part.file,
         signal: own,
-        onReceived: task.onReceived,
+        pendingBytes: pendingBytes(segmentBytes),
+        room: task.room,
         onWritten(range) {
           // What a source gave that has another version now is not to come back.
           if (stop.signal.aborted) return;
           part.held.add({ ...range, giver: source.id });
           step('download:part_grown');
-          task.onChanged(false);
+          task.onWritten(range.endBytes - range.startBytes);
         },
       });
       trouble.noteProgress(source);
@@ -102,7 +111,7 @@ export async function fetchRest(deps: FetchDeps, task: FetchTask): Promise<strin
     for (const other of running.values()) if (other.source.id === source.id) other.stop.abort();
     part.held.dropGiver(source.id);
     part.validators.delete(source.id);
-    task.onChanged(true);
+    task.onAnew();
   }
 
   function start(source: ByteSource, maxBytes: number): boolean {
@@ -136,7 +145,7 @@ export async function fetchRest(deps: FetchDeps, task: FetchTask): Promise<strin
     task.log.warn({ dumpFileId: task.row.id, source: source.id }, 'cannot go on, starting over');
     part.held.clear();
     part.validators.clear();
-    task.onChanged(true);
+    task.onAnew();
     start(source, sizeBytes);
   }
   if (failure !== null) throw (failure as { error: unknown }).error;

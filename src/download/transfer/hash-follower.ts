@@ -11,6 +11,8 @@ export interface HashFollower {
   restart(): void;
   /** What a later attempt can go on from. */
   state(): HashState | null;
+  /** Resolves when that is the state behind all that is there, but for the last piece: at once or within a few seconds. */
+  catchUp(): Promise<void>;
   /** Digests of the complete file. */
   finish(signal: AbortSignal): Promise<FileDigests>;
 }
@@ -69,6 +71,7 @@ export function createHashFollower(deps: {
       if (library !== null) begin(library);
     },
     state: () => (library === 'wasm' ? lane.state() : null),
+    catchUp: () => (library === 'wasm' ? lane.within(0) : Promise.resolve()),
     finish(signal) {
       if (library === null) begin('openssl');
       lane.upTo(part.held.watermark());

@@ -7,16 +7,13 @@ import type { Claim } from './claims.ts';
 export interface Receiver {
   file: DiskFile;
   signal: AbortSignal;
-  /** So many bytes came. @returns what to wait for before more are taken; null = nothing */
-  onReceived(bytes: number): Promise<void> | null;
+  /** So much may wait in memory beside a write as large: this is the back pressure of the disk. */
+  pendingBytes: number;
+  /** What to wait for before more is taken; null = nothing. */
+  room(): Promise<void> | null;
   /** They are in the file. */
   onWritten(range: { startBytes: number; endBytes: number }): void;
 }
-
-/** A write smaller than this waits for more, as long as one is under way or more is on the way. */
-const WRITE_BYTES = 1024 * 1024;
-/** So much of one connection may wait to be written: this is the back pressure of the disk. */
-const PENDING_BYTES = 4 * 1024 * 1024;
 
 /**
  * Writes a body into its place, from memory as it came, with few large writes. However it ends, what came is in the file.
@@ -62,12 +59,12 @@ export async function receive(body: RangeBody, claim: Claim, to: Receiver): Prom
       batch.push(part);
       batchBytes += part.length;
       claim.position += part.length;
-      const wait = to.onReceived(part.length);
-      if (batchBytes >= WRITE_BYTES && writing === null) write();
+      if (batchBytes >= to.pendingBytes / 4 && writing === null) write();
       // Another connection took the rest over. A body that was wanted whole is read to its end: that keeps the connection, and shows
       // one that is too long.
       if (claim.position >= claim.endBytes && claim.endBytes < wantedEndBytes) break;
-      if (batchBytes >= PENDING_BYTES && writing !== null) await writing;
+      if (batchBytes >= to.pendingBytes && writing !== null) await writing;
+      const wait = to.room();
       if (wait !== null) await wait;
     }
   } catch (error) {
