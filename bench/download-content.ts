@@ -8,7 +8,8 @@ const NUMBER_BYTES = 8;
 /** Deterministic noise, so that server and judge need not talk. */
 export const noise: Buffer = (() => {
   const bytes = Buffer.allocUnsafe(BLOCK_BYTES);
-  for (let at = 0; at < BLOCK_BYTES; at += 32) createHash('sha256').update(String(at)).digest().copy(bytes, at);
+  for (let at = 0; at < BLOCK_BYTES; at += 32)
+    createHash('sha256').update(String(at)).digest().copy(bytes, at);
   return bytes;
 })();
 

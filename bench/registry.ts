@@ -28,7 +28,10 @@ export interface BenchEntry {
 
 /** The benchmarks of bench/README.md by name. Loaded on demand: listing them needs no database. */
 export const BENCHMARKS: Readonly<Record<string, BenchEntry>> = {
-  download: { question: 'How long do download, check and piece hashes of 2 GiB take?', load: null },
+  download: {
+    question: 'How long do download, check and piece hashes of 2 GiB take?',
+    load: () => import('./download.bench.ts'),
+  },
   storage: {
     question:
       'How long does a prune plan over 400,000 files and 50 torrents take, and does anybody wait for it?',

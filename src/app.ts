@@ -187,8 +187,7 @@ function wire(deps: Required<AppOptions> & { layout: Layout; db: Db; lock: DataD
     config: seedingConfigOf(config),
   });
   const pruning = createPruning({
-    ...{ ...shared, db, bus },
-    usage: () => storage.usage(),
+    ...{ ...shared, db, bus, usage: () => storage.usage() },
     stopSeeding: (infoHash) => seeding.retire(infoHash),
     config: { ...config.storage, uploadsEnabled },
   });

@@ -1,5 +1,12 @@
 import { UsageError } from '../lib/index.ts';
-import { rateName, rateWords, resumeCommand, scopeWords, sentenceCase } from '../monitoring/index.ts';
+import {
+  rateName,
+  rateWords,
+  readRate,
+  resumeCommand,
+  scopeWords,
+  sentenceCase,
+} from '../monitoring/index.ts';
 import { LIMIT_MAX, parseScope } from '../queue/index.ts';
 import { operate } from './daemon.ts';
 import { EXIT } from './exit-codes.ts';
@@ -88,6 +95,8 @@ export async function bandwidthCommand(
   limit: string,
   options: { config?: string; json?: boolean; perHost?: boolean },
 ): Promise<number> {
+  // Before anything is opened: a typing error needs no configuration.
+  if (limit !== 'default') readRate(limit);
   const loaded = loadForCommand(io, options.config);
   const name = options.perHost === true ? 'download_per_host' : 'download';
   return operate(io, loaded, async ({ actions, isDaemon }) => {

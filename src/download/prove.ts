@@ -2,8 +2,8 @@ import type { Catalog, Verification } from '../catalog/index.ts';
 import type { Log } from '../ports/index.ts';
 import { assertProvable, type Due, dueOf } from './due.ts';
 import type { FileDigests, HashLane } from './hashing/index.ts';
-import type { BrokenPlace } from './structure/protocol.ts';
 import { checkStructure, containerOf, type StructureVerdict } from './structure/check-structure.ts';
+import type { BrokenPlace } from './structure/protocol.ts';
 import { type CompleteDeps, type PartFile, repair } from './transfer/index.ts';
 import { judge, maySameBytesFit, type Verdict } from './verdict.ts';
 

@@ -142,7 +142,7 @@ export function createOperatorActions(deps: {
           `there is no bandwidth limit ${JSON.stringify(name.slice(0, 100))}`,
           `There are: ${RATE_NAMES.join(', ')}.`,
         );
-      queue.setRate(known, limit === null ? undefined : rateOf(limit));
+      queue.setRate(known, limit === null ? undefined : readRate(limit));
       const rates = queue.rates();
       return { name: known, rate: rates.find((rate) => rate.name === known) ?? null, rates };
     },
@@ -171,8 +171,11 @@ export function createOperatorActions(deps: {
   };
 }
 
-/** @throws RefusedChange 400 */
-function rateOf(limit: string): number | null {
+/**
+ * A rate as an operator writes it: `20MB/s`, or `unlimited`, which becomes null.
+ * @throws RefusedChange 400
+ */
+export function readRate(limit: string): number | null {
   if (limit.trim() === 'unlimited') return null;
   try {
     const rate = parseRate(limit);

@@ -122,7 +122,10 @@ describe.skipIf(real === null)('real files', () => {
   });
 
   test.each(chosen)('%s is broken when it is empty, an error page or full of zeros', async (name) => {
-    expect(await verdictOn(Buffer.alloc(0), name)).toMatchObject({ isSound: false, reason: 'the file is empty' });
+    expect(await verdictOn(Buffer.alloc(0), name)).toMatchObject({
+      isSound: false,
+      reason: 'the file is empty',
+    });
     const { length } = readReal(name);
     for (const bytes of [Buffer.from('<html>404 not found</html>'), Buffer.alloc(length)])
       expect(await reasonOf(bytes, name)).not.toBeNull();

@@ -394,6 +394,18 @@ describe('what is missing', () => {
     expect(statSync(path).ino).toBe(ino);
   });
 
+  test('bytes behind the end stay while a piece before it is damaged and nobody has it', async () => {
+    const bundle = await heldBundle();
+    const { path, id } = bundle.place();
+    bundle.origin.files.clear();
+    const longer = Buffer.concat([CONTENT, Buffer.from('more')]);
+    longer[3] = (longer[3] as number) ^ 1;
+    chmodSync(path, 0o644);
+    writeFileSync(path, longer);
+    expect(await bundle.begin().repair(id, task())).toMatchObject({ state: 'damaged' });
+    expect(bundle.read().equals(longer)).toBe(true);
+  });
+
   test('bytes behind the end go, last of all', async () => {
     const bundle = await heldBundle();
     const { path, id } = bundle.place();

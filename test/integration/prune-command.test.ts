@@ -80,7 +80,7 @@ test('the dry run names every file, and the command does just that', async () =>
 
   const done = await run(world);
   expect(done.err).toBe('');
-  expect(done.out).toBe('3 files of 3 sets deleted, 3 kB of 2.64 kB needed.\n');
+  expect(done.out).toBe('3 files of 3 sets deleted, 3 kB of 2.6 kB needed.\n');
   expect(done.code).toBe(0);
   expect(old.map(world.isThere)).toEqual([false, false]);
   const left = readdirSync(world.layout.dumps, { recursive: true, encoding: 'utf8' }).filter((name) =>

@@ -96,9 +96,10 @@ describe('what a source is', () => {
     const path = 'aawiki/20261120/aawiki-20261120-pages-articles.xml.bz2';
     const iaUrl = 'https://archive.org/download/item/file.bz2';
     const row = fileOf({ iaUrl, iaVerifiedAt: 1 });
+    const originHost = 'dumps.wikimedia.org';
     expect(book.sourcesFor(row).all).toEqual([
-      { id: UMEA, kind: 'mirror', url: `${UMEA}/${path}`, rangesAtOnce: 2 },
-      { id: YOUR, kind: 'mirror', url: `${YOUR}/${path}`, rangesAtOnce: 2 },
+      { id: UMEA, kind: 'mirror', url: `${UMEA}/${path}`, rangesAtOnce: 2, originHost },
+      { id: YOUR, kind: 'mirror', url: `${YOUR}/${path}`, rangesAtOnce: 2, originHost },
       { id: 'origin', kind: 'origin', url: `https://dumps.wikimedia.org/${path}`, rangesAtOnce: 1 },
       { id: 'archive', kind: 'archive', url: iaUrl, rangesAtOnce: 1 },
     ]);

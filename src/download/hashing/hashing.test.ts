@@ -18,12 +18,17 @@ afterAll(async () => {
 const PIECE = 100_000;
 const CONTENT = randomBytes(1_050_000);
 const signal = new AbortController().signal;
-const hex = (algorithm: string, bytes: Uint8Array): string => createHash(algorithm).update(bytes).digest('hex');
+const hex = (algorithm: string, bytes: Uint8Array): string =>
+  createHash(algorithm).update(bytes).digest('hex');
 
 function expected(content: Buffer) {
   const pieces: Buffer[] = [];
   for (let at = 0; at < content.length; at += PIECE)
-    pieces.push(createHash('sha1').update(content.subarray(at, at + PIECE)).digest());
+    pieces.push(
+      createHash('sha1')
+        .update(content.subarray(at, at + PIECE))
+        .digest(),
+    );
   return {
     md5: hex('md5', content),
     sha1: hex('sha1', content),

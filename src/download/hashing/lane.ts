@@ -139,7 +139,11 @@ export function startLane(log: Log): OwnedLane {
       const [md5, sha] = saved.map((one): RoleState | null =>
         one === null
           ? null
-          : { bytes: one.bytes, states: one.states, pieceSha1s: Buffer.concat(one.pieces).toString('base64') },
+          : {
+              bytes: one.bytes,
+              states: one.states,
+              pieceSha1s: Buffer.concat(one.pieces).toString('base64'),
+            },
       );
       return { md5: md5 ?? null, sha: sha ?? null };
     },

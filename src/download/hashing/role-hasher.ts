@@ -29,7 +29,8 @@ export async function createRoleHasher(options: {
   for (const algorithm of algorithms) wholes.push(await createHasher(algorithm, library));
   const piece = role === 'sha' ? await createHasher('sha1', library) : null;
   if (from !== null)
-    for (const [index, whole] of wholes.entries()) whole.load(Buffer.from(from.states[index] ?? '', 'base64'));
+    for (const [index, whole] of wholes.entries())
+      whole.load(Buffer.from(from.states[index] ?? '', 'base64'));
   const pieces: Buffer[] = from === null ? [] : [Buffer.from(from.pieceSha1s, 'base64')];
   let done = from?.bytes ?? 0;
   let toldPieces = pieces.length;

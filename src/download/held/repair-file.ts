@@ -104,7 +104,7 @@ async function mendInPlace(
     });
     const facts = await disk.stat(file.path);
     // What is too much goes last, when all that belongs to the file is proved.
-    if (facts !== null && facts.sizeBytes > file.sizeBytes) {
+    if (left.length === 0 && facts !== null && facts.sizeBytes > file.sizeBytes) {
       await target.truncate(file.sizeBytes);
       await target.sync();
     }

@@ -40,7 +40,8 @@ export async function checkStructure(check: StructureCheck): Promise<StructureVe
         .on('message', (message: StructureMessage) => {
           if (message.kind === 'progress') check.onProgress?.(message.checkedBytes);
           else if (message.kind === 'sound') resolve({ isSound: true });
-          else if (message.kind === 'broken') resolve({ isSound: false, reason: message.reason, where: message.where });
+          else if (message.kind === 'broken')
+            resolve({ isSound: false, reason: message.reason, where: message.where });
           else
             reject(
               new RetryableError(

@@ -17,7 +17,8 @@ test('is what a row of letters would be', () => {
       for (const one of all.slice(2)) held.add(one);
       let letters = '.'.repeat(SIZE);
       for (const { startBytes, endBytes, giver } of all)
-        letters = letters.slice(0, startBytes) + giver.repeat(endBytes - startBytes) + letters.slice(endBytes);
+        letters =
+          letters.slice(0, startBytes) + giver.repeat(endBytes - startBytes) + letters.slice(endBytes);
       if (drops) {
         held.dropGiver('b');
         letters = letters.replaceAll('b', '.');
@@ -25,7 +26,8 @@ test('is what a row of letters would be', () => {
       const drawn = held
         .within({ startBytes: 0, endBytes: SIZE })
         .reduce(
-          (row, r) => row.slice(0, r.startBytes) + r.giver.repeat(r.endBytes - r.startBytes) + row.slice(r.endBytes),
+          (row, r) =>
+            row.slice(0, r.startBytes) + r.giver.repeat(r.endBytes - r.startBytes) + row.slice(r.endBytes),
           '.'.repeat(SIZE),
         );
       expect(drawn).toBe(letters);

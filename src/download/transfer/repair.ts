@@ -62,7 +62,12 @@ export async function repair(deps: RepairDeps, task: RepairTask): Promise<boolea
       const source = otherSource(unit);
       if (source === null) return replacedBytes > 0 ? 'replaced' : null;
       asked.add(`${unit.startBytes} ${source.id}`);
-      const facts = { dumpFileId: row.id, source: source.id, startBytes: unit.startBytes, endBytes: unit.endBytes };
+      const facts = {
+        dumpFileId: row.id,
+        source: source.id,
+        startBytes: unit.startBytes,
+        endBytes: unit.endBytes,
+      };
       try {
         await compareAndReplace(deps, task, unit, source, (bytes) => {
           replacedBytes += bytes;
@@ -86,7 +91,10 @@ export async function repair(deps: RepairDeps, task: RepairTask): Promise<boolea
     for (const source of all)
       if (liars.has(source.id)) {
         deps.book.noteFault(source, row, { kind: 'wrong_bytes' });
-        task.log.warn({ dumpFileId: row.id, source: source.id, filename: row.filename }, 'a source gave wrong bytes; they were replaced');
+        task.log.warn(
+          { dumpFileId: row.id, source: source.id, filename: row.filename },
+          'a source gave wrong bytes; they were replaced',
+        );
       } else if (givers.has(source.id)) deps.book.noteGood(source, row);
   }
 
@@ -132,7 +140,12 @@ async function compareAndReplace(
   onReplaced: (bytes: number) => void,
 ): Promise<void> {
   let isFirst = true;
-  const body = await client.open(source, { ...unit, sizeBytes: part.facts.sizeBytes, validator: null, signal });
+  const body = await client.open(source, {
+    ...unit,
+    sizeBytes: part.facts.sizeBytes,
+    validator: null,
+    signal,
+  });
   let at = unit.startBytes;
   try {
     for await (const chunk of body.chunks) {
@@ -167,5 +180,6 @@ async function isSame(file: DiskFile, chunk: Buffer, position: number): Promise<
   return stored.equals(chunk);
 }
 
-const overlaps = (a: ByteRange, b: ByteRange): boolean => a.startBytes < b.endBytes && b.startBytes < a.endBytes;
+const overlaps = (a: ByteRange, b: ByteRange): boolean =>
+  a.startBytes < b.endBytes && b.startBytes < a.endBytes;
 const byPlace = (a: ByteRange, b: ByteRange): number => a.startBytes - b.startBytes;

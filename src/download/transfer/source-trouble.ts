@@ -1,5 +1,5 @@
-import { PermanentError, RetryableError } from '../../lib/index.ts';
 import type { DumpFile } from '../../catalog/index.ts';
+import { PermanentError, RetryableError } from '../../lib/index.ts';
 import type { SourceFault } from '../sources/source-fault.ts';
 import type { ByteSource, FaultKind, SourceBook } from '../sources/types.ts';
 
@@ -93,9 +93,13 @@ export function createSourceTrouble(book: SourceBook, row: DumpFile): SourceTrou
       const other = [...last.values()].findLast(({ sourceId }) => sourceId !== 'origin');
       if (origin === undefined && other === undefined) return book.restError(row);
       if (origin?.kind === 'not_found' && sources.length > 1)
-        return new RetryableError('not_at_origin', `the origin has no ${row.filename}, and no other source could be asked`, {
-          cause: other?.cause ?? other,
-        });
+        return new RetryableError(
+          'not_at_origin',
+          `the origin has no ${row.filename}, and no other source could be asked`,
+          {
+            cause: other?.cause ?? other,
+          },
+        );
       const fault = (origin ?? other) as SourceFault;
       return fault.cause instanceof Error ? fault.cause : fault;
     },
