@@ -10,7 +10,13 @@ import type { FileDigests, HashLane } from './hashing/index.ts';
 import { type Proof, type ProveTask, rightInTheEnd } from './prove.ts';
 import { checkedSourceUrl } from './source-url.ts';
 import { placeOf, recogniseStored, storeReadOnly } from './stored-file.ts';
-import { type CompleteDeps, completePart, openPartFile, type PartFile } from './transfer/index.ts';
+import {
+  type CompleteDeps,
+  completePart,
+  openPartFile,
+  type PartFile,
+  removePart,
+} from './transfer/index.ts';
 
 /** What obtaining needs. */
 export interface ObtainDeps extends CompleteDeps {
@@ -68,8 +74,11 @@ async function obtainOnce(deps: ObtainDeps, task: Task, due: Due): Promise<Obtai
   const log = context.log.child({ room: 'download' });
   const { signal } = context;
   const stored = await recogniseStored(deps, { due, path: finalPath, lane, signal, log });
-  if (stored !== null)
+  if (stored !== null) {
+    // Left by a process that died between the file's final name and the end of its work.
+    await removePart(deps.disk, partPath);
     return obtained(deps, due, { ...stored, fetchedFromUrl: row.fetchedFromUrl ?? row.wikimediaUrl });
+  }
   // Refuses an unsafe address before anything is promised or asked.
   checkedSourceUrl(row);
   await deps.disk.makeDirectory(dirname(partPath));

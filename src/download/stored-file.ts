@@ -7,7 +7,7 @@ import type { Layout } from '../storage/index.ts';
 import type { Due } from './due.ts';
 import type { FileDigests, HashLane } from './hashing/index.ts';
 import { checkStructure } from './structure/check-structure.ts';
-import { statePathOf } from './transfer/index.ts';
+import { removeState } from './transfer/index.ts';
 import { judge } from './verdict.ts';
 
 /** Where the bytes of a file lie, or will lie: what is held stays where it was put. */
@@ -93,6 +93,6 @@ export async function storeReadOnly(
     await disk.syncDirectory(layout.dumps);
   }
   await disk.chmod(finalPath, 0o444);
-  await disk.remove(statePathOf(partPath));
+  await removeState(disk, partPath);
   step('download:stored');
 }

@@ -18,6 +18,7 @@ export {
   REASON_MAX,
   REPAIR_AT_ONCE,
   type RetriedJobs,
+  readRate,
 } from './operator-actions.ts';
 export {
   jobCommand,

@@ -76,7 +76,6 @@ export function createUpload(deps: UploadDeps): UploadRoom {
   const reader = createArchiveReader({ http, clock, config });
   return {
     handlers: [
-      handleProveRemote({ catalog, reader, bus: deps.bus }),
       handleUploadIa({
         catalog,
         disk,
@@ -92,6 +91,7 @@ export function createUpload(deps: UploadDeps): UploadRoom {
         }),
         config,
       }),
+      handleProveRemote({ catalog, reader, bus: deps.bus }),
     ],
     stop: async () => deps.log.debug({ room: 'upload' }, 'upload stopped'),
   };

@@ -162,10 +162,7 @@ export function expectNotStored(world: DownloadWorld): void {
 
 function filesIn({ dataDir }: DownloadWorld): string[] {
   return readdirSync(dataDir, { recursive: true, encoding: 'utf8' })
-    .filter(
-      (path) =>
-        !path.endsWith('.part.state') && !path.startsWith('db') && statSync(join(dataDir, path)).isFile(),
-    )
+    .filter((path) => !path.startsWith('db') && statSync(join(dataDir, path)).isFile())
     .toSorted();
 }
 

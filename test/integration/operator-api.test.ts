@@ -36,7 +36,10 @@ async function setup(options: { tokenByHand?: string | null } = {}) {
     storage: async () => ({ usedBytes: 1e9, freeBytes: 3e9, totalBytes: 5e9 }),
     halts: () => queue.halts(),
     control: {
-      actions: createOperatorActions({ db, queue, queries }),
+      actions: createOperatorActions({
+        ...{ db, queue, queries },
+        repairRequest: (id) => sendJob.request({ name: `repair-${id}` }),
+      }),
       token: TOKEN,
       tokenByHand: options.tokenByHand === undefined ? BY_HAND : options.tokenByHand,
       announce: (how) => void announced.push(how),
@@ -353,4 +356,18 @@ describe('a queue that was never started', () => {
     expect(state.list('pause:').concat(state.list('halt:'))).toEqual([]);
     expect(db.sqlite.prepare('SELECT status FROM jobs').pluck().all()).toEqual(['pending']);
   });
+});
+
+test('repair of files is asked for by their ids, and asking twice is one job', async () => {
+  const { post, row } = await setup();
+  await post('pause', { scope: 'all' });
+  const first = await post('files/repair', { ids: [7, 12] });
+  expect(first.status).toBe(200);
+  expect(first.body).toEqual({ jobIds: [expect.any(Number), expect.any(Number)] });
+  expect((await post('files/repair', { ids: [12, 7] })).body).toEqual({
+    jobIds: [...(first.body.jobIds as number[])].reverse(),
+  });
+  expect(row('send:repair-7').id).toBe((first.body.jobIds as number[])[0]);
+  for (const body of [{}, { ids: [] }, { ids: [0] }, { ids: ['7'] }, { ids: new Array(501).fill(1) }])
+    expect([body, (await post('files/repair', body)).status]).toEqual([body, 400]);
 });

@@ -17,7 +17,9 @@ async function pruned(between: (world: World) => void = () => {}): Promise<{ wor
   const world = withPruning();
   const old = world.run('20260901', [{}, { dumpType: 'pagelinks' }]);
   const newer = world.run('20261001', [{}, { dumpType: 'pagelinks' }]);
-  world.db.sqlite.exec(`UPDATE dumps SET md5 = printf('%032x', id), sha1 = printf('%040x', id), sha256 = printf('%064x', id)`);
+  world.db.sqlite.exec(
+    `UPDATE dumps SET md5 = printf('%032x', id), sha1 = printf('%040x', id), sha256 = printf('%064x', id)`,
+  );
   world.torrent('2026-09-01', old);
   world.torrent('2026-10-01', newer);
   const { db, disk, layout, clock } = world;
@@ -45,10 +47,17 @@ function stateOf({ layout }: World): unknown {
   const db = openDb(layout.database, 'readonly');
   const state = {
     files: db.sqlite
-      .prepare('SELECT run_date AS run, our_status AS status, local_path IS NULL AS isGone FROM dumps ORDER BY run_date, filename')
+      .prepare(
+        'SELECT run_date AS run, our_status AS status, local_path IS NULL AS isGone FROM dumps ORDER BY run_date, filename',
+      )
       .all(),
-    torrents: db.sqlite.prepare('SELECT name, retired_at IS NOT NULL AS isRetired FROM torrents ORDER BY name').all(),
-    tombstones: db.sqlite.prepare('SELECT count(*) FROM deletions WHERE removed_at IS NOT NULL AND dump_id IS NOT NULL').pluck().get(),
+    torrents: db.sqlite
+      .prepare('SELECT name, retired_at IS NOT NULL AS isRetired FROM torrents ORDER BY name')
+      .all(),
+    tombstones: db.sqlite
+      .prepare('SELECT count(*) FROM deletions WHERE removed_at IS NOT NULL AND dump_id IS NOT NULL')
+      .pluck()
+      .get(),
   };
   db.close();
   return state;

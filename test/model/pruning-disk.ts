@@ -13,8 +13,11 @@ export interface Gate {
   /** Before and after each call; may throw, and then nothing (more) is done. */
   before(call: 'read' | 'change' | 'sync', path: string): void;
   after(call: 'read' | 'change' | 'sync', path: string): void;
+  /** Where a process waits long enough for others to do something. */
+  pause(): Promise<void>;
   /** A name is about to go. */
   removing(path: string, inode: Inode): void;
+  removed(path: string): void;
 }
 
 const folderOf = (path: string): string => path.slice(0, path.lastIndexOf('/'));
@@ -122,20 +125,23 @@ export class SmallDisk {
       gate.removing(path, inode);
       this.keep(path);
       this.names.delete(path);
+      gate.removed(path);
     };
     const refuse = (): never => {
       throw new Error('pruning has no business here');
     };
     return {
       stat: async (path) => call('read', path, () => this.statSync(path)),
-      list: async (path) =>
-        call('read', path, () => {
+      list: async (path) => {
+        await gate.pause();
+        return call('read', path, () => {
           if (this.isHidden(path) || this.hidden !== 'no') return [];
           const found = new Set<string>();
           for (const name of [...this.names.keys(), ...this.folders])
             if (name.startsWith(`${path}/`)) found.add(name.slice(path.length + 1).split('/')[0] as string);
           return [...found].sort();
-        }),
+        });
+      },
       makeDirectory: async (path) => call('change', path, () => void this.folders.add(path)),
       link: async (from, to) =>
         call('change', to, () => {
@@ -158,10 +164,12 @@ export class SmallDisk {
           if (folder === path || folder.startsWith(`${path}/`)) this.folders.delete(folder);
       },
       removeEmpty: async () => {},
-      syncDirectory: async (path) =>
+      syncDirectory: async (path) => {
         call('sync', path, () => {
           this.undurable = this.undurable.filter((change) => folderOf(change.path) !== path);
-        }),
+        });
+        await gate.pause();
+      },
       open: refuse,
       allocate: refuse,
       readText: refuse,

@@ -51,9 +51,9 @@ export interface TrueWiki {
 }
 
 /** What truly is, kept by whoever makes it so. */
-export interface Ledger {
+export interface Ledger<Set extends TrueSet = TrueSet> {
   wikis: Map<string, TrueWiki>;
-  sets: TrueSet[];
+  sets: Set[];
   /** By path under `dumps/`. */
   files: Map<string, TrueFile>;
   disk: SmallDisk;

@@ -73,7 +73,7 @@ async function findPiece(task: HealTask, piece: number): Promise<{ bytes: Uint8A
       );
       const isRight = offer.bytes.length === range.endBytes - range.startBytes && sha1.equals(wanted);
       offer.judged(isRight);
-      return offer;
+      if (isRight) return offer;
       task.log.warn({ piece, from: offer.from }, 'wrong bytes were offered for a damaged piece and refused');
     }
   }

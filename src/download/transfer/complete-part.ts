@@ -50,7 +50,7 @@ export async function completePart(deps: CompleteDeps, task: CompleteTask): Prom
   const checkpoints = createCheckpoints({
     clock,
     limitBytes: unsafeBytes(segmentBytes),
-    save: () => part.checkpoint(follower.state()),
+    save: () => part.checkpoint(() => follower.state()),
   });
   const heldAtFirst = part.held.bytes();
   /** The threads are too far behind. */

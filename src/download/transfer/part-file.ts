@@ -19,8 +19,11 @@ export interface PartFile {
   readonly savedHashing: HashState | null;
   /** Of the complete file, as it is now; null while they are not known. */
   digests: FileDigests | null;
-  /** Puts what is written on stable storage, then says so in the sidecar. One runs at a time, and a call meanwhile waits for it. */
-  checkpoint(hashing: HashState | null): Promise<void>;
+  /**
+   * Puts what is written on stable storage, then says so in the sidecar. One runs at a time, and a call meanwhile waits for it.
+   * `hashing` is asked when its turn comes, so that it speaks of the same bytes as the rest.
+   */
+  checkpoint(hashing: (() => HashState | null) | null): Promise<void>;
   /** The space that was promised for it. */
   release(): void;
   /** Part file and sidecar; the file is closed first. */
@@ -74,14 +77,15 @@ export async function openPartFile(
   let writing: Promise<void> = Promise.resolve();
   if (isAllocated) reservation.written(neededBytes);
 
-  async function write(hashing: HashState | null): Promise<void> {
+  async function write(hashing: (() => HashState | null) | null): Promise<void> {
+    if (!isOpen) return;
     // Taken before the bytes are made durable: it may name no byte that came later.
     const text = writePartState({
       facts: part.facts,
       pieceLengthBytes,
       ranges: held.list(),
       validators: Object.fromEntries(validators),
-      hashing,
+      hashing: hashing?.() ?? null,
       digests: part.digests,
     });
     if (!isAllocated) reservation.written(Math.max(0, held.bytes() - heldAtFirst));
@@ -93,6 +97,8 @@ export async function openPartFile(
   async function close(): Promise<void> {
     if (!isOpen) return;
     isOpen = false;
+    // A sidecar that is still being written would come after its own removal.
+    await writing.catch(() => {});
     await file.close();
   }
   const part: PartFile = {
@@ -118,9 +124,15 @@ export async function openPartFile(
 }
 
 /** The sidecar goes last: without the part file it means nothing, the other way round the next attempt would begin anew as well. */
-async function removePart(disk: Disk, path: string): Promise<void> {
+export async function removePart(disk: Disk, path: string): Promise<void> {
   await disk.remove(path);
+  await removeState(disk, path);
+}
+
+/** The sidecar of a part file, and what a crash left of a new one. */
+export async function removeState(disk: Disk, path: string): Promise<void> {
   await disk.remove(statePathOf(path));
+  await disk.remove(`${statePathOf(path)}.tmp`);
 }
 
 async function readEarlier(

@@ -1,0 +1,172 @@
+import type Database from 'better-sqlite3';
+import type { Inode } from './pruning-disk.ts';
+import { covered, isOnDisk, type Ledger, type TrueFile } from './pruning-ledger.ts';
+
+/** Says what is wrong; it knows the tables by their names alone, and no code of the product. */
+export interface Judge {
+  /** Our own process begins to do something. */
+  begin(): void;
+  /** It is about to take a name away. @throws */
+  removing(path: string, inode: Inode): void;
+  /** Somebody told something in the meantime: what ended by that, ended without us. */
+  told(): void;
+  /** It did so. @throws */
+  removed(path: string): void;
+  /** It is over, or it died. @throws */
+  end(how: 'whole' | 'broken off'): void;
+}
+
+interface Row {
+  id: number;
+  status: string;
+  path: string | null;
+  tombstones: number;
+  open: number;
+}
+
+const HELD = ['downloaded', 'uploading', 'uploaded', 'included'];
+
+/** @param paths of the data directory, absolute */
+export function createJudge(deps: {
+  ledger: Ledger;
+  sqlite: Database.Database;
+  paths: { dataDir: string; dumps: string; torrents: string };
+  count: (what: string) => void;
+}): Judge {
+  const { ledger, sqlite, paths, count } = deps;
+  const { disk } = ledger;
+  const tombstone = sqlite.prepare<[string], { open: number; all: number }>(
+    'SELECT coalesce(sum(removed_at IS NULL), 0) AS open, count(*) AS "all" FROM deletions WHERE path = ?',
+  );
+  const rowsNow = sqlite.prepare<[], Row>(
+    `SELECT d.id, d.our_status AS status, d.local_path AS path,
+            (SELECT count(*) FROM deletions x WHERE x.dump_id = d.id) AS tombstones,
+            (SELECT count(*) FROM deletions x WHERE x.dump_id = d.id AND x.removed_at IS NULL) AS open FROM dumps d`,
+  );
+  const torrents = sqlite.prepare<[], { name: string; isRetired: 0 | 1 }>(
+    'SELECT name, retired_at IS NOT NULL AS isRetired FROM torrents',
+  );
+  let before = new Set<string>();
+  let rowsBefore = new Map<number, Row>();
+  /** States of files before the first deletion of theirs that is open was decided. */
+  const statusBefore = new Map<number, string>();
+  const relative = (path: string): string => path.slice(paths.dataDir.length + 1);
+
+  /** Whose bytes a name in a folder of a torrent gives. */
+  const byLink = (path: string): TrueFile | undefined => {
+    for (const file of ledger.files.values()) if (file.links.has(path)) return file;
+    return undefined;
+  };
+  const wikiOf = (file: TrueFile): string =>
+    ledger.sets.find((set) => set.files.includes(file))?.wiki ?? fail(`nobody knows the run of ${file.path}`);
+
+  function assertUnprotected(wiki: string, path: string): void {
+    const facts = ledger.wikis.get(wiki);
+    if (facts === undefined || facts.isClosed || facts.isPrivate || !facts.isListed)
+      fail(`${path} is of ${wiki}, which is closed, private or gone: its bytes were removed`);
+  }
+
+  function removing(path: string, inode: Inode): void {
+    const own = ledger.files.get(path);
+    if (own !== undefined) {
+      const buried = tombstone.get(relative(path));
+      if (buried === undefined || buried.open === 0) fail(`${path} is removed without a tombstone`);
+      assertUnprotected(wikiOf(own), path);
+      return;
+    }
+    if (!path.startsWith(`${paths.torrents}/`)) fail(`${path} is none of our names, and was removed`);
+    const file = byLink(path);
+    if (file === undefined) return;
+    const name = path.slice(paths.torrents.length + 1).split('/')[0];
+    const buried = tombstone.get(relative(file.path));
+    const isBuried = buried !== undefined && buried.all > 0;
+    if (!isBuried && torrents.all().find((one) => one.name === name)?.isRetired !== 1)
+      fail(`${path} is removed from a torrent that is not retired`);
+    // Bytes that have no other name go with it: only those of a file that goes, or that has others in its place.
+    if (disk.namesOf(inode).length > 1 || disk.names.has(file.path)) return;
+    if (!isBuried) fail(`${path} was the last name of its bytes, and is removed without a tombstone`);
+    assertUnprotected(wikiOf(file), path);
+  }
+
+  function assertCovered(when: string, only?: string): void {
+    const now = covered(ledger);
+    if (only !== undefined && !now.has(only)) fail(`${when}: no whole verified copy of ${only} is left`);
+    for (const name of before)
+      if (!now.has(name)) fail(`${when}: there was a whole verified copy of ${name}, and there is none now`);
+  }
+
+  return {
+    begin() {
+      before = covered(ledger);
+      rowsBefore = new Map(rowsNow.all().map((row) => [row.id, row]));
+      for (const row of rowsBefore.values()) if (row.open === 0) statusBefore.set(row.id, row.status);
+    },
+    removing,
+    told() {
+      before = covered(ledger);
+      for (const row of rowsNow.all()) if (row.status !== 'deleted') statusBefore.set(row.id, row.status);
+    },
+    removed(path) {
+      const file = ledger.files.get(path);
+      if (file === undefined) {
+        if (byLink(path) !== undefined) assertCovered(`${path} was removed`);
+        return;
+      }
+      file.isRemoved = true;
+      count('removed');
+      assertCovered(`${path} was removed`, wikiOf(file));
+    },
+    end(how) {
+      // What was told in the meantime may have ended a copy; every removal was judged when it happened.
+      const rows = new Map(rowsNow.all().map((row) => [row.id, row]));
+      for (const file of ledger.files.values()) {
+        const row = rows.get(file.id) ?? fail(`the row of ${file.path} is gone`);
+        judgeRow(file, row, how);
+      }
+      if (how === 'whole') judgeTorrents();
+    },
+  };
+
+  function judgeRow(file: TrueFile, row: Row, how: 'whole' | 'broken off'): void {
+    const was = rowsBefore.get(file.id);
+    if (row.open > 1 || row.tombstones > 1) fail(`${file.path} has ${row.tombstones} tombstones`);
+    if (row.open === 1 && row.status !== 'deleted') fail(`${file.path} is to be deleted, and is ${row.status}`);
+    if (row.status === 'deleted' && row.tombstones === 0) fail(`${file.path} is deleted without a tombstone`);
+    if (row.open === 0 && row.tombstones === 0 && was !== undefined && row.status !== statusBefore.get(file.id))
+      fail(`${file.path} was ${statusBefore.get(file.id)}, and is ${row.status} now`);
+    if (was !== undefined && was.open === 1 && row.tombstones === 0) {
+      count('taken back');
+      if (row.path !== relative(file.path)) fail(`${file.path} was taken back without its place`);
+      if (file.isRemoved) fail(`${file.path} was taken back, and its bytes are gone`);
+    }
+    if (row.status === 'deleted' && row.open === 0) {
+      if (row.path !== null) fail(`${file.path} is deleted, and its row names a place`);
+      for (const name of [file.path, ...file.links])
+        if (disk.names.has(name)) fail(`${file.path} is deleted for good, and ${name} is there`);
+    }
+    if (how === 'broken off') return;
+    if (row.open === 1) fail(`the deletion of ${file.path} is still open`);
+    if (row.status === 'deleted') return;
+    if (file.isRemoved) fail(`${file.path} was removed, and its row says ${row.status}`);
+    else if (HELD.includes(row.status) && isOnDisk(file, disk) && !disk.names.has(file.path)) count('without its own name');
+  }
+
+  /** A torrent that is seeded has all its files: what was taken back from it, too. */
+  function judgeTorrents(): void {
+    const retired = new Map(torrents.all().map(({ name, isRetired }) => [name, isRetired === 1]));
+    for (const file of ledger.files.values())
+      for (const link of file.links) {
+        const name = link.slice(paths.torrents.length + 1).split('/')[0] as string;
+        if (retired.get(name) === true) continue;
+        if (!disk.names.has(link)) fail(`${link} is missing from a torrent that is not retired`);
+      }
+  }
+}
+
+/** @throws always */
+function fail(text: string): never {
+  throw new Verdict(text);
+}
+
+/** The judge's word; nothing of the product throws it. */
+export class Verdict extends Error {}
