@@ -2,6 +2,7 @@ import type { Bus } from '../events/index.ts';
 import { formatBytes, hours, Interrupted, RetryableError } from '../lib/index.ts';
 import type { Clock, Disk, Log } from '../ports/index.ts';
 import { bytesToFree, isClosed, type Layout, type PrunePolicy, type PruneUsage } from '../storage/index.ts';
+import { isDumpFolderThere } from './dump-folder.ts';
 import type { ItemToProve } from './make-plan.ts';
 import type { Planner, PlanOutline } from './planner.ts';
 import type { SetRemover } from './remove-set.ts';
@@ -29,12 +30,15 @@ export interface PruneDeps {
   planner: Planner;
   remover: SetRemover;
   takeUp: () => Promise<TakenUp>;
+  /** The catalog says that a file of ours is on disk. */
+  isAnythingHeld: () => boolean;
   /** Measured now; rejects when it cannot be measured. */
   usage: () => Promise<PruneUsage>;
   policy: Omit<PrunePolicy, 'neededBytes'>;
 }
 
-const ALERT_KEY = 'prune_not_enough';
+/** Raised when what may go is less than what must. */
+export const ALERT_KEY = 'prune_not_enough';
 /** An item that was asked about is not asked again for so long, whatever came of it. */
 const ASK_AGAIN_MS = hours(20);
 
@@ -53,17 +57,6 @@ export function createPrune(deps: PruneDeps): Prune {
   const { disk, layout, clock, bus, log, policy } = deps;
   const asked = new Map<string, number>();
 
-  /** Facts or nothing: a mount that is absent must not look like a disk with room, or like files that are gone. */
-  async function assertFacts(): Promise<void> {
-    const folder = await disk.stat(layout.dumps);
-    const names = folder?.isDirectory === true ? await disk.list(layout.dumps) : [];
-    if (!names.some((name) => !name.startsWith('.')))
-      throw new RetryableError(
-        'prune_no_facts',
-        `${layout.dumps} holds nothing, so nothing is deleted: is the disk mounted?`,
-      );
-  }
-
   function newItems(items: readonly ItemToProve[]): ItemToProve[] {
     if (!policy.uploadsEnabled) return [];
     const now = clock.now();
@@ -74,17 +67,24 @@ export function createPrune(deps: PruneDeps): Prune {
 
   return async (signal, { onProgress, usage: measure = deps.usage } = {}) => {
     await deps.takeUp();
-    const usage = await measure();
-    const neededBytes = bytesToFree(usage);
     const report: PruneReport = {
-      ...{ neededBytes, removedBytes: 0, removedFiles: 0, removedSets: 0 },
+      ...{ neededBytes: 0, removedBytes: 0, removedFiles: 0, removedSets: 0 },
       ...{ refusedSets: 0, waitingSets: 0, items: [], summary: '' },
     };
+    // A first start on a full disk: that nothing is there is no missing fact then, and trying again would not change it.
+    if (!deps.isAnythingHeld()) return { ...report, summary: 'no dump file is held: nothing was deleted' };
+    const usage = await measure();
+    const neededBytes = bytesToFree(usage);
+    report.neededBytes = neededBytes;
     if (neededBytes === 0) {
       bus.emit('alert:resolved', { key: ALERT_KEY });
       return { ...report, summary: 'no room is needed: nothing was deleted' };
     }
-    await assertFacts();
+    if (!(await isDumpFolderThere(disk, layout)))
+      throw new RetryableError(
+        'prune_no_facts',
+        `${layout.dumps} holds nothing, so nothing is deleted: is the disk mounted?`,
+      );
     const plan = await deps.planner.plan(
       { now: clock.now(), policy: { ...policy, neededBytes } },
       { signal },

@@ -1,4 +1,4 @@
-import type { Catalog } from '../catalog/index.ts';
+import { type Catalog, HELD_STATUSES } from '../catalog/index.ts';
 import type { Db } from '../db/index.ts';
 import type { Bus } from '../events/index.ts';
 import { describeError } from '../lib/index.ts';
@@ -7,7 +7,7 @@ import type { AnyJobHandler, JobRequest } from '../queue/index.ts';
 import type { Layout, PrunePolicy, PruneUsage, StorageMode } from '../storage/index.ts';
 import { pruneStorage, pruneStorageHandler } from './jobs/prune-storage.ts';
 import { createThreadPlanner, type Planner } from './planner.ts';
-import { createPrune, type Prune } from './prune.ts';
+import { ALERT_KEY, createPrune, type Prune } from './prune.ts';
 import { createSetRemover, type RemoveDeps } from './remove-set.ts';
 import { createTorrentRetirement } from './retire-torrent.ts';
 import { type TakenUp, takeUpDeletions } from './take-up.ts';
@@ -60,10 +60,19 @@ export function createPruning(deps: PruningDeps): PruningRoom {
     onRemoved: (file) => bus.emit('dumpFile:deleted', file),
   });
   const takeUp = (): Promise<TakenUp> => takeUpDeletions({ catalog, disk, layout, log, remover, retirement });
+  // One look into the index for each state.
+  const anyHeld = db.sqlite.prepare(
+    `SELECT 1 FROM dumps WHERE our_status IN (${HELD_STATUSES.map((status) => `'${status}'`).join(', ')}) LIMIT 1`,
+  );
   const prune = createPrune({
     ...{ disk, layout, clock, bus, log, remover, takeUp, policy },
     planner: deps.planner ?? createThreadPlanner({ databasePath: db.path, dataDir: layout.dataDir }),
     usage: deps.usage,
+    isAnythingHeld: () => anyHeld.get() !== undefined,
+  });
+  // Room came from elsewhere. What is only promised to downloads is not there yet.
+  bus.on('storage:modeChanged', ({ mode, isOnlyPromised }) => {
+    if (mode === 'normal' && !isOnlyPromised) bus.emit('alert:resolved', { key: ALERT_KEY });
   });
   return {
     handlers: [pruneStorageHandler(prune)],

@@ -49,9 +49,9 @@ export interface SetRemover {
    * @returns whether they were removed
    */
   carryOut(deletion: { id: number; dumpId: DumpFileId; path: string }): Promise<GoldenVerdict>;
-  /** Where its row says that it lies; null = nowhere. */
-  ownName(dumpId: number): string | null;
-  /** Names of ours that a file has on disk now. */
+  /** Names of ours that a file may have, the one under `dumps/` first. */
+  ownNames(dumpId: number): string[];
+  /** Those of them that are there now, in the same order. */
   presentNames(dumpId: number): Promise<string[]>;
 }
 
@@ -59,6 +59,11 @@ export interface SetRemover {
 export function createSetRemover(deps: RemoveDeps): SetRemover {
   const { db, catalog, disk, layout, clock, retirement } = deps;
   const names = createNames(db.sqlite, layout);
+
+  function ownNames(dumpId: number): string[] {
+    const { dump, trees } = names(dumpId);
+    return dump === null ? trees : [dump, ...trees];
+  }
 
   async function lookAt(dumpId: number): Promise<DiskLook | null> {
     const { dump, trees } = names(dumpId);
@@ -90,9 +95,11 @@ export function createSetRemover(deps: RemoveDeps): SetRemover {
   }
 
   /** What the tables call held, and what stands in for the files that go, must be on disk. */
-  async function missingCopy(set: RemovedSet): Promise<string | null> {
-    const onDisk = set.copies.filter(({ where }) => where === 'disk').flatMap(({ ids }) => ids);
-    const ids = new Set([...set.newer.files.map(({ id }) => id), ...onDisk]);
+  const missingCopy = ({ newer, copies }: RemovedSet): Promise<string | null> =>
+    missingFile(new Set([...newer.files.map(({ id }) => id), ...idsOnDisk(copies)]));
+
+  /** @returns what is wrong with the first file that is not on disk as it was recorded */
+  async function missingFile(ids: ReadonlySet<number>): Promise<string | null> {
     const sizeOf = db.sqlite.prepare<
       [number],
       { sizeBytes: number; mtimeMs: number | null; filename: string }
@@ -129,6 +136,9 @@ export function createSetRemover(deps: RemoveDeps): SetRemover {
       return { isAllowed: false, reason: 'its row does not name the place that its tombstone names' };
     const verdict = verdictOf(dumpId);
     if (!verdict.isAllowed) return verdict;
+    // The tables do not know what happened to the disk while nobody lived to see it.
+    const missing = await missingFile(new Set(idsOnDisk(verdict.copies)));
+    if (missing !== null) return { isAllowed: false, reason: `golden rule: ${missing}` };
     await removeNames(dumpId, path);
     step('pruning:removed');
     catalog.finishDeletion(id);
@@ -174,12 +184,10 @@ export function createSetRemover(deps: RemoveDeps): SetRemover {
 
   return {
     carryOut,
-    ownName: (dumpId) => names(dumpId).dump,
+    ownNames,
     async presentNames(dumpId) {
-      const { dump, trees } = names(dumpId);
       const present: string[] = [];
-      for (const name of [...(dump === null ? [] : [dump]), ...trees])
-        if ((await disk.stat(name)) !== null) present.push(name);
+      for (const name of ownNames(dumpId)) if ((await disk.stat(name)) !== null) present.push(name);
       return present;
     },
     async remove(set) {
@@ -232,6 +240,10 @@ export function createSetRemover(deps: RemoveDeps): SetRemover {
     },
   };
 }
+
+/** Files of the copies that stay on our own disk. */
+const idsOnDisk = (copies: RemovedSet['copies']): number[] =>
+  copies.filter(({ where }) => where === 'disk').flatMap(({ ids }) => [...ids]);
 
 /** What a set's deletion rests on. */
 function standIns({ newer, copies }: RemovedSet): string {

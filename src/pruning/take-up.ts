@@ -3,6 +3,7 @@ import type { Catalog } from '../catalog/index.ts';
 import { step } from '../lib/steps.ts';
 import type { Disk, Log } from '../ports/index.ts';
 import { type Layout, openDeletionStep } from '../storage/index.ts';
+import { isDumpFolderThere } from './dump-folder.ts';
 import type { SetRemover } from './remove-set.ts';
 import type { TorrentRetirement } from './retire-torrent.ts';
 
@@ -28,9 +29,12 @@ export async function takeUpDeletions(deps: {
   const { catalog, disk, log, remover } = deps;
   const taken: TakenUp = { removed: 0, takenBack: 0 };
   const open = catalog.openDeletions();
-  // Without the folder of all dump files their absence says nothing.
-  if (open.length > 0 && (await disk.stat(deps.layout.dumps))?.isDirectory !== true) {
-    log.error({ folder: deps.layout.dumps }, 'the folder of dump files is not there; deletions wait for it');
+  // Without their disk the absence of files says nothing.
+  if (open.length > 0 && !(await isDumpFolderThere(disk, deps.layout))) {
+    log.error(
+      { folder: deps.layout.dumps },
+      'the folder of dump files is not there or empty; deletions wait for it',
+    );
     return taken;
   }
   for (const { id, dumpId, path, ourStatus, wikiDbName } of open) {
@@ -49,14 +53,8 @@ export async function takeUpDeletions(deps: {
         taken.removed += 1;
         break;
       case 'take_back': {
-        const own = dumpId === null ? null : remover.ownName(dumpId);
-        const other = names.find((name) => name !== own);
-        // The last act removes the name under `dumps/`, so that it is missing only when somebody else removed it.
-        if (own !== null && !names.includes(own) && other !== undefined) {
-          await disk.makeDirectory(dirname(own));
-          await disk.link(other, own);
-          await disk.syncDirectory(dirname(own));
-        }
+        // What died may have removed some of its names; a torrent that is retired no more needs its own, too.
+        if (dumpId !== null) await bringBack(disk, remover.ownNames(dumpId), names);
         catalog.takeBackDeletion(id);
         taken.takenBack += 1;
         const reason = verdict.isAllowed ? '' : verdict.reason;
@@ -71,4 +69,16 @@ export async function takeUpDeletions(deps: {
   }
   await deps.retirement.removeLeftFolders();
   return taken;
+}
+
+/** Gives a file its missing names again; `present` are those that are left of all of them. */
+async function bringBack(disk: Disk, all: readonly string[], present: readonly string[]): Promise<void> {
+  const [from] = present;
+  if (from === undefined) return;
+  for (const name of all) {
+    if (present.includes(name)) continue;
+    await disk.makeDirectory(dirname(name));
+    await disk.link(from, name);
+    await disk.syncDirectory(dirname(name));
+  }
 }

@@ -42,6 +42,8 @@ export interface WorldOptions {
   /** Default 0. */
   mirrors?: number;
   segmentBytes: number;
+  /** Of each connection; default unlimited. */
+  bytesPerSecond?: number | null;
   /** What upstream publishes; default md5 and sha1. */
   hashes?: UpstreamHashes;
 }
@@ -108,7 +110,7 @@ function databaseIn(dataDir: string): string {
 
 /** Starts the sites and puts the file on them and into the catalog. */
 export async function openDownloadWorld(options: WorldOptions): Promise<DownloadWorld> {
-  const { content } = options;
+  const { content, bytesPerSecond = null } = options;
   const folder = mkdtempSync(join(tmpdir(), 'wikiseed-world-'));
   const [root, dataDir] = [join(folder, 'tree'), join(folder, 'data')];
   mkdirSync(dirname(join(root, DUMP_PATH)), { recursive: true });
@@ -116,10 +118,13 @@ export async function openDownloadWorld(options: WorldOptions): Promise<Download
   // Days ago, as upstream's files are: a date of this second would be no strong validator.
   utimesSync(join(root, DUMP_PATH), new Date('2026-11-21'), new Date('2026-11-21'));
   const faults = createFaultList();
-  const origin = await startDumpSite({ root, faults });
+  const origin = await startDumpSite({ root, faults, bytesPerSecond });
   const mirrors = await Promise.all(
     Array.from({ length: options.mirrors ?? 0 }, (_, at) =>
-      startMirror({ root, faults, name: `mirror-${at + 1}`, basePath: at % 2 === 0 ? '/mirror/dumps' : '' }),
+      startMirror({
+        ...{ root, faults, bytesPerSecond, name: `mirror-${at + 1}` },
+        basePath: at % 2 === 0 ? '/mirror/dumps' : '',
+      }),
     ),
   );
   const spare = await startMirror({ root, faults, name: 'mirror-99', basePath: '/pub' });

@@ -1,3 +1,4 @@
+import { randomUUID } from 'node:crypto';
 import {
   closeSync,
   copyFileSync,
@@ -10,11 +11,37 @@ import {
   rmSync,
   writeSync,
 } from 'node:fs';
-import { dirname } from 'node:path';
+import { tmpdir } from 'node:os';
+import { dirname, join } from 'node:path';
 import { createNodeDisk, type Disk, type DiskFile } from '../../src/ports/index.ts';
 
 /** How a process ends: alone, or with the machine, whose memory takes with it what was not made durable. */
 export type Death = 'killed' | 'power cut';
+
+/** The memory of a machine, which outlives its processes: what they wrote and did not make durable. */
+export interface Machine {
+  /** Writes, oldest first. */
+  undo: Undo[];
+  renames: Renamed[];
+  /** At power cuts, so far. */
+  lostWrites: number;
+}
+
+/** A machine that has nothing to lose. */
+export function createMachine(): Machine {
+  return { undo: [], renames: [], lostWrites: 0 };
+}
+
+/** Everything is durable, as after a minute at the latest. */
+export function flush(machine: Machine): void {
+  machine.undo = [];
+  forget(machine, [...machine.renames]);
+}
+
+function forget(machine: Machine, safe: readonly Renamed[]): void {
+  for (const { before } of safe) if (before !== null) rmSync(before, { force: true });
+  machine.renames = machine.renames.filter((entry) => !safe.includes(entry));
+}
 
 /** A real disk for one process, which dies at a certain call to it: that call and all later ones do nothing and never return. */
 export interface MortalDisk {
@@ -26,13 +53,13 @@ export interface MortalDisk {
   bury(death: Death): Promise<void>;
 }
 
-interface Undo {
+export interface Undo {
   path: string;
   position: number;
   bytes: Buffer;
   sizeBytes: number;
 }
-interface Renamed {
+export interface Renamed {
   from: string;
   to: string;
   /** Copy of what had the name before. */
@@ -43,7 +70,7 @@ interface Renamed {
  * @param lastCall the call at which the process dies; of a write some bytes may still go out
  * @param share of the bytes of that last write, and chance of each undurable change to be lost at a power cut; 0 to 1
  */
-export function createMortalDisk(lastCall: number, share: number): MortalDisk {
+export function createMortalDisk(machine: Machine, lastCall: number, share: number): MortalDisk {
   const real = createNodeDisk();
   let count = 0;
   let isDead = false;
@@ -51,9 +78,6 @@ export function createMortalDisk(lastCall: number, share: number): MortalDisk {
   const died = new Promise<void>((resolve) => {
     announce = resolve;
   });
-  /** What may be lost, oldest first. */
-  let undo: Undo[] = [];
-  let renames: Renamed[] = [];
   const never = new Promise<never>(() => {});
   const opened = new Set<DiskFile>();
   const underWay = new Set<Promise<unknown>>();
@@ -92,7 +116,7 @@ export function createMortalDisk(lastCall: number, share: number): MortalDisk {
       try {
         const bytes = Buffer.alloc(length);
         const got = readSync(fd, bytes, 0, length, position);
-        undo.push({ path, position, bytes: bytes.subarray(0, got), sizeBytes: fstatSync(fd).size });
+        machine.undo.push({ path, position, bytes: bytes.subarray(0, got), sizeBytes: fstatSync(fd).size });
       } finally {
         closeSync(fd);
       }
@@ -108,9 +132,9 @@ export function createMortalDisk(lastCall: number, share: number): MortalDisk {
     };
     const durable = (sync: () => Promise<void>) => async (): Promise<void> => {
       // Only what was written before the call is promised.
-      const covered = new Set(undo.filter((entry) => entry.path === path));
+      const covered = new Set(machine.undo.filter((entry) => entry.path === path));
       await sync();
-      undo = undo.filter((entry) => !covered.has(entry));
+      machine.undo = machine.undo.filter((entry) => !covered.has(entry));
     };
     opened.add(file);
     return {
@@ -141,22 +165,21 @@ export function createMortalDisk(lastCall: number, share: number): MortalDisk {
     ...guarded,
     open: guard(async (path, mode) => wrap(path, await real.open(path, mode))),
     rename: guard(async (from, to) => {
-      const before = existsSync(to) ? `${to}.before-${count}` : null;
+      // Not beside it, where nothing may be left over.
+      const before = existsSync(to) ? join(tmpdir(), `wikiseed-before-${randomUUID()}`) : null;
       if (before !== null) copyFileSync(to, before);
       await real.rename(from, to);
-      renames.push({ from, to, before });
-      for (const entry of undo) if (entry.path === from) entry.path = to;
+      machine.renames.push({ from, to, before });
+      for (const entry of machine.undo) if (entry.path === from) entry.path = to;
     }),
     syncDirectory: guard(async (path) => {
       await real.syncDirectory(path);
-      forget(renames.filter(({ to }) => dirname(to) === path));
+      forget(
+        machine,
+        machine.renames.filter(({ to }) => dirname(to) === path),
+      );
     }),
   };
-  const forget = (safe: readonly Renamed[]): void => {
-    for (const { before } of safe) if (before !== null) rmSync(before, { force: true });
-    renames = renames.filter((entry) => !safe.includes(entry));
-  };
-
   return {
     disk,
     calls: () => count,
@@ -168,14 +191,18 @@ export function createMortalDisk(lastCall: number, share: number): MortalDisk {
       for (const file of opened) await file.close();
       if (death === 'power cut') {
         const chance = lots(share);
-        for (const entry of undo.toReversed()) if (chance() && existsSync(entry.path)) takeBack(entry);
-        // A journal keeps the order: what came after a lost change is lost too.
-        for (const { from, to, before } of chance() ? renames.toReversed() : []) {
-          if (existsSync(to)) renameSync(to, from);
-          if (before !== null) renameSync(before, to);
+        for (const entry of machine.undo.toReversed()) {
+          if (!chance() || !existsSync(entry.path)) continue;
+          takeBack(entry);
+          machine.lostWrites += 1;
         }
+        // A journal keeps the order: what came after a lost change is lost too.
+        for (const { from, to, before } of chance() ? machine.renames.toReversed() : []) {
+          if (existsSync(to)) renameSync(to, from);
+          if (before !== null) copyFileSync(before, to);
+        }
+        flush(machine);
       }
-      forget([...renames]);
     },
   };
 }

@@ -130,9 +130,15 @@ export function createJudge(deps: {
   function judgeRow(file: TrueFile, row: Row, how: 'whole' | 'broken off'): void {
     const was = rowsBefore.get(file.id);
     if (row.open > 1 || row.tombstones > 1) fail(`${file.path} has ${row.tombstones} tombstones`);
-    if (row.open === 1 && row.status !== 'deleted') fail(`${file.path} is to be deleted, and is ${row.status}`);
+    if (row.open === 1 && row.status !== 'deleted')
+      fail(`${file.path} is to be deleted, and is ${row.status}`);
     if (row.status === 'deleted' && row.tombstones === 0) fail(`${file.path} is deleted without a tombstone`);
-    if (row.open === 0 && row.tombstones === 0 && was !== undefined && row.status !== statusBefore.get(file.id))
+    if (
+      row.open === 0 &&
+      row.tombstones === 0 &&
+      was !== undefined &&
+      row.status !== statusBefore.get(file.id)
+    )
       fail(`${file.path} was ${statusBefore.get(file.id)}, and is ${row.status} now`);
     if (was !== undefined && was.open === 1 && row.tombstones === 0) {
       count('taken back');
@@ -148,7 +154,8 @@ export function createJudge(deps: {
     if (row.open === 1) fail(`the deletion of ${file.path} is still open`);
     if (row.status === 'deleted') return;
     if (file.isRemoved) fail(`${file.path} was removed, and its row says ${row.status}`);
-    else if (HELD.includes(row.status) && isOnDisk(file, disk) && !disk.names.has(file.path)) count('without its own name');
+    else if (HELD.includes(row.status) && isOnDisk(file, disk) && !disk.names.has(file.path))
+      count('without its own name');
   }
 
   /** A torrent that is seeded has all its files: what was taken back from it, too. */

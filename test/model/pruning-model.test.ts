@@ -20,7 +20,9 @@ test('10,000 random histories never break the golden rule', { timeout: 600_000 }
     { seed, numRuns, endOnFailure: false, interruptAfterTimeLimit: 9 * 60_000, markInterruptAsFailure: true },
   );
   const seconds = Math.round((performance.now() - startedMs) / 100) / 10;
-  console.info(`model of pruning: ${numRuns} histories in ${seconds} s, seed ${seed}, ${JSON.stringify(counts)}`);
+  console.info(
+    `model of pruning: ${numRuns} histories in ${seconds} s, seed ${seed}, ${JSON.stringify(counts)}`,
+  );
   for (const what of ['removed', 'deaths', 'taken back', 'told meanwhile', 'input/output errors'])
     expect(counts[what] ?? 0, `no history had: ${what}`).toBeGreaterThan(0);
 });

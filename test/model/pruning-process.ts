@@ -177,8 +177,12 @@ export function createMortalRoom(deps: {
     prune: (usage, given) =>
       act(given, async () => {
         const signal = new AbortController().signal;
-        const measured = usage === null ? Promise.reject(new Error('no answer')) : Promise.resolve(usage);
-        const report = await room.prune(signal, { usage: () => measured });
+        const report = await room.prune(signal, {
+          async usage() {
+            if (usage === null) throw new Error('the disk does not answer');
+            return usage;
+          },
+        });
         if (report.removedSets > 0) count('prunes that removed');
         if (report.refusedSets > 0) count('sets kept after a second look');
         return report;

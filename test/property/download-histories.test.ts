@@ -12,7 +12,7 @@ import { type History, histories, playHistory } from '../helpers/download-histor
  */
 
 const USUAL_SEED = 20261123;
-const USUAL_RUNS = 120;
+const USUAL_RUNS = 150;
 
 test('any history ends in the right bytes, or in a clean failure', { timeout: 3_600_000 }, async () => {
   const { WIKISEED_PROPERTY_SEED: wanted, WIKISEED_PROPERTY_RUNS: runs } = process.env;
