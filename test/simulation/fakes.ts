@@ -6,13 +6,14 @@ import { handleDownloadDump } from '../../src/download/jobs/download-dump.ts';
 import { judge } from '../../src/download/verdict.ts';
 import { CorruptError, hours, Interrupted, PermanentError, UnavailableError } from '../../src/lib/index.ts';
 import { silentLog } from '../../src/ports/index.ts';
+import { pruneStorage } from '../../src/pruning/index.ts';
 import { publishManifest } from '../../src/publishing/index.ts';
 import { type AnyJobHandler, handleJob } from '../../src/queue/index.ts';
 import { startSeeding } from '../../src/seeding/index.ts';
 import { createTorrent } from '../../src/torrenting/index.ts';
 import { placeInTree } from '../../src/torrenting/payload/content.ts';
 import { selectFiles } from '../../src/torrenting/select-files.ts';
-import { uploadIa } from '../../src/upload/index.ts';
+import { proveRemote, uploadIa } from '../../src/upload/index.ts';
 import { hashOf } from './documents.ts';
 import type { ProcessClock } from './leaping-clock.ts';
 import { MINUTE } from './moments.ts';
@@ -180,7 +181,11 @@ export function fakeOutlets({ catalog }: { catalog: Catalog }): AnyJobHandler[] 
       },
       summarize: ({ manifestSha256 }) => ({ manifestSha256 }),
     }),
-    // Asked for by nobody here, but the pipeline waits for it.
+    // Asked for by nobody here, but the pipeline waits for them.
     handleJob(uploadIa, { run: async () => ({ iaIdentifier: '', iaUrl: '' }) }),
+    handleJob(pruneStorage, {
+      run: () => Promise.reject(new Error('nothing is pruned here')),
+    }),
+    handleJob(proveRemote, { run: () => Promise.reject(new Error('nothing is archived here')) }),
   ];
 }
