@@ -4,7 +4,7 @@ export type BandwidthWindow = {
   readonly days: readonly number[];
   /** Minute of the day, 0 to 1439. */
   readonly fromMinute: number;
-  /** Minute of the day, not included; at or before `fromMinute` the window runs past midnight. */
+  /** Minute of the day, 0 to 1440, not included; at or before `fromMinute` the window runs past midnight. */
   readonly toMinuteExclusive: number;
   /** null = unlimited. */
   readonly bytesPerSecond: number | null;

@@ -21,6 +21,7 @@ export function findContradictions(config: Config, secrets: Secrets): readonly F
     ...identity(config),
     ...calendar(config),
     ...disk(config),
+    ...sources(config),
     ...credentials(config, secrets),
     ...mail(config),
     ...doors(config, secrets),
@@ -70,6 +71,20 @@ function calendar({ scheduling }: Config): Finding[] {
         because,
       ),
     ];
+  });
+}
+
+function sources({ download, discovery }: Config): Finding[] {
+  const originHost = URL.parse(discovery.dumpsBaseUrl)?.host;
+  return download.mirrors.flatMap((mirror, index) => {
+    if (URL.parse(mirror)?.host !== originHost) return [];
+    const finding = error(
+      'download.mirrors',
+      `names ${originHost}, which is discovery.dumps_base_url: as a mirror it would be asked with several connections for one file.`,
+      'Remove it from the list; it is asked for everything that no mirror has.',
+      ['discovery.dumps_base_url'],
+    );
+    return [{ ...finding, path: [...finding.path, index] }];
   });
 }
 

@@ -59,17 +59,26 @@ export function timeOfDay(): Kind<number> {
 /** Hours of the day, the end not included; an end at or before the begin is on the next day. */
 export type HourRange = { readonly fromMinute: number; readonly toMinuteExclusive: number };
 
-/** A range of hours `HH:MM-HH:MM`. */
-export function hourRange(): Kind<HourRange> {
-  return kind(readHourRange, (range) => `${timeText(range.fromMinute)}-${timeText(range.toMinuteExclusive)}`);
+/** A range of hours `HH:MM-HH:MM`; `24:00` is an end. `wholeDay` allows `00:00-24:00`, which is then 0 to 1440. */
+export function hourRange({ wholeDay = false } = {}): Kind<HourRange> {
+  return kind(
+    (raw) => readHourRange(raw, wholeDay),
+    (range) => `${timeText(range.fromMinute)}-${timeText(range.toMinuteExclusive)}`,
+  );
 }
 
-function readHourRange(raw: unknown): HourRange {
-  const [from, to, ...rest] =
-    typeof raw === 'string' ? raw.split('-').map((side) => minuteOf(side.trim())) : [];
-  const isFine = from !== null && from !== undefined && to !== null && to !== undefined && rest.length === 0;
-  if (isFine && from !== to) return { fromMinute: from, toMinuteExclusive: to };
-  return refuse(`must be hours in quotes, such as "22:00-07:00", found ${shown(raw)}.`);
+function readHourRange(raw: unknown, wholeDay: boolean): HourRange {
+  const sides = typeof raw === 'string' ? raw.split('-').map((side) => side.trim()) : [];
+  const [from, to] = [minuteOf(sides[0]), sides[1] === '24:00' ? 0 : minuteOf(sides[1])];
+  if (sides.length !== 2 || from === null || to === null)
+    return refuse(`must be hours in quotes, such as "22:00-07:00", found ${shown(raw)}.`);
+  if (from !== to) return { fromMinute: from, toMinuteExclusive: to };
+  if (wholeDay && sides[1] === '24:00') return { fromMinute: 0, toMinuteExclusive: 24 * 60 };
+  return refuse(
+    wholeDay
+      ? `begins and ends at the same time; write "00:00-24:00" for the whole day, found ${shown(raw)}.`
+      : `begins and ends at the same time, found ${shown(raw)}.`,
+  );
 }
 
 function minuteOf(raw: unknown): number | null {
@@ -139,7 +148,7 @@ function weekdays(): Kind<readonly number[]> {
 
 const windowSection = section({
   days: field('days', weekdays(), 'daily'),
-  hours: field('hours', hourRange(), null),
+  hours: field('hours', hourRange({ wholeDay: true }), null),
   limit: field('bytesPerSecond', limit(), null),
 });
 

@@ -216,6 +216,12 @@ describe('values', () => {
     ['dumps: {include_history: yes}', 'must be true or false, found "yes"'],
     ['wikiseed: {contact: a@example.org, data_dir: ~/seed}', '"~" is not expanded'],
     ['alerts: {quiet_hours: "7-22"}', 'must be hours in quotes'],
+    ['alerts: {quiet_hours: "24:00-07:00"}', 'must be hours in quotes'],
+    ['alerts: {quiet_hours: "00:00-24:00"}', 'begins and ends at the same time, found'],
+    [
+      'download: {bandwidth_limit: {windows: [{hours: "08:00-08:00", limit: 5MB/s}]}}',
+      'write "00:00-24:00" for the whole day',
+    ],
     ['seeding: {port: 65536}', 'from 0 to 65535'],
     ['torrents: {trackers: ["udp://tracker.example.org/announce"]}', 'must name a port'],
     ['publish: {r2: {public_base_url: "http://cdn.example"}}', 'must use https'],
@@ -254,6 +260,11 @@ describe('contradictions', () => {
   test.each([
     ['ia: {enabled: true}', {}, 'IA_ACCESS_KEY and IA_SECRET_KEY are not set'],
     ['ia: {enabled: true}', { IA_ACCESS: 'a' }, 'but IA_SECRET_KEY is not set'],
+    [
+      'download: {mirrors: ["https://mirror.example", "https://dumps.wikimedia.org/x"]}',
+      {},
+      'download.mirrors[1]: names dumps.wikimedia.org, which is discovery.dumps_base_url',
+    ],
     ['publish: {r2: {enabled: true}}', {}, 'R2_ACCOUNT_ID and R2_ACCESS_KEY_ID and R2_SECRET_ACCESS_KEY'],
     [
       'publish: {r2: {enabled: true, endpoint: "https://s3.example"}}',
