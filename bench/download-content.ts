@@ -27,3 +27,10 @@ export function contentSha1(sizeBytes: number): string {
     for (const part of blockParts(index)) hash.update(part);
   return hash.digest('hex');
 }
+
+/** SHA-1 of so many copies of some bytes, in hex. */
+export function repeatedSha1(bytes: Buffer, copies: number): string {
+  const hash = createHash('sha1');
+  for (let copy = 0; copy < copies; copy += 1) hash.update(bytes);
+  return hash.digest('hex');
+}

@@ -135,6 +135,8 @@ function setup({ folder, file, digests }: { folder: string; file: string; digest
     catalog: {
       dumpFile: () => null,
       reopenDumpFile: () => {},
+      recordDamaged: () => false,
+      recordSound: () => true,
       dumpFiles: () => rows,
       pieceHashes: (id) => (id <= LARGE_FILES ? { pieceLength: PIECE_LENGTH, sha1s } : null),
       runs: () => [],
@@ -154,6 +156,7 @@ function setup({ folder, file, digests }: { folder: string; file: string; digest
     layout,
     clock: createSystemClock(),
     log: silentLog,
+    askForRepair: () => {},
     config: {
       pieceLengthBytes: PIECE_LENGTH,
       alignFilesFromBytes: 64 * MIB,

@@ -178,10 +178,7 @@ export function createAppStorage(deps: AppStorageDeps): AppStorage {
       if (watch.state().space === null) await watch.look();
       return watch.usage();
     },
-    async prepare() {
-      await measured.measurePartials().catch(() => {});
-      await watch.start();
-    },
+    prepare: () => watch.start(),
     start() {
       isStarted = true;
       door.open();

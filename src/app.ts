@@ -19,7 +19,7 @@ import { createSystemState, type DataDirectoryLock, type Db } from './db/index.t
 import { createDiscovery, discoverWikis } from './discovery/index.ts';
 import { createDownload, downloadDump, type HeldFiles, repairFile, scrubFiles } from './download/index.ts';
 import { type Bus, createBus } from './events/index.ts';
-import { describeError } from './lib/index.ts';
+import { DumpFileId, describeError } from './lib/index.ts';
 import {
   backupDb,
   backupHandlers,
@@ -154,7 +154,8 @@ function wire(deps: Required<AppOptions> & { layout: Layout; db: Db; lock: DataD
     downloadType: downloadDump.type,
   });
   /** What every pipeline room stands on. */
-  const shared = { catalog, disk, layout, clock, log };
+  const askForRepair = (ids: readonly DumpFileId[]): void => pipeline.askForRepair(ids);
+  const shared = { catalog, disk, layout, clock, log, askForRepair };
   const discovery = createDiscovery({
     ...shared,
     ...{ http, state },
@@ -170,7 +171,7 @@ function wire(deps: Required<AppOptions> & { layout: Layout; db: Db; lock: DataD
       ...(scrub.enabled ? { scrub } : {}),
       // A torrent that is being made reads as fast as the disk can.
       yieldTo: [createTorrent.type],
-      askForRepair: (ids) => void queue.enqueue(ids.map((dumpFileId) => repairFile.request({ dumpFileId }))),
+      askForRepair,
     },
   });
   const upload = createUpload({
@@ -178,13 +179,10 @@ function wire(deps: Required<AppOptions> & { layout: Layout; db: Db; lock: DataD
     ...{ http, bus },
     config: uploadConfigOf(config, secrets),
   });
-  const torrenting = createTorrenting({
-    ...shared,
-    config: torrentConfigOf(config),
-  });
-  const seeding = createSeeding({
-    ...shared,
-    config: seedingConfigOf(config),
+  const torrenting = createTorrenting({ ...shared, config: torrentConfigOf(config) });
+  const seeding = createSeeding({ ...shared, config: seedingConfigOf(config) });
+  bus.on('job:completed', ({ jobType, dumpId }) => {
+    if (jobType === repairFile.type && dumpId !== null) void seeding.lookAgain(DumpFileId.parse(dumpId));
   });
   const pruning = createPruning({
     ...{ ...shared, db, bus, usage: () => storage.usage() },
@@ -301,7 +299,7 @@ function wire(deps: Required<AppOptions> & { layout: Layout; db: Db; lock: DataD
   const operator = createOperatorActions({
     ...{ db, queue, queries },
     pruneRequest: () => pruneStorage.request({}),
-    repairRequest: (dumpFileId) => repairFile.request({ dumpFileId }),
+    repairRequest: (id) => pipeline.repairRequest(id),
   });
   const monitoring = createMonitoring({
     db,

@@ -1,9 +1,9 @@
 import { setImmediate as nextTurn } from 'node:timers/promises';
 import type { Catalog, SourceName, Torrent, WantedFile } from './catalog/index.ts';
 import { discoverWikis, findDumps } from './discovery/index.ts';
-import { downloadDump } from './download/index.ts';
+import { downloadDump, repairFile } from './download/index.ts';
 import type { Bus } from './events/index.ts';
-import { errorCode, type TorrentId } from './lib/index.ts';
+import { type DumpFileId, errorCode, type TorrentId } from './lib/index.ts';
 import { createOrderOfWork } from './order-of-work.ts';
 import type { Clock } from './ports/index.ts';
 import { pruneStorage } from './pruning/index.ts';
@@ -35,6 +35,10 @@ export interface PipelineDeps {
 export interface Pipeline {
   /** Asks for what is wanted of a run that was just written down. A process that dies before it asked finds it at its next start. */
   askForDownloads(run: { wikiDbName: string; source: SourceName; runDate: string }): Promise<void>;
+  /** Asks for the repair of held files: a torrent, the seeder or the scrub found them damaged. Asking twice is a no-op. */
+  askForRepair(ids: readonly DumpFileId[]): void;
+  /** The same for one, for whoever enqueues it. */
+  repairRequest(id: DumpFileId): JobRequest;
   /** Looks at every source of every cycle that may still bring files. */
   looks(): JobRequest[];
   /** Jobs that a sealed cycle needs. */
@@ -174,6 +178,11 @@ export function wirePipeline(deps: PipelineDeps): Pipeline {
     return [];
   });
   queue.whenSettled([findDumps.type, downloadDump.type], trySeal);
+  // So does the last repair; and what a torrent was made without goes into a supplement.
+  queue.whenSettled([repairFile.type], (cycleDate) => {
+    queue.hurry(cycleDate, createTorrent.type);
+    return trySeal(cycleDate);
+  });
 
   // A cycle does not wait for its uploads: the archive takes a few new items an hour, and nothing else depends on it.
   queue.follow(downloadDump, ({ dumpFileId }, _output, _recorded, { cycleDate }) =>
@@ -205,6 +214,17 @@ export function wirePipeline(deps: PipelineDeps): Pipeline {
     if (made.length === 0) return [];
     catalog.advanceCycle(cycleDate, 'torrented');
     return made.filter(isServable).map((torrent) => seedingRequest(torrent.id, cycleDate));
+  });
+
+  // A torrent that could not be served for the sake of that file.
+  queue.follow(repairFile, ({ dumpFileId }, { state }) => {
+    const cycleDate = catalog.dumpFile(dumpFileId)?.cycleDate;
+    if (cycleDate === undefined || state === 'damaged' || state === 'gone') return [];
+    const names = new Set(catalog.otherNames(dumpFileId).map(({ torrent }) => torrent));
+    return catalog
+      .torrentsOfCycle(cycleDate)
+      .filter(({ name, seedingSince }) => names.has(name) && seedingSince !== null)
+      .map(({ id }) => seedingRequest(id, cycleDate));
   });
 
   queue.follow(startSeeding, ({ torrentId }, { isSeeding }) => {
@@ -242,6 +262,12 @@ export function wirePipeline(deps: PipelineDeps): Pipeline {
       : []),
   ]);
 
+  /** For its cycle, whose torrents may wait for it. */
+  function repairRequest(dumpFileId: DumpFileId): JobRequest {
+    const cycleDate = catalog.dumpFile(dumpFileId)?.cycleDate;
+    return repairFile.request({ dumpFileId }, cycleDate === undefined ? {} : { cycleDate });
+  }
+
   async function enqueueInParts(requests: readonly JobRequest[]): Promise<void> {
     for (let from = 0; from < requests.length; from += AT_ONCE) {
       if (from > 0) await nextTurn();
@@ -271,6 +297,12 @@ export function wirePipeline(deps: PipelineDeps): Pipeline {
     if (catalog.torrents().length > 0) yield [publishManifest.request({})];
   }
 
+  // Its seeding ended when a file of it was about to be deleted.
+  deps.bus.on('torrent:reinstated', ({ torrentId }) => {
+    const torrent = catalog.torrent(torrentId);
+    if (torrent !== null) queue.enqueue([seedingRequest(torrent.id, torrent.cycleDate)]);
+  });
+
   // A torrent whose files were found missing or damaged waits for them; ask for their download.
   deps.bus.on('job:givenBack', ({ jobType, reason }) => {
     if (jobType === createTorrent.type && reason === 'snooze') queue.enqueue(wantedDownloads());
@@ -281,6 +313,8 @@ export function wirePipeline(deps: PipelineDeps): Pipeline {
       const files = catalog.filesOfRun(run);
       if (files.length > 0) await enqueueInParts(downloads(files));
     },
+    askForRepair: (ids) => void queue.enqueue(ids.map(repairRequest)),
+    repairRequest,
     looks,
     missingTorrents,
     daily: () => [...unfinishedWork()].flat(),

@@ -8,6 +8,9 @@ import { describe, expect, test } from 'vitest';
  */
 const SRC = join(import.meta.dirname, '..', 'src');
 
+/** What threads import of the catalog: its words without its stores, whose code takes half a second to load. */
+const THREAD_DOOR = 'catalog/terms.ts';
+
 /** Which rooms a room may import; a room that is not listed here fails the test. */
 const FLOOR = ['catalog', 'queue', 'storage', 'events', 'db', 'config', 'ports', 'lib'];
 const ALLOWED: Readonly<Record<string, readonly string[]>> = {
@@ -161,7 +164,7 @@ describe('arrows', () => {
     const wrong = files.flatMap((file) =>
       importsOf(file)
         .filter(({ room }) => room !== file.room && !room.startsWith('..') && !(room in TOP))
-        .filter(({ room, path }) => path !== `${room}/index.ts` && room !== 'lib')
+        .filter(({ room, path }) => path !== `${room}/index.ts` && path !== THREAD_DOOR && room !== 'lib')
         .map(({ path }) => `${file.path} -> ${path}`),
     );
     expect(wrong).toEqual([]);

@@ -43,7 +43,7 @@ export function createCycleStore({
   );
   const lateFile = db.sqlite.prepare<[{ cycleDate: string; isHistory: 0 | 1; types: string }]>(
     `SELECT 1 FROM dumps d WHERE d.cycle_date = @cycleDate
-        AND d.our_status IN ('downloaded', 'uploading', 'uploaded', 'included')
+        AND d.our_status IN ('downloaded', 'uploading', 'uploaded', 'included') AND d.damaged_at IS NULL
         AND (d.is_history = @isHistory OR (@isHistory = 1 AND d.dump_type IN (SELECT value FROM json_each(@types))))
         AND NOT EXISTS (SELECT 1 FROM torrent_files f JOIN torrents t ON t.id = f.torrent_id
                          WHERE f.dump_id = d.id AND t.is_history = @isHistory)

@@ -3,6 +3,7 @@ import { type Db, schema } from '../db/index.ts';
 import { assert, DumpFileId } from '../lib/index.ts';
 import type { Clock } from '../ports/index.ts';
 import type { Catalog } from './catalog.ts';
+import { hasContainerSql } from './checkable.ts';
 import {
   type DownloadFacts,
   type DumpFile,
@@ -63,7 +64,7 @@ export function createDumpStore({ db, clock }: { db: Db; clock: Clock }): DumpSt
     `SELECT ${wantedColumns} FROM dumps d JOIN cycles c ON c.cycle_date = d.cycle_date
       WHERE d.our_status IN ('pending', 'downloading') ${ofCycle}
         AND (d.upstream_sha1 IS NOT NULL OR d.upstream_md5 IS NOT NULL OR d.upstream_sha256 IS NOT NULL
-             OR (c.scanned_at IS NOT NULL AND c.deadline_at - ${UNPROVABLE_MS} <= @now))
+             OR (c.scanned_at IS NOT NULL AND c.deadline_at - ${UNPROVABLE_MS} <= @now AND ${hasContainerSql('d.filename')}))
         AND (d.downloaded_at IS NOT NULL OR ${takesFiles})
      UNION ALL
      SELECT ${wantedColumns} FROM dump_replacements r JOIN dumps d ON d.id = r.dump_id JOIN cycles c ON c.cycle_date = d.cycle_date

@@ -42,7 +42,9 @@ export interface HeldCatalog {
   /** Held files that are damaged, the one known longest first. */
   damagedFiles(): { id: DumpFileId; wikiDbName: string; filename: string }[];
   /** Where folders of torrents that are not retired hold other names of a file. */
-  otherNames(id: DumpFileId): { torrent: string; pathInTorrent: string }[];
+  otherNames(id: DumpFileId): { torrent: string; pathInTorrent: string; infoHash: string }[];
+  /** The file that a torrent carries under a path of its folder; null = none. */
+  fileInTorrent(infoHash: string, pathInTorrent: string): DumpFileId | null;
 }
 
 /** For SQL; the words are ours, so nothing needs escaping. */
@@ -83,10 +85,17 @@ export function createHeldStore({ db, clock }: { db: Db; clock: Clock }): HeldCa
     `SELECT id, wiki_db_name AS wikiDbName, filename FROM dumps INDEXED BY idx_dumps_damaged
       WHERE damaged_at IS NOT NULL AND ${HELD} ORDER BY damaged_at, id`,
   );
-  const names = sqlite.prepare<[number], { torrent: string; pathInTorrent: string }>(
-    `SELECT t.name AS torrent, f.path_in_torrent AS pathInTorrent FROM torrent_files f JOIN torrents t ON t.id = f.torrent_id
+  const names = sqlite.prepare<[number], { torrent: string; pathInTorrent: string; infoHash: string }>(
+    `SELECT t.name AS torrent, f.path_in_torrent AS pathInTorrent, t.info_hash AS infoHash FROM torrent_files f JOIN torrents t ON t.id = f.torrent_id
       WHERE f.dump_id = ? AND t.retired_at IS NULL ORDER BY t.id`,
   );
+  // By the wiki, as every name of a dump begins with it: a torrent has hundreds of thousands of paths, and no index for them.
+  const named = sqlite
+    .prepare<[{ wiki: string; filename: string; infoHash: string; path: string }], number>(
+      `SELECT d.id FROM dumps d CROSS JOIN torrent_files f ON f.dump_id = d.id CROSS JOIN torrents t ON t.id = f.torrent_id
+        WHERE d.wiki_db_name = @wiki AND d.filename = @filename AND t.info_hash = @infoHash AND f.path_in_torrent = @path LIMIT 1`,
+    )
+    .pluck();
   return {
     heldFiles: ({ wikiDbName = null, cycleDate = null }) =>
       held
@@ -106,5 +115,11 @@ export function createHeldStore({ db, clock }: { db: Db; clock: Clock }): HeldCa
     },
     damagedFiles: () => bad.all().map((row) => ({ ...row, id: DumpFileId.parse(row.id) })),
     otherNames: (id) => names.all(id),
+    fileInTorrent(infoHash, path) {
+      const filename = path.slice(path.lastIndexOf('/') + 1);
+      const wiki = filename.split('-')[0] ?? '';
+      const id = named.get({ wiki, filename, infoHash, path });
+      return id === undefined ? null : DumpFileId.parse(id);
+    },
   };
 }

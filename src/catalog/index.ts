@@ -10,6 +10,7 @@ import { createTorrentStore } from './torrent-store.ts';
 import { createWikiStore } from './wiki-store.ts';
 
 export type { Catalog } from './catalog.ts';
+export { type Container, containerOf, isUnverified } from './checkable.ts';
 export type { ArchivedFile, Deletion, DeletionFacts, OpenDeletion } from './deletion-store.ts';
 export type { HeldCatalog, HeldSummary } from './held-store.ts';
 export { gravest, noticeKind } from './notice-kind.ts';

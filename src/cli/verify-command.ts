@@ -1,6 +1,6 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import { createApp } from '../app.ts';
-import { createCatalog, type Verification } from '../catalog/index.ts';
+import { createCatalog, isUnverified, type Verification } from '../catalog/index.ts';
 import { isDataDirectoryInUse } from '../db/index.ts';
 import { type DumpFileId, describeError, formatBytes, isAbort, UsageError } from '../lib/index.ts';
 import { REPAIR_AT_ONCE } from '../monitoring/index.ts';
@@ -34,12 +34,15 @@ const LOOK_AGAIN_MS = 500;
 /** A list on a screen; the whole is in `--json`. */
 const LIST_MAX = 20;
 
+type Level = Verification | 'unverified';
+
 /** By what files were proved when they were fetched, in the order in which they are told. */
-const LEVELS: Readonly<Record<Verification, string>> = {
+const LEVELS: Readonly<Record<Level, string>> = {
   sha1: "by upstream's SHA-1",
   md5: "by upstream's MD5",
   'sha256-upstream': "by upstream's SHA-256",
   'structure-only': 'by their structure only: upstream gave no hash',
+  unverified: 'by nothing (unverified): no hash, and no structure to check',
 };
 
 /** `verify`: reads held files again; with `--repair` damaged ones are put right. @returns 0 sound, 1 damage left or unread */
@@ -186,9 +189,9 @@ function showStep(io: CliIo, text: string | null): void {
   );
 }
 
-function levelsOf(files: readonly VerifiedFile[]): Record<Verification, number> {
-  const levels = { sha1: 0, md5: 0, 'sha256-upstream': 0, 'structure-only': 0 };
-  for (const { verification } of files) levels[verification] += 1;
+function levelsOf(files: readonly VerifiedFile[]): Record<Level, number> {
+  const levels = { sha1: 0, md5: 0, 'sha256-upstream': 0, 'structure-only': 0, unverified: 0 };
+  for (const file of files) levels[isUnverified(file) ? 'unverified' : file.verification] += 1;
   return levels;
 }
 
@@ -217,7 +220,7 @@ function printResult(
     `${counted(files.length, 'file')} read, ${formatBytes(bytes)}. They were proved, when they were fetched,`,
   );
   for (const [level, count] of Object.entries(levelsOf(files)))
-    if (count > 0) line(`  ${String(count).padStart(7)} ${LEVELS[level as Verification]}`);
+    if (count > 0) line(`  ${String(count).padStart(7)} ${LEVELS[level as Level]}`);
   const bad = files.filter(({ state }) => state !== 'sound');
   if (bad.length === 0) {
     line('All of them are what is recorded.');

@@ -1,8 +1,10 @@
 import {
   type Catalog,
+  containerOf,
   type DumpFile,
   type ExpectedFile,
   HELD_STATUSES,
+  isUnverified,
   type RunNotice,
   type SourceName,
 } from '../catalog/index.ts';
@@ -100,6 +102,11 @@ export function planFile(
   // The description may lack what the lists of hashes said at the last look.
   const known = row === undefined ? [] : [row.upstreamMd5, row.upstreamSha1, row.upstreamSha256];
   const hasHash = [...Object.values(hashes), ...known].some((hash) => hash != null);
+  if (!hasHash && containerOf(filename) === null)
+    return as(
+      'wait',
+      'unverified: upstream has published no hash for it, and it is not packed in a way that could be checked',
+    );
   if (!hasHash && !terms.mayGoWithoutHash)
     return as(
       'wait',
@@ -116,17 +123,18 @@ export function planUnwanted(row: DumpFile, reason: string, catalog: Pick<Catalo
   const { dumpType, filename, sizeBytes, wikimediaUrl: url } = row;
   const facts = { dumpType, filename, sizeBytes, url };
   if (!isHeld(row)) return { ...facts, action: 'skip', reason: row.errorMessage ?? reason };
-  const proof =
-    row.verification === 'structure-only' ? 'its structure only' : (row.verification ?? 'unknown');
   const news = catalog.replacement(row.id);
   const notes = [
-    `verified by ${proof}`,
+    isUnverified(row) ? 'unverified: no hash and no structure to check' : `verified by ${proofOf(row)}`,
     ...(news?.kind === 'replaced' ? ['upstream published it anew after the cycle was sealed'] : []),
     ...(news?.kind === 'withdrawn' ? ['upstream does not list it any more'] : []),
     ...(news === null && reason !== '' ? [reason] : []),
   ];
   return { ...facts, action: 'held', reason: notes.join('; ') };
 }
+
+const proofOf = ({ verification }: DumpFile): string =>
+  verification === 'structure-only' ? 'its structure only' : (verification ?? 'unknown');
 
 /** What was expected of a file, from its row alone. */
 export function factsOfRow(row: DumpFile): TakenFacts {

@@ -1,4 +1,4 @@
-import { type Catalog, type DumpFile, HELD_STATUSES } from '../catalog/index.ts';
+import { type Catalog, containerOf, type DumpFile, HELD_STATUSES } from '../catalog/index.ts';
 import { type DumpFileId, hours, PermanentError, Snooze } from '../lib/index.ts';
 import { hasUpstreamHash, type UpstreamFacts, upstreamHashesOf } from './verdict.ts';
 
@@ -44,10 +44,20 @@ export function dueOf(
 const HASH_WAIT_MS = hours(1);
 
 /**
- * Lets a file pass that can be proved by a hash, or that may go without because its cycle ends soon.
- * @throws Snooze while a hash may still come
+ * Lets a file pass that can be proved by a hash, or that may go without because its cycle ends soon and its container says
+ * whether it is whole. Of a file without either nothing could be proved, so it is waited for as long as its cycle takes files.
+ * @throws Snooze while a hash may still come, PermanentError `unprovable` when none can come any more
  */
-export function assertProvable(catalog: Pick<Catalog, 'mayGoWithoutHash'>, due: Due): void {
-  if (hasUpstreamHash(due.facts) || catalog.mayGoWithoutHash(due.row.cycleDate)) return;
+export function assertProvable(catalog: Pick<Catalog, 'mayGoWithoutHash' | 'takesFiles'>, due: Due): void {
+  const { row, facts } = due;
+  if (hasUpstreamHash(facts)) return;
+  if (containerOf(row.filename) !== null) {
+    if (catalog.mayGoWithoutHash(row.cycleDate)) return;
+  } else if (!catalog.takesFiles(row.cycleDate))
+    throw new PermanentError(
+      'unprovable',
+      `upstream published no hash for ${row.filename}, and it is not packed in a way that could be checked`,
+      { subject: { dumpFileId: row.id, wiki: row.wikiDbName } },
+    );
   throw new Snooze('no upstream hash yet', HASH_WAIT_MS);
 }

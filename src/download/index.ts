@@ -5,6 +5,7 @@ import { DumpFileId } from '../lib/index.ts';
 import type { Clock, Disk, Http, Log, Random } from '../ports/index.ts';
 import type { AnyJobHandler } from '../queue/index.ts';
 import type { Layout, SpaceGuard } from '../storage/index.ts';
+import { createFileLocks } from './file-locks.ts';
 import { createHashLanes } from './hashing/index.ts';
 import { createHeld, type HeldDeps, type HeldFiles } from './held/index.ts';
 import { downloadDump, handleDownloadDump } from './jobs/download-dump.ts';
@@ -58,7 +59,8 @@ export function createDownload(deps: DownloadDeps): DownloadRoom {
   const { catalog, disk, layout, clock, space } = deps;
   const sources = createSources(deps);
   const { pieceLengthBytes } = deps.config;
-  const held = createHeld({ ...deps, ...deps.held, sources, pieceLength: pieceLengthBytes });
+  const locks = createFileLocks();
+  const held = createHeld({ ...deps, ...deps.held, locks, sources, pieceLength: pieceLengthBytes });
   const forget = deps.bus?.on('job:completed', ({ jobType, dumpId }) => {
     if (jobType !== downloadDump.type || dumpId === null) return;
     const row = catalog.dumpFile(DumpFileId.parse(dumpId));
@@ -75,6 +77,7 @@ export function createDownload(deps: DownloadDeps): DownloadRoom {
         clock,
         space,
         lanes,
+        locks,
         log: deps.log,
         pieceLengthBytes,
         segmentBytes: deps.config.segmentSizeBytes ?? SEGMENT_BYTES,

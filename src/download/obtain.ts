@@ -1,6 +1,14 @@
 import { dirname } from 'node:path';
 import type { Catalog, DownloadFacts, Verification } from '../catalog/index.ts';
-import { CorruptError, type DumpFileId, RetryableError } from '../lib/index.ts';
+import {
+  CorruptError,
+  type DumpFileId,
+  HaltPipelineError,
+  minutes,
+  RetryableError,
+  Snooze,
+  UnavailableError,
+} from '../lib/index.ts';
 import { step } from '../lib/steps.ts';
 import type { Disk, Log } from '../ports/index.ts';
 import type { JobContext } from '../queue/index.ts';
@@ -9,6 +17,7 @@ import { assertProvable, type Due, dueOf } from './due.ts';
 import type { FileDigests, HashLane } from './hashing/index.ts';
 import { type Proof, type ProveTask, rightInTheEnd } from './prove.ts';
 import { checkedSourceUrl } from './source-url.ts';
+import { originOnly } from './sources/origin-only.ts';
 import { placeOf, recogniseStored, storeReadOnly } from './stored-file.ts';
 import {
   type CompleteDeps,
@@ -17,6 +26,7 @@ import {
   type PartFile,
   removePart,
 } from './transfer/index.ts';
+import { hasUpstreamHash } from './verdict.ts';
 
 /** What obtaining needs. */
 export interface ObtainDeps extends CompleteDeps {
@@ -36,10 +46,14 @@ interface Task {
   dumpFileId: DumpFileId;
   lane: HashLane;
   context: JobContext;
+  /** Wrong bytes are then not kept for another attempt to repair. */
+  isLastAttempt: boolean;
 }
 
 /** A file that upstream changes faster than we fetch it is left for a later attempt. */
 const ROUNDS = 3;
+/** When the origin does not say how long it wants to be left alone. */
+const REST_MS = minutes(5);
 
 /**
  * Finds or fetches a file, proves it by what upstream says of it when its last byte is here, and gives it its final name. When
@@ -85,7 +99,9 @@ async function obtainOnce(deps: ObtainDeps, task: Task, due: Due): Promise<Obtai
   const { pieceLengthBytes } = deps;
   const part = await openPartFile(deps, { path: partPath, facts, pieceLengthBytes });
   try {
-    return await fetchAndStore(deps, { ...task, due, part, finalPath, signal, log });
+    const fetching = { ...task, due, part, finalPath, signal, log };
+    if (hasUpstreamHash(facts)) return await fetchAndStore(deps, fetching);
+    return await fetchFromOrigin(deps, fetching);
   } finally {
     part.release();
     await part.close();
@@ -100,6 +116,25 @@ interface FetchTask extends Task {
   log: Log;
 }
 
+/**
+ * Without a hash only the origin is believed.
+ * @throws Snooze when it is to be left alone while mirrors go on with other files: the queue would stop those as well
+ */
+async function fetchFromOrigin(deps: ObtainDeps, task: FetchTask): Promise<Obtained | 'changed'> {
+  try {
+    return await fetchAndStore({ ...deps, book: originOnly(deps.book) }, task);
+  } catch (error) {
+    const isRest = error instanceof HaltPipelineError || error instanceof UnavailableError;
+    const others = deps.book.sourcesFor(task.due.row).ready.filter(({ kind }) => kind !== 'origin');
+    if (!isRest || !['forbidden', 'http_status'].includes(error.code) || others.length === 0) throw error;
+    const waitMs = error instanceof HaltPipelineError ? error.pauseMs : (error.pauseMs ?? error.retryAfterMs);
+    throw new Snooze(
+      'no upstream hash, so only the origin may give it, which is left alone now',
+      waitMs ?? REST_MS,
+    );
+  }
+}
+
 async function fetchAndStore(deps: ObtainDeps, task: FetchTask): Promise<Obtained | 'changed'> {
   const { due, part, lane, signal, log, context } = task;
   const { row, facts } = due;
@@ -107,7 +142,7 @@ async function fetchAndStore(deps: ObtainDeps, task: FetchTask): Promise<Obtaine
   const tell = (doneBytes: number, doing = ''): void =>
     context.progress({ doneBytes, totalBytes: facts.sizeBytes, label: row.filename + doing });
   const completed = await completePart(deps, { row, part, lane, signal, log, onProgress: tell });
-  const proveTask: ProveTask = { due, part, lane, signal, log, tell };
+  const proveTask: ProveTask = { due, part, lane, signal, log, tell, isLastAttempt: task.isLastAttempt };
   const proof = await keepWhenStopped(part, () => rightInTheEnd(deps, proveTask, completed.digests));
   if (proof.kind === 'wrong') {
     await part.remove();

@@ -1,8 +1,10 @@
-import type { Catalog, Verification } from '../catalog/index.ts';
+import { type Catalog, containerOf, type Verification } from '../catalog/index.ts';
+import { RetryableError } from '../lib/index.ts';
+import { step } from '../lib/steps.ts';
 import type { Log } from '../ports/index.ts';
 import { assertProvable, type Due, dueOf } from './due.ts';
 import type { FileDigests, HashLane } from './hashing/index.ts';
-import { checkStructure, containerOf, type StructureVerdict } from './structure/check-structure.ts';
+import { checkStructure, type StructureVerdict } from './structure/check-structure.ts';
 import type { BrokenPlace } from './structure/protocol.ts';
 import { type CompleteDeps, type PartFile, repair } from './transfer/index.ts';
 import { judge, maySameBytesFit, type Verdict } from './verdict.ts';
@@ -19,6 +21,8 @@ export interface ProveTask {
   lane: HashLane;
   signal: AbortSignal;
   log: Log;
+  /** What cannot be repaired at the last attempt is given up. */
+  isLastAttempt: boolean;
   tell(doneBytes: number, doing?: string): void;
 }
 
@@ -30,7 +34,7 @@ export type Proof =
 
 /**
  * Judges the part file, and when it is wrong looks for the wrong segments at other sources.
- * @throws Snooze while upstream has no hash that may still come, Interrupted
+ * @throws Snooze while upstream has no hash that may still come, RetryableError `repair_waits`, Interrupted
  */
 export async function rightInTheEnd(deps: ProveDeps, task: ProveTask, digests: FileDigests): Promise<Proof> {
   const { due, part, signal } = task;
@@ -39,7 +43,7 @@ export async function rightInTheEnd(deps: ProveDeps, task: ProveTask, digests: F
   if (proof.kind === 'proved' || proof.hasChanged) return proof;
   task.log.warn({ dumpFileId: due.row.id, reason: proof.reason }, 'a complete file is wrong');
   const isRepaired = await repair(deps, {
-    ...{ row: due.row, part, signal, log: task.log },
+    ...{ row: due.row, part, signal, log: task.log, mayWait: !task.isLastAttempt },
     async brokenAt() {
       if (proof.code === 'structure_broken') return lastPlace(found.proof);
       // Of the others only bzip2 says where, block by block.
@@ -67,6 +71,7 @@ async function hashAgain(deps: ProveDeps, { part, lane, signal }: ProveTask): Pr
   lane.upTo(part.facts.sizeBytes);
   const [digests] = await Promise.all([lane.finish(signal), part.file.syncData()]);
   part.digests = digests;
+  step('download:hashed_again');
   return digests;
 }
 
@@ -76,6 +81,7 @@ async function prove(deps: ProveDeps, task: ProveTask, digests: FileDigests): Pr
   let now = judgeNow(deps, due, digests);
   if (now?.verdict.kind === 'unprovable') {
     assertProvable(deps.catalog, now.due);
+    assertFromOrigin(task);
     const structure = await checkPart(task);
     // That may have taken hours, and a published hash is the better judge.
     now = judgeNow(deps, due, digests);
@@ -90,6 +96,18 @@ async function prove(deps: ProveDeps, task: ProveTask, digests: FileDigests): Pr
   const { what, expected, got } = now.verdict;
   const reason = `${what} should be ${expected} but is ${got}`;
   return { kind: 'wrong', hasChanged: false, code: 'checksum_mismatch', reason, where: null };
+}
+
+/**
+ * A hash that was there when the file was begun is gone, and what is here came from others as well.
+ * @throws RetryableError `hash_withdrawn`: the next attempt fetches from the origin what others gave
+ */
+function assertFromOrigin({ part, due }: ProveTask): void {
+  if (part.held.list().every(({ giver }) => giver === 'origin')) return;
+  throw new RetryableError(
+    'hash_withdrawn',
+    `upstream took back the hash of ${due.row.filename}; what mirrors gave of it is fetched from the origin`,
+  );
 }
 
 /** null when nothing is to be fetched any more, or a replacement became a first copy or the other way round. */

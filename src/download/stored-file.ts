@@ -67,6 +67,8 @@ async function proveStored(
   const verdict = judge(due.facts, { ...digests, sizeBytes });
   if (verdict.kind === 'proved') return { digests, verification: verdict.verification };
   if (verdict.kind === 'wrong') return null;
+  // The old bytes of a file that upstream published anew are whole as well.
+  if (due.isReplacement && digests.sha1 === due.row.sha1) return null;
   const structure = await checkStructure({ path, name: due.row.filename, signal });
   return structure.isSound ? { digests, verification: 'structure-only' } : null;
 }

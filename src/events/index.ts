@@ -1,3 +1,4 @@
+import type { TorrentId } from '../lib/index.ts';
 import type { Log } from '../ports/index.ts';
 
 /** What happened to a job, in numbers and ids. */
@@ -69,6 +70,8 @@ export interface EventMap {
   'dumpFile:downloaded': { dumpId: number; sizeBytes: number };
   /** Its last name of ours is gone: deleted to make room. */
   'dumpFile:deleted': { dumpId: number; sizeBytes: number };
+  /** A deletion that had retired it was taken back: it lacks nothing, and is to be seeded again. */
+  'torrent:reinstated': { torrentId: TorrentId };
   'cycle:opened': { cycleDate: string };
   'cycle:sealed': { cycleDate: string };
 }

@@ -1,7 +1,8 @@
 import type { FileFacts } from '../ports/index.ts';
 import { type Layout, type PrunePlan, type PrunePolicy, planPrune } from '../storage/index.ts';
 import { createNames, lookOf } from './names.ts';
-import { type Connection, readFacts } from './read-facts.ts';
+import { readFacts } from './read-facts.ts';
+import type { Connection } from './read-files.ts';
 
 /** An item at the archive whose metadata is to be asked again, and whose files it has. */
 export interface ItemToProve {

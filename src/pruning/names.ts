@@ -1,7 +1,7 @@
 import { join } from 'node:path';
 import type { FileFacts } from '../ports/index.ts';
 import { assertSafeName, type DiskLook, type Layout } from '../storage/index.ts';
-import type { Connection } from './read-facts.ts';
+import type { Connection } from './read-files.ts';
 
 /** Where the bytes of a file have names of ours. */
 export interface OwnNames {
@@ -16,15 +16,21 @@ export function createNames(
   sqlite: Connection,
   layout: Pick<Layout, 'absolute' | 'torrents'>,
 ): (dumpId: number) => OwnNames {
-  const pathOf = sqlite.prepare<[number], string | null>('SELECT local_path FROM dumps WHERE id = ?').pluck();
-  const linksOf = sqlite.prepare<[number], { name: string; path: string }>(
-    `SELECT t.name, f.path_in_torrent AS path FROM torrent_files f JOIN torrents t ON t.id = f.torrent_id WHERE f.dump_id = ?`,
-  );
+  // In one: a plan that has to make much room asks tens of thousands of times.
+  const placesOf = sqlite
+    .prepare<[number], [path: string | null, torrent: string | null, inTorrent: string | null]>(
+      `SELECT d.local_path, t.name, f.path_in_torrent FROM dumps d LEFT JOIN torrent_files f ON f.dump_id = d.id
+         LEFT JOIN torrents t ON t.id = f.torrent_id WHERE d.id = ?`,
+    )
+    .raw();
   return (dumpId) => {
-    const path = pathOf.get(dumpId) ?? null;
+    const places = placesOf.all(dumpId) as [string | null, string | null, string | null][];
+    const path = places[0]?.[0] ?? null;
     return {
       dump: path === null ? null : layout.absolute(path),
-      trees: linksOf.all(dumpId).map(({ name, path: inTree }) => treePath(layout, name, inTree)),
+      trees: places.flatMap(([, name, inTree]) =>
+        name === null || inTree === null ? [] : [treePath(layout, name, inTree)],
+      ),
     };
   };
 }

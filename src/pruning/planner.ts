@@ -3,7 +3,7 @@ import { Interrupted, RetryableError } from '../lib/index.ts';
 import type { FileFacts } from '../ports/index.ts';
 import type { KeptCount, Layout } from '../storage/index.ts';
 import { type ItemToProve, makePlan, type PlanInput } from './make-plan.ts';
-import type { Connection } from './read-facts.ts';
+import type { Connection } from './read-files.ts';
 import { type ChosenSet, chosenOf, type SetView, viewOf } from './views.ts';
 
 /** A plan as the main thread gets it. */

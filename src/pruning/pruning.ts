@@ -1,7 +1,7 @@
 import { type Catalog, HELD_STATUSES } from '../catalog/index.ts';
 import type { Db } from '../db/index.ts';
 import type { Bus } from '../events/index.ts';
-import { describeError } from '../lib/index.ts';
+import { describeError, type TorrentId } from '../lib/index.ts';
 import type { Clock, Disk, Log } from '../ports/index.ts';
 import type { AnyJobHandler, JobRequest } from '../queue/index.ts';
 import type { Layout, PrunePolicy, PruneUsage, StorageMode } from '../storage/index.ts';
@@ -55,11 +55,13 @@ export function createPruning(deps: PruningDeps): PruningRoom {
     ...{ db, catalog, disk, layout, log },
     stopSeeding: deps.stopSeeding,
   });
+  const onReinstated = (torrentId: TorrentId): void => bus.emit('torrent:reinstated', { torrentId });
   const remover = createSetRemover({
     ...{ db, catalog, disk, layout, clock, log, retirement, policy },
-    onRemoved: (file) => bus.emit('dumpFile:deleted', file),
+    ...{ onRemoved: (file) => bus.emit('dumpFile:deleted', file), onReinstated },
   });
-  const takeUp = (): Promise<TakenUp> => takeUpDeletions({ catalog, disk, layout, log, remover, retirement });
+  const takeUp = (): Promise<TakenUp> =>
+    takeUpDeletions({ catalog, disk, layout, log, remover, retirement, onReinstated });
   // One look into the index for each state.
   const anyHeld = db.sqlite.prepare(
     `SELECT 1 FROM dumps WHERE our_status IN (${HELD_STATUSES.map((status) => `'${status}'`).join(', ')}) LIMIT 1`,

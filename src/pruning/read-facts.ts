@@ -1,35 +1,13 @@
-import {
-  HELD_STATUSES,
-  LATE_MS,
-  noticeKind,
-  type RunNotice,
-  type RunStatus,
-  TEXT_TYPES,
-} from '../catalog/index.ts';
-import type { Db } from '../db/index.ts';
+import { LATE_MS, noticeKind, type RunNotice, type RunStatus } from '../catalog/terms.ts';
 import {
   type DiskLook,
   type PruneCycle,
   type PruneFacts,
-  type PruneFile,
   type PruneRun,
   runKey,
   type WikiFlags,
 } from '../storage/index.ts';
-
-/** Any connection to the database; a read-only one will do. */
-export type Connection = Db['sqlite'];
-
-/** One set, and the newer run that makes it superfluous: what a look just before the deletion needs. */
-export interface SetScope {
-  wikiDbName: string;
-  source: string;
-  dumpType: string;
-  /** Runs of that source whose files of that type are needed. */
-  runDates: readonly string[];
-  /** Files that would go. */
-  ids: readonly number[];
-}
+import { type Connection, quoted, readFiles, type SetScope } from './read-files.ts';
 
 /** What the facts are read for. */
 export interface ReadOptions {
@@ -42,8 +20,6 @@ export interface ReadOptions {
   scope?: SetScope;
 }
 
-/** For SQL; the words are ours, so nothing needs escaping. */
-const quoted = (words: readonly string[]): string => words.map((word) => `'${word}'`).join(', ');
 /** Not hindered by a job that only asks the archive again. */
 const HARMLESS_JOBS = ['prove_remote'];
 /** What a job that is not over does with a file. */
@@ -52,34 +28,13 @@ const WORDS: Readonly<Record<string, string>> = {
   upload_ia: 'it is on its way to the Internet Archive',
 };
 
-/** What is told of a file besides its run; words become 0 or 1 here, since making strings of them is what costs. */
-const COLUMNS = `d.id, d.project, d.language, d.cycle_date, d.dump_type, d.size_bytes,
-  d.our_status IN (${quoted(HELD_STATUSES)}) AND d.local_path IS NOT NULL, d.our_status = 'included',
-  coalesce(d.verification, 'structure-only') <> 'structure-only' AND d.sha1 IS NOT NULL, d.damaged_at IS NOT NULL,
-  iif(d.ia_identifier IS NULL, NULL, d.ia_verified_at), d.ia_refused_at IS NOT NULL`;
-
-type Columns = [
-  id: number,
-  project: string,
-  language: string,
-  cycleDate: string,
-  dumpType: string,
-  sizeBytes: number,
-  isHeld: 0 | 1,
-  isIncluded: 0 | 1,
-  isProved: 0 | 1,
-  isDamaged: 0 | 1,
-  archivedAt: number | null,
-  isRefused: 0 | 1,
-];
-
 /** Reads what a prune plan is made from. One moment of the database, when it is called inside a transaction. */
 export function readFacts(sqlite: Connection, options: ReadOptions): PruneFacts {
   const { now, scope } = options;
+  const wikis = readWikis(sqlite, scope?.wikiDbName ?? null);
   return {
-    now,
-    files: readFiles(sqlite, scope),
-    wikis: readWikis(sqlite, scope?.wikiDbName ?? null),
+    ...{ now, wikis },
+    files: readFiles(sqlite, wikis, scope),
     cycles: readCycles(sqlite),
     runs: readRuns(sqlite, scope?.wikiDbName ?? null),
     busy: readBusy(sqlite, scope?.ids ?? null),
@@ -87,89 +42,6 @@ export function readFacts(sqlite: Connection, options: ReadOptions): PruneFacts 
     otherSeeders: scope === undefined ? seederCounts(sqlite, now, options.statsMaxAgeMs) : () => null,
     look: options.look,
   };
-}
-
-/** Every row, run by run, in one object that is filled anew; with a scope the texts of that wiki, and the runs that are asked about. */
-function* readFiles(sqlite: Connection, scope: SetScope | undefined): Generator<PruneFile> {
-  const contested = new Set(
-    sqlite.prepare<[], number>('SELECT dump_id FROM dump_replacements').pluck().all(),
-  );
-  const types = new Map<string, string>();
-  const file: PruneFile = {
-    id: 0,
-    ...{ project: '', language: '', wikiDbName: '', source: '', runDate: '', cycleDate: '', dumpType: '' },
-    ...{ sizeBytes: 0, isText: false, isHeld: false, isIncluded: false, isProved: false, isDamaged: false },
-    ...{ isContested: false, archivedAt: null, isRefused: false },
-  };
-  for (const [[wikiDbName, source, runDate], rows] of readRunsOfFiles(sqlite, scope)) {
-    file.wikiDbName = wikiDbName;
-    file.source = source;
-    file.runDate = runDate;
-    for (const row of rows) {
-      const [id, project, language, cycleDate, dumpType] = row;
-      file.id = id;
-      // Equal strings are kept once: there are hundreds of thousands of rows.
-      if (file.project !== project) file.project = project;
-      if (file.language !== language) file.language = language;
-      if (file.cycleDate !== cycleDate) file.cycleDate = cycleDate;
-      let type = types.get(dumpType);
-      if (type === undefined) {
-        type = dumpType;
-        types.set(type, type);
-      }
-      file.dumpType = type;
-      file.isText = TEXT_TYPES.includes(type);
-      file.sizeBytes = row[5];
-      file.isHeld = row[6] === 1;
-      file.isIncluded = row[7] === 1;
-      file.isProved = row[8] === 1;
-      file.isDamaged = row[9] === 1;
-      file.isContested = contested.has(id);
-      file.archivedAt = row[10];
-      file.isRefused = row[11] === 1;
-      yield file;
-    }
-  }
-}
-
-type RunName = [wikiDbName: string, source: string, runDate: string];
-
-/** Rows by run, whether or not the run has a row of its own. */
-function* readRunsOfFiles(
-  sqlite: Connection,
-  scope: SetScope | undefined,
-): Generator<[RunName, readonly Columns[]]> {
-  const rowsOf = (more = ''): ((...given: string[]) => Columns[]) => {
-    const statement = sqlite
-      .prepare<string[]>(
-        `SELECT ${COLUMNS} FROM dumps d WHERE d.wiki_db_name = ? AND d.source = ? AND d.run_date = ?${more}`,
-      )
-      .raw();
-    return (...given) => statement.all(...given) as Columns[];
-  };
-  const names = (sql: string, ...given: string[]): RunName[] =>
-    sqlite
-      .prepare<string[]>(sql)
-      .raw()
-      .all(...given) as RunName[];
-  if (scope === undefined) {
-    const ofRun = rowsOf();
-    // Answered by the index alone.
-    for (const run of names('SELECT DISTINCT wiki_db_name, source, run_date FROM dumps'))
-      yield [run, ofRun(...run)];
-    return;
-  }
-  const { wikiDbName, source, dumpType, runDates } = scope;
-  const texts = rowsOf(` AND d.dump_type IN (${quoted(TEXT_TYPES)})`);
-  const withText = `SELECT DISTINCT wiki_db_name, source, run_date FROM dumps INDEXED BY idx_dumps_text
-      WHERE wiki_db_name = ? AND dump_type IN (${quoted(TEXT_TYPES)})`;
-  for (const run of names(withText, wikiDbName)) yield [run, texts(...run)];
-  if (TEXT_TYPES.includes(dumpType)) return;
-  const ofType = rowsOf(' AND d.dump_type = ?');
-  for (const runDate of new Set(runDates)) {
-    const run: RunName = [wikiDbName, source, runDate];
-    yield [run, ofType(...run, dumpType)];
-  }
 }
 
 function readWikis(sqlite: Connection, only: string | null): Map<string, WikiFlags> {
@@ -236,7 +108,7 @@ function readRuns(sqlite: Connection, only: string | null): Map<string, PruneRun
   const rows = sqlite
     .prepare<
       string[],
-      { wikiDbName: string; source: string; runDate: string; status: RunStatus; notices: string }
+      Record<'wikiDbName' | 'source' | 'runDate' | 'notices', string> & { status: RunStatus }
     >(
       `SELECT wiki_db_name AS wikiDbName, source, run_date AS runDate, status, notices FROM dump_runs${only === null ? '' : ' WHERE wiki_db_name = ?'}`,
     )

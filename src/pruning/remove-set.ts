@@ -33,6 +33,8 @@ export interface RemoveDeps {
   policy: Omit<PrunePolicy, 'neededBytes'>;
   /** A file is gone for good. */
   onRemoved: (file: { dumpId: number; sizeBytes: number }) => void;
+  /** A torrent is retired no more. */
+  onReinstated: (torrentId: TorrentId) => void;
 }
 
 /** How a set fared. */
@@ -225,7 +227,7 @@ export function createSetRemover(deps: RemoveDeps): SetRemover {
         const verdict = await carryOut({ id, dumpId, path });
         if (!verdict.isAllowed) {
           refusal = verdict.reason;
-          catalog.takeBackDeletion(id);
+          for (const torrentId of catalog.takeBackDeletion(id)) deps.onReinstated(torrentId);
           continue;
         }
         files += 1;

@@ -1,5 +1,6 @@
 import { dirname } from 'node:path';
 import type { Catalog } from '../catalog/index.ts';
+import type { TorrentId } from '../lib/index.ts';
 import { step } from '../lib/steps.ts';
 import type { Disk, Log } from '../ports/index.ts';
 import { type Layout, openDeletionStep } from '../storage/index.ts';
@@ -25,6 +26,8 @@ export async function takeUpDeletions(deps: {
   log: Log;
   remover: SetRemover;
   retirement: TorrentRetirement;
+  /** A torrent is retired no more. */
+  onReinstated: (torrentId: TorrentId) => void;
 }): Promise<TakenUp> {
   const { catalog, disk, log, remover } = deps;
   const taken: TakenUp = { removed: 0, takenBack: 0 };
@@ -55,7 +58,7 @@ export async function takeUpDeletions(deps: {
       case 'take_back': {
         // What died may have removed some of its names; a torrent that is retired no more needs its own, too.
         if (dumpId !== null) await bringBack(disk, remover.ownNames(dumpId), names);
-        catalog.takeBackDeletion(id);
+        for (const torrentId of catalog.takeBackDeletion(id)) deps.onReinstated(torrentId);
         taken.takenBack += 1;
         const reason = verdict.isAllowed ? '' : verdict.reason;
         log.warn({ wiki: wikiDbName, path, reason }, 'a deletion was taken back');

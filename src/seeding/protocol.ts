@@ -22,6 +22,15 @@ export interface SeedSpec {
   contentRoot: string;
 }
 
+/** A file that is sound again, or was so all the time, although it was refused. */
+export interface RenewedFile {
+  infoHash: string;
+  /** Absolute. */
+  path: string;
+  /** What its modification time has to be, ms. */
+  mtimeMs: number;
+}
+
 /** One torrent as the swarm sees it. */
 export interface TorrentActivity {
   infoHash: string;
@@ -37,6 +46,7 @@ export interface TorrentActivity {
 export type SeederRequest =
   | { id: number; kind: 'add'; spec: SeedSpec }
   | { id: number; kind: 'remove'; infoHash: string }
+  | { id: number; kind: 'renew'; file: RenewedFile }
   | { id: number; kind: 'snapshot' }
   | { id: number; kind: 'stop' };
 
@@ -45,6 +55,8 @@ export interface SeederAnswers {
   /** Without padding. */
   add: { fileCount: number };
   remove: null;
+  /** False: it is not what it should be, or its torrent is not served. */
+  renew: boolean;
   snapshot: TorrentActivity[];
   stop: null;
 }
@@ -53,11 +65,12 @@ export interface SeederAnswers {
 export type SeederMessage =
   | { kind: 'listening'; port: number }
   | { kind: 'answer'; id: number; value: SeederAnswers[keyof SeederAnswers] }
-  | { kind: 'refusal'; id: number; code: string; message: string }
+  /** `path`: of the file that was to blame; null = none. */
+  | { kind: 'refusal'; id: number; code: string; message: string; path: string | null }
   /** Something outside went wrong and heals by itself: a tracker does not answer. */
   | { kind: 'warning'; infoHash: string; message: string }
   /** A file is not what it was when the torrent was added; its bytes are no longer served. */
-  | { kind: 'fileRefused'; infoHash: string; path: string; message: string }
+  | { kind: 'fileRefused'; infoHash: string; code: string; path: string; message: string }
   /** The client dropped a torrent. */
   | { kind: 'torrentLost'; infoHash: string; message: string }
   /** The client cannot go on; the thread ends. `code` as Node gives it: `EADDRINUSE`. */

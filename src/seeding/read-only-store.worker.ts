@@ -34,6 +34,8 @@ export interface ReadOnlyStoreOptions {
   knownFiles: readonly KnownFile[];
   /** Open files at once; default 128, far below the usual limit of 1024 for a process. */
   handlesMax?: number;
+  /** Hands out the store, which its user makes. */
+  onMade?: (store: ReadOnlyStore) => void;
   /** Called at every read of a file that is missing or has changed. */
   onRefused?: (error: SeedFileError) => void;
 }
@@ -98,6 +100,24 @@ export class ReadOnlyStore {
       total += file.sizeBytes;
     }
     this.#totalBytes = total;
+    options.onMade?.(this);
+  }
+
+  /**
+   * Knows a file by another modification time from now on, and opens it anew: it was repaired, or only touched.
+   * @returns false when it is none of ours, or is not of its size and that time
+   */
+  async renew(path: string, mtimeMs: number): Promise<boolean> {
+    const index = this.#files.findIndex((file) => file.kind === 'file' && file.absolutePath === path);
+    const known = this.#files[index];
+    if (known?.kind !== 'file') return false;
+    const facts = await stat(path).catch(() => null);
+    if (facts?.isFile() !== true || facts.size !== known.sizeBytes) return false;
+    if (Math.abs(facts.mtimeMs - mtimeMs) > TIME_GRAIN_MS) return false;
+    known.mtimeMs = facts.mtimeMs;
+    // What is open may be a file that another one took the place of.
+    await this.#close(index);
+    return true;
   }
 
   /** Number of files open now, for tests. */

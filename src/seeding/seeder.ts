@@ -2,6 +2,7 @@ import { Worker } from 'node:worker_threads';
 import { Interrupted, minutes, RetryableError, seconds } from '../lib/index.ts';
 import type { Clock, Log } from '../ports/index.ts';
 import type {
+  RenewedFile,
   SeederAnswers,
   SeederMessage,
   SeederRequest,
@@ -18,6 +19,8 @@ const HEALTHY_AFTER_MS = minutes(1);
 const RETRY_MISSING_MS = minutes(5);
 const STOP_DEADLINE_MS = seconds(5);
 const SNAPSHOT_DEADLINE_MS = seconds(2);
+/** Said of a file of another size or time; what is missing altogether is another matter. */
+const CHANGED = 'seed_file_changed';
 /** A start of the program waits no longer than this; the rest goes on beside it. */
 const START_DEADLINE_MS = seconds(10);
 /** The same complaint of the same torrent is logged once in this time, with a count. */
@@ -40,6 +43,8 @@ export interface Seeder {
   add(spec: SeedSpec, signal: AbortSignal): Promise<void>;
   /** Serves a torrent no more, at most after 5 s; one that is not served is no error. */
   remove(infoHash: string): Promise<void>;
+  /** Serves a file of a served torrent again that was refused. Never fails. */
+  renew(file: RenewedFile): Promise<void>;
   /** What is known now, or was last known if the thread is too busy to answer within 2 s. */
   snapshot(): Promise<TorrentActivity[]>;
   /** null while nothing listens. */
@@ -65,7 +70,13 @@ interface Life {
 }
 
 /** Creates the supervisor; no thread runs before `start`. */
-export function createSeeder(deps: { settings: SeederSettings; clock: Clock; log: Log }): Seeder {
+export function createSeeder(deps: {
+  settings: SeederSettings;
+  clock: Clock;
+  log: Log;
+  /** A file is of another size or time than when its torrent was made or added. Called at each look. */
+  onChanged?: (infoHash: string, path: string) => void;
+}): Seeder {
   const { clock, log } = deps;
   const wanted = new Map<string, SeedSpec>();
   const complaints = new Map<string, { count: number; loggedMs: number }>();
@@ -158,6 +169,7 @@ export function createSeeder(deps: { settings: SeederSettings; clock: Clock; log
         complain('warn', message.infoHash, message.message, 'a tracker or peer source does not answer');
         return;
       case 'fileRefused':
+        if (message.code === CHANGED) deps.onChanged?.(message.infoHash, message.path);
         complain('error', message.infoHash, message.message, 'a file changed and is no longer served');
         return;
       case 'torrentLost':
@@ -165,6 +177,11 @@ export function createSeeder(deps: { settings: SeederSettings; clock: Clock; log
         complain('error', message.infoHash, message.message, 'a torrent is no longer served');
         if (life === from) later(RETRY_MISSING_MS, () => serveMissing(from));
     }
+  }
+
+  function tellChanged({ infoHash }: SeedSpec, error: unknown): void {
+    const { code, path } = refusalOf(error);
+    if (code === CHANGED && path !== null) deps.onChanged?.(infoHash, path);
   }
 
   function complain(level: 'warn' | 'error', infohash: string, reason: string, text: string): void {
@@ -221,6 +238,7 @@ export function createSeeder(deps: { settings: SeederSettings; clock: Clock; log
         target.served.add(spec.infoHash);
       } catch (error) {
         missing += 1;
+        tellChanged(spec, error);
         const reason = error instanceof Error ? error.message : String(error);
         complain('error', spec.infoHash, reason, 'a torrent cannot be seeded');
       }
@@ -262,7 +280,9 @@ export function createSeeder(deps: { settings: SeederSettings; clock: Clock; log
       const target = life;
       if (target === null) throw down('the seeding thread is not running');
       await orAbort(target.listening, signal);
-      await orAbort(ask<'add'>(target, { kind: 'add', spec }), signal);
+      const added = ask<'add'>(target, { kind: 'add', spec });
+      added.catch((error: unknown) => tellChanged(spec, error));
+      await orAbort(added, signal);
       wanted.set(spec.infoHash, spec);
       target.served.add(spec.infoHash);
     },
@@ -278,6 +298,12 @@ export function createSeeder(deps: { settings: SeederSettings; clock: Clock; log
         clock.sleep(STOP_DEADLINE_MS, deadline.signal).catch(() => {}),
       ]);
       deadline.abort();
+    },
+
+    async renew(file) {
+      const target = life;
+      if (target?.served.has(file.infoHash))
+        await ask<'renew'>(target, { kind: 'renew', file }).catch(() => {});
     },
 
     async snapshot() {
@@ -301,6 +327,13 @@ export function createSeeder(deps: { settings: SeederSettings; clock: Clock; log
   };
 }
 
+/** What a refusal says of a file. */
+function refusalOf(error: unknown): { code: string; path: string | null } {
+  if (!(error instanceof RetryableError)) return { code: '', path: null };
+  const path = error.subject.path;
+  return { code: error.code, path: typeof path === 'string' ? path : null };
+}
+
 /** What the operator must know when the thread could not listen; null for other errors. */
 function portTrouble({ port, host }: SeederSettings, code: string | null): string | null {
   const where = `port ${port}${host === null ? '' : ` on ${host}`}`;
@@ -311,10 +344,11 @@ function portTrouble({ port, host }: SeederSettings, code: string | null): strin
   return null;
 }
 
-function refusal(message: { code: string; message: string }): Error {
+function refusal(message: { code: string; message: string; path: string | null }): Error {
   return new RetryableError(message.code.toLowerCase(), message.message, {
+    subject: message.path === null ? {} : { path: message.path },
     hint: message.code.startsWith('seed_file')
-      ? 'The file was moved, changed or is on a disk that is not mounted; once it is back as it was, it is seeded again by itself.'
+      ? 'The file was moved, changed or is on a disk that is not mounted; a changed one is read again and repaired, and once it is as it was, it is seeded again by itself.'
       : undefined,
   });
 }

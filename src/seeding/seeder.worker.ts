@@ -2,7 +2,14 @@ import { readFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { parentPort, workerData } from 'node:worker_threads';
 import WebTorrent, { type Torrent } from 'webtorrent';
-import type { SeederAnswers, SeederMessage, SeederRequest, SeederSettings, SeedSpec } from './protocol.ts';
+import type {
+  RenewedFile,
+  SeederAnswers,
+  SeederMessage,
+  SeederRequest,
+  SeederSettings,
+  SeedSpec,
+} from './protocol.ts';
 import { inspectFiles, ReadOnlyStore, type SeedFileError } from './read-only-store.worker.ts';
 import { readTorrentFile } from './torrent-file.ts';
 
@@ -14,6 +21,8 @@ import { readTorrentFile } from './torrent-file.ts';
 const port = parentPort!;
 const settings = workerData as SeederSettings;
 const torrents = new Map<string, Torrent>();
+/** What each torrent is read from, and which of its files were complained of. */
+const stores = new Map<string, { store: ReadOnlyStore; refused: Set<string> }>();
 /** Of each torrent; to the client padding is a file like any other. */
 const fileCounts = new Map<string, number>();
 
@@ -65,10 +74,12 @@ async function add(spec: SeedSpec): Promise<SeederAnswers['add']> {
     store: ReadOnlyStore,
     storeOpts: {
       knownFiles,
+      onMade: (store: ReadOnlyStore) => stores.set(infoHash, { store, refused }),
       onRefused: (error: SeedFileError) => {
         if (refused.has(error.path)) return;
         refused.add(error.path);
-        say({ kind: 'fileRefused', infoHash, path: error.path, message: error.message });
+        const { code, path, message } = error;
+        say({ kind: 'fileRefused', infoHash, code, path, message });
       },
     },
     // Its cache keeps whole pieces, 20 x 16 MiB for each torrent; the operating system's page cache does that better.
@@ -101,8 +112,16 @@ async function add(spec: SeedSpec): Promise<SeederAnswers['add']> {
 function remove(infoHash: string): Promise<null> {
   const torrent = torrents.get(infoHash);
   torrents.delete(infoHash);
+  stores.delete(infoHash);
   if (torrent === undefined) return Promise.resolve(null);
   return new Promise((resolve) => torrent.destroy({ destroyStore: false }, () => resolve(null)));
+}
+
+async function renew({ infoHash, path, mtimeMs }: RenewedFile): Promise<boolean> {
+  const served = stores.get(infoHash);
+  if (served === undefined || !(await served.store.renew(path, mtimeMs))) return false;
+  served.refused.delete(path);
+  return true;
 }
 
 function snapshot(): SeederAnswers['snapshot'] {
@@ -126,6 +145,8 @@ async function answer(request: SeederRequest): Promise<SeederAnswers[keyof Seede
       return add(request.spec);
     case 'remove':
       return remove(request.infoHash);
+    case 'renew':
+      return renew(request.file);
     case 'snapshot':
       return snapshot();
     case 'stop':
@@ -136,7 +157,9 @@ async function answer(request: SeederRequest): Promise<SeederAnswers[keyof Seede
 port.on('message', (request: SeederRequest) => {
   answer(request).then(
     (value) => say({ kind: 'answer', id: request.id, value }),
-    (error: NodeJS.ErrnoException) =>
-      say({ kind: 'refusal', id: request.id, code: error.code ?? 'seeder_failed', message: error.message }),
+    (error: NodeJS.ErrnoException) => {
+      const { code = 'seeder_failed', message, path = null } = error;
+      say({ kind: 'refusal', id: request.id, code, message, path });
+    },
   );
 });

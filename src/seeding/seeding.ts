@@ -1,7 +1,9 @@
 import type { Catalog } from '../catalog/index.ts';
+import type { DumpFileId } from '../lib/index.ts';
 import type { Clock, Log } from '../ports/index.ts';
 import type { AnyJobHandler } from '../queue/index.ts';
 import type { Layout } from '../storage/index.ts';
+import { type ChangedFilesDeps, createChangedFiles } from './changed-files.ts';
 import { seedSpec, startSeedingHandler } from './jobs/start-seeding.ts';
 import type { SeederSettings, TorrentActivity } from './protocol.ts';
 import { createSeeder } from './seeder.ts';
@@ -19,10 +21,11 @@ const DEFAULTS = { host: null, lsd: false, utPex: true, userAgent: 'WikiSeed' };
 
 /** What the room needs. */
 export interface SeedingDeps {
-  catalog: Pick<Catalog, 'torrent' | 'torrents' | 'markSeeding'>;
+  catalog: Pick<Catalog, 'torrent' | 'torrents' | 'markSeeding'> & ChangedFilesDeps['catalog'];
   layout: Layout;
   clock: Clock;
   log: Log;
+  askForRepair: ChangedFilesDeps['askForRepair'];
   config: SeedingConfig;
 }
 
@@ -45,6 +48,8 @@ export interface SeedingRoom {
   stop(): Promise<void>;
   /** Serves a torrent no more: it was retired. One that is not served is no error. */
   retire(infoHash: string): Promise<void>;
+  /** A held file was read again, and repaired where it was damaged: it is served again when it is sound. Never fails. */
+  lookAgain(id: DumpFileId): Promise<void>;
   snapshot(): Promise<SeedingFacts>;
   /** The port that listens for peers; null while none does. */
   port(): number | null;
@@ -55,7 +60,8 @@ export function createSeeding(deps: SeedingDeps): SeedingRoom {
   const { catalog, layout, clock, log, config } = deps;
   const { enabled, ...chosen } = config;
   const settings: SeederSettings = { ...DEFAULTS, ...chosen };
-  const seeder = enabled ? createSeeder({ settings, clock, log }) : null;
+  const changed = createChangedFiles(deps);
+  const seeder = enabled ? createSeeder({ settings, clock, log, onChanged: changed.found }) : null;
   return {
     handlers: [startSeedingHandler({ catalog, layout, seeder })],
     async start() {
@@ -66,6 +72,7 @@ export function createSeeding(deps: SeedingDeps): SeedingRoom {
     },
     stop: async () => seeder?.stop(),
     retire: async (infoHash) => seeder?.remove(infoHash),
+    lookAgain: async (id) => (seeder === null ? undefined : changed.settled(id, seeder)),
     snapshot: async () => ({
       isEnabled: enabled,
       port: seeder?.port() ?? null,

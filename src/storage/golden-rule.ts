@@ -142,7 +142,7 @@ function isBetter(where: StayingCopy['where'], runDate: string, best: StayingCop
 }
 
 /** Sources write dates differently. */
-const digits = (runDate: string): string => runDate.replaceAll('-', '');
+const digits = (runDate: string): string => (runDate.includes('-') ? runDate.replaceAll('-', '') : runDate);
 
 /** Every expected file is on our disk, proved and sound, and stays there. */
 export function isSoundOnDisk(

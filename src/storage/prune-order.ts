@@ -61,11 +61,13 @@ export function reasonOf({ set, rule, newer, second, seeders }: Candidate, polic
 
 /**
  * Candidates in the order in which they go: by rule; then oldest cycle first, and all of it before the next, so that few torrents lose
- * files; or largest first. Only as many are sorted as are asked for.
+ * files; or largest first.
+ * @param isEnough asked now and then: once nothing more is wanted, what is left comes unsorted
  */
 export function* inOrder(
   candidates: readonly Candidate[],
   { pruneOldestFirst }: Pick<PrunePolicy, 'pruneOldestFirst'>,
+  isEnough: () => boolean,
 ): Generator<Candidate> {
   const bySize = (a: Candidate, b: Candidate): number => b.set.heldBytes - a.set.heldBytes;
   const byAge = (a: Candidate, b: Candidate): number => compare(a.set.cycleDate, b.set.cycleDate);
@@ -78,9 +80,10 @@ export function* inOrder(
       if (bucket === undefined) buckets.set(key, [candidate]);
       else bucket.push(candidate);
     }
-    for (const key of [...buckets.keys()].sort())
-      yield* (buckets.get(key) as Candidate[]).sort(
-        (a, b) => bySize(a, b) || byAge(a, b) || byPlace(a.set, b.set),
-      );
+    for (const key of [...buckets.keys()].sort()) {
+      const bucket = buckets.get(key) as Candidate[];
+      if (!isEnough()) bucket.sort((a, b) => bySize(a, b) || byAge(a, b) || byPlace(a.set, b.set));
+      yield* bucket;
+    }
   }
 }

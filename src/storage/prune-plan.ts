@@ -102,10 +102,11 @@ export function planPrune(
   };
   const toProve = new Map<number, PrunePlan['toProve'][number]>();
   const removedIds = new Set<number>();
-  for (const candidate of inOrder(candidates, policy)) {
+  const isEnough = (): boolean => plan.plannedBytes >= policy.neededBytes;
+  for (const candidate of inOrder(candidates, policy, isEnough)) {
     const { set, newer, second, rule } = candidate;
     const { wikiDbName, runDate } = set;
-    if (plan.plannedBytes >= policy.neededBytes) {
+    if (isEnough()) {
       keep(set, 'not_needed', () => notNeeded(policy, rule));
       continue;
     }

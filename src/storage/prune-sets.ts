@@ -79,10 +79,9 @@ export function groupFiles(facts: Pick<PruneFacts, 'files' | 'runs' | 'wikis'>):
     }
     let set = last.sets.get(file.dumpType);
     if (set === undefined) {
-      set = emptySet(file);
+      set = firstOf(file);
       last.sets.set(file.dumpType, set);
-    }
-    set.files.push(copyOf(file));
+    } else set.files.push(copyOf(file));
     if (!file.isHeld) continue;
     set.heldFiles += 1;
     set.heldBytes += file.sizeBytes;
@@ -90,11 +89,12 @@ export function groupFiles(facts: Pick<PruneFacts, 'files' | 'runs' | 'wikis'>):
   return arrange(runs, facts);
 }
 
-function emptySet(file: PruneFile): PruneSet {
+/** Most sets have one file: an array that is made with it has no room to spare, and there are hundreds of thousands. */
+function firstOf(file: PruneFile): PruneSet {
   const { project, language, wikiDbName, source, runDate, cycleDate, dumpType, isText } = file;
   return {
     ...{ project, language, wikiDbName, source, runDate, cycleDate, dumpType, isText },
-    files: [],
+    files: [copyOf(file)],
     heldBytes: 0,
     heldFiles: 0,
     isComplete: false,

@@ -57,7 +57,7 @@ export const BUSY_LOOK_MS = 500;
 export const CLOSED_LOOK_MS = 2_000;
 /** While nothing is written. */
 export const IDLE_LOOK_MS = 10_000;
-/** A file system that takes longer than this does not answer. */
+/** A disk that takes longer than this does not answer. */
 const ANSWER_MS = 10_000;
 /** Part files are looked at no more often than this. */
 const PARTIALS_MS = 2_000;
@@ -65,6 +65,7 @@ const PARTIALS_MS = 2_000;
 const FREED_MIN_BYTES = 1_000_000;
 
 type Found = { space: FileSystemSpace } | { problem: string };
+const SILENCE: Found = { problem: 'the disk does not answer' };
 
 /** See `StorageWatch`. The mode itself is decided by `storageMode`. */
 export function createStorageWatch(deps: StorageWatchDeps): StorageWatch {
@@ -74,6 +75,9 @@ export function createStorageWatch(deps: StorageWatchDeps): StorageWatch {
   let cancel = (): void => {};
   let looking: Promise<void> | null = null;
   let asked: Promise<Found> | null = null;
+  let measuring: Promise<void> | null = null;
+  /** The part files were asked for and do not answer, whatever the file system says of its free bytes. */
+  let isSilent = false;
   let measuredMs = Number.NEGATIVE_INFINITY;
   let found: Found = { problem: 'the disk was not looked at yet' };
   /** `freeBytes` is what the first look after the refusal found. */
@@ -139,27 +143,52 @@ export function createStorageWatch(deps: StorageWatchDeps): StorageWatch {
       .finally(() => {
         asked = null;
       });
-    const enough = new AbortController();
-    const patience = clock.sleep(ANSWER_MS, enough.signal).then(
-      () => ({ problem: 'the disk does not answer' }),
-      () => ({ problem: '' }),
-    );
-    return Promise.race([asked, patience]).finally(() => enough.abort());
+    return asked;
+  }
+
+  /** What the part files occupy; the same for it. */
+  function measure(): Promise<void> {
+    if (measuring === null) {
+      measuredMs = clock.monotonicMs();
+      measuring = measured
+        .measurePartials()
+        .then(
+          () => guard.noteMeasured(),
+          // What was measured before still stands.
+          () => {},
+        )
+        .finally(() => {
+          measuring = null;
+          isSilent = false;
+        });
+    }
+    return measuring;
+  }
+
+  /** The file system first: how much is free is worth more than what we occupy of it, and it costs one call. */
+  async function ask(patience: Promise<null>): Promise<Found> {
+    const answer = (await Promise.race([askDisk(), patience])) ?? SILENCE;
+    const isDue = measuring !== null || clock.monotonicMs() - measuredMs >= PARTIALS_MS;
+    if (!isLimited || !isDue || 'problem' in answer) return answer;
+    if (!isSilent) note(answer);
+    isSilent = (await Promise.race([measure().then(() => true), patience])) === null;
+    return isSilent ? SILENCE : answer;
+  }
+
+  function note(answer: Found): void {
+    found = answer;
+    if (forced !== null && 'space' in found) forced.freeBytes ??= found.space.freeBytes;
+    decide();
   }
 
   async function lookOnce(): Promise<void> {
-    const isDue = clock.monotonicMs() - measuredMs >= PARTIALS_MS;
-    if (isLimited && isDue) {
-      measuredMs = clock.monotonicMs();
-      await measured.measurePartials().then(
-        () => guard.noteMeasured(),
-        // What was measured before still stands; the free bytes are looked at in any case.
-        () => {},
-      );
+    const enough = new AbortController();
+    const over = (): null => null;
+    try {
+      note(await ask(clock.sleep(ANSWER_MS, enough.signal).then(over, over)));
+    } finally {
+      enough.abort();
     }
-    found = await askDisk();
-    if (forced !== null && 'space' in found) forced.freeBytes ??= found.space.freeBytes;
-    decide();
   }
 
   function look(): Promise<void> {
@@ -180,6 +209,7 @@ export function createStorageWatch(deps: StorageWatchDeps): StorageWatch {
 
   guard.observe({
     looked(space) {
+      if (isSilent) return;
       found = { space };
       decide();
     },

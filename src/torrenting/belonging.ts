@@ -32,6 +32,16 @@ export function isHeld(file: DumpFile): boolean {
   );
 }
 
+/** True for a held file that nobody found to be damaged since: what a torrent may carry. */
+export function isSound(file: DumpFile): boolean {
+  return isHeld(file) && file.damagedAt === null;
+}
+
+/** True for a held file whose bytes are known to be wrong: it stays as it is until it is repaired. */
+export function isDamaged(file: DumpFile): boolean {
+  return isHeld(file) && file.damagedAt !== null;
+}
+
 /**
  * A file of a type that both lists name (stubs, titles) travels in both torrents, so that each can be used without the
  * other. Told from the files of the cycle, not from a setting: a notice that fits nowhere else is said in both torrents.

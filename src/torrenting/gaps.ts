@@ -1,4 +1,11 @@
-import type { DumpFile, DumpRun, NoticeKind, Replacement, TorrentGap } from '../catalog/index.ts';
+import {
+  containerOf,
+  type DumpFile,
+  type DumpRun,
+  type NoticeKind,
+  type Replacement,
+  type TorrentGap,
+} from '../catalog/index.ts';
 import { noticesOf, withoutHosts } from './belonging.ts';
 import { byBytes } from './byte-order.ts';
 
@@ -42,6 +49,22 @@ export function withdrawnGap(file: DumpFile): TorrentGap {
   return fileGap(file, 'failed_upstream', 'upstream withdrew it in a rerun');
 }
 
+const NOTHING_TO_CHECK = 'Wikimedia listed it without any hash, and it is not packed in a way that could be checked';
+
+/** A file that is held, and of which nothing is proved. */
+export function unverifiedGap(file: DumpFile): TorrentGap {
+  return fileGap(file, 'missing', NOTHING_TO_CHECK);
+}
+
+/** A file whose stored copy rotted, and of which nobody had the right bytes for as long as the torrent waited. */
+export function damagedGap(file: DumpFile): TorrentGap {
+  return fileGap(
+    file,
+    'missing',
+    'its stored copy was damaged, and the right bytes could not be had before the torrent was made',
+  );
+}
+
 /**
  * Why an expected file is not here. What an operator met on the way (hosts, bytes, the number of tries) is no fact about the
  * dump and would split the swarm of those who hold the same files, so only what upstream did is told in its own words.
@@ -59,6 +82,7 @@ export function absentGap(file: DumpFile): TorrentGap {
     return fileGap(file, 'missing', 'it was removed before the torrent was made');
   if (file.ourStatus === 'failed') return fileGap(file, 'missing', whyFailed(file.errorMessage));
   const hasHash = [file.upstreamMd5, file.upstreamSha1, file.upstreamSha256].some((hash) => hash !== null);
+  if (!hasHash && containerOf(file.filename) === null) return unverifiedGap(file);
   return fileGap(
     file,
     'missing',

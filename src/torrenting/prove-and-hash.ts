@@ -2,7 +2,7 @@ import { availableParallelism } from 'node:os';
 import type { Catalog } from '../catalog/index.ts';
 import { RetryableError } from '../lib/index.ts';
 import type { FileFacts } from '../ports/index.ts';
-import type { AlignedFile, Arrangement } from './arrangement.ts';
+import type { Arrangement } from './arrangement.ts';
 import type { ContentFile } from './payload/content.ts';
 import type { DumpPayloadFile, PayloadFile } from './payload/payload.ts';
 import type { ReadingMessage, ReadingPart, ReadingTask } from './reading.worker.ts';
@@ -15,6 +15,7 @@ import {
   type SourceDeps,
   sourcePath,
 } from './sources.ts';
+import { DIGEST_BYTES, isUntouched, storedPieces, type TouchedFile, touchedFiles } from './stored-pieces.ts';
 import { runInThreads } from './thread-pool.ts';
 
 /** What proving needs; the number of bytes to be read is known before the first one is. */
@@ -27,9 +28,10 @@ export interface ProveDeps extends Omit<SourceDeps, 'onProgress'> {
 export interface HashedProof extends Proof {
   /** 20 bytes for each piece of the torrent; only complete when nothing is damaged. */
   pieces: Uint8Array;
+  /** Aligned files that were read because somebody had touched them, and that are right. */
+  touched: TouchedFile[];
 }
 
-const DIGEST_BYTES = 20;
 /** A thread takes some 50 ms to start; less than this is read sooner by one that runs. */
 const BYTES_PER_THREAD = 64 * 2 ** 20;
 /** Files that change while they are read again and again are somebody else's work in progress. */
@@ -42,7 +44,7 @@ const ROUNDS_MAX = 3;
  *   not read but for its last piece, which ends with padding here;
  * - everything else is read once, and the same bytes give its SHA-1 and the pieces.
  *
- * What seems damaged is looked at again by `proveSources`, which also removes and restores.
+ * What seems damaged is looked at again by `proveSources`, which also restores names.
  * @throws as `proveSources`
  */
 export async function proveAndHash(deps: ProveDeps, arrangement: Arrangement): Promise<HashedProof> {
@@ -66,7 +68,7 @@ export async function proveAndHash(deps: ProveDeps, arrangement: Arrangement): P
     const { damaged } = await proveSources({ ...deps, onProgress: () => {} }, suspects);
     if (damaged.length > 0 || round === ROUNDS_MAX) {
       if (damaged.length === 0) throw changed(suspects);
-      return { damaged, pieces, assertUnchanged: async () => {} };
+      return { damaged, pieces, touched: [], assertUnchanged: async () => {} };
     }
     // Their bytes are right after all: they were given back by a torrent's folder, or what was stored of them is wrong.
     open = [...doubted.keys()].map((reading) =>
@@ -81,6 +83,7 @@ export async function proveAndHash(deps: ProveDeps, arrangement: Arrangement): P
   return {
     damaged: [],
     pieces,
+    touched: touchedFiles(deps, arrangement, { facts, pieces }),
     async assertUnchanged() {
       for (const { content, path } of dumps)
         assertSame(
@@ -118,28 +121,6 @@ function planReadings(
       readings.push({ kind: 'tail', aligned, expected: stored.subarray(-DIGEST_BYTES) });
   }
   return [...readings, ...stretchesOf(arrangement)];
-}
-
-/** True when the file is what it was when its bytes were last right. */
-function isUntouched({ file }: AlignedFile, found: FileFacts | undefined): boolean {
-  const { dump } = file.content;
-  return (
-    found?.isFile === true &&
-    found.sizeBytes === dump.sizeBytes &&
-    found.mtimeMs === dump.storedMtimeMs &&
-    dump.damagedAt === null
-  );
-}
-
-/** Null when there are none, or of another piece length. */
-function storedPieces(
-  deps: ProveDeps,
-  { file, pieceCount }: AlignedFile,
-  pieceLength: number,
-): Uint8Array | null {
-  const stored = deps.catalog.pieceHashes(file.content.dump.id);
-  const fits = stored?.pieceLength === pieceLength && stored.sha1s.length === pieceCount * DIGEST_BYTES;
-  return fits ? stored.sha1s : null;
 }
 
 /** @returns what must be read again, each with the files that were not as recorded */

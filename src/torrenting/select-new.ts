@@ -1,8 +1,8 @@
-import type { DumpFile, DumpRun, TorrentGap } from '../catalog/index.ts';
+import { type DumpFile, type DumpRun, isUnverified, type TorrentGap } from '../catalog/index.ts';
 import { type DumpFileId, PermanentError } from '../lib/index.ts';
 import { alignmentOf } from './arrangement.ts';
-import { type Belonging, belongingTo, isHeld } from './belonging.ts';
-import { absentGap, fileGap, newerBytesGap, runGaps, sortGaps, withdrawnGap } from './gaps.ts';
+import { type Belonging, belongingTo, isDamaged, isHeld } from './belonging.ts';
+import { absentGap, damagedGap, fileGap, newerBytesGap, runGaps, sortGaps, unverifiedGap, withdrawnGap } from './gaps.ts';
 import { placeInTree } from './payload/content.ts';
 import { newPayloadVersion } from './payload/header.ts';
 import { byPlace, placeKey, type Selection, type SelectionOptions, torrentName } from './selection.ts';
@@ -25,11 +25,12 @@ export function selectNew(options: SelectionOptions): Selection {
     alignFilesFromBytes: null,
     included: [],
     absent: [],
+    damaged: [],
     lost: [],
     gaps: [],
     firstForm: null,
   };
-  const { included, absent, gaps } = selection;
+  const { included, absent, damaged, gaps } = selection;
   for (const file of files) {
     const replacement = replacements.get(file.id);
     const carrier = earlier.carriers.get(file.id);
@@ -42,7 +43,11 @@ export function selectNew(options: SelectionOptions): Selection {
       gaps.push(absentGap(file));
     } else if (replacement?.kind === 'withdrawn') gaps.push(withdrawnGap(file));
     else if (refusal !== undefined) gaps.push(fileGap(file, 'not_included', refusal));
-    else {
+    else if (isUnverified(file)) gaps.push(unverifiedGap(file));
+    else if (isDamaged(file)) {
+      damaged.push(file);
+      gaps.push(damagedGap(file));
+    } else {
       included.push(file);
       if (replacement !== undefined) gaps.push(newerBytesGap(file, replacement, 'this torrent'));
     }

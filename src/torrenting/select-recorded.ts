@@ -1,5 +1,5 @@
 import type { DumpFile, Torrent } from '../catalog/index.ts';
-import { belongingTo, isHeld, noticesOf } from './belonging.ts';
+import { belongingTo, isHeld, isSound, noticesOf } from './belonging.ts';
 import { placeInTree } from './payload/content.ts';
 import { newPayloadVersion } from './payload/header.ts';
 import { byPlace, type Selection, type SelectionOptions } from './selection.ts';
@@ -16,9 +16,10 @@ export function selectRecorded(options: SelectionOptions, torrent: Torrent): Sel
     ...{ cycleDate, variant, supplement },
     payloadVersion: newPayloadVersion(torrent.alignFilesFromBytes),
     alignFilesFromBytes: torrent.alignFilesFromBytes,
-    included: files.filter(isHeld),
+    included: files.filter(isSound),
     absent: [],
-    lost: files.filter((file) => !isHeld(file)),
+    damaged: [],
+    lost: files.filter((file) => !isSound(file)),
     gaps: catalog.torrentGaps(torrent.id),
     firstForm: null,
   };
@@ -58,7 +59,8 @@ export function selectFirstForm(options: SelectionOptions, torrent: Torrent): Se
     alignFilesFromBytes: null,
     included: [...files, ...others.filter(({ id }) => leftOut.has(id))].filter(isHeld).sort(byPlace),
     absent: others.filter(({ id }) => !leftOut.has(id)),
-    lost: files.filter((file) => !isHeld(file)),
+    damaged: [],
+    lost: files.filter((file) => !isSound(file)),
     gaps: [],
     firstForm: {
       notices,

@@ -34,7 +34,9 @@ export interface Selection extends WhichTorrent {
   included: DumpFile[];
   /** Expected, but not here. */
   absent: DumpFile[];
-  /** Carried by the recorded torrent, but not here: without them it cannot be made again. */
+  /** Held, but known to be damaged: worth waiting for, and told as gaps in case they are not repaired. */
+  damaged: DumpFile[];
+  /** Carried by the recorded torrent, but not here or damaged: without them it cannot be made again. */
   lost: DumpFile[];
   /** What it does not carry, and why; without what has no place in a tree, see `planPayload`. */
   gaps: TorrentGap[];

@@ -19,6 +19,8 @@ export interface SourceDeps {
 /** A held file that is not what the catalog says. */
 export interface DamagedFile {
   dump: DumpFile;
+  /** False: nothing of it is left under its names, or what is recorded of it is wrong; it must be had anew. */
+  isRepairable: boolean;
   /** One sentence, for the catalog and the log. */
   reason: string;
 }
@@ -32,7 +34,7 @@ export interface Proof {
 
 /**
  * Reads every held file and compares its SHA-1 with the catalog's: a torrent with one damaged byte is broken for ever.
- * A file whose bytes are proved wrong loses all its names, so that nothing links or adopts it again. A file that is
+ * Wrong bytes stay where they are: nearly all of them are right, and nobody else may have the file any more. A file that is
  * missing under `dumps/` but still lies in a torrent's folder gets its name back, and is proved like the others.
  * @throws RetryableError `dumps_folder_empty`, `torrent_read_failed`, `dump_file_changed`; Interrupted
  */
@@ -62,13 +64,16 @@ export async function proveSources(deps: SourceDeps, files: readonly ContentFile
           : `${dump.localPath} is damaged: ${hash.sizeBytes} bytes with SHA-1 ${hash.sha1}, recorded are ${dump.sizeBytes} with ${dump.sha1}`;
       log.error(
         { room: 'torrenting', dumpFileId: dump.id, wiki: dump.wikiDbName, reason },
-        'a held file is lost',
+        hash === null ? 'a held file is missing' : 'a held file is damaged',
       );
-      // Right bytes under a wrong size are a wrong record, and no reason to remove anything.
-      const isWrong = hash !== null && hash.sha1 !== dump.sha1;
-      if (isWrong) await removeEverywhere(deps, file, facts.get(file.path));
-      if ((hash === null || isWrong) && (await restoreFromTrees(deps, file))) restored.push(file);
-      else damaged.push({ dump, reason });
+      if (hash === null && (await restoreFromTrees(deps, file))) {
+        restored.push(file);
+        continue;
+      }
+      // Whoever writes to it meanwhile may not be done.
+      if (hash !== null) assertSame(dump, facts.get(file.path), await disk.stat(sourcePath(layout, dump)));
+      // Right bytes under a wrong size are a wrong record.
+      damaged.push({ dump, reason, isRepairable: hash !== null && hash.sha1 !== dump.sha1 });
     }
     open = restored;
   }
@@ -141,22 +146,6 @@ async function treePaths({ disk, layout }: SourceDeps, file: ContentFile): Promi
       ? join(layout.torrents, name, name.slice('.building-'.length), file.path)
       : join(layout.torrents, name, file.path),
   );
-}
-
-/** Removes all names of bytes that were just proved wrong; names of other bytes stay. */
-async function removeEverywhere(
-  deps: SourceDeps,
-  file: ContentFile,
-  proved: FileFacts | undefined,
-): Promise<void> {
-  const { disk, layout } = deps;
-  const source = sourcePath(layout, file.dump);
-  const now = await disk.stat(source);
-  assertSame(file.dump, proved, now);
-  for (const path of await treePaths(deps, file)) {
-    if ((await disk.stat(path))?.inode === now?.inode) await disk.remove(path);
-  }
-  await disk.remove(source);
 }
 
 /** Gives a file in a torrent's folder its name under `dumps/` back. */

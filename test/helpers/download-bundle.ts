@@ -198,6 +198,7 @@ export async function setup(options: SetupOptions = {}) {
     });
   return {
     catalog,
+    room,
     clock,
     seen,
     script,

@@ -305,12 +305,29 @@ async function live(
 
 const DEAD = Symbol('dead');
 
-/** Whatever happened: what has the final name is the file, and what counts as held is there. */
+/** Faults after which wrong bytes may well be in a part file, until its hash is known. */
+const WRONG_BYTES: readonly FaultKind[] = ['lie', 'corrupt', 'changed', 'lag'];
+
+/**
+ * Whatever happened: what has the final name is the file, what counts as held is there, and what a part file's sidecar vouches for is
+ * in the part file, though the hash of the whole file would find it out in the end.
+ */
 function judgeMidway(world: DownloadWorld): void {
-  const { final } = world.paths;
+  const { final, part } = world.paths;
   if (existsSync(final))
     expect(hash('sha256', readFileSync(final)), 'the bytes under the final name').toBe(
       hash('sha256', world.content),
     );
   if (world.catalog.dumpFile(world.id)?.ourStatus === 'downloaded') expect(existsSync(final)).toBe(true);
+  const isAnyWrong = world.faults
+    .all()
+    .some(({ spec, fired }) => fired > 0 && WRONG_BYTES.includes(spec.kind));
+  if (isAnyWrong || !existsSync(part) || !existsSync(`${part}.state`)) return;
+  const [json = ''] = readFileSync(`${part}.state`, 'utf8').split('\n');
+  const bytes = readFileSync(part);
+  for (const [startBytes, endBytes] of (JSON.parse(json) as { ranges: [number, number, number][] }).ranges)
+    expect(
+      hash('sha256', bytes.subarray(startBytes, endBytes)),
+      `bytes ${startBytes} to ${endBytes} of the part file, which its sidecar vouches for`,
+    ).toBe(hash('sha256', world.content.subarray(startBytes, endBytes)));
 }

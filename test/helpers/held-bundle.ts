@@ -18,6 +18,7 @@ import { dirname, join } from 'node:path';
 import { onTestFinished } from 'vitest';
 import { createCatalog, type DownloadFacts } from '../../src/catalog/index.ts';
 import { migrateDb, openDb } from '../../src/db/index.ts';
+import { createFileLocks } from '../../src/download/file-locks.ts';
 import { createHeld, type HeldDeps } from '../../src/download/held/index.ts';
 import { createSources } from '../../src/download/sources/index.ts';
 import { createBus, type EventMap } from '../../src/events/index.ts';
@@ -202,8 +203,9 @@ export async function heldBundle(spec: HeldSpec = {}) {
       config: { mirrors: [mirror.baseUrl] },
     });
     const wanted: number[] = [];
+    const locks = createFileLocks();
     const held = createHeld({
-      ...{ catalog, disk, layout, clock, log: silentLog, space, sources, bus, pieceLength: PIECE },
+      ...{ locks, catalog, disk, layout, clock, log: silentLog, space, sources, bus, pieceLength: PIECE },
       askForRepair: (ids) => void wanted.push(...ids),
       ...options,
     });
@@ -211,7 +213,7 @@ export async function heldBundle(spec: HeldSpec = {}) {
       await held.stop();
       sources.stop();
     });
-    return { ...held, space, wanted };
+    return { ...held, locks, space, wanted };
   }
 
   const place = (filename = NAME) => {

@@ -15,6 +15,14 @@ export function has(program: string): boolean {
   return found;
 }
 
+/** Says whether a test may mount a small file system of its own, to fill it up; prints a line when it may not. */
+export function canMountTmpfs(): boolean {
+  const mount = 'mount -t tmpfs -o size=1m tmpfs /mnt';
+  const isMounted = spawnSync('unshare', ['-Urm', 'sh', '-c', mount]).status === 0;
+  if (!isMounted) console.log('skipped: unshare cannot mount a tmpfs here, so no disk can be filled up');
+  return isMounted;
+}
+
 /** The folder of real Wikimedia data: `WIKISEED_FIXTURES`, else one beside the checkout; null with a printed reason. */
 export function fixtures(): string | null {
   const named = process.env.WIKISEED_FIXTURES;

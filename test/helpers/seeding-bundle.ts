@@ -123,11 +123,15 @@ export async function setup(options: Options = {}) {
       damagedAt: null,
     } as unknown as DumpFile;
   });
-  const torrents: Torrent[] = [];
+  const torrents: (Torrent & Pick<TorrentFacts, 'files'>)[] = [];
+  /** Files whose repair was asked for. */
+  const toRepair: DumpFileId[] = [];
   const catalog = {
-    dumpFile: () => null,
+    dumpFile: (id: DumpFileId) => rows.find((row) => row.id === id) ?? null,
     pieceHashes: () => null,
     reopenDumpFile: () => {},
+    recordDamaged: () => false,
+    recordSound: () => true,
     dumpFiles: () => rows,
     runs: () => [],
     wikis: () => [],
@@ -135,6 +139,14 @@ export async function setup(options: Options = {}) {
     replacements: () => new Map(),
     carriedFiles: () => new Map(),
     torrentFiles: () => [],
+    fileInTorrent: (_infoHash: string, path: string) =>
+      rows.find(({ filename }) => path.endsWith(`/${filename}`))?.id ?? null,
+    otherNames: (id: DumpFileId) =>
+      torrents.flatMap(({ name, infoHash, files }) =>
+        files
+          .filter(({ dumpId }) => dumpId === id)
+          .map(({ pathInTorrent }) => ({ torrent: name, infoHash, pathInTorrent })),
+      ),
     torrentGaps: () => [],
     torrents: () => torrents,
     torrentsOfCycle: () => torrents,
@@ -149,7 +161,7 @@ export async function setup(options: Options = {}) {
         id: TorrentId.parse(1),
         seedingSince: null,
         retiredAt: null,
-      } as unknown as Torrent);
+      } as unknown as Torrent & Pick<TorrentFacts, 'files'>);
       return TorrentId.parse(1);
     },
   };
@@ -159,6 +171,7 @@ export async function setup(options: Options = {}) {
     layout,
     clock: createSystemClock(),
     log: silentLog,
+    askForRepair: () => {},
     config: {
       pieceLengthBytes: options.pieceLengthBytes ?? 2 ** 18,
       alignFilesFromBytes: options.alignFilesFromBytes ?? 2 ** 26,
@@ -180,6 +193,7 @@ export async function setup(options: Options = {}) {
       layout,
       clock: options.clock ?? createSystemClock(),
       log: options.log ?? silentLog,
+      askForRepair: (ids) => void toRepair.push(...ids),
       config: {
         enabled: true,
         port: 0,
@@ -201,7 +215,7 @@ export async function setup(options: Options = {}) {
   const record = (output: unknown) =>
     seeding.handlers[0]!.record?.({ torrentId: TorrentId.parse(1) }, output);
   const root = join(layout.torrents, made.name);
-  return { dataDir, layout, rows, torrents, made, seeding, createRoom, start, record, root };
+  return { toRepair, dataDir, layout, rows, torrents, made, seeding, createRoom, start, record, root };
 }
 
 export function tree(folder: string, prefix = ''): string[] {

@@ -40,7 +40,18 @@ export interface StorageBundle {
   storage: AppStorage;
   dataDir: string;
   /** What the file system says; a function may throw or never return. */
-  disk: { freeBytes: number; totalBytes: number; answer: (() => Promise<never>) | null; looks: number };
+  disk: {
+    freeBytes: number;
+    totalBytes: number;
+    answer: (() => Promise<never>) | null;
+    looks: number;
+    /** Folders and files are not answered about for as long as it is not settled. */
+    hangs: Promise<void> | null;
+    /** Questions about folders and files. */
+    asked: number;
+    /** Those of them that did not get an answer yet. */
+    unanswered: number;
+  };
   running: Map<string, Running>;
   store(name: string, sizeBytes: number): void;
   seen<K extends EventName>(name: K): EventMap[K][];
@@ -90,10 +101,23 @@ export async function storageBundle(
     totalBytes: 1000e6,
     answer: null,
     looks: 0,
+    hangs: null,
+    asked: 0,
+    unanswered: 0,
   };
   const node = createNodeDisk();
+  const answered = async <T>(ask: () => Promise<T>): Promise<T> => {
+    disk.asked += 1;
+    if (disk.hangs === null) return await ask();
+    disk.unanswered += 1;
+    await disk.hangs;
+    disk.unanswered -= 1;
+    return await ask();
+  };
   const port: Disk = {
     ...node,
+    stat: (path) => answered(() => node.stat(path)),
+    list: (path) => answered(() => node.list(path)),
     // As quick as a file system that is well: within the turn of the clock that asks.
     space: async () => {
       disk.looks += 1;

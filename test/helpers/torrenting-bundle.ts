@@ -11,7 +11,13 @@ import type {
   Verification,
 } from '../../src/catalog/index.ts';
 import { DumpFileId, JobId, TorrentId } from '../../src/lib/index.ts';
-import { createNodeDisk, createSystemClock, type Disk, silentLog } from '../../src/ports/index.ts';
+import {
+  type Clock,
+  createNodeDisk,
+  createSystemClock,
+  type Disk,
+  silentLog,
+} from '../../src/ports/index.ts';
 import { createLayout } from '../../src/storage/index.ts';
 import {
   type CreateTorrentInput,
@@ -129,6 +135,7 @@ interface Options {
   specs?: FileSpec[];
   baseUrl?: string;
   disk?: (disk: Disk) => Disk;
+  clock?: Clock;
   pieceLengthBytes?: number;
   alignFilesFromBytes?: number;
   /** Piece length of the hashes that the downloads stored; default that of the setting. */
@@ -240,6 +247,9 @@ export function setup(options: Options = {}) {
   ];
   const recorded: TorrentFacts[] = options.recorded?.(rows) ?? [];
   const reopened: [string, string][] = [];
+  /** Names of files whose repair was asked for. */
+  const toRepair: string[] = [];
+  const clock = options.clock ?? createSystemClock();
   const replacements = new Map<DumpFileId, Replacement>();
   const withId = (facts: TorrentFacts, index: number): Torrent =>
     ({ alignFilesFromBytes: null, retiredAt: null, ...facts, id: index + 1 }) as unknown as Torrent;
@@ -254,6 +264,18 @@ export function setup(options: Options = {}) {
       const row = rows.find((candidate) => candidate.id === id)!;
       reopened.push([row.filename, reason]);
       Object.assign(row, { ourStatus: 'pending', localPath: null, verification: null, sha1: null });
+    },
+    recordDamaged: (id: DumpFileId, { sha1 }: { sha1: string }) => {
+      const row = rows.find((candidate) => candidate.id === id);
+      if (row?.sha1 !== sha1 || row.damagedAt !== null) return false;
+      row.damagedAt = clock.now();
+      return true;
+    },
+    recordSound: (id: DumpFileId, { sha1, storedMtimeMs }: { sha1: string; storedMtimeMs: number }) => {
+      const row = rows.find((candidate) => candidate.id === id);
+      if (row?.sha1 !== sha1) return false;
+      Object.assign(row, { storedMtimeMs, damagedAt: null });
+      return true;
     },
     runs: () => [...runs],
     wikis: () => [],
@@ -286,8 +308,10 @@ export function setup(options: Options = {}) {
       catalog,
       disk,
       layout,
-      clock: createSystemClock(),
+      clock,
       log: silentLog,
+      askForRepair: (ids) =>
+        void toRepair.push(...rows.filter(({ id }) => ids.includes(id)).map(({ filename }) => filename)),
       config: {
         pieceLengthBytes: options.pieceLengthBytes ?? 2 ** 24,
         alignFilesFromBytes: options.alignFilesFromBytes ?? 2 ** 26,
@@ -381,6 +405,7 @@ export function setup(options: Options = {}) {
     replacements,
     storedPieces,
     reopened,
+    toRepair,
     recorded,
     progress,
     root,

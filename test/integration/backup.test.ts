@@ -31,6 +31,7 @@ import {
 } from '../../src/maintenance/index.ts';
 import { createNodeDisk, createSystemClock, createSystemRandom, silentLog } from '../../src/ports/index.ts';
 import { createQueue } from '../../src/queue/index.ts';
+import { canMountTmpfs } from '../helpers/needs.ts';
 import { temporaryFolder, withDb } from '../helpers/with-db.ts';
 
 /**
@@ -213,9 +214,7 @@ describe('a backup', () => {
     expect(filesIn(dataDir)).toEqual([]);
   });
 
-  const canMount = spawnSync('unshare', ['-Urm', 'true']).status === 0;
-  if (!canMount) console.log('skipped: unshare cannot make a mount namespace here');
-  test.skipIf(!canMount).each([
+  test.skipIf(!canMountTmpfs()).each([
     // The database has 8 MB and packs to half of it: the copy does not fit, or the copy does and the packed file does not.
     ['copy', '5m'],
     ['pack', '10m'],

@@ -1,11 +1,14 @@
-import { readFileSync, statSync, truncateSync, writeFileSync } from 'node:fs';
+import { subscribe, unsubscribe } from 'node:diagnostics_channel';
+import { existsSync, readFileSync, statSync, truncateSync, writeFileSync } from 'node:fs';
 import { expect, onTestFinished, test } from 'vitest';
+import { downloadDump } from '../../src/download/index.ts';
 import { readPartState } from '../../src/download/transfer/part-state.ts';
+import { STEPS_CHANNEL } from '../../src/lib/steps.ts';
 import { bzip2Stream, loadBzip2 } from '../../src/sandbox/bzip2.ts';
 import type { LoggedRequest } from '../../src/sandbox/index.ts';
 import { attended, drive, expectStored, turnClock } from '../helpers/download-drive.ts';
 import { type DownloadWorld, hash, openDownloadWorld, PIECE_BYTES } from '../helpers/download-world.ts';
-import { createMortalDisk } from '../helpers/mortal-disk.ts';
+import { createMachine, createMortalDisk } from '../helpers/mortal-disk.ts';
 import { seededRandom } from '../helpers/seeded-random.ts';
 
 /**
@@ -44,7 +47,7 @@ test.each([
   45, 60, 75, 90, 105,
 ])('a power cut at call %i of the disk costs at most one segment', async (calls) => {
   const world = await open();
-  const mortal = createMortalDisk(calls, 0.5);
+  const mortal = createMortalDisk(createMachine(), calls, 0.5);
   const life = world.begin(mortal.disk);
   let written = 0;
   world.onProgress = (doneBytes) => {
@@ -169,4 +172,104 @@ test('of another file the segments of the liar travel again up to the wrong one,
   expect(again.length).toBe(Math.floor((0.6 * SIZE) / SEGMENT) + 1);
   expect(sum(again)).toBeLessThanOrEqual(again.length * SEGMENT);
   await turnClock(world, 1000);
+});
+
+/** How often the whole file is read again to be hashed. */
+function countHashes(): () => number {
+  let count = 0;
+  const hear = (message: unknown): void => {
+    if ((message as { name: string }).name === 'download:hashed_again') count += 1;
+  };
+  subscribe(STEPS_CHANNEL, hear);
+  onTestFinished(() => void unsubscribe(STEPS_CHANNEL, hear));
+  return () => count;
+}
+
+test('a mirror that lies about all of 64 segments makes the file be read a few times, not 64', async () => {
+  const segmentBytes = Math.ceil(SIZE / 64);
+  const world = await open({ mirrors: 1, segmentBytes });
+  const fault = world.script('mirror-1', { kind: 'lie', times: Number.POSITIVE_INFINITY });
+  const hashes = countHashes();
+  expect(await drive(world, world.begin())).toEqual({ stored: true, errors: [] });
+  expect(fault.fired).toBeGreaterThanOrEqual(64);
+  expectStored(world);
+  expect(rangesOf(world.origin.requestLog())).toHaveLength(64);
+  expect(hashes()).toBeGreaterThan(0);
+  expect(hashes()).toBeLessThanOrEqual(Math.log2(64) + 3);
+});
+
+/** In passing, at the only source that could help, while it is asked for the fourth segment again. */
+const HICCUPS = {
+  'breaks off': { kind: 'truncate' },
+  'resets the connection': { kind: 'reset' },
+  'falls silent': { kind: 'stall' },
+  'answers 503': { kind: 'status', status: 503 },
+  'answers 500': { kind: 'status', status: 500 },
+  'answers 403': { kind: 'status', status: 403 },
+} as const;
+
+async function lying(times: number, hiccup: (typeof HICCUPS)[keyof typeof HICCUPS], fileByte: number) {
+  const world = await open({ mirrors: 1 });
+  const at = Math.floor(0.9 * SIZE);
+  const lies = [{ startBytes: at, endBytes: at + 1 }];
+  const lie = world.script('mirror-1', { kind: 'lie', lies, mask: 0x10, times: Number.POSITIVE_INFINITY });
+  const fault = world.script('dumps', { ...hiccup, fileByte, times });
+  return { world, lie, fault };
+}
+
+test.each(
+  Object.keys(HICCUPS) as (keyof typeof HICCUPS)[],
+)('when the origin %s while a file is repaired, the next attempt goes on there', async (name) => {
+  const fileByte = 3 * SEGMENT + 100;
+  const { world, lie, fault } = await lying(3, HICCUPS[name], fileByte);
+  const { stored, errors } = await drive(world, world.begin());
+  expect(fault.fired).toBe(3);
+  expect(lie.fired).toBeGreaterThan(0);
+  expect({ stored, codes: new Set(errors.map(({ code }) => code)) }).toEqual({
+    stored: true,
+    codes: new Set(['repair_waits']),
+  });
+  expectStored(world);
+  // What was compared is not fetched again, neither from the one nor from the other.
+  expect(sum(rangesOf(world.mirrors[0]!.requestLog()))).toBeLessThan(SIZE + SEGMENT);
+  const firsts = rangesOf(world.origin.requestLog()).map(({ startBytes }) => startBytes);
+  expect(firsts.filter((first) => first < 3 * SEGMENT)).toEqual([0, SEGMENT, 2 * SEGMENT]);
+  expect(firsts.filter((first) => first === 3 * SEGMENT)).toHaveLength(4);
+});
+
+test('a process that is killed while a file is repaired does not ask again for what was compared', async () => {
+  const { world, lie, fault } = await lying(1, { kind: 'stall' }, 3 * SEGMENT + 100);
+  const life = world.begin();
+  const stop = new AbortController();
+  const work = life.work(stop.signal, 1);
+  work.catch(() => {});
+  await expect.poll(() => fault.fired, { timeout: 10_000 }).toBe(1);
+  const kept = readFileSync(`${world.paths.part}.state`);
+  stop.abort();
+  await expect(attended(world, work)).rejects.toMatchObject({ code: 'interrupted' });
+  await life.end();
+  // As a kill would have left it.
+  writeFileSync(`${world.paths.part}.state`, kept);
+  expect(await drive(world, world.begin())).toEqual({ stored: true, errors: [] });
+  expect(lie.fired).toBeGreaterThan(0);
+  expectStored(world);
+  const firsts = rangesOf(world.origin.requestLog()).map(({ startBytes }) => startBytes / SEGMENT);
+  expect(firsts).toEqual([0, 1, 2, 3, 3, 4, 5]);
+});
+
+test('a source that never gets better is not waited for at the last attempt', async () => {
+  const { world, lie, fault } = await lying(Number.POSITIVE_INFINITY, HICCUPS['breaks off'], 0);
+  const life = world.begin();
+  for (let attempt = 1; attempt <= downloadDump.maxAttempts; attempt += 1) {
+    const isLast = attempt === downloadDump.maxAttempts;
+    await expect(attended(world, life.work(new AbortController().signal, attempt))).rejects.toMatchObject({
+      code: isLast ? 'checksum_mismatch' : 'repair_waits',
+    });
+    expect(existsSync(world.paths.part)).toBe(!isLast);
+    await turnClock(world, 60_000);
+  }
+  expect(lie.fired).toBeGreaterThan(0);
+  expect(fault.fired).toBe(downloadDump.maxAttempts);
+  expect(sum(rangesOf(world.mirrors[0]!.requestLog()))).toBeLessThan(SIZE + SEGMENT);
+  expect(existsSync(world.paths.final)).toBe(false);
 });

@@ -14,6 +14,7 @@ import {
 import { dirname, join } from 'node:path';
 import { gzipSync } from 'node:zlib';
 import { expect, test } from 'vitest';
+import { Snooze } from '../../src/lib/index.ts';
 import { createNodeDisk, type Log, silentLog } from '../../src/ports/index.ts';
 import {
   type Bundle,
@@ -133,6 +134,58 @@ test('a process that died between rename and record recognises the new bytes', a
   expect(bundle.seen).toHaveLength(2);
   expectStored(bundle, NEW);
   expect(bundle.catalog.replacement(bundle.id)).toBeNull();
+});
+
+test('between rename and record nothing is judged or repaired by what the row still says', async () => {
+  const bundle = await setupReplaced();
+  const output = await bundle.dieBeforeRecord();
+  const asked = bundle.seen.length;
+  const task = { signal: new AbortController().signal };
+  expect(await bundle.room.held.verify(bundle.id, task)).toMatchObject({ state: 'gone' });
+  expect(bundle.row().damagedAt).toBeNull();
+  expect(await caught(bundle.room.held.repair(bundle.id, task))).toBeInstanceOf(Snooze);
+  expect(readFileSync(bundle.paths.final).equals(NEW)).toBe(true);
+  expect(bundle.seen).toHaveLength(asked);
+  bundle.record(output);
+  expectStored(bundle, NEW);
+  expect(await bundle.room.held.repair(bundle.id, task)).toMatchObject({ state: 'sound' });
+});
+
+test('a repair and a download of one file do not run beside each other, whoever came first', async () => {
+  const bundle = await setup();
+  await bundle.attempt();
+  const task = { signal: new AbortController().signal };
+  chmodSync(bundle.paths.final, 0o644);
+  writeFileSync(bundle.paths.final, Buffer.alloc(CONTENT.length, 'rot'));
+  // While the repair asks upstream, upstream publishes anew, and the download of that begins.
+  let snoozed: unknown = null;
+  bundle.script.push((request, response) => {
+    publish(bundle, NEW);
+    bundle
+      .attempt()
+      .catch((error: unknown) => {
+        snoozed = error;
+      })
+      .finally(() => serving(CONTENT)(request, response));
+  });
+  const outcome = await bundle.room.held.repair(bundle.id, task);
+  expect(snoozed).toBeInstanceOf(Snooze);
+  expect(outcome.state).not.toBe('sound');
+  expect(bundle.row().sha1).toBe(HASHES.sha1);
+  // The download is at it: the repair steps back, and a reading says nothing.
+  let refused: unknown = null;
+  let read: unknown = null;
+  bundle.script.push((request, response) => {
+    void caught(bundle.room.held.repair(bundle.id, task)).then(async (error) => {
+      refused = error;
+      read = await bundle.room.held.verify(bundle.id, task);
+      serving(NEW, '"2-v2"')(request, response);
+    });
+  });
+  await bundle.attempt();
+  expect(refused).toBeInstanceOf(Snooze);
+  expect(read).toMatchObject({ state: 'gone' });
+  expectStored(bundle, NEW);
 });
 
 test('a file that was withdrawn is kept, and nothing is asked', async () => {

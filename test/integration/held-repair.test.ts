@@ -5,7 +5,9 @@ import { createHash } from 'node:crypto';
 import {
   chmodSync,
   existsSync,
+  mkdirSync,
   readFileSync,
+  renameSync,
   rmSync,
   statSync,
   truncateSync,
@@ -321,6 +323,20 @@ describe('a disk that fails', () => {
     expect(new Set(bundle.asked.flatMap(({ range }) => range ?? []))).toEqual(new Set([rangeOf(2)]));
   });
 
+  test('a copy in the folder of a torrent gives the pieces before anybody is asked, right or wrong', async () => {
+    const bundle = await heldBundle();
+    const { id, path, tree } = bundle.place();
+    unlinkSync(tree);
+    const copy = Buffer.from(CONTENT);
+    copy[2 * PIECE] = (copy[2 * PIECE] as number) ^ 1;
+    writeFileSync(tree, copy);
+    bundle.rot(5);
+    bundle.rot(2 * PIECE + 9);
+    expect(await bundle.begin().repair(id, task())).toMatchObject({ state: 'repaired', healedPieces: 2 });
+    expect(readFileSync(path).equals(CONTENT)).toBe(true);
+    expect(new Set(bundle.asked.flatMap(({ range }) => range ?? []))).toEqual(new Set([rangeOf(2)]));
+  });
+
   test('what cannot be opened for want of rights says nothing of the bytes', async () => {
     const bundle = await heldBundle();
     const real = createNodeDisk();
@@ -459,6 +475,75 @@ describe('without stored piece hashes', () => {
       .run(pieceHashesOf(contentOf(CONTENT.length, 3)));
     expect(await bundle.begin().repair(id, task())).toMatchObject({ state: 'sound' });
     expectSound(bundle);
+  });
+});
+
+describe('room for a file that is made anew', () => {
+  /** What is promised, and what the file beside occupies, whenever bytes of it were written. */
+  function watched() {
+    const seen: { promised: number; there: number }[] = [];
+    const begun: { space: { reservedBytes(): number } | null } = { space: null };
+    const disk = diskWith((file, opened) => ({
+      async write(data, at) {
+        if (opened.endsWith('.repair'))
+          seen.push({ promised: begun.space?.reservedBytes() ?? -1, there: statSync(opened).blocks * 512 });
+        await file.write(data, at);
+      },
+    }));
+    return { seen, begun, disk };
+  }
+
+  test.each([true, false])('does not count twice what is written already (piece hashes: %s)', async (hasPieces) => {
+    const content = contentOf(40 * PIECE);
+    const bundle = await heldBundle({ files: { [NAME]: content }, hasPieces, hasTorrent: false });
+    const { path, id } = bundle.place();
+    const beside = `${bundle.dataDir}/dumps/.partial/aawiki/20261120/${NAME}.part.repair`;
+    mkdirSync(dirname(beside), { recursive: true });
+    // Left by an attempt that was cut short: four right pieces.
+    writeFileSync(beside, content.subarray(0, 4 * PIECE));
+    writeFileSync(`${bundle.dataDir}/dumps/other`, '');
+    unlinkSync(path);
+    const { seen, begun, disk } = watched();
+    const process = bundle.begin({ disk });
+    begun.space = process.space;
+    expect(await process.repair(id, task())).toMatchObject({ state: 'repaired' });
+    expect(seen.length).toBeGreaterThan(10);
+    expect(seen[0]).toEqual({
+      promised: (hasPieces ? 36 : 40) * PIECE,
+      there: hasPieces ? 4 * PIECE : 0,
+    });
+    // The last block may be a part of a file system's block.
+    for (const { promised, there } of seen)
+      expect(Math.abs(promised + there - content.length)).toBeLessThan(64 * 1024);
+    expect(process.space.reservedBytes()).toBe(0);
+  });
+});
+
+describe('a file that another one takes the place of', () => {
+  test.each(['another file', 'other bytes'])('%s: gets no byte of the repair', async (what) => {
+    const bundle = await heldBundle({ hasTorrent: false });
+    const { path, id } = bundle.place();
+    const other = contentOf(CONTENT.length, 3);
+    bundle.rot(PIECE);
+    const real = createNodeDisk();
+    let renamed = 0;
+    const disk: Disk = {
+      ...real,
+      async open(name, mode) {
+        // Between the reading and the first byte of the repair.
+        if (mode === 'update' && renamed === 0) {
+          renamed += 1;
+          const target = what === 'another file' ? `${path}.new` : path;
+          writeFileSync(target, other);
+          if (what === 'another file') renameSync(target, path);
+        }
+        return await real.open(name, mode);
+      },
+    };
+    await expect(bundle.begin({ disk }).repair(id, task())).rejects.toMatchObject({ code: 'held_file_changed' });
+    expect(renamed).toBe(1);
+    expect(bundle.read().equals(other)).toBe(true);
+    expect(bundle.asked).toEqual([]);
   });
 });
 

@@ -141,6 +141,7 @@ const MAY_READ_MUCH: readonly { sql: string; plan: RegExp; why: string }[] = [
     plan: /^SEARCH torrents USING INDEX idx_torrents_cycle \(cycle_date=\?\)$/,
     why: 'the torrents of one cycle',
   },
+  { sql: 'FROM mirrors WHERE is_active = 1', plan: /^SCAN mirrors$/, why: 'the configured hosts: a handful' },
   { sql: 'FROM cycles ORDER BY cycle_date DESC', plan: /^SCAN cycles/, why: '24 a year' },
   {
     sql: 'FROM torrents',

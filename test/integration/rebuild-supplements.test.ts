@@ -61,6 +61,7 @@ function openCatalog(dataDir: string, db: Db = withDb(dataDir)) {
   const room = createTorrenting({
     ...{ catalog, disk: createNodeDisk(), layout: createLayout(dataDir) },
     ...{ clock: createSystemClock(), log: silentLog },
+    askForRepair: () => {},
     config: {
       // Some of the files begin on a piece.
       alignFilesFromBytes: 20_000,

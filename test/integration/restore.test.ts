@@ -15,6 +15,7 @@ import {
   writeSidecar,
 } from '../../src/maintenance/index.ts';
 import { createNodeDisk, createSystemClock, type Disk } from '../../src/ports/index.ts';
+import { canMountTmpfs } from '../helpers/needs.ts';
 import { temporaryFolder } from '../helpers/with-db.ts';
 
 /**
@@ -296,9 +297,7 @@ describe('restore', () => {
     expect(wordAfterStart(dataDir)).toBe('live');
   });
 
-  const canMount = spawnSync('unshare', ['-Urm', 'true']).status === 0;
-  if (!canMount) console.log('skipped: unshare cannot make a mount namespace here');
-  test.skipIf(!canMount)('meets a disk that fills up while unpacking, and leaves nothing', async () => {
+  test.skipIf(!canMountTmpfs())('meets a disk that fills up while unpacking, and leaves nothing', async () => {
     const dataDir = temporaryFolder();
     await backupsOf(dataDir, ['saved']);
     // The database has 250 kB, the disk of `db/` less; without a database in place, to see that none appears.

@@ -1,5 +1,14 @@
 import { execFileSync } from 'node:child_process';
-import { appendFileSync, closeSync, openSync, readFileSync, renameSync, rmSync } from 'node:fs';
+import {
+  appendFileSync,
+  closeSync,
+  openSync,
+  readFileSync,
+  renameSync,
+  rmSync,
+  utimesSync,
+  writeFileSync,
+} from 'node:fs';
 import { connect, createServer } from 'node:net';
 import { join } from 'node:path';
 import { describe, expect, it, onTestFinished } from 'vitest';
@@ -44,6 +53,26 @@ describe('errors of start_seeding', () => {
     rmSync(victim);
     await expect(start()).rejects.toMatchObject({ name: 'RetryableError', code: 'seed_file_missing' });
     expect(tree(root)).toEqual(before.filter((path) => !victim.endsWith(path)));
+  });
+
+  it('asks for a changed file to be read again, once, and not for one that is missing or known to be damaged', async () => {
+    const { seeding, root, rows, start, toRepair } = await setup();
+    await seeding.start();
+    const page = join(root, 'compressed/en/wikinews/enwikinews-20261120-page.sql.gz');
+    const bytes = readFileSync(page);
+    appendFileSync(page, 'x');
+    await expect(start()).rejects.toMatchObject({ code: 'seed_file_changed' });
+    await expect(start()).rejects.toMatchObject({ code: 'seed_file_changed' });
+    expect(toRepair).toEqual([rows[2]!.id]);
+    rmSync(page);
+    await expect(start()).rejects.toMatchObject({ code: 'seed_file_missing' });
+    expect(toRepair).toHaveLength(1);
+    writeFileSync(page, bytes);
+    const articles = join(root, 'compressed/aa/wikipedia/aawiki-20261120-pages-articles.xml.bz2');
+    appendFileSync(articles, 'x');
+    rows[0]!.damagedAt = 1;
+    await expect(start()).rejects.toMatchObject({ code: 'seed_file_changed' });
+    expect(toRepair).toHaveLength(1);
   });
 
   it('asks for another attempt while the thread does not run', async () => {
@@ -110,6 +139,40 @@ describe('seeding', () => {
     expect(readFileSync(join(second, made.name, 'HASH.txt')).equals(source['HASH.txt']!)).toBe(true);
     // A seeder that starts has finished nothing; aria2c, which leaves at once, sends only `stopped`.
     expect(tracker.completed()).toBe(0);
+  });
+
+  it.skipIf(!hasAria2)('serves a file again that was touched, once it was read and found right', async () => {
+    const recorded = recordingLog();
+    const refused = recorded.next('a file changed and is no longer served');
+    const tracker = await startTracker();
+    const { seeding, start, made, layout, root, rows, toRepair } = await setup({
+      trackers: [tracker.url],
+      log: recorded.log,
+    });
+    await seeding.start();
+    await start();
+    const path = join(root, 'compressed/aa/wikipedia/aawiki-20261120-pages-articles.xml.bz2');
+    const [articles] = rows;
+    utimesSync(path, 1_760_000_000, 1_760_000_000);
+    const torrentFile = join(layout.torrents, `${made.name}.torrent`);
+    const target = temporaryFolder();
+    const client = aria2(torrentFile, target);
+    await refused;
+    expect(toRepair).toEqual([articles!.id]);
+    // Nobody has read it: nothing is taken on trust, and nothing on another time than the one it has.
+    await seeding.lookAgain(articles!.id);
+    articles!.storedMtimeMs = 1_750_000_000_000;
+    await seeding.lookAgain(articles!.id);
+    articles!.storedMtimeMs = 1_760_000_000_000;
+    articles!.damagedAt = 1;
+    await seeding.lookAgain(articles!.id);
+    articles!.damagedAt = null;
+    await seeding.lookAgain(articles!.id);
+    const { code, output } = await client;
+    expect(code, output).toBe(0);
+    expect(readFileSync(join(target, made.name, path.slice(root.length))).equals(readFileSync(path))).toBe(
+      true,
+    );
   });
 
   describe('a torrent with padding', () => {

@@ -6,6 +6,7 @@ import type { EventMap, EventName } from '../../src/events/index.ts';
 import { createNodeDisk, type Disk, silentLog } from '../../src/ports/index.ts';
 import type { SandboxOptions } from '../../src/sandbox/index.ts';
 import { judgeHeldFiles } from '../helpers/held-files.ts';
+import { canMountTmpfs } from '../helpers/needs.ts';
 import { shiftedClock } from '../helpers/shifted-clock.ts';
 import { sandboxConfig, withSandbox } from '../helpers/with-app.ts';
 import { temporaryFolder } from '../helpers/with-db.ts';
@@ -127,12 +128,9 @@ test('a write refused for want of room corrupts nothing, costs no attempt and he
 }, 60_000);
 
 describe('on a small file system of its own', () => {
-  const probe = spawnSync('unshare', ['-Urm', 'sh', '-c', 'mount -t tmpfs -o size=1m tmpfs /mnt']);
-  const can = probe.status === 0;
-  if (!can) console.log('skipped: unshare cannot mount a tmpfs here, so no disk can be filled up');
   const script = join(import.meta.dirname, '..', 'helpers', 'full-data-dir-child.ts');
 
-  test.skipIf(!can)(
+  test.skipIf(!canMountTmpfs())(
     'every writer meets the full disk at once, and everything is whole afterwards',
     () => {
       const folder = temporaryFolder();

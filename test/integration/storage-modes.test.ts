@@ -183,6 +183,57 @@ test('a disk that does not answer, hangs or talks nonsense stops the downloads, 
   expect(t.disk.looks).toBe(looks);
 });
 
+test('with max_size: a disk whose files cannot be asked about is noticed, without piling up, and is back by itself', async () => {
+  const t = await storageBundle({ limits: { maxSizeBytes: 500 * MB } });
+  while ((await t.storage.usage()).mode !== 'normal') await t.clock.advance(SECOND);
+  t.store('a', 5 * MB);
+  await t.clock.advance(0);
+  expect([...t.running.keys()]).toEqual(['a']);
+  const before = modes(t).length;
+  // What a file system says of its size may come from memory, when none of its files answers any more.
+  let answer = (): void => {};
+  t.disk.hangs = new Promise((resolve) => {
+    answer = resolve;
+  });
+  // Real calls of the system answer between the turns of the clock.
+  while (t.disk.unanswered === 0) await t.clock.advance(100);
+  await t.clock.advance(10 * SECOND);
+  expect(t.running.size).toBe(0);
+  expect(modes(t).slice(before)).toEqual(['hard_stop']);
+  expect(t.queue.halts()[0]?.message).toMatch(/does not answer/);
+  const { looks } = t.disk;
+  await t.clock.advance(10 * MINUTE);
+  expect(t.disk.looks).toBeGreaterThan(looks);
+  expect(t.disk.unanswered).toBe(1);
+  expect(modes(t).slice(before)).toEqual(['hard_stop']);
+
+  t.disk.hangs = null;
+  answer();
+  for (let turns = 0; t.running.size === 0 && turns < 1000; turns += 1) await t.clock.advance(100);
+  expect([...t.running.keys()]).toEqual(['a']);
+  expect(modes(t).slice(before)).toEqual(['hard_stop', 'normal']);
+});
+
+test('with max_size: a disk that is full is noticed while its files are not answered about', async () => {
+  const t = await storageBundle({ limits: { maxSizeBytes: 500 * MB } });
+  while ((await t.storage.usage()).mode !== 'normal') await t.clock.advance(SECOND);
+  t.store('a', 5 * MB);
+  await t.clock.advance(0);
+  // The next look is one that would also measure the part files.
+  for (const { asked } = t.disk; t.disk.asked === asked; ) await t.clock.advance(500);
+  await t.clock.advance(1500);
+  let answer = (): void => {};
+  t.disk.hangs = new Promise((resolve) => {
+    answer = resolve;
+  });
+  t.disk.freeBytes = 1 * MB;
+  await t.clock.advance(SECOND);
+  expect(t.disk.unanswered).toBe(1);
+  expect(t.running.size).toBe(0);
+  expect(t.queue.halts()[0]?.message).toMatch(/less than the safety margin is free/);
+  answer();
+});
+
 test.each([
   'ENOSPC',
   'EDQUOT',

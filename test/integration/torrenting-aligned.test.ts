@@ -178,6 +178,11 @@ describe('a torrent with large files', () => {
     const again = bytesRead()! - between;
     expect(again).toBeGreaterThan(large.sizeBytes);
     expect(again).toBeLessThan(large.sizeBytes * 1.2);
+    // It is known again by its new time: not read a third time.
+    expect(operator.rowOf(large)).toMatchObject({ storedMtimeMs: 1_760_000_000_000, damagedAt: null });
+    const last = bytesRead()!;
+    expect((await operator.make()).infoHash).toBe(output.infoHash);
+    expect(bytesRead()! - last).toBeLessThan(10_000_000);
   });
 
   it.each([
@@ -197,7 +202,6 @@ describe('a torrent with large files', () => {
           sha1s: pieceSha1s(bytesOf(AA), PIECE / 2),
         }),
     ],
-    ['was thought damaged', (operator: Operator) => (operator.rowOf(AA).damagedAt = 1)],
     [
       'has a wrong hash of its last piece in the store',
       (operator: Operator) => operator.storedPieces.get(operator.rowOf(AA).id)!.sha1s.subarray(-20).fill(7),
@@ -218,6 +222,15 @@ describe('a torrent with large files', () => {
   });
 });
 
+it('a touched file whose stored piece hashes are wrong is not trusted by its new time', async () => {
+  const { output } = await makeWith({ ...ALIGNED, specs: FILES });
+  const operator = setup({ ...ALIGNED, specs: FILES });
+  operator.storedPieces.get(operator.rowOf(AA).id)!.sha1s.subarray(0, 20).fill(7);
+  utimesSync(placeOf(operator, AA), 1_760_000_000, 1_760_000_000);
+  expect((await operator.make()).infoHash).toBe(output.infoHash);
+  expect((await operator.make()).infoHash).toBe(output.infoHash);
+});
+
 describe('wrong bytes', () => {
   const touch = (path: string): void => utimesSync(path, 1_770_000_000, 1_770_000_000);
 
@@ -231,14 +244,16 @@ describe('wrong bytes', () => {
     ],
     ['the last piece of a large file', AA, AA.sizeBytes - 1, () => {}],
     ['a small file', EXPORT, 77, () => {}],
-  ])('in %s are sent back and get into no torrent', async (_what, spec, at, change) => {
+  ])('in %s are to be repaired and get into no torrent', async (_what, spec, at, change) => {
     const { output } = await makeWith({ ...ALIGNED, specs: FILES });
     const operator = setup({ ...ALIGNED, specs: FILES });
     roundTimes(operator);
     rot(placeOf(operator, spec), at);
     change(operator);
     await expect(operator.make()).rejects.toMatchObject({ name: 'Snooze' });
-    expect(operator.reopened).toEqual([[spec.name, expect.stringContaining('is damaged')]]);
+    expect(operator.reopened).toEqual([]);
+    expect(operator.toRepair).toEqual([spec.name]);
+    expect(operator.rowOf(spec).damagedAt).not.toBeNull();
     expect(existsSync(operator.layout.torrents)).toBe(false);
     operator.fetchAgain(spec);
     expect((await operator.make()).infoHash).toBe(output.infoHash);
@@ -259,9 +274,7 @@ describe('wrong bytes', () => {
     );
     for (const index of [1, 12, 13, 39]) rot(placeOf(operator, specs[index]!), 3);
     await expect(operator.make()).rejects.toMatchObject({ name: 'Snooze' });
-    expect(operator.reopened.map(([name]) => name)).toEqual(
-      [1, 12, 13, 39].map((index) => specs[index]!.name),
-    );
+    expect(operator.toRepair).toEqual([1, 12, 13, 39].map((index) => specs[index]!.name));
   });
 
   it('of a torrent that is recorded do not get into it when it is made again', async () => {

@@ -28,7 +28,7 @@ export interface Trouble {
 export type Telling =
   | { do: 'wiki'; pick: number; what: 'close' | 'hide' | 'vanish' | 'relabel' | 'restore' }
   | { do: 'look'; pick: number; what: 'replace' | 'withdraw' | 'lack' | 'mend' | 'hash' | 'unfinish' }
-  | { do: 'find'; pick: number; what: 'rot' | 'missing' }
+  | { do: 'find'; pick: number; what: 'rot' | 'missing' | 'all texts missing' }
   | { do: 'ask'; pick: number };
 
 /** Done by others, or by nature; also while no process of ours lives. */
@@ -65,6 +65,7 @@ const types = fc.constantFrom<RunShape['types'][]>(
   ['pages-articles'],
   ['pages-articles'],
   ['pages-articles', 'pagelinks'],
+  ['pages-articles', 'pagelinks'],
   ['pages-articles', 'pages-meta-history'],
   ['pages-meta-current'],
 );
@@ -95,7 +96,11 @@ const telling: fc.Arbitrary<Telling> = fc.oneof(
     pick,
     what: fc.constantFrom('replace', 'withdraw', 'lack', 'mend', 'hash', 'unfinish'),
   }),
-  fc.record({ do: fc.constant('find' as const), pick, what: fc.constantFrom('rot', 'missing') }),
+  fc.record({
+    do: fc.constant('find' as const),
+    pick,
+    what: fc.constantFrom('rot', 'missing', 'all texts missing'),
+  }),
   fc.record({ do: fc.constant('ask' as const), pick }),
   fc.record({ do: fc.constant('ask' as const), pick }),
 );
@@ -154,21 +159,29 @@ const prune = fc.record({
 });
 const restart = fc.record({ do: fc.constant('restart' as const), trouble });
 
+/** How often what comes, beside cycles and prunes. */
+export interface PruningWeights {
+  restart: number;
+  telling: number;
+  befalling: number;
+  work: number;
+}
+
 /** A history: some cycles, then anything. */
-export const pruningHistories: fc.Arbitrary<PruningCommand[]> = fc
-  .tuple(
-    fc.array(cycle, { minLength: 2, maxLength: 4 }),
-    fc.array(
-      fc.oneof<{ weight: number; arbitrary: fc.Arbitrary<PruningCommand> }[]>(
-        { weight: 4, arbitrary: cycle },
-        { weight: 6, arbitrary: prune },
-        { weight: 2, arbitrary: restart },
-        { weight: 5, arbitrary: telling },
-        { weight: 5, arbitrary: befalling },
-        { weight: 4, arbitrary: work },
-        { weight: 1, arbitrary: settings },
-      ),
-      { minLength: 3, maxLength: 20, size: 'max' },
-    ),
-  )
-  .map(([first, rest]) => [...first, ...rest]);
+export function pruningHistories(weights: PruningWeights): fc.Arbitrary<PruningCommand[]> {
+  const anything = fc.oneof<{ weight: number; arbitrary: fc.Arbitrary<PruningCommand> }[]>(
+    { weight: 4, arbitrary: cycle },
+    { weight: 6, arbitrary: prune },
+    { weight: weights.restart, arbitrary: restart },
+    { weight: weights.telling, arbitrary: telling },
+    { weight: weights.befalling, arbitrary: befalling },
+    { weight: weights.work, arbitrary: work },
+    { weight: 1, arbitrary: settings },
+  );
+  return fc
+    .tuple(
+      fc.array(cycle, { minLength: 2, maxLength: 4 }),
+      fc.array(anything, { minLength: 3, maxLength: 20, size: 'max' }),
+    )
+    .map(([first, rest]) => [...first, ...rest]);
+}

@@ -105,6 +105,14 @@ export class SmallDisk {
     };
   }
 
+  /** What was in a folder that is gone goes with the folder's own name. */
+  private isMadeDurable(changed: string, synced: string): boolean {
+    if (folderOf(changed) === synced) return true;
+    if (!changed.startsWith(`${synced}/`)) return false;
+    const child = changed.slice(synced.length + 1).split('/')[0];
+    return !this.isFolder(`${synced}/${child}`);
+  }
+
   private keep(path: string): void {
     this.undurable.push({ path, before: this.names.get(path) });
     // A folder stays when its last name goes.
@@ -166,7 +174,7 @@ export class SmallDisk {
       removeEmpty: async () => {},
       syncDirectory: async (path) => {
         call('sync', path, () => {
-          this.undurable = this.undurable.filter((change) => folderOf(change.path) !== path);
+          this.undurable = this.undurable.filter((change) => !this.isMadeDurable(change.path, path));
         });
         await gate.pause();
       },

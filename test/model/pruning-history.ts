@@ -65,6 +65,16 @@ function createHistory(world: World, count: (what: string) => void) {
     if (dies?.befalls != null) befall(dies.befalls);
   }
 
+  /** Somebody looks for a file, or reads it. */
+  function find(file: TrueFile, what: 'rot' | 'missing'): void {
+    const inode = disk.names.get(file.path);
+    if (what === 'missing') disk.names.delete(file.path);
+    else if (inode !== undefined) disk.change(inode, 'rotten', true);
+    const { heldVersion, path } = file;
+    file.isKnownBad = true;
+    catalog.recordDamaged(DumpFileId.parse(file.id), { sha1: `sha1:${path}#${heldVersion}` });
+  }
+
   async function tell(what: Telling): Promise<void> {
     switch (what.do) {
       case 'wiki': {
@@ -96,12 +106,10 @@ function createHistory(world: World, count: (what: string) => void) {
       case 'find': {
         const one = choose(held(), what.pick);
         if (one === undefined) return;
-        const inode = disk.names.get(one.file.path);
-        if (what.what === 'missing') disk.names.delete(one.file.path);
-        else if (inode !== undefined) disk.change(inode, 'rotten', true);
-        const { heldVersion, path } = one.file;
-        one.file.isKnownBad = true;
-        catalog.recordDamaged(DumpFileId.parse(one.file.id), { sha1: `sha1:${path}#${heldVersion}` });
+        if (what.what !== 'all texts missing') return find(one.file, what.what);
+        // A disk of its own, perhaps: what is left of the wiki is at the archive, or nowhere.
+        for (const { set, file } of held())
+          if (set.wiki === one.set.wiki && set.type !== 'pagelinks') find(file, 'missing');
         return;
       }
       case 'ask': {

@@ -1,11 +1,13 @@
 import type Database from 'better-sqlite3';
 import type { Inode } from './pruning-disk.ts';
-import { covered, isOnDisk, type Ledger, type TrueFile } from './pruning-ledger.ts';
+import { copyOf, covered, isOnDisk, type Ledger, type TrueFile } from './pruning-ledger.ts';
 
 /** Says what is wrong; it knows the tables by their names alone, and no code of the product. */
 export interface Judge {
   /** Our own process begins to do something. */
   begin(): void;
+  /** It means to delete these files of that wiki and these of others, and has looked at the tables alone. @throws */
+  planned(sets: readonly { wikiDbName: string; ids: readonly number[] }[]): void;
   /** It is about to take a name away. @throws */
   removing(path: string, inode: Inode): void;
   /** Somebody told something in the meantime: what ended by that, ended without us. */
@@ -72,6 +74,10 @@ export function createJudge(deps: {
       const buried = tombstone.get(relative(path));
       if (buried === undefined || buried.open === 0) fail(`${path} is removed without a tombstone`);
       assertUnprotected(wikiOf(own), path);
+      // What was decided in an earlier life is ended, whoever linked it since.
+      const other = disk.namesOf(inode).find((name) => name !== path && !own.links.has(name));
+      if (rowsBefore.get(own.id)?.open === 0 && other !== undefined)
+        fail(`${path} is removed, but nothing is freed: ${other} is another name of the same bytes`);
       return;
     }
     if (!path.startsWith(`${paths.torrents}/`)) fail(`${path} is none of our names, and was removed`);
@@ -101,6 +107,19 @@ export function createJudge(deps: {
       rowsBefore = new Map(rowsNow.all().map((row) => [row.id, row]));
       for (const row of rowsBefore.values()) if (row.open === 0) statusBefore.set(row.id, row.status);
     },
+    planned(sets) {
+      const going = new Set(sets.flatMap(({ ids }) => ids));
+      const heldIds = new Set(
+        rowsNow.all().flatMap(({ id, status, path }) => (HELD.includes(status) && path !== null ? [id] : [])),
+      );
+      const stays = (file: TrueFile): boolean =>
+        heldIds.has(file.id) && !going.has(file.id) && !file.isKnownBad;
+      for (const wiki of new Set(sets.map(({ wikiDbName }) => wikiDbName))) {
+        assertUnprotected(wiki, 'the plan');
+        if (!ledger.sets.some((set) => set.wiki === wiki && copyOf(ledger, set, stays) !== null))
+          fail(`the plan leaves no whole verified copy of ${wiki}`);
+      }
+    },
     removing,
     told() {
       before = covered(ledger);
@@ -114,12 +133,17 @@ export function createJudge(deps: {
       }
       file.isRemoved = true;
       count('removed');
-      assertCovered(`${path} was removed`, wikiOf(file));
+      const wiki = wikiOf(file);
+      assertCovered(`${path} was removed`, wiki);
+      if (!ledger.sets.some((set) => set.wiki === wiki && copyOf(ledger, set) === 'disk'))
+        count('removed, with a copy at the archive alone');
     },
     end(how) {
       // What was told in the meantime may have ended a copy; every removal was judged when it happened.
       const rows = new Map(rowsNow.all().map((row) => [row.id, row]));
       for (const file of ledger.files.values()) {
+        // A name came back: by our own hand, from another name of the same bytes, or because the power went too early.
+        if (disk.names.has(file.path)) file.isRemoved = false;
         const row = rows.get(file.id) ?? fail(`the row of ${file.path} is gone`);
         judgeRow(file, row, how);
       }

@@ -88,10 +88,17 @@ function looksRight(file: TrueFile, inode: Inode): boolean {
 const isUncontested = (file: TrueFile): boolean =>
   file.isProved && file.heldVersion !== null && file.heldVersion === file.toldVersion;
 
-/** Where a whole verified copy of a set is. */
-export function copyOf(ledger: Ledger, set: TrueSet): 'disk' | 'archive' | null {
+/**
+ * Where a whole verified copy of a set is.
+ * @param isHere what counts as being on our disk
+ */
+export function copyOf(
+  ledger: Ledger,
+  set: TrueSet,
+  isHere: (file: TrueFile) => boolean = (file) => isOnDisk(file, ledger.disk),
+): 'disk' | 'archive' | null {
   if (!TEXTS.has(set.type) || !set.isFinished || set.isLacking || set.files.length === 0) return null;
-  if (set.files.every((file) => isUncontested(file) && isOnDisk(file, ledger.disk))) return 'disk';
+  if (set.files.every((file) => isUncontested(file) && isHere(file))) return 'disk';
   const now = ledger.now();
   const isAtArchive = (file: TrueFile): boolean =>
     file.saidYes !== null &&

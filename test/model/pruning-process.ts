@@ -1,5 +1,5 @@
 import { createBus } from '../../src/events/index.ts';
-import { silentLog } from '../../src/ports/index.ts';
+import { type Log, silentLog } from '../../src/ports/index.ts';
 import { createDirectPlanner, createPruning, type PruningRoom } from '../../src/pruning/index.ts';
 import type { PruneUsage } from '../../src/storage/index.ts';
 import type { Telling, Trouble } from './pruning-commands.ts';
@@ -16,6 +16,10 @@ export interface Settings {
 
 /** Nobody but the history throws these. */
 class Death extends Error {}
+
+/** How work may end early here: the troubles of a history, and a disk that is not mounted. Everything else is a fault. */
+const FORESEEN =
+  /the process died|it is dead|EIO: |the disk does not answer|holds nothing, so nothing is deleted/;
 
 const CALM: Trouble = { dies: null, fails: null, meanwhile: null };
 
@@ -69,6 +73,15 @@ export function createMortalRoom(deps: {
     if (isLast) die();
     return result;
   }
+  /** What stopped work that was begun in another life is told to the log alone. */
+  let fault: Error | undefined;
+  const log: Log = {
+    ...silentLog,
+    child: () => log,
+    error({ err }: { err?: string }) {
+      if (err !== undefined && !FORESEEN.test(err)) fault ??= new Error(`nobody foresaw: ${err}`);
+    },
+  };
   let isInTransaction = false;
   async function pause(): Promise<void> {
     assertAlive();
@@ -122,7 +135,7 @@ export function createMortalRoom(deps: {
       finishDeletion: (id) => change(() => catalog.finishDeletion(id)),
       takeBackDeletion: (id) => change(() => catalog.takeBackDeletion(id)),
     },
-    ...{ disk, layout, clock, bus: createBus({ log: silentLog }), log: silentLog },
+    ...{ disk, layout, clock, bus: createBus({ log }), log },
     usage: async () => Promise.reject(new Error('asked without being told')),
     stopSeeding: async () => {
       await pause();
@@ -140,6 +153,7 @@ export function createMortalRoom(deps: {
           ...{ sqlite: db.sqlite, layout },
           stat: (path) => world.disk.statSync(path),
         }).plan(input, options);
+        judged(() => judge.planned(plan.removed));
         await pause();
         return plan;
       },
@@ -155,17 +169,16 @@ export function createMortalRoom(deps: {
     try {
       isWhole = (await work()) !== null;
     } catch (error) {
-      if (error instanceof TypeError || error instanceof ReferenceError) throw error;
+      if (!FORESEEN.test(String(error)) && verdict === undefined) throw error;
     }
     trouble = CALM;
     if (verdict !== undefined) throw verdict;
+    if (fault !== undefined) throw fault;
     if (isDead) {
       count('deaths');
       const { dies } = given;
       if (dies?.power == null) world.disk.settle();
       else if (world.disk.cutPower(dies.power) > 0) count('changes lost with the power');
-      for (const file of world.ledger.files.values())
-        if (world.disk.names.has(file.path)) file.isRemoved = false;
     } else world.disk.settle();
     const isMounted = world.disk.hidden === 'no';
     judge.end(isWhole && !isDead && isMounted ? 'whole' : 'broken off');

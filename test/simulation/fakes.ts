@@ -1,7 +1,7 @@
 import { createHash } from 'node:crypto';
 import type { Catalog } from '../../src/catalog/index.ts';
 import { assertProvable, dueOf } from '../../src/download/due.ts';
-import { downloadDump } from '../../src/download/index.ts';
+import { downloadDump, repairFile } from '../../src/download/index.ts';
 import { handleDownloadDump } from '../../src/download/jobs/download-dump.ts';
 import { judge } from '../../src/download/verdict.ts';
 import { CorruptError, hours, Interrupted, PermanentError, UnavailableError } from '../../src/lib/index.ts';
@@ -186,6 +186,7 @@ export function fakeOutlets({ catalog }: { catalog: Catalog }): AnyJobHandler[] 
     handleJob(pruneStorage, {
       run: () => Promise.reject(new Error('nothing is pruned here')),
     }),
+    handleJob(repairFile, { run: () => Promise.reject(new Error('nothing rots here')) }),
     handleJob(proveRemote, { run: () => Promise.reject(new Error('nothing is archived here')) }),
   ];
 }

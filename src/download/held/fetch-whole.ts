@@ -63,6 +63,7 @@ async function receiveInto(
   const startedMs = clock.monotonicMs();
   const target = await disk.open(path, 'create');
   let gotBytes = 0;
+  onProgress?.(gotBytes);
   try {
     const body = await client.open(source, {
       ...{ startBytes: 0, endBytes: sizeBytes },

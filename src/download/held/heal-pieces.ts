@@ -17,7 +17,8 @@ export interface HealTask {
   givers: readonly PieceGiver[];
   signal: AbortSignal;
   log: Log;
-  onHealed?: (healedPieces: number, healedBytes: number) => void;
+  /** After each piece that was put right. */
+  onHealed?: (healedPieces: number, healedBytes: number) => void | Promise<void>;
 }
 
 /** The disk does not take the bytes where the damage is. */
@@ -54,7 +55,7 @@ export async function healPieces(task: HealTask): Promise<{ healed: number[]; le
     healed.push(piece);
     healedBytes += found.bytes.length;
     task.log.info({ piece, from: found.from }, 'a damaged piece was put right');
-    task.onHealed?.(healed.length, healedBytes);
+    await task.onHealed?.(healed.length, healedBytes);
   }
   return { healed, left };
 }

@@ -7,12 +7,14 @@ import {
   HaltPipelineError,
   minutes,
   PermanentError,
+  Snooze,
 } from '../../lib/index.ts';
 import { step } from '../../lib/steps.ts';
 import type { Clock, Log } from '../../ports/index.ts';
 import { diskFull } from '../../storage/index.ts';
+import { dueOf } from '../due.ts';
+import type { FileLocks } from '../file-locks.ts';
 import { createDamageAlert } from './damage-alert.ts';
-import { createFileLocks } from './file-locks.ts';
 import { createHeldHashers, type HeldHasher } from './hash-thread.ts';
 import { type MendDeps, type Mended, mendFile } from './repair-file.ts';
 import { type HeldFile, type HeldReading, heldFileOf, type ReadSoFar } from './types.ts';
@@ -20,7 +22,7 @@ import { verifyFile } from './verify-file.ts';
 
 /** What became of one file. */
 export interface HeldOutcome {
-  /** `gone`: it is not held any more, or its recorded bytes changed meanwhile. */
+  /** `gone`: it is not held any more, its recorded bytes changed meanwhile, or a newer version of it is on its way. */
   state: 'sound' | 'repaired' | 'damaged' | 'gone';
   /** Pieces that were put right. */
   healedPieces: number;
@@ -45,7 +47,8 @@ export interface HeldFiles {
   verify(id: DumpFileId, task: HeldTask): Promise<HeldOutcome>;
   /**
    * Reads one file, puts right what is wrong as far as anybody has the bytes, and reads it again.
-   * @throws HaltPipelineError `dumps_folder_empty`, `disk_full`; PermanentError `held_file_unwritable`; what `verifyFile` throws
+   * @throws Snooze while a newer version of it is on its way; HaltPipelineError `dumps_folder_empty`, `disk_full`;
+   *   PermanentError `held_file_unwritable`; RetryableError `held_file_changed`; what `verifyFile` throws
    */
   repair(id: DumpFileId, task: HeldTask): Promise<HeldOutcome>;
   /** Says what is damaged now, as an alert, or that nothing is any more. */
@@ -58,17 +61,20 @@ export interface HeldFilesDeps extends MendDeps {
   catalog: Catalog;
   clock: Clock;
   log: Log;
+  /** Shared with the downloads. */
+  locks: FileLocks;
   bus?: Bus;
 }
 
+/** A newer version takes hours; then there is nothing to be repaired any more. */
+const REPLACED_FIRST_MS = minutes(15);
 const UNMOUNTED_PAUSE_MS = minutes(5);
 
 /** See `HeldFiles`; starts no thread before the first file. */
 export function createHeldFiles(deps: HeldFilesDeps): HeldFiles {
-  const { catalog, disk, layout, pieceLength } = deps;
+  const { catalog, disk, layout, locks, pieceLength } = deps;
   const log = deps.log.child({ room: 'download' });
   const hashers = createHeldHashers();
-  const locks = createFileLocks();
   const tell = createDamageAlert({ catalog, ...(deps.bus === undefined ? {} : { bus: deps.bus }) });
 
   function find(id: DumpFileId): { row: DumpFile; file: HeldFile; sha1: string } | null {
@@ -77,6 +83,9 @@ export function createHeldFiles(deps: HeldFilesDeps): HeldFiles {
     if (!HELD_STATUSES.includes(row.ourStatus)) return null;
     return { row, file: heldFileOf(layout, row, catalog.pieceHashes(id)), sha1: row.sha1 };
   }
+
+  /** Between the rename of its new bytes and their record the row still tells of the old ones: so nothing is judged by it. */
+  const isReplaced = (id: DumpFileId): boolean => dueOf(catalog, id)?.isReplacement === true;
 
   async function read(file: HeldFile, hasher: HeldHasher, task: HeldTask): Promise<HeldReading> {
     const { signal, pace, soFar, onRead } = task;
@@ -120,7 +129,11 @@ export function createHeldFiles(deps: HeldFilesDeps): HeldFiles {
     { row, sha1 }: { row: DumpFile; sha1: string },
     { reason }: { reason: string },
   ): void {
-    if (!catalog.recordDamaged(row.id, { sha1 })) return;
+    if (!catalog.recordDamaged(row.id, { sha1 })) {
+      // Whoever recorded it before may have told nobody.
+      tell();
+      return;
+    }
     step('held:damage_recorded');
     log.error(
       { wiki: row.wikiDbName, dumpFileId: row.id, filename: row.filename, reason },
@@ -135,7 +148,7 @@ export function createHeldFiles(deps: HeldFilesDeps): HeldFiles {
     if (found === null) return null;
     const reading = await read(found.file, hasher, task);
     // It took hours, perhaps: bytes that are recorded by now may be others.
-    if (catalog.dumpFile(id)?.sha1 !== found.sha1 || find(id) === null) return null;
+    if (catalog.dumpFile(id)?.sha1 !== found.sha1 || find(id) === null || isReplaced(id)) return null;
     if (reading.kind === 'sound') recordSound(found, reading);
     else recordDamaged(found, reading);
     return { found, reading };
@@ -173,7 +186,18 @@ export function createHeldFiles(deps: HeldFilesDeps): HeldFiles {
     return (await disk.stat(file.path))?.mtimeMs ?? null;
   }
 
+  async function verifyOne(id: DumpFileId, task: HeldTask): Promise<HeldOutcome> {
+    // It is nobody's turn but ours: what changes it is a download.
+    if (find(id) === null || isReplaced(id) || locks.isChanging(id)) return gone;
+    const seen = await hashers.use((hasher) => look(id, hasher, task));
+    if (seen === null) return gone;
+    const { reading } = seen;
+    return reading.kind === 'sound' ? sound : { state: 'damaged', healedPieces: 0, reason: reading.reason };
+  }
+
   async function repairOne(id: DumpFileId, hasher: HeldHasher, task: HeldTask): Promise<HeldOutcome> {
+    if (find(id) === null) return gone;
+    if (isReplaced(id)) throw new Snooze('a newer version of it is to be fetched first', REPLACED_FIRST_MS);
     const seen = await look(id, hasher, task);
     if (seen === null) return gone;
     const { found, reading } = seen;
@@ -211,18 +235,11 @@ export function createHeldFiles(deps: HeldFilesDeps): HeldFiles {
   }
 
   return {
-    verify: (id, task) =>
-      locks.run(id, () =>
-        hashers.use(async (hasher) => {
-          const seen = await look(id, hasher, task);
-          if (seen === null) return gone;
-          const { reading } = seen;
-          return reading.kind === 'sound'
-            ? sound
-            : { state: 'damaged', healedPieces: 0, reason: reading.reason };
-        }),
+    verify: (id, task) => locks.inTurn(id, () => verifyOne(id, task)),
+    repair: (id, task) =>
+      locks.inTurn(id, () =>
+        locks.alone(id, () => hashers.use((hasher) => repairOne(id, hasher, task))),
       ),
-    repair: (id, task) => locks.run(id, () => hashers.use((hasher) => repairOne(id, hasher, task))),
     tell,
     stop: () => hashers.stop(),
   };

@@ -4,6 +4,7 @@ import type { DumpFileId } from '../../lib/index.ts';
 import type { Clock, Disk, Log } from '../../ports/index.ts';
 import type { AnyJobHandler } from '../../queue/index.ts';
 import type { Layout, SpaceGuard } from '../../storage/index.ts';
+import type { FileLocks } from '../file-locks.ts';
 import { handleRepairFile } from '../jobs/repair-file.ts';
 import { handleScrubFiles } from '../jobs/scrub-files.ts';
 import type { Sources } from '../sources/index.ts';
@@ -33,6 +34,8 @@ export interface HeldDeps {
   layout: Layout;
   clock: Clock;
   log: Log;
+  /** Shared with whatever else changes dump files. */
+  locks: FileLocks;
   space: Pick<SpaceGuard, 'reserve' | 'onHardStop'>;
   sources: Pick<Sources, 'book' | 'client'>;
   /** Places beside the servers that may have pieces: asked after them. */

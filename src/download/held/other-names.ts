@@ -38,6 +38,22 @@ export async function nameFromTorrents(
   return false;
 }
 
+/** Where folders of torrents hold copies of a file that are none of its own names, as after a copy that kept no hard links. */
+export async function copiesInTorrents(
+  deps: NamesDeps,
+  id: DumpFileId,
+  { path, sizeBytes }: { path: string; sizeBytes: number },
+): Promise<string[]> {
+  const copies: string[] = [];
+  const own = await deps.disk.stat(path).catch(() => null);
+  for (const tree of treePaths(deps, id)) {
+    const facts = await deps.disk.stat(tree).catch(() => null);
+    if (facts?.isFile === true && facts.sizeBytes === sizeBytes && facts.inode !== own?.inode)
+      copies.push(tree);
+  }
+  return copies;
+}
+
 /**
  * Lets the names in the folders of torrents, those of the old bytes and those that are gone, lead to the file under `path`.
  * Names of other bytes, and folders that are not there, stay as they are.

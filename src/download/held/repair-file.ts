@@ -1,15 +1,15 @@
 import { dirname } from 'node:path';
 import type { DumpFile } from '../../catalog/index.ts';
-import { errorCode } from '../../lib/index.ts';
+import { errorCode, RetryableError } from '../../lib/index.ts';
 import { step } from '../../lib/steps.ts';
-import type { Disk, Log } from '../../ports/index.ts';
+import type { Disk, FileFacts, Log } from '../../ports/index.ts';
 import type { Layout, SpaceGuard } from '../../storage/index.ts';
 import { storeReadOnly } from '../stored-file.ts';
 import { fetchWhole } from './fetch-whole.ts';
 import type { HeldHasher } from './hash-thread.ts';
 import { healPieces, UnwritableSpot } from './heal-pieces.ts';
 import { localGiver } from './local-pieces.ts';
-import { type NamesDeps, nameFromTorrents, renewOtherNames } from './other-names.ts';
+import { copiesInTorrents, type NamesDeps, nameFromTorrents, renewOtherNames } from './other-names.ts';
 import type { PieceGiver, PieceSource } from './piece-source.ts';
 import type { ServerDeps } from './server-pieces.ts';
 import { type HeldFile, type HeldReading, type Pieces, pieceCount } from './types.ts';
@@ -60,7 +60,11 @@ export async function mendFile(deps: MendDeps, task: MendTask): Promise<Mended> 
   const { row, file, reading } = task;
   if (reading.kind === 'missing' && (await nameFromTorrents(deps, row.id, file)))
     return { healed: 0, left: 0 };
-  const givers = deps.sources.map((source) => source.giverFor(row));
+  const copies = await copiesInTorrents(deps, row.id, file);
+  const givers = [
+    ...copies.map((path) => localGiver(deps.disk, path)),
+    ...deps.sources.map((source) => source.giverFor(row)),
+  ];
   const bad = reading.kind === 'missing' ? null : reading.badPieces;
   if (file.pieces === null || (bad === null && reading.kind === 'damaged')) return mendUnknown(deps, task);
   if (bad === null) return makeAnew(deps, task, { pieces: file.pieces, givers });
@@ -93,6 +97,7 @@ async function mendInPlace(
   const { file } = task;
   const target = await openHeld(disk, file.path);
   try {
+    await assertAsRead(deps, task, { isUntouched: true });
     const { healed, left } = await healPieces({
       ...task,
       target,
@@ -114,6 +119,24 @@ async function mendInPlace(
   }
 }
 
+/**
+ * Bytes go only over those that were read and found wrong: never into another file that got the name meanwhile.
+ * @throws RetryableError `held_file_changed`
+ */
+async function assertAsRead(
+  { disk }: MendDeps,
+  { file, reading }: MendTask,
+  { isUntouched }: { isUntouched: boolean },
+): Promise<FileFacts | null> {
+  const now = await disk.stat(file.path).catch(() => null);
+  const isSame =
+    reading.kind === 'missing'
+      ? now?.isFile !== true
+      : now === null || (now.inode === reading.inode && (!isUntouched || now.mtimeMs === reading.mtimeMs));
+  return now;
+  throw new RetryableError('held_file_changed', `${file.path} was changed while it was repaired`);
+}
+
 /** Held files are read-only; whoever opened one may go on writing. */
 async function openHeld(disk: Disk, path: string) {
   await disk.chmod(path, 0o644);
@@ -133,16 +156,20 @@ async function makeAnew(deps: MendDeps, task: MendTask, { pieces, givers }: Know
   const target = await disk.open(path, 'write');
   try {
     const bad = await badPiecesOf(deps, task, { ...file, path, pieces });
-    const { healed, left } = await withRoom(deps, task, path, (signal) =>
+    const allocated = async (): Promise<number> => (await disk.stat(path))?.allocatedBytes ?? 0;
+    const thereBytes = await allocated();
+    const neededBytes = Math.max(0, file.sizeBytes - thereBytes);
+    const { onHealed } = progressOf(task);
+    const { healed, left } = await withRoom(deps, task, neededBytes, ({ signal, written }) =>
       healPieces({
         ...task,
-        signal,
-        target,
+        ...{ signal, target, pieces, bad, givers },
         sizeBytes: file.sizeBytes,
-        pieces,
-        bad,
-        givers,
-        ...progressOf(task),
+        async onHealed(pieceCount, bytes) {
+          // Right bytes over wrong ones of an earlier attempt take no room.
+          written((await allocated()) - thereBytes);
+          onHealed?.(pieceCount, bytes);
+        },
       }),
     );
     if (left.length > 0) {
@@ -162,13 +189,18 @@ async function makeAnew(deps: MendDeps, task: MendTask, { pieces, givers }: Know
 async function mendUnknown(deps: MendDeps, task: MendTask): Promise<Mended> {
   const { row, file, reading } = task;
   const path = besidePath(deps, row);
-  const pieces = await withRoom(deps, task, path, (signal) =>
+  // Begun anew by each attempt: what is there of an earlier one is no use, and its room is counted as free.
+  await deps.disk.remove(path);
+  const pieces = await withRoom(deps, task, file.sizeBytes, ({ signal, written }) =>
     fetchWhole(
       { ...deps.servers, ...deps },
       {
         ...task,
         ...{ path, signal, pieceLength: deps.pieceLength },
-        onProgress: (doneBytes) => task.onProgress?.(doneBytes, file.sizeBytes, `${row.filename}: fetching`),
+        onProgress(doneBytes) {
+          written(doneBytes);
+          task.onProgress?.(doneBytes, file.sizeBytes, `${row.filename}: fetching`);
+        },
       },
     ),
   );
@@ -199,9 +231,10 @@ async function badPiecesOf(deps: MendDeps, task: MendTask, file: HeldFile): Prom
 }
 
 /** A whole new file takes the place of the old bytes, under all their names. */
-async function putInPlace(deps: MendDeps, { row, file }: MendTask, path: string): Promise<void> {
-  const { disk } = deps;
-  const old = await disk.stat(file.path).catch(() => null);
+async function putInPlace(deps: MendDeps, task: MendTask, path: string): Promise<void> {
+  const { row, file } = task;
+  // The attempt to mend it in place may have written to it.
+  const old = await assertAsRead(deps, task, { isUntouched: false });
   step('held:storing');
   await storeReadOnly(deps, path, file.path);
   await renewOtherNames(deps, row.id, { path: file.path, oldInode: old?.inode ?? null });
@@ -212,19 +245,29 @@ function besidePath({ layout }: Pick<MendDeps, 'layout'>, row: DumpFile): string
   return `${layout.partialFile(row)}.repair`;
 }
 
-/** Room for a whole new file is promised first, and the work ends when the disk becomes too full. */
+/** Work with room that was promised for it. */
+interface Roomy {
+  /** Aborts as the task's own does, and when the disk becomes too full. */
+  signal: AbortSignal;
+  /** So many of the bytes occupy the disk by now, and need no promise any more. */
+  written(sizeBytes: number): void;
+}
+
+/** Room for what is to be written is promised first, and the work ends when the disk becomes too full. */
 async function withRoom<T>(
-  { disk, space }: MendDeps,
-  { file, signal }: MendTask,
-  path: string,
-  work: (signal: AbortSignal) => Promise<T>,
+  { space }: MendDeps,
+  { signal }: MendTask,
+  neededBytes: number,
+  work: (room: Roomy) => Promise<T>,
 ): Promise<T> {
-  const there = (await disk.stat(path))?.allocatedBytes ?? 0;
-  const reservation = await space.reserve(Math.max(0, file.sizeBytes - there));
+  const reservation = await space.reserve(neededBytes);
   const stop = new AbortController();
   const forget = space.onHardStop((reason) => stop.abort(reason));
   try {
-    return await work(AbortSignal.any([signal, stop.signal]));
+    return await work({
+      signal: AbortSignal.any([signal, stop.signal]),
+      written: (sizeBytes) => reservation.written(sizeBytes),
+    });
   } catch (error) {
     throw stop.signal.aborted && !signal.aborted ? stop.signal.reason : error;
   } finally {

@@ -79,6 +79,8 @@ export type HeldReading =
       /** Size on disk. */
       foundBytes: number;
       mtimeMs: number;
+      /** Of the file that was read: another one may have its name later. */
+      inode: number;
       /** Pieces that are not the recorded ones, in order; null: it is not known which, for want of stored piece hashes. */
       badPieces: readonly number[] | null;
       /** Those among all pieces that the disk could not read. */

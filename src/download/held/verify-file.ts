@@ -184,6 +184,7 @@ function judgeRead(file: HeldFile, read: Read, before: FileFacts, pieceLength: n
     reason: reasonOf(file, read, before, pieceLength),
     foundBytes: before.sizeBytes,
     mtimeMs,
+    inode: before.inode,
     // All pieces right and the whole wrong: one of them is recorded wrongly, and it is not known which.
     badPieces: isRightByPieces ? null : bad,
     unreadablePieces: unreadable,

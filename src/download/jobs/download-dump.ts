@@ -15,6 +15,7 @@ import type { Log } from '../../ports/index.ts';
 import { defineJob, handleJob, type JobHandler } from '../../queue/index.ts';
 import { diskFull } from '../../storage/index.ts';
 import { assertProvable, dueOf } from '../due.ts';
+import type { FileLocks } from '../file-locks.ts';
 import type { HashLanes } from '../hashing/index.ts';
 import { type ObtainDeps, obtain } from '../obtain.ts';
 import { judge } from '../verdict.ts';
@@ -58,6 +59,8 @@ export const downloadDump = defineJob<Input, Output>({
 /** What the handler needs. */
 export interface DownloadDumpDeps extends ObtainDeps {
   lanes: HashLanes;
+  /** Shared with the repair of held files. */
+  locks: FileLocks;
   log: Log;
 }
 
@@ -74,9 +77,12 @@ export function handleDownloadDump(deps: DownloadDumpDeps): JobHandler<Input, Ou
       const stopped = new AbortController();
       const forget = deps.space.onHardStop((reason) => stopped.abort(reason));
       const signal = AbortSignal.any([context.signal, stopped.signal]);
+      const isLastAttempt = context.attempt >= downloadDump.maxAttempts;
       try {
-        const found = await deps.lanes.use((lane) =>
-          obtain(deps, { dumpFileId, lane, context: { ...context, signal } }),
+        const found = await deps.locks.alone(dumpFileId, () =>
+          deps.lanes.use((lane) =>
+            obtain(deps, { dumpFileId, lane, context: { ...context, signal }, isLastAttempt }),
+          ),
         );
         if (found === null) return recordedFacts(catalog, dumpFileId);
         return { ...found.facts, isReplacement: found.isReplacement };

@@ -107,9 +107,10 @@ export function createSourceBook(deps: SourceBookDeps): SourceBook & { stop(): v
   }
 
   /** All sources of a file, the best first, whether they rest or not. */
-  function ranked(row: DumpFile): ByteSource[] {
+  function ranked(row: DumpFile, whom: 'anybody' | 'origin'): ByteSource[] {
     const url = checkedSourceUrl(row);
     const first: ByteSource = { id: 'origin', kind: 'origin', url, rangesAtOnce: 1 };
+    if (whom === 'origin') return [first];
     const able = mirrors.filter((mirror) => mirrorSource(row, mirror, url) !== null);
     const isGood = (mirror: Mirror): boolean => isInGoodStanding(mirror.standing, origin.bytesPerSecond);
     const byScore = (a: Mirror, b: Mirror): number => scoreOf(b.standing) - scoreOf(a.standing);
@@ -132,8 +133,11 @@ export function createSourceBook(deps: SourceBookDeps): SourceBook & { stop(): v
 
   const until = (source: ByteSource): number => restsUntil(standingOf(source) as Standing, clock.now());
 
-  function sourcesFor(row: DumpFile): { all: readonly ByteSource[]; ready: readonly ByteSource[] } {
-    const all = ranked(row);
+  function sourcesFor(
+    row: DumpFile,
+    whom: 'anybody' | 'origin' = 'anybody',
+  ): { all: readonly ByteSource[]; ready: readonly ByteSource[] } {
+    const all = ranked(row, whom);
     const ready = all.filter((source) => until(source) === 0);
     // With nobody else to ask, how long the origin is left alone after its everyday trouble is up to the queue.
     if (ready.length > 0 || origin.restsFirmly) return { all, ready };
@@ -194,8 +198,8 @@ export function createSourceBook(deps: SourceBookDeps): SourceBook & { stop(): v
       // Who lied should not be believed again because the power failed.
       store.save(source.id, standing, fault.kind === 'wrong_bytes');
     },
-    readyAt(row) {
-      const times = ranked(row).flatMap((source) => until(source) || []);
+    readyAt(row, whom = 'anybody') {
+      const times = ranked(row, whom).flatMap((source) => until(source) || []);
       return times.length === 0 ? null : Math.min(...times);
     },
     restError(row) {

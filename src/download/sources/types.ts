@@ -83,9 +83,13 @@ export interface SourceBook {
    * The best first; `ready` leaves out sources that rest (after 403, overload, wrong bytes); it is empty only when the origin
    * itself asked to be left alone. Mirrors that lately did not have the
    * run are in neither list. The origin is always among `all`; a verified copy at the Internet Archive comes last.
+   * @param whom `origin`: nobody else, see `originOnly`
    * @throws PermanentError `unsafe_url`
    */
-  sourcesFor(row: DumpFile): { all: readonly ByteSource[]; ready: readonly ByteSource[] };
+  sourcesFor(
+    row: DumpFile,
+    whom?: 'anybody' | 'origin',
+  ): { all: readonly ByteSource[]; ready: readonly ByteSource[] };
   /** Bytes of this source were read; `durationMs` counts from the request on. */
   noteBytes(source: ByteSource, facts: { bytes: number; durationMs: number }): void;
   /** A file to which this source gave bytes was proved. */
@@ -96,7 +100,7 @@ export interface SourceBook {
     fault: { kind: FaultKind; retryAfterMs?: number | undefined },
   ): void;
   /** Epoch ms at which the first resting source of the file may be asked again; null when none rests. */
-  readyAt(row: DumpFile): number | null;
+  readyAt(row: DumpFile, whom?: 'anybody' | 'origin'): number | null;
   /** What a job ends with that finds no source ready: the queue then waits as if the origin had just refused it. */
   restError(row: DumpFile): WikiSeedError;
 }

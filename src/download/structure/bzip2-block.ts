@@ -1,5 +1,6 @@
 import type { BitReader } from './bit-reader.ts';
 import { BrokenStructure } from './broken-structure.ts';
+import { END_BYTES, type TextEnd } from './text-end.ts';
 
 const MAX_CODE_BITS = 20;
 const SYMBOLS_PER_GROUP = 50;
@@ -41,10 +42,10 @@ export interface Bzip2BlockReader {
 }
 
 /**
- * Decodes blocks as far as their checksum needs: the text itself is thrown away. Memory is taken once and serves all blocks of
+ * Decodes blocks as far as their checksum needs: of the text itself only its end is kept, in `end`. Memory is taken once and serves all blocks of
  * a file, some 4 MB.
  */
-export function createBzip2BlockReader(reader: BitReader): Bzip2BlockReader {
+export function createBzip2BlockReader(reader: BitReader, end: TextEnd): Bzip2BlockReader {
   const transform = new Uint32Array(900_000);
   const selectors = new Uint8Array(32768);
   const byteOf = new Uint8Array(256);
@@ -211,12 +212,14 @@ export function createBzip2BlockReader(reader: BitReader): Bzip2BlockReader {
       if (repeated === 4) {
         // After four equal bytes comes how many more of them follow.
         for (let more = value; more > 0; more -= 1) crc = (crc << 8) ^ CRC_TABLE[(crc >>> 24) ^ previous]!;
+        if (left <= END_BYTES) end.add(new Uint8Array(value).fill(previous));
         repeated = 0;
         previous = -1;
         continue;
       }
       repeated = value === previous ? repeated + 1 : 1;
       previous = value;
+      if (left <= END_BYTES) end.addByte(value);
       crc = (crc << 8) ^ CRC_TABLE[(crc >>> 24) ^ value]!;
     }
     return ~crc >>> 0;

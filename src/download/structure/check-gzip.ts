@@ -1,7 +1,8 @@
 import { createGunzip } from 'node:zlib';
 import { BrokenStructure } from './broken-structure.ts';
+import { createTextEnd } from './text-end.ts';
 
-/** Unpacked bytes are thrown away; large blocks cost fewer calls. */
+/** Of the unpacked bytes only the end is kept; large blocks cost fewer calls. */
 const OUTPUT_BYTES = 1024 * 1024;
 
 /** Damage lies at most so far before the place where it is met, when it is met by something that cannot be. */
@@ -11,26 +12,28 @@ const NEAR_BYTES = 64 * 1024;
  * Reads a gzip file to its end: every member with its checksum and length, and nothing behind the last one.
  * @param chunks the file's bytes in order
  * @param onProgress called after each chunk with the bytes read so far
+ * @param end gets the end of the unpacked text
  * @throws BrokenStructure, and what `chunks` throws
  */
 export async function checkGzip(
   chunks: AsyncIterable<Buffer>,
   onProgress: (checkedBytes: number) => void,
+  end = createTextEnd(),
 ): Promise<void> {
   const gunzip = createGunzip({ chunkSize: OUTPUT_BYTES });
   let error: Error | null = null;
   let isOver = false;
   const over = new Promise<void>((resolve) => {
-    const end = (): void => {
+    const finish = (): void => {
       isOver = true;
       resolve();
     };
-    gunzip.once('end', end).once('error', (thrown) => {
+    gunzip.once('end', finish).once('error', (thrown) => {
       error = thrown;
-      end();
+      finish();
     });
   });
-  gunzip.resume();
+  gunzip.on('data', (bytes: Buffer) => end.add(bytes));
   let sizeBytes = 0;
   for await (const chunk of chunks) {
     sizeBytes += chunk.length;

@@ -1,8 +1,10 @@
 import { Worker } from 'node:worker_threads';
+import { containerOf } from '../../catalog/index.ts';
 import { Interrupted, RetryableError } from '../../lib/index.ts';
-import type { BrokenPlace, Container, StructureMessage, StructureTask } from './protocol.ts';
+import type { BrokenPlace, StructureMessage, StructureTask } from './protocol.ts';
+import { endingOf } from './text-end.ts';
 
-/** What a look at the container of a file says. */
+/** What a look at the container of a file says; broken: whatever is not proved to be whole. */
 export type StructureVerdict = { isSound: true } | { isSound: false; reason: string; where: BrokenPlace };
 
 /** One file to check. */
@@ -16,8 +18,9 @@ export interface StructureCheck {
 }
 
 /**
- * Reads the container of a file in a thread of its own, in bounded memory: gzip and bzip2 to the end with all their
- * checksums, of 7z the two headers. A file that is none of these has nothing to check: its size must do.
+ * Reads the container of a file in a thread of its own, in bounded memory: gzip, bzip2 and 7z from the first byte to the last
+ * with all their checksums, and of XML whether its last element is closed. A file that is none of these has nothing to check,
+ * so nothing of it is proved.
  *
  * Takes as long as unpacking: a file of 25 GB more than an hour.
  * @throws Interrupted when the signal aborts, RetryableError when the file cannot be read
@@ -25,9 +28,10 @@ export interface StructureCheck {
 export async function checkStructure(check: StructureCheck): Promise<StructureVerdict> {
   if (check.signal.aborted) throw new Interrupted();
   const container = containerOf(check.name);
-  if (container === null) return { isSound: true };
+  if (container === null)
+    return { isSound: false, reason: 'it is not packed in a way that could be checked', where: null };
   const worker = new Worker(new URL('./structure.worker.ts', import.meta.url), {
-    workerData: { path: check.path, container } satisfies StructureTask,
+    workerData: { path: check.path, container, ending: endingOf(check.name) } satisfies StructureTask,
     execArgv: [],
     name: 'structure',
   });
@@ -62,10 +66,4 @@ export async function checkStructure(check: StructureCheck): Promise<StructureVe
     check.signal.removeEventListener('abort', onAbort);
     await worker.terminate();
   }
-}
-
-/** How a file is packed, by the end of its name; null when it is not, or in a way that has no checksums of its own. */
-export function containerOf(name: string): Container | null {
-  const ending = name.slice(name.lastIndexOf('.') + 1).toLowerCase();
-  return ending === 'gz' || ending === 'bz2' || ending === '7z' ? ending : null;
 }

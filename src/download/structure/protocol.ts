@@ -1,7 +1,6 @@
-/** Messages between `check-structure.ts` and its thread. */
+import type { Container } from '../../catalog/index.ts';
 
-/** What a file is packed as; decided by its name. */
-export type Container = 'gz' | 'bz2' | '7z';
+/** Messages between `check-structure.ts` and its thread. */
 
 /** Bytes among which the wrong ones are to be looked for first; null when the container does not tell. */
 export type BrokenPlace = { startBytes: number; endBytes: number } | null;
@@ -10,6 +9,8 @@ export type BrokenPlace = { startBytes: number; endBytes: number } | null;
 export interface StructureTask {
   path: string;
   container: Container;
+  /** What the unpacked text must end with; null = nothing is known of it. */
+  ending: string | null;
 }
 
 /** What the thread says: how far it came, and at the end one of the others. */

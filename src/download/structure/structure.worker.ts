@@ -5,6 +5,8 @@ import { checkBzip2 } from './check-bzip2.ts';
 import { checkGzip } from './check-gzip.ts';
 import { checkSevenZip } from './check-seven-zip.ts';
 import type { StructureMessage, StructureTask } from './protocol.ts';
+import { assertEnding, createTextEnd, type TextEnd } from './text-end.ts';
+import { unpackSevenZip } from './unpack-seven-zip.ts';
 
 /** Checks one file and ends. Runs only inside a thread that `check-structure.ts` started. */
 
@@ -13,23 +15,32 @@ const READ_BYTES = 1024 * 1024;
 const TELL_EVERY_BYTES = 4 * 1024 * 1024;
 
 async function check(
-  { path, container }: StructureTask,
+  { path, container, ending }: StructureTask,
   onProgress: (checkedBytes: number) => void,
 ): Promise<void> {
-  if (container === 'gz') return checkGzip(createReadStream(path, { highWaterMark: READ_BYTES }), onProgress);
-  // Blocking reads: a thread of its own has nobody to wait for.
+  const end = createTextEnd();
+  if (container === 'gz')
+    await checkGzip(createReadStream(path, { highWaterMark: READ_BYTES }), onProgress, end);
+  else checkBlocking({ path, container }, onProgress, end);
+  if (container === '7z') await unpackSevenZip(path, end, onProgress);
+  if (ending !== null) assertEnding(end, ending);
+}
+
+/** Blocking reads: a thread of its own has nobody to wait for. */
+function checkBlocking(
+  { path, container }: Pick<StructureTask, 'path' | 'container'>,
+  onProgress: (checkedBytes: number) => void,
+  end: TextEnd,
+): void {
   const fd = openSync(path, 'r');
   try {
     if (container === 'bz2')
-      checkBzip2({ read: (target) => readSync(fd, target, 0, target.length, null) }, onProgress);
+      checkBzip2({ read: (target) => readSync(fd, target, 0, target.length, null) }, onProgress, end);
     else
-      checkSevenZip(
-        {
-          sizeBytes: fstatSync(fd).size,
-          readAt: (target, position) => readSync(fd, target, 0, target.length, position),
-        },
-        onProgress,
-      );
+      checkSevenZip({
+        sizeBytes: fstatSync(fd).size,
+        readAt: (target, position) => readSync(fd, target, 0, target.length, position),
+      });
   } finally {
     closeSync(fd);
   }

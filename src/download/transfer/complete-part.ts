@@ -77,6 +77,7 @@ export async function completePart(deps: CompleteDeps, task: CompleteTask): Prom
         follow();
       },
       onAnew() {
+        part.doubts = null;
         follower.restart();
         follow();
       },

@@ -17,10 +17,12 @@ export interface HashFollower {
   finish(signal: AbortSignal): Promise<FileDigests>;
 }
 
-/** Slower than this the library whose state can be saved keeps up; it is 115 MB/s for the three SHA together. */
-const FAST_BYTES_PER_MS = 100_000;
-/** Seen of a file before its speed is judged: little enough to be read again from memory. */
-const JUDGE_BYTES = 32 * 1024 * 1024;
+/**
+ * Slower than this the library whose state can be saved keeps up well: it does 115 MB/s for the three SHA together, and takes 2.5
+ * times the processor. On a busy machine the fast one must not be given up for a slow one because both are late.
+ */
+const FAST_BYTES_PER_MS = 50_000;
+/** Seen of a file before its speed is judged. Less would judge how long the first answer and the threads took to get going. */
 const JUDGE_MS = seconds(2);
 /** Hashing may be so far behind: what was written is then still in the page cache, and is not read from the disk. */
 const LAG_BYTES = 256 * 1024 * 1024;
@@ -28,7 +30,9 @@ const LAG_BYTES = 256 * 1024 * 1024;
 /**
  * Files of up to one segment are hashed by OpenSSL. So are longer ones that come fast: after a crash they are read again, which
  * takes less time than it would cost all of them to be ready for that. What comes slowly leaves time for the slower library, and
- * takes so long that a crash on the way is to be expected.
+ * takes so long that a crash on the way is to be expected. All begin with OpenSSL: what is hashed once more because a file turns
+ * out to be slow is little and comes from memory, while waiting for the judgement would hold back the fast ones. Only the rest of a
+ * file of which much is there already waits for it.
  */
 export function createHashFollower(deps: {
   lane: HashLane;
@@ -47,22 +51,24 @@ export function createHashFollower(deps: {
     lane.begin({ path: part.path, pieceLengthBytes, library: chosen, from });
     lane.upTo(part.held.watermark());
   }
+  /** By the speed so far; null while it is too early to tell. */
   function choose(): HashLibrary | null {
-    if (part.facts.sizeBytes <= segmentBytes) return 'openssl';
     const [bytes, ms] = [part.held.bytes() - startedBytes, clock.monotonicMs() - startedMs];
-    if (bytes < Math.min(JUDGE_BYTES, segmentBytes) && ms < JUDGE_MS) return null;
+    if (bytes < Math.min(LAG_BYTES, 2 * segmentBytes) && ms < JUDGE_MS) return null;
     return bytes >= ms * FAST_BYTES_PER_MS ? 'openssl' : 'wasm';
   }
 
+  let isJudged = part.savedHashing !== null || part.facts.sizeBytes <= segmentBytes;
   if (part.savedHashing !== null) begin('wasm', part.savedHashing);
-  else if (part.facts.sizeBytes <= segmentBytes) begin('openssl');
+  else if (isJudged || startedBytes <= segmentBytes) begin('openssl');
   return {
     grew() {
-      if (library === null) {
-        const chosen = choose();
-        if (chosen === null) return null;
-        begin(chosen);
+      const chosen = isJudged ? null : choose();
+      if (chosen !== null) {
+        isJudged = true;
+        if (chosen !== library) begin(chosen);
       }
+      if (library === null) return null;
       const upTo = part.held.watermark();
       lane.upTo(upTo);
       return upTo - lane.hashedBytes() > LAG_BYTES ? lane.within(LAG_BYTES) : null;

@@ -2,9 +2,10 @@ import { step } from '../../lib/steps.ts';
 import { type Disk, type DiskFile, writeAtomically } from '../../ports/index.ts';
 import type { SpaceGuard } from '../../storage/index.ts';
 import type { FileDigests, HashState } from '../hashing/index.ts';
-import { maySameBytesFit, type UpstreamFacts } from '../verdict.ts';
+import { hasUpstreamHash, maySameBytesFit, type UpstreamFacts } from '../verdict.ts';
 import { createHeldRanges, type HeldRanges } from './held-ranges.ts';
 import { type PartState, readPartState, writePartState } from './part-state.ts';
+import type { Doubt } from './suspects.ts';
 
 /** A file on its way: a part file of full length, and beside it what is known of its bytes. */
 export interface PartFile {
@@ -19,6 +20,8 @@ export interface PartFile {
   readonly savedHashing: HashState | null;
   /** Of the complete file, as it is now; null while they are not known. */
   digests: FileDigests | null;
+  /** What a repair still has to look at; null when the file was never found to be wrong. Kept with every checkpoint. */
+  doubts: Doubt[] | null;
   /**
    * Puts what is written on stable storage, then says so in the sidecar. One runs at a time, and a call meanwhile waits for it.
    * `hashing` is asked when its turn comes, so that it speaks of the same bytes as the rest.
@@ -33,6 +36,9 @@ export interface PartFile {
 
 /** Below this the call costs more than it saves. */
 const ALLOCATE_FROM_BYTES = 4 * 1024 * 1024;
+
+/** `ByteSource.id` of the origin. */
+const ORIGIN = 'origin';
 
 /** Path of the sidecar of a part file. */
 export const statePathOf = (partPath: string): string => `${partPath}.state`;
@@ -87,6 +93,7 @@ export async function openPartFile(
       validators: Object.fromEntries(validators),
       hashing: hashing?.() ?? null,
       digests: part.digests,
+      doubts: part.doubts,
     });
     if (!isAllocated) reservation.written(Math.max(0, held.bytes() - heldAtFirst));
     await file.syncData();
@@ -109,6 +116,7 @@ export async function openPartFile(
     validators,
     savedHashing: earlier?.hashing ?? null,
     digests: earlier?.digests ?? null,
+    doubts: earlier?.doubts?.map((doubt) => ({ ...doubt })) ?? null,
     checkpoint(hashing) {
       writing = writing.catch(() => {}).then(() => write(hashing));
       return writing;
@@ -144,6 +152,16 @@ async function readEarlier(
   const state = text === null ? null : readPartState(text);
   if (state === null || stat?.isFile !== true || stat.sizeBytes !== facts.sizeBytes) return null;
   if (!maySameBytesFit(state.facts, facts)) return null;
+  const believed = hasUpstreamHash(facts) ? state : onlyOfOrigin(state);
   // Pieces of another length would not fit; the bytes do.
-  return state.pieceLengthBytes === pieceLengthBytes ? state : { ...state, hashing: null, digests: null };
+  return state.pieceLengthBytes === pieceLengthBytes
+    ? believed
+    : { ...believed, hashing: null, digests: null };
+}
+
+/** Without a hash, what others gave while there still was one cannot be told from anything else. */
+function onlyOfOrigin(state: PartState): PartState {
+  const ranges = state.ranges.filter(({ giver }) => giver === ORIGIN);
+  if (ranges.length === state.ranges.length) return state;
+  return { ...state, ranges, hashing: null, digests: null, doubts: null };
 }

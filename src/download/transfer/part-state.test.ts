@@ -1,3 +1,4 @@
+import { createHash } from 'node:crypto';
 import { expect, test } from 'vitest';
 import { type PartState, readPartState, writePartState } from './part-state.ts';
 
@@ -11,12 +12,21 @@ const STATE: PartState = {
   validators: { origin: '"1-v1"' },
   hashing: { md5: { bytes: 100, states: ['AAA='], pieceSha1s: '' }, sha: null },
   digests: { md5: 'a', sha1: 'b', sha256: 'c', pieceSha1s: Buffer.from([1, 2, 3]) },
+  doubts: [{ startBytes: 0, endBytes: 100, giver: 'origin', askedAt: ['archive'], isDisputed: true }],
 };
 
 test('reads back what it wrote', () => {
   expect(readPartState(writePartState(STATE))).toEqual(STATE);
-  const bare = { ...STATE, hashing: null, digests: null, ranges: [], validators: {} };
+  const bare = { ...STATE, hashing: null, digests: null, doubts: null, ranges: [], validators: {} };
   expect(readPartState(writePartState(bare))).toEqual(bare);
+});
+
+test('reads one of a version that repaired nothing', () => {
+  const [json = ''] = writePartState({ ...STATE, doubts: null }).split('\n');
+  const older = json.replace(',"doubts":null', '');
+  expect(older).not.toBe(json);
+  const checksum = createHash('sha256').update(older).digest('hex');
+  expect(readPartState(`${older}\n${checksum}\n`)).toEqual({ ...STATE, doubts: null });
 });
 
 test('a sidecar that is torn, or altered, at any byte is none', () => {

@@ -3,6 +3,7 @@ import { z } from 'zod';
 import type { FileDigests, HashState } from '../hashing/index.ts';
 import type { UpstreamFacts } from '../verdict.ts';
 import type { GivenRange } from './held-ranges.ts';
+import type { Doubt } from './suspects.ts';
 
 /** What is known of the bytes in a part file; everything it names is on stable storage. */
 export interface PartState {
@@ -15,6 +16,8 @@ export interface PartState {
   hashing: HashState | null;
   /** Of the complete file. */
   digests: FileDigests | null;
+  /** How far a repair of the complete file got; null when none was begun. */
+  doubts: readonly Doubt[] | null;
 }
 
 const count = z.number().int().nonnegative();
@@ -34,6 +37,14 @@ const Stored = z.object({
   digests: z
     .object({ md5: z.string(), sha1: z.string(), sha256: z.string(), pieceSha1s: z.string() })
     .nullable(),
+  doubts: z
+    .array(
+      z.object({
+        ...{ startBytes: count, endBytes: count, giver: z.string() },
+        ...{ askedAt: z.array(z.string()), isDisputed: z.boolean() },
+      }),
+    )
+    .nullish(),
 });
 
 /** One line of JSON and one with its SHA-256, so that a torn or altered file is told from a whole one. */
@@ -49,6 +60,7 @@ export function writePartState(state: PartState): string {
     validators: state.validators,
     hashing: state.hashing,
     digests: digests && { ...digests, pieceSha1s: digests.pieceSha1s.toString('base64') },
+    doubts: state.doubts?.map((doubt) => ({ ...doubt })) ?? null,
   } satisfies z.infer<typeof Stored>);
   return `${json}\n${sha256(json)}\n`;
 }
@@ -72,6 +84,7 @@ export function readPartState(text: string): PartState | null {
     validators: stored.validators,
     hashing: stored.hashing,
     digests: digests && { ...digests, pieceSha1s: Buffer.from(digests.pieceSha1s, 'base64') },
+    doubts: stored.doubts ?? null,
   };
 }
 

@@ -1,17 +1,19 @@
 import type { DumpFile } from '../../catalog/index.ts';
 import { Interrupted } from '../../lib/index.ts';
 import { step } from '../../lib/steps.ts';
-import type { DiskFile, Log } from '../../ports/index.ts';
+import type { Clock, DiskFile, Log } from '../../ports/index.ts';
 import { SourceFault } from '../sources/source-fault.ts';
 import type { ByteRange, ByteSource, RangeClient, SourceBook } from '../sources/types.ts';
-import type { GivenRange } from './held-ranges.ts';
+import { createHashPace } from './hash-pace.ts';
 import type { PartFile } from './part-file.ts';
-import { suspectsOf } from './suspects.ts';
+import { createSecondSources } from './second-sources.ts';
+import { type Doubt, doubtsOf } from './suspects.ts';
 
 /** What repairing needs. */
 export interface RepairDeps {
   client: RangeClient;
   book: SourceBook;
+  clock: Clock;
   segmentBytes: number;
 }
 
@@ -21,6 +23,8 @@ export interface RepairTask {
   part: PartFile;
   signal: AbortSignal;
   log: Log;
+  /** False at the last attempt: what cannot be repaired now is given up. */
+  mayWait: boolean;
   /** Where a look at the container says that it is broken; null when that cannot be seen. Reads the file. */
   brokenAt(): Promise<ByteRange | null>;
   /** Hashes the file anew. True when its bytes are proved, or nothing is to be proved any more. */
@@ -33,60 +37,46 @@ const LOOKS_MAX = 8;
 
 /**
  * Finds the wrong segments by asking other sources for them one by one, the most suspicious first, and replaces what differs.
- * What the origin says goes before what others say.
+ * What the origin says goes before what others say. How far that went is kept with the part file, and a later attempt goes on there.
  * @returns true when the bytes are right now; false when no other source could help
+ * @throws RetryableError `repair_waits` when a source that may help is in passing trouble, Interrupted
  */
 export async function repair(deps: RepairDeps, task: RepairTask): Promise<boolean> {
   const { part, row } = task;
-  const asked = new Set<string>();
-  const units = suspectsOf(part.held.list(), deps.segmentBytes);
-  /** Those of which two sources had different bytes. */
-  const disputed = new Set<GivenRange>();
-  const out = new Set<string>();
-  const seen = new Set<GivenRange>();
-
-  /** Another source than the one that gave these bytes; the origin first, because it is the one that is believed. */
-  function otherSource(unit: GivenRange): ByteSource | null {
-    const isAble = ({ id }: ByteSource): boolean =>
-      id !== unit.giver && !out.has(id) && !asked.has(`${unit.startBytes} ${id}`);
-    const able = deps.book.sourcesFor(row).ready.filter(isAble);
-    return able.find(({ kind }) => kind === 'origin') ?? able[0] ?? null;
-  }
+  part.doubts ??= doubtsOf(part.held.list(), deps.segmentBytes);
+  const doubts = part.doubts;
+  const others = createSecondSources(deps, row, doubts);
+  const pace = createHashPace(task.isRight);
 
   /** @returns what was found: `null` when nobody else could be asked */
-  async function askAgain(unit: GivenRange): Promise<'same' | 'replaced' | null> {
+  async function askAgain(doubt: Doubt): Promise<'same' | 'replaced' | null> {
     let replacedBytes = 0;
-    seen.add(unit);
     for (;;) {
       if (task.signal.aborted) throw new Interrupted();
-      const source = otherSource(unit);
+      const source = others.next(doubt);
       if (source === null) return replacedBytes > 0 ? 'replaced' : null;
-      asked.add(`${unit.startBytes} ${source.id}`);
-      const facts = {
-        dumpFileId: row.id,
-        source: source.id,
-        startBytes: unit.startBytes,
-        endBytes: unit.endBytes,
-      };
+      const { startBytes, endBytes } = doubt;
+      const facts = { dumpFileId: row.id, source: source.id, startBytes, endBytes };
       try {
-        await compareAndReplace(deps, task, unit, source, (bytes) => {
+        await compareAndReplace(deps, task, doubt, source, (bytes) => {
           replacedBytes += bytes;
-          disputed.add(unit);
         });
         task.log.info({ ...facts, replacedBytes }, 'a segment was fetched again');
+        others.noteAnswer(doubt, source);
+        // Those that were found the same are not to be asked for once more after a crash.
+        await part.checkpoint(null);
         return replacedBytes > 0 ? 'replaced' : 'same';
       } catch (error) {
         if (!(error instanceof SourceFault)) throw error;
         task.log.info({ ...facts, kind: error.kind, reason: error.message }, 'a source failed');
-        deps.book.noteFault(source, row, { kind: error.kind, retryAfterMs: error.retryAfterMs });
-        out.add(source.id);
+        others.noteFault(source, error);
       }
     }
   }
 
-  function settle(): void {
+  function settle(): true {
     const givers = new Set(part.held.list().map(({ giver }) => giver));
-    const liars = new Set([...disputed].filter(isReplaced).map(({ giver }) => giver));
+    const liars = new Set(doubts.filter(isReplaced).map(({ giver }) => giver));
     const { all } = deps.book.sourcesFor(row);
     for (const source of all)
       if (liars.has(source.id)) {
@@ -96,57 +86,63 @@ export async function repair(deps: RepairDeps, task: RepairTask): Promise<boolea
           'a source gave wrong bytes; they were replaced',
         );
       } else if (givers.has(source.id)) deps.book.noteGood(source, row);
+    return true;
   }
 
   /** Other bytes than the first giver's are in the file now. */
-  const isReplaced = (unit: GivenRange): boolean =>
-    part.held.within(unit).some(({ giver }) => giver !== unit.giver);
+  const isReplaced = (doubt: Doubt): boolean =>
+    doubt.isDisputed && part.held.within(doubt).some(({ giver }) => giver !== doubt.giver);
 
-  let isPointedOut = true;
-  for (let look = 0; look < LOOKS_MAX && isPointedOut; look += 1) {
-    isPointedOut = false;
-    // With nobody else to ask there is no use in looking.
-    if (!units.some((unit) => otherSource(unit) !== null)) return false;
-    const broken = units.length > 1 ? await task.brokenAt() : null;
-    if (broken === null) break;
-    for (const unit of units.filter((one) => overlaps(one, broken)).sort(byPlace)) {
-      if ((await askAgain(unit)) !== 'replaced') continue;
-      isPointedOut = true;
-      if (!(await task.isRight())) break;
-      settle();
-      return true;
+  async function lookAndAsk(): Promise<boolean> {
+    for (let look = 0; look < LOOKS_MAX; look += 1) {
+      // With nobody else to ask there is no use in looking.
+      if (doubts.length < 2 || !doubts.some((one) => others.next(one) !== null)) return false;
+      const broken = await task.brokenAt();
+      if (broken === null) return false;
+      let hasReplaced = false;
+      for (const doubt of doubts.filter((one) => overlaps(one, broken)).sort(byPlace)) {
+        hasReplaced = (await askAgain(doubt)) === 'replaced';
+        if (hasReplaced) break;
+      }
+      if (!hasReplaced) return false;
+      if (await task.isRight()) return true;
+    }
+    return false;
+  }
+
+  /** Each segment is asked for once at each source; what two of them agree on is not asked for a third time. */
+  async function askForAll(): Promise<boolean> {
+    for (let pass = 1; ; pass += 1) {
+      let hasAsked = false;
+      for (const doubt of doubts.filter((one) => one.isDisputed === pass > 1)) {
+        if (pass === 1 && doubt.askedAt.length > 0) continue;
+        const found = await askAgain(doubt);
+        hasAsked ||= found !== null;
+        if (found !== null && (await pace.note(found))) return true;
+      }
+      if (!hasAsked && pass > 1) return pace.end();
     }
   }
-  // Each segment is asked for once at each source; what two of them agree on is not asked for a third time.
-  for (let pass = 1; ; pass += 1) {
-    let hasAsked = false;
-    for (const unit of pass === 1 ? units.filter((one) => !seen.has(one)) : [...disputed]) {
-      const found = await askAgain(unit);
-      hasAsked ||= found !== null;
-      if (found !== 'replaced' || !(await task.isRight())) continue;
-      settle();
-      return true;
-    }
-    if (!hasAsked && pass > 1) return false;
-  }
+
+  if ((await lookAndAsk()) || (await askForAll())) return settle();
+  const wait = task.mayWait ? others.worthWaitingFor() : null;
+  if (wait !== null) throw wait;
+  return false;
 }
 
 /** Replaces what is other at this source, chunk by chunk; it counts as the giver of that. */
 async function compareAndReplace(
   { client }: Pick<RepairDeps, 'client'>,
   { part, signal, onProgress }: RepairTask,
-  unit: ByteRange,
+  doubt: Doubt,
   source: ByteSource,
   onReplaced: (bytes: number) => void,
 ): Promise<void> {
   let isFirst = true;
-  const body = await client.open(source, {
-    ...unit,
-    sizeBytes: part.facts.sizeBytes,
-    validator: null,
-    signal,
-  });
-  let at = unit.startBytes;
+  const { startBytes, endBytes } = doubt;
+  const { sizeBytes } = part.facts;
+  const body = await client.open(source, { startBytes, endBytes, sizeBytes, validator: null, signal });
+  let at = startBytes;
   try {
     for await (const chunk of body.chunks) {
       if (signal.aborted) throw new Interrupted();
@@ -156,6 +152,7 @@ async function compareAndReplace(
       // Nothing that is known of the old bytes holds any more, not even after a crash.
       if (isFirst) {
         part.digests = null;
+        doubt.isDisputed = true;
         await part.checkpoint(null);
       }
       isFirst = false;

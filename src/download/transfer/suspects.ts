@@ -1,5 +1,18 @@
 import type { GivenRange } from './held-ranges.ts';
 
+/** A segment of a file that is wrong somewhere, and its first giver. */
+export interface Doubt extends GivenRange {
+  /** Sources that gave all of it again. */
+  askedAt: string[];
+  /** Two sources had different bytes. */
+  isDisputed: boolean;
+}
+
+/** What is to be asked for again, the most doubtful first; nobody was asked yet. */
+export function doubtsOf(given: readonly GivenRange[], segmentBytes: number): Doubt[] {
+  return suspectsOf(given, segmentBytes).map((range) => ({ ...range, askedAt: [], isDisputed: false }));
+}
+
 /**
  * The segments of a file in the order in which they are to be doubted when the whole is wrong, cut where another source goes on:
  * first those of the source that gave least, since for the fewest bytes it is known whether it lied; what the origin gave comes

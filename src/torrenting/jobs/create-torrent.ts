@@ -1,4 +1,5 @@
 import { join } from 'node:path';
+import { setImmediate as nextTurn } from 'node:timers/promises';
 import { z } from 'zod';
 import type { Catalog } from '../../catalog/index.ts';
 import { CycleDate, DumpFileId, PermanentError } from '../../lib/index.ts';
@@ -7,7 +8,7 @@ import { type Clock, type Disk, type Log, writeAtomically } from '../../ports/in
 import { defineJob, handleJob, type JobContext, type JobHandler } from '../../queue/index.ts';
 import type { Layout } from '../../storage/index.ts';
 import { arrange, type PieceSettings } from '../arrangement.ts';
-import { type LostFiles, sendBack, waitForLost } from '../lost-files.ts';
+import { type LostDeps, type LostFiles, sendBack, waitForLost } from '../lost-files.ts';
 import { encodeTorrent, magnetLink } from '../metainfo.ts';
 import { planPayload } from '../payload/payload.ts';
 import { hashPieces } from '../piece-hasher.ts';
@@ -15,6 +16,7 @@ import { choosePieceLength } from '../piece-length.ts';
 import { prove } from '../prove.ts';
 import { selectFiles } from '../select-files.ts';
 import { type SelectionCatalog, torrentName } from '../selection.ts';
+import type { TouchedFile } from '../stored-pieces.ts';
 import { buildTree } from '../tree.ts';
 
 const Input = z.object({
@@ -102,20 +104,23 @@ export interface TorrentConfig extends PieceSettings {
 
 /** What the handler needs. */
 export interface CreateTorrentDeps {
-  catalog: SelectionCatalog & Pick<Catalog, 'dumpFile' | 'pieceHashes' | 'reopenDumpFile' | 'recordTorrent'>;
+  catalog: SelectionCatalog &
+    LostDeps['catalog'] &
+    Pick<Catalog, 'pieceHashes' | 'recordSound' | 'recordTorrent'>;
   disk: Disk;
   layout: Layout;
   clock: Clock;
   log: Log;
   config: TorrentConfig;
+  askForRepair: LostDeps['askForRepair'];
   /** Aborts when the room stops. */
   stopping: AbortSignal;
 }
 
 /**
  * The behaviour of `create_torrent`; repeating it from any point gives the same files and the same infohash. It first proves
- * every file it needs. One that is missing or damaged goes back to `pending` at once, and the job sleeps until it was
- * fetched again or given up.
+ * every file it needs. One that is missing goes back to `pending` at once, one that is damaged stays and is repaired, and the job
+ * sleeps until each is there again or given up.
  */
 export function createTorrentHandler(
   deps: CreateTorrentDeps,
@@ -202,6 +207,7 @@ async function makeTorrent(
   // Time has passed since the files were looked at: they must be the same still.
   await proof.assertUnchanged();
   step('torrenting:pieces_hashed');
+  if ('touched' in proof) await noteTouched(deps, proof.touched);
   const durationMs = Math.round(deps.clock.monotonicMs() - startedMs);
 
   const trackers = [...config.trackers];
@@ -265,6 +271,18 @@ async function makeTorrent(
     ),
     gaps,
   };
+}
+
+/** Files that were read because of their time, and were right: whoever comes next need not read them again. */
+async function noteTouched(
+  { catalog }: Pick<CreateTorrentDeps, 'catalog'>,
+  files: readonly TouchedFile[],
+): Promise<void> {
+  for (const { dump, mtimeMs } of files) {
+    if (dump.sha1 !== null) catalog.recordSound(dump.id, { sha1: dump.sha1, storedMtimeMs: mtimeMs });
+    // Each is a transaction of its own, and after an upgrade there may be thousands.
+    await nextTurn();
+  }
 }
 
 /** BEP 19 root: clients append the torrent's name and the path. */

@@ -1,0 +1,61 @@
+import { join, relative, sep } from 'node:path';
+import type { Catalog } from '../catalog/index.ts';
+import { type DumpFileId, hours } from '../lib/index.ts';
+import type { Clock } from '../ports/index.ts';
+import type { Layout } from '../storage/index.ts';
+import type { Seeder } from './seeder.ts';
+
+/** What looking after refused files needs. */
+export interface ChangedFilesDeps {
+  catalog: Pick<Catalog, 'torrents' | 'dumpFile' | 'fileInTorrent' | 'otherNames'>;
+  layout: Layout;
+  clock: Clock;
+  /** Asks for held files to be read again and repaired; asking twice is a no-op. */
+  askForRepair: (ids: readonly DumpFileId[]) => void;
+}
+
+/** What becomes of files that the seeder refuses. */
+export interface ChangedFiles {
+  /** A file is not of the size or time that it should be: whether its bytes are right, a reading has to say. */
+  found(infoHash: string, path: string): void;
+  /** A file was read again: when it is sound, it is served again. Never fails. */
+  settled(id: DumpFileId, seeder: Pick<Seeder, 'renew'>): Promise<void>;
+}
+
+/** A torrent that cannot be added is tried every few minutes; its file is read no more often than this. */
+const ASK_AGAIN_MS = hours(1);
+
+/** See `ChangedFiles`. */
+export function createChangedFiles(deps: ChangedFilesDeps): ChangedFiles {
+  const { catalog, layout, clock } = deps;
+  const asked = new Map<DumpFileId, number>();
+
+  function dumpUnder(infoHash: string, path: string): DumpFileId | null {
+    const torrent = catalog.torrents().find((each) => each.infoHash === infoHash);
+    if (torrent === undefined) return null;
+    const root = join(layout.absolute(torrent.contentPath), torrent.name);
+    return catalog.fileInTorrent(infoHash, relative(root, path).split(sep).join('/'));
+  }
+
+  return {
+    found(infoHash, path) {
+      // null: one of the torrent's own texts.
+      const id = dumpUnder(infoHash, path);
+      // What is known to be damaged is repaired as soon as somebody has its bytes.
+      if (id === null || catalog.dumpFile(id)?.damagedAt !== null) return;
+      const now = clock.monotonicMs();
+      if (now - (asked.get(id) ?? Number.NEGATIVE_INFINITY) < ASK_AGAIN_MS) return;
+      asked.set(id, now);
+      deps.askForRepair([id]);
+    },
+    async settled(id, seeder) {
+      const file = catalog.dumpFile(id);
+      if (file === null || file.damagedAt !== null || file.storedMtimeMs === null) return;
+      const mtimeMs = file.storedMtimeMs;
+      for (const { torrent, infoHash, pathInTorrent } of catalog.otherNames(id)) {
+        const path = join(layout.torrents, torrent, ...pathInTorrent.split('/'));
+        await seeder.renew({ infoHash, path, mtimeMs });
+      }
+    },
+  };
+}
