@@ -1,12 +1,13 @@
 // How long do download, all hashes, piece hashes and durable storage of 2 GiB take, next to aria2c and what would have to follow it?
-import { type ChildProcess, execFile, fork } from 'node:child_process';
+import { execFile } from 'node:child_process';
 import { createHash } from 'node:crypto';
-import { closeSync, existsSync, fsyncSync, mkdtempSync, openSync, rmSync, writeFileSync } from 'node:fs';
+import { closeSync, existsSync, fsyncSync, openSync } from 'node:fs';
 import { join } from 'node:path';
 import { promisify } from 'node:util';
-import { bzip2Stream, loadBzip2 } from '../src/sandbox/bzip2.ts';
-import { BLOCK_BYTES, contentSha1, noise, repeatedSha1 } from './download-content.ts';
-import type { OursResult, OursTask } from './download-ours.ts';
+import { BLOCK_BYTES, contentSha1, noise } from './download-content.ts';
+import type { OursResult } from './download-ours.ts';
+import { download, type Server, serve, withFolder } from './download-processes.ts';
+import { repairCost } from './download-repair.ts';
 import { figureOf, type MeasuredFigure } from './figure.ts';
 import type { BenchResult, BenchTools } from './registry.ts';
 
@@ -22,23 +23,8 @@ const execute = promisify(execFile);
 const GIB = 2 ** 30;
 const MEMORY_FOLDER = '/dev/shm';
 const ROUNDS = 3;
-const SEGMENT_BYTES = 100_000_000;
-const LIE_BYTES = 1e9;
-/** Where the lie is: a look at the container reads what lies before it. */
-const LIE_AT = 0.25;
 /** `WIKISEED_BENCH_LARGE_GIB`: 20 GB are 19 GiB; less for a quick look. */
 const LARGE_GIB = Number(process.env.WIKISEED_BENCH_LARGE_GIB ?? 19);
-/** No container that could be checked: what is measured is the way of the bytes. */
-const FILENAME = 'aawiki-20261120-pages-articles.xml.gz';
-const BZIP2_FILENAME = 'aawiki-20261120-pages-articles.xml.bz2';
-
-interface Server {
-  port: number;
-  /** Sent since it was asked last. */
-  sentBytes(): number;
-  stop(): void;
-}
-
 /** Runs the benchmark. */
 export async function run({ folder, note }: BenchTools): Promise<BenchResult> {
   const aria2c = await versionOf('aria2c', /aria2 version (\S+)/);
@@ -189,51 +175,6 @@ async function chainOf(
   return { aloneMs, durableMs, chainMs: performance.now() - startedMs };
 }
 
-/** One byte of a mirror's copy is wrong. */
-async function repairCost(root: string, note: (text: string) => void): Promise<MeasuredFigure[]> {
-  const bzip2 = await loadBzip2();
-  const stream = Buffer.concat([...bzip2Stream([bzip2.block(noise.subarray(0, 800_000))])]);
-  const path = join(root, 'stream.bz2');
-  writeFileSync(path, stream);
-  const copies = Math.round(LIE_BYTES / stream.length);
-  const blocks = Math.round(LIE_BYTES / BLOCK_BYTES);
-  const kinds = [
-    {
-      ...{ what: 'a bzip2 file', filename: BZIP2_FILENAME, sizeBytes: copies * stream.length, from: [path] },
-      ...{ sha1: repeatedSha1(stream, copies), target: { of: 'ours', bound: '<= 1' } as const },
-    },
-    {
-      ...{ what: 'a file that says nothing of itself', filename: FILENAME, sizeBytes: blocks * BLOCK_BYTES },
-      ...{ from: [], sha1: contentSha1(blocks * BLOCK_BYTES), target: undefined },
-    },
-  ];
-  const figures: MeasuredFigure[] = [];
-  for (const { what, filename, sizeBytes, from, sha1, target } of kinds) {
-    note(`1 GB from a mirror that lies at one byte of ${what}`);
-    const lieAt = Math.round(LIE_AT * sizeBytes);
-    const [origin, mirror] = [await serve(sizeBytes, -1, from), await serve(sizeBytes, lieAt, from)];
-    try {
-      const ports = { originPort: origin.port, mirrorPorts: [mirror.port] };
-      await withFolder(root, (dataDir) =>
-        download({ dataDir, sizeBytes, sha1, ...ports, filename, withTorrent: false }),
-      );
-      const againBytes = origin.sentBytes();
-      if (againBytes === 0) throw new Error('the mirror was not asked, or nobody noticed that it lied');
-      figures.push(
-        figureOf({
-          name: `segments of 1 GB that travel again for one wrong byte, ${what}`,
-          ...{ unit: 'segments', better: 'low', ours: [againBytes / SEGMENT_BYTES] },
-          ...(target === undefined ? {} : { target }),
-        }),
-      );
-    } finally {
-      origin.stop();
-      mirror.stop();
-    }
-  }
-  return figures;
-}
-
 async function large(root: string, note: (text: string) => void): Promise<MeasuredFigure[]> {
   note(`${LARGE_GIB} GiB`);
   const sizeBytes = LARGE_GIB * GIB;
@@ -263,43 +204,6 @@ async function large(root: string, note: (text: string) => void): Promise<Measur
     ];
   } finally {
     server.stop();
-  }
-}
-
-async function serve(sizeBytes: number, lieAt = -1, from: readonly string[] = []): Promise<Server> {
-  const server = new URL('./download-server.ts', import.meta.url);
-  const child = fork(server, [String(sizeBytes), String(lieAt), ...from]);
-  let sent = 0;
-  child.on('message', (message: { sentBytes?: number }) => {
-    sent += message.sentBytes ?? 0;
-  });
-  const port = await new Promise<number>((resolve, reject) => {
-    child.once('exit', () => reject(new Error('the server did not start')));
-    child.on('message', (message: { port?: number }) => message.port !== undefined && resolve(message.port));
-  });
-  return { port, sentBytes: () => sent, stop: () => void child.kill() };
-}
-
-/** In a process of its own, started as `npm start` starts the daemon. */
-async function download(
-  task: Omit<OursTask, 'filename' | 'segmentSizeBytes'> & { filename?: string },
-): Promise<OursResult> {
-  const whole: OursTask = { filename: FILENAME, ...task, segmentSizeBytes: SEGMENT_BYTES };
-  const child: ChildProcess = fork(new URL('./download-ours.ts', import.meta.url), [JSON.stringify(whole)], {
-    execArgv: ['--max-semi-space-size=8', '--heap-growing-percent=20'],
-  });
-  return await new Promise<OursResult>((resolve, reject) => {
-    child.once('message', resolve);
-    child.once('exit', () => reject(new Error('our download did not end well')));
-  });
-}
-
-async function withFolder<T>(root: string, work: (folder: string) => Promise<T>): Promise<T> {
-  const folder = mkdtempSync(join(root, 'wikiseed-bench-'));
-  try {
-    return await work(folder);
-  } finally {
-    rmSync(folder, { recursive: true, force: true });
   }
 }
 

@@ -139,8 +139,8 @@ export function createAppStorage(deps: AppStorageDeps): AppStorage {
   });
 
   const forgets = [
-    bus.on('dumpFile:downloaded', ({ dumpId, sizeBytes }) =>
-      measured.noteHeld({ dumpId, deltaBytes: sizeBytes }),
+    bus.on('dumpFile:downloaded', ({ dumpId, heldDeltaBytes }) =>
+      measured.noteHeld({ dumpId, deltaBytes: heldDeltaBytes }),
     ),
     bus.on('dumpFile:deleted', ({ dumpId, sizeBytes }) =>
       measured.noteHeld({ dumpId, deltaBytes: -sizeBytes }),

@@ -300,6 +300,11 @@ function wire(deps: Required<AppOptions> & { layout: Layout; db: Db; lock: DataD
     ...{ db, queue, queries },
     pruneRequest: () => pruneStorage.request({}),
     repairRequest: (id) => pipeline.repairRequest(id),
+    noteDamage(found) {
+      // Else nobody would hear of it where no daemon runs.
+      alerts.start();
+      return download.held.noteDamage(found);
+    },
   });
   const monitoring = createMonitoring({
     db,

@@ -150,7 +150,10 @@ export interface Catalog extends Deletions, HeldCatalog {
   heldVariants(cycleDate: string): { regular: boolean; history: boolean };
   /** Bytes of all held files. Reads every row: for a few hundred thousand of them `heldSlice`, in turns. */
   heldBytes(): number;
-  /** Bytes of the held ones among the next `count` files after that id, in the order of ids. `lastId` null = there are none. */
+  /**
+   * Bytes that the next `count` files after that id, in the order of ids, have on disk: held ones, and those whose deletion was
+   * decided and not carried out yet. `lastId` null = there are none.
+   */
   heldSlice(afterId: number, count: number): { heldBytes: number; lastId: number | null };
   /** All files of a run, and whether their bytes are still to come: pending, downloading, damaged, or held and published anew. */
   partsOfRun(run: {

@@ -20,6 +20,7 @@ export interface OpenDeletion {
   wikiDbName: string;
   /** Relative to the data directory. */
   path: string;
+  sizeBytes: number;
   /** State of the row now. */
   ourStatus: DumpStatus | null;
 }
@@ -106,7 +107,7 @@ export function createDeletionStore({ db, clock }: { db: Db; clock: Clock }): De
     [],
     Omit<OpenDeletion, 'dumpId' | 'ourStatus'> & { dumpId: number | null; ourStatus: DumpStatus | null }
   >(
-    `SELECT x.id, d.id AS dumpId, x.wiki_db_name AS wikiDbName, x.path, d.our_status AS ourStatus
+    `SELECT x.id, d.id AS dumpId, x.wiki_db_name AS wikiDbName, x.path, coalesce(d.size_bytes, x.size_bytes) AS sizeBytes, d.our_status AS ourStatus
        FROM deletions x LEFT JOIN dumps d ON d.id = x.dump_id WHERE x.removed_at IS NULL ORDER BY x.id`,
   );
   const finish = sqlite.prepare<[number, number]>(

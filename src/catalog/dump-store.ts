@@ -110,8 +110,10 @@ export function createDumpStore({ db, clock }: { db: Db; clock: Clock }): DumpSt
     .prepare<[], number>(`SELECT coalesce(sum(size_bytes), 0) FROM dumps WHERE our_status IN (${HELD_LIST})`)
     .pluck();
   const heldSlice = db.sqlite.prepare<[number, number], { heldBytes: number; lastId: number | null }>(
-    `SELECT coalesce(sum(CASE WHEN our_status IN (${HELD_LIST}) THEN size_bytes END), 0) AS heldBytes, max(id) AS lastId
-       FROM (SELECT id, our_status, size_bytes FROM dumps WHERE id > ? ORDER BY id LIMIT ?)`,
+    // What is to be deleted has its path until its last name is gone.
+    `SELECT coalesce(sum(CASE WHEN our_status IN (${HELD_LIST}) OR (our_status = 'deleted' AND local_path IS NOT NULL) THEN size_bytes END), 0)
+              AS heldBytes, max(id) AS lastId
+       FROM (SELECT id, our_status, local_path, size_bytes FROM dumps WHERE id > ? ORDER BY id LIMIT ?)`,
   );
   const partsOfRun = db.sqlite.prepare<
     [string, string, string],

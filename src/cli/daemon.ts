@@ -66,6 +66,7 @@ function localActions({ operator, queue }: App): RemoteActions {
     retryFailed: async (...given) => operator.retryFailed(...given),
     prune: async () => operator.prune(),
     repairFiles: async (...given) => operator.repairFiles(...given),
+    recordDamage: async (...given) => operator.recordDamage(...given),
   };
 }
 
@@ -156,6 +157,7 @@ function remoteActions({ url, token }: Reach, signal: AbortSignal): RemoteAction
     retryFailed: (filter) => post('jobs/retry-failed', filter),
     prune: () => post('prune', {}),
     repairFiles: (ids) => post('files/repair', { ids }),
+    recordDamage: (files) => post('files/damaged', { files }),
   };
 }
 

@@ -147,7 +147,7 @@ function buildProgram(io: CliIo, setExitCode: (code: number) => void): Command {
   );
   command(
     'verify',
-    'read held files again and compare them with their recorded hashes; changes nothing by itself',
+    'read held files again, compare them with their recorded hashes and record damage; changes no file by itself',
   )
     .option('--repair', 'put damaged files right from mirrors, the origin and the Internet Archive')
     .option('--wiki <name>', 'only files of this wiki, for example dewiki')
@@ -155,10 +155,11 @@ function buildProgram(io: CliIo, setExitCode: (code: number) => void): Command {
     .option('--json', 'print JSON, with every file')
     .action(async (options) => setExitCode(await verifyCommand(io, options)));
   command('prune', 'make room by plan when the disk is too full; never deletes a last copy')
-    .option('--dry-run', 'say what would be deleted and what stays, with reasons; changes nothing')
+    .option('--dry-run', 'list what would be deleted and what stays, each with its reason; changes nothing')
     .option('--history', 'list what was deleted, and why')
     .option('--wiki <name>', 'with --dry-run or --history: only of this wiki')
-    .option('--all', 'with --dry-run every set, with --history every file')
+    .option('--summary', 'with --dry-run: what stays only counted by reason')
+    .option('--all', 'with --dry-run or --history: every file by name')
     .option('--json', 'print JSON, with --dry-run every file')
     .action(async (options) => setExitCode(await pruneCommand(io, options)));
   command('bandwidth', 'how fast downloads may be, all together; kept over restarts')

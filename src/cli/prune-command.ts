@@ -21,6 +21,7 @@ export interface PruneOptions {
   history?: boolean;
   wiki?: string;
   all?: boolean;
+  summary?: boolean;
   json?: boolean;
 }
 
@@ -36,6 +37,16 @@ export async function pruneCommand(io: CliIo, options: PruneOptions): Promise<nu
     throw new UsageError(
       '--wiki belongs to --dry-run or --history',
       'What is deleted is not chosen by hand: write "wikiseed prune", or look with "wikiseed prune --dry-run --wiki <name>".',
+    );
+  if (options.all === true && options.history !== true && options.dryRun !== true)
+    throw new UsageError(
+      '--all belongs to --dry-run or --history',
+      'Nothing was deleted. "wikiseed prune --dry-run --all" names every file.',
+    );
+  if (options.summary === true && (options.dryRun !== true || options.all === true || options.json === true))
+    throw new UsageError(
+      '--summary belongs to --dry-run alone',
+      'Write "wikiseed prune --dry-run --summary".',
     );
   const loaded = loadForCommand(io, options.config);
   if (options.history === true) return showHistory(io, loaded, options);
@@ -97,7 +108,10 @@ async function showPlan(io: CliIo, loaded: LoadedConfig, options: PruneOptions):
   const details = plan.details.filter(({ wikiDbName }) => (options.wiki ?? wikiDbName) === wikiDbName);
   const shown = { ...plan, details };
   if (options.json === true) printJson(io, prunePlanJson(shown, usage));
-  else printPrunePlan(io, shown, usage, { areSetsShown: options.all === true || options.wiki !== undefined });
+  else {
+    const detail = options.all === true ? 'files' : options.summary === true ? 'reasons' : 'sets';
+    printPrunePlan(io, shown, usage, { detail });
+  }
   return EXIT.ok;
 }
 

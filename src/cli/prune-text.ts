@@ -36,7 +36,7 @@ export function printPrunePlan(
   io: CliIo,
   plan: PlanOutline,
   usage: PruneUsage,
-  { areSetsShown }: { areSetsShown: boolean },
+  { detail }: { detail: 'reasons' | 'sets' | 'files' },
 ): void {
   const { neededBytes, plannedBytes } = plan;
   if (neededBytes === 0)
@@ -54,13 +54,16 @@ export function printPrunePlan(
   const kept = plan.details.filter(({ action }) => action === 'keep');
   if (removed.length > 0) {
     io.out.write(`\nWould be deleted, in this order (${totals(removed)}):\n`);
-    printSets(io, removed);
+    printItems(io, removed, detail);
   }
-  if (kept.length === 0) return;
-  io.out.write(`\nWould stay (${totals(kept)}):\n`);
-  if (areSetsShown) {
-    printSets(io, kept);
+  if (kept.length === 0) {
+    if (removed.length === 0) io.out.write('No dump file is held.\n');
     return;
+  }
+  io.out.write(`\nWould stay (${totals(kept)}):\n`);
+  if (detail !== 'reasons') {
+    printItems(io, kept, detail);
+    io.out.write('\nThe same by reason:\n');
   }
   const rules = [...Map.groupBy(kept, ({ rule }) => rule)]
     .map(([rule, sets]) => ({ rule, sets, sizeBytes: sizeOf(sets) }))
@@ -74,10 +77,19 @@ export function printPrunePlan(
   ]);
   const heads = ['why', 'sets', 'files', 'size', 'for example'];
   io.out.write(`${formatTable(rows, { heads, numbers: [1, 2, 3], flexible: [4], ...widthOf(io) })}\n`);
-  io.out.write('"--all" shows every set, "--wiki <name>" those of one wiki, "--json" every file.\n');
+  if (detail !== 'files') io.out.write('"--all" names every file, "--wiki <name>" shows one wiki.\n');
 }
 
-function printSets(io: CliIo, sets: readonly SetView[]): void {
+/** One row for each set, or for each of its files; what goes is always listed. */
+function printItems(io: CliIo, sets: readonly SetView[], detail: 'reasons' | 'sets' | 'files'): void {
+  if (detail === 'files') {
+    const rows = sets.flatMap((set) =>
+      set.files.map(({ filename, sizeBytes }) => [filename, set.source, formatBytes(sizeBytes), set.reason]),
+    );
+    const heads = ['file', 'source', 'size', 'reason'];
+    io.out.write(`${formatTable(rows, { heads, numbers: [2], flexible: [0, 3], ...widthOf(io) })}\n`);
+    return;
+  }
   const rows = sets.map((set) => [
     set.wikiDbName,
     set.source,

@@ -15,6 +15,8 @@ import type { ReadingProgress } from './reading-bar.ts';
 /** What one held file turned out to be; `unread`: it could not be read, which says nothing of its bytes. */
 export interface VerifiedFile extends HeldSummary {
   state: 'sound' | 'damaged' | 'unread';
+  /** What was recorded of it when it was read. */
+  sha1: string;
   /** null when it is sound. */
   reason: string | null;
 }
@@ -40,12 +42,7 @@ export interface VerifyDeps {
  * @throws WikiSeedError `dumps_folder_empty`; Interrupted
  */
 export async function verifyFiles(deps: VerifyDeps, files: readonly HeldSummary[]): Promise<VerifiedFile[]> {
-  if (files.length > 0 && !(await deps.disk.list(deps.layout.dumps)).some((name) => !name.startsWith('.')))
-    throw new WikiSeedError(
-      'dumps_folder_empty',
-      `${deps.layout.dumps} holds nothing, but ${files.length} files are recorded as held`,
-      { hint: 'Is the disk mounted?' },
-    );
+  if (files.length > 0) await assertDumpsThere(deps);
   const found = new Map<number, VerifiedFile>();
   const progress = {
     doneBytes: 0,
@@ -81,15 +78,28 @@ export async function verifyFiles(deps: VerifyDeps, files: readonly HeldSummary[
   return files.flatMap(({ id }) => found.get(id) ?? []);
 }
 
+async function assertDumpsThere({ disk, layout }: VerifyDeps): Promise<void> {
+  if ((await disk.list(layout.dumps)).some((name) => !name.startsWith('.'))) return;
+  throw new WikiSeedError(
+    'dumps_folder_empty',
+    `${layout.dumps} holds nothing, but files are recorded as held`,
+    { hint: 'Is the disk mounted?' },
+  );
+}
+
 async function verifyOne(
-  { catalog, disk, layout, pieceLength, signal }: VerifyDeps,
+  deps: VerifyDeps,
   hashers: HeldHashers,
   summary: HeldSummary,
   onRead: (doneBytes: number) => void,
 ): Promise<VerifiedFile | null> {
+  const { catalog, disk, layout, pieceLength, signal } = deps;
   for (let round = 1; ; round += 1) {
     const row = catalog.dumpFile(summary.id);
     if (row === null || row.localPath === null || !HELD_STATUSES.includes(row.ourStatus)) return null;
+    const { sha1, verifiedAt, damagedAt } = row;
+    if (sha1 === null) return null;
+    const known = { ...summary, sha1, verifiedAt, damagedAt };
     const file = heldFileOf(layout, row, catalog.pieceHashes(row.id));
     let reading: HeldReading;
     try {
@@ -100,11 +110,14 @@ async function verifyOne(
       const code = errorCode(error);
       if (code === 'held_file_changed' && round < ROUNDS) continue;
       if (code !== 'held_file_changed' && code !== 'held_file_unreadable') throw error;
-      return { ...summary, state: 'unread', reason: describeError(error) };
+      return { ...known, state: 'unread', reason: describeError(error) };
     }
-    if (reading.kind === 'sound') return { ...summary, state: 'sound', reason: null };
+    if (reading.kind === 'sound') return { ...known, state: 'sound', reason: null };
+    if (reading.kind === 'missing') await assertDumpsThere(deps);
     const now = catalog.dumpFile(summary.id);
-    const isSame = now?.sha1 === row.sha1 && HELD_STATUSES.includes(now.ourStatus);
-    if (isSame || round === ROUNDS) return { ...summary, state: 'damaged', reason: reading.reason };
+    // A daemon may have repaired it, or found it sound, since we began to read.
+    const isSame =
+      now?.sha1 === sha1 && now.verifiedAt === verifiedAt && HELD_STATUSES.includes(now.ourStatus);
+    if (isSame || round === ROUNDS) return { ...known, state: 'damaged', reason: reading.reason };
   }
 }

@@ -61,10 +61,15 @@ export function createDownload(deps: DownloadDeps): DownloadRoom {
   const { pieceLengthBytes } = deps.config;
   const locks = createFileLocks();
   const held = createHeld({ ...deps, ...deps.held, locks, sources, pieceLength: pieceLengthBytes });
+  /** Of the last record of each file, which may have been rolled back: then another one follows. */
+  const recorded = new Map<number, number>();
   const forget = deps.bus?.on('job:completed', ({ jobType, dumpId }) => {
     if (jobType !== downloadDump.type || dumpId === null) return;
+    const heldDeltaBytes = recorded.get(dumpId) ?? 0;
+    recorded.delete(dumpId);
     const row = catalog.dumpFile(DumpFileId.parse(dumpId));
-    if (row !== null) deps.bus?.emit('dumpFile:downloaded', { dumpId, sizeBytes: row.sizeBytes });
+    if (row !== null)
+      deps.bus?.emit('dumpFile:downloaded', { dumpId, sizeBytes: row.sizeBytes, heldDeltaBytes });
   });
   return {
     handlers: [
@@ -79,6 +84,7 @@ export function createDownload(deps: DownloadDeps): DownloadRoom {
         lanes,
         locks,
         log: deps.log,
+        ...(deps.bus === undefined ? {} : { onRecorded: (id, bytes) => void recorded.set(id, bytes) }),
         pieceLengthBytes,
         segmentBytes: deps.config.segmentSizeBytes ?? SEGMENT_BYTES,
       }),

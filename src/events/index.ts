@@ -67,7 +67,8 @@ export interface EventMap {
   };
   /** An operator set a rate, or took it back. */
   'rate:changed': { name: string };
-  'dumpFile:downloaded': { dumpId: number; sizeBytes: number };
+  /** It is held now. `heldDeltaBytes`: so much more is held than before, or less: another version was, or this one already. */
+  'dumpFile:downloaded': { dumpId: number; sizeBytes: number; heldDeltaBytes: number };
   /** Its last name of ours is gone: deleted to make room. */
   'dumpFile:deleted': { dumpId: number; sizeBytes: number };
   /** A deletion that had retired it was taken back: it lacks nothing, and is to be seeded again. */

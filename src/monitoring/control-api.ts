@@ -6,7 +6,7 @@ import { isDatabaseTrouble } from '../db/index.ts';
 import { describeError, errorCode } from '../lib/index.ts';
 import type { Log } from '../ports/index.ts';
 import { LIMIT_MAX } from '../queue/index.ts';
-import { type OperatorActions, REASON_MAX, REPAIR_AT_ONCE } from './operator-actions.ts';
+import { DAMAGE_AT_ONCE, type OperatorActions, REASON_MAX, REPAIR_AT_ONCE } from './operator-actions.ts';
 import { NAME_MAX, RefusedChange } from './scope-names.ts';
 
 /** Who may change what. */
@@ -47,12 +47,24 @@ const RetryFailed = z.strictObject({
 const Repair = z.strictObject({
   ids: z.array(z.number().int().positive().max(Number.MAX_SAFE_INTEGER)).min(1).max(REPAIR_AT_ONCE),
 });
+const Damage = z.strictObject({
+  files: z
+    .array(
+      z.strictObject({
+        id: z.number().int().positive().max(Number.MAX_SAFE_INTEGER),
+        sha1: z.string().regex(/^[0-9a-f]{40}$/),
+        verifiedAt: z.number().int().nullable(),
+      }),
+    )
+    .min(1)
+    .max(DAMAGE_AT_ONCE),
+});
 const Nothing = z.strictObject({});
 const JobNumber = z.string().regex(/^[1-9]\d{0,14}$/);
 
 /** Addresses of this API, whatever the method; everything else is none of its business. */
 export const CONTROL_PATH =
-  /^\/api\/v1\/(pause|resume|limit|bandwidth|prune|files\/repair|jobs\/retry-failed|jobs\/[^/]+\/(retry|cancel))$/;
+  /^\/api\/v1\/(pause|resume|limit|bandwidth|prune|files\/(?:repair|damaged)|jobs\/retry-failed|jobs\/[^/]+\/(retry|cancel))$/;
 
 /** A refusal in the form of every answer that is no 200. */
 const refuse = (
@@ -126,6 +138,7 @@ export function createControlApi(deps: {
   on('/bandwidth', Bandwidth, ({ of, limit }) => actions.setBandwidth(of, limit));
   on('/prune', Nothing, () => actions.prune());
   on('/files/repair', Repair, ({ ids }) => actions.repairFiles(ids));
+  on('/files/damaged', Damage, ({ files }) => actions.recordDamage(files));
   on('/jobs/retry-failed', RetryFailed, (filter) => actions.retryFailed(filter));
   on('/jobs/:id/retry', Nothing, (_, c) => actions.retryJob(jobIdOf(c)));
   on('/jobs/:id/cancel', Nothing, (_, c) => actions.cancelJob(jobIdOf(c)));
@@ -194,5 +207,7 @@ function exampleOf(schema: unknown): string {
     return 'For example {"of": "download", "limit": "20MB/s"}; "unlimited"; null = as configured';
   if (schema === RetryFailed) return 'For example {"type": "upload_ia"}; {} = all types';
   if (schema === Repair) return `For example {"ids": [12, 13]}; at most ${REPAIR_AT_ONCE} at once`;
+  if (schema === Damage)
+    return `For example {"files": [{"id": 12, "sha1": "<40 hex digits>", "verifiedAt": null}]}; at most ${DAMAGE_AT_ONCE} at once`;
   return 'Send {}';
 }

@@ -14,6 +14,7 @@ export { type CycleKey, type CycleQueries, createCycleQueries } from './cycle-qu
 export * from './cycle-types.ts';
 export {
   createOperatorActions,
+  DAMAGE_AT_ONCE,
   type OperatorActions,
   REASON_MAX,
   REPAIR_AT_ONCE,

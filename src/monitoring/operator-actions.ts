@@ -42,7 +42,23 @@ export interface OperatorActions {
   prune(): { jobId: number };
   /** Asks for held files to be read again and repaired now, by their ids, at most `REPAIR_AT_ONCE`; jobs in that order. */
   repairFiles(dumpIds: readonly number[]): { jobIds: number[] };
+  /**
+   * Records that held files were read and found damaged or missing, at most `DAMAGE_AT_ONCE`. `sha1` and `verifiedAt` as the catalog
+   * had them then: what changed since is left alone. `damaged`: those of them that count as damaged now.
+   */
+  recordDamage(found: readonly FoundDamage[]): { damaged: number[] };
 }
+
+/** One finding. */
+export interface FoundDamage {
+  id: number;
+  sha1: string;
+  /** Epoch ms. */
+  verifiedAt: number | null;
+}
+
+/** Findings told in one call; they fit a request. */
+export const DAMAGE_AT_ONCE = 50;
 
 /** Jobs asked for in one call. */
 export const REPAIR_AT_ONCE = 500;
@@ -62,6 +78,8 @@ export function createOperatorActions(deps: {
   pruneRequest?: () => JobRequest;
   /** The job that repairs a held file; without it repair is refused. */
   repairRequest?: (id: DumpFileId) => JobRequest;
+  /** Records damage, and says which of the files are damaged now; without it that is refused. */
+  noteDamage?: (found: readonly (FoundDamage & { id: DumpFileId })[]) => readonly number[];
 }): OperatorActions {
   const { db, queue, queries } = deps;
 
@@ -104,6 +122,13 @@ export function createOperatorActions(deps: {
       const requests = dumpIds.map((id) => repairRequest(DumpFileId.parse(id)));
       queue.enqueue(requests);
       return { jobIds: requests.flatMap(({ uniqueKey }) => unfinished.get(uniqueKey) ?? []) };
+    },
+    recordDamage(found) {
+      if (deps.noteDamage === undefined)
+        throw new RefusedChange(404, 'this WikiSeed keeps no record of damage');
+      return {
+        damaged: [...deps.noteDamage(found.map((each) => ({ ...each, id: DumpFileId.parse(each.id) })))],
+      };
     },
     pause(name, reason) {
       const scope = scopes(name)[0] as Scope;

@@ -56,12 +56,12 @@ export function createPruning(deps: PruningDeps): PruningRoom {
     stopSeeding: deps.stopSeeding,
   });
   const onReinstated = (torrentId: TorrentId): void => bus.emit('torrent:reinstated', { torrentId });
+  const onRemoved = (file: { dumpId: number; sizeBytes: number }): void => bus.emit('dumpFile:deleted', file);
   const remover = createSetRemover({
-    ...{ db, catalog, disk, layout, clock, log, retirement, policy },
-    ...{ onRemoved: (file) => bus.emit('dumpFile:deleted', file), onReinstated },
+    ...{ db, catalog, disk, layout, clock, log, retirement, policy, onRemoved, onReinstated },
   });
   const takeUp = (): Promise<TakenUp> =>
-    takeUpDeletions({ catalog, disk, layout, log, remover, retirement, onReinstated });
+    takeUpDeletions({ catalog, disk, layout, log, remover, retirement, onRemoved, onReinstated });
   // One look into the index for each state.
   const anyHeld = db.sqlite.prepare(
     `SELECT 1 FROM dumps WHERE our_status IN (${HELD_STATUSES.map((status) => `'${status}'`).join(', ')}) LIMIT 1`,

@@ -26,6 +26,8 @@ export async function takeUpDeletions(deps: {
   log: Log;
   remover: SetRemover;
   retirement: TorrentRetirement;
+  /** The last name of a file is gone. */
+  onRemoved: (file: { dumpId: number; sizeBytes: number }) => void;
   /** A torrent is retired no more. */
   onReinstated: (torrentId: TorrentId) => void;
 }): Promise<TakenUp> {
@@ -40,14 +42,15 @@ export async function takeUpDeletions(deps: {
     );
     return taken;
   }
-  for (const { id, dumpId, path, ourStatus, wikiDbName } of open) {
+  for (const { id, dumpId, path, sizeBytes, ourStatus, wikiDbName } of open) {
     const names = dumpId === null ? [] : await remover.presentNames(dumpId);
     const isDeleted = ourStatus === 'deleted' && dumpId !== null;
     const verdict =
       isDeleted && names.length > 0
         ? await remover.carryOut({ id, dumpId, path })
         : ({ isAllowed: false, reason: 'nothing is left to be removed' } as const);
-    switch (openDeletionStep({ isDeleted, names: names.length, verdict })) {
+    const next = openDeletionStep({ isDeleted, names: names.length, verdict });
+    switch (next) {
       case 'carry_out':
         taken.removed += 1;
         break;
@@ -68,6 +71,8 @@ export async function takeUpDeletions(deps: {
         catalog.takeBackDeletion(id);
         break;
     }
+    const isRemoved = next === 'carry_out' || next === 'finish';
+    if (isRemoved && isDeleted) deps.onRemoved({ dumpId, sizeBytes });
     step('pruning:taken_up');
   }
   await deps.retirement.removeLeftFolders();

@@ -63,7 +63,8 @@ export interface SeederAnswers {
 
 /** What the thread says, unasked or as an answer. */
 export type SeederMessage =
-  | { kind: 'listening'; port: number }
+  /** `peerId`: by which other peers know it, 40 hex digits. */
+  | { kind: 'listening'; port: number; peerId: string }
   | { kind: 'answer'; id: number; value: SeederAnswers[keyof SeederAnswers] }
   /** `path`: of the file that was to blame; null = none. */
   | { kind: 'refusal'; id: number; code: string; message: string; path: string | null }

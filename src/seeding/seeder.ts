@@ -49,6 +49,8 @@ export interface Seeder {
   snapshot(): Promise<TorrentActivity[]>;
   /** null while nothing listens. */
   port(): number | null;
+  /** By which other peers know it; null while nothing listens. */
+  peerId(): string | null;
   /** How often the thread had to be replaced. */
   restarts(): number;
 }
@@ -122,12 +124,14 @@ export function createSeeder(deps: {
       pending: new Map(),
       served: new Set(),
       port: null,
+      peerId: null,
       listening,
     };
     let cause = 'it ended by itself';
     worker.on('message', (message: SeederMessage) => {
       if (message.kind === 'listening') {
         born.port = message.port;
+        born.peerId = message.peerId;
         portProblem = null;
         log.info({ room: 'seeding', port: message.port }, 'listening for peers');
         onListening();
@@ -323,6 +327,7 @@ export function createSeeder(deps: {
     },
 
     port: () => life?.port ?? null,
+    peerId: () => life?.peerId ?? null,
     restarts: () => restarts,
   };
 }

@@ -46,7 +46,9 @@ const client = new WebTorrent({
   webSeeds: false,
 });
 
-client.on('listening', () => say({ kind: 'listening', port: client.address()?.port ?? 0 }));
+client.on('listening', () => {
+  say({ kind: 'listening', port: client.address()?.port ?? 0, peerId: client.peerId });
+});
 client.on('error', (error: NodeJS.ErrnoException) => {
   say({ kind: 'fatal', code: error.code ?? null, message: error.message });
   port.close();

@@ -5,6 +5,8 @@ export interface TorrentFileFacts {
   /** 40 lower-case hex digits. */
   infoHash: string;
   name: string;
+  pieceLength: number;
+  pieceCount: number;
   /** In torrent order; each path as its segments. */
   files: {
     path: string[];
@@ -13,6 +15,8 @@ export interface TorrentFileFacts {
     isPadding: boolean;
   }[];
 }
+
+const SHA1_BYTES = 20;
 
 type Bencoded = number | Buffer | Bencoded[] | Map<string, Bencoded>;
 
@@ -39,7 +43,13 @@ export function readTorrentFile(bytes: Buffer): TorrentFileFacts {
       isPadding: Buffer.isBuffer(attributes) && attributes.includes('p'),
     };
   });
+  const pieceLength = info.get('piece length');
+  const pieces = info.get('pieces');
+  if (typeof pieceLength !== 'number' || pieceLength < 1 || !Buffer.isBuffer(pieces))
+    throw new TorrentFileError('a torrent without pieces');
   return {
+    pieceLength,
+    pieceCount: pieces.length / SHA1_BYTES,
     infoHash: createHash('sha1').update(infoBytes).digest('hex'),
     name: segment(info.get('name')),
     files,

@@ -10,6 +10,17 @@ declare module 'webtorrent' {
     offset: number;
     done: boolean;
   }
+  /** A connection after its handshake. */
+  export interface Wire extends EventEmitter {
+    /** 40 hex digits. */
+    peerId: string;
+    peerChoking: boolean;
+    peerPieces: { get(index: number): boolean };
+    destroyed: boolean;
+    have(index: number): void;
+    unchoke(): void;
+    destroy(): void;
+  }
   export interface Torrent extends EventEmitter {
     infoHash: string;
     ready: boolean;
@@ -19,6 +30,19 @@ declare module 'webtorrent' {
     uploaded: number;
     uploadSpeed: number;
     files: TorrentFile[];
+    destroyed: boolean;
+    wires: Wire[];
+    /** Pieces it lacks, with the bytes that are missing; null = it has them. */
+    pieces: ({ missing: number } | null)[];
+    discovery: { complete(): void };
+    select(start: number, end: number, priority: number): void;
+    deselect(start: number, end: number): void;
+    /** Not documented: asks one peer for one block; false = it did not. */
+    _request(wire: Wire, index: number, isHotswap: boolean): boolean;
+    /** Not documented: whether an address may be connected to. */
+    _validAddr(address: string): boolean;
+    /** Not documented: lacks a piece again, and gathers it anew. */
+    _markUnverified(index: number): void;
     destroy(options: { destroyStore: boolean }, done: (error?: Error) => void): void;
   }
   interface ClientOptions {
@@ -39,12 +63,15 @@ declare module 'webtorrent' {
     store: new (chunkLength: number, options: never) => object;
     storeOpts: object;
     storeCacheSlots: number;
-    path: string;
+    path?: string;
     skipVerify: boolean;
+    bitfield?: Uint8Array;
     deselect: boolean;
     destroyStoreOnDestroy: boolean;
   }
   export default class WebTorrent extends EventEmitter {
+    /** 40 hex digits. */
+    peerId: string;
     constructor(options: ClientOptions);
     add(torrentFile: Uint8Array, options: AddOptions): Torrent;
     address(): { port: number } | null;

@@ -49,7 +49,8 @@ export function withdrawnGap(file: DumpFile): TorrentGap {
   return fileGap(file, 'failed_upstream', 'upstream withdrew it in a rerun');
 }
 
-const NOTHING_TO_CHECK = 'Wikimedia listed it without any hash, and it is not packed in a way that could be checked';
+const NOTHING_TO_CHECK =
+  'Wikimedia listed it without any hash, and it is not packed in a way that could be checked';
 
 /** A file that is held, and of which nothing is proved. */
 export function unverifiedGap(file: DumpFile): TorrentGap {

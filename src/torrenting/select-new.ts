@@ -2,7 +2,16 @@ import { type DumpFile, type DumpRun, isUnverified, type TorrentGap } from '../c
 import { type DumpFileId, PermanentError } from '../lib/index.ts';
 import { alignmentOf } from './arrangement.ts';
 import { type Belonging, belongingTo, isDamaged, isHeld } from './belonging.ts';
-import { absentGap, damagedGap, fileGap, newerBytesGap, runGaps, sortGaps, unverifiedGap, withdrawnGap } from './gaps.ts';
+import {
+  absentGap,
+  damagedGap,
+  fileGap,
+  newerBytesGap,
+  runGaps,
+  sortGaps,
+  unverifiedGap,
+  withdrawnGap,
+} from './gaps.ts';
 import { placeInTree } from './payload/content.ts';
 import { newPayloadVersion } from './payload/header.ts';
 import { byPlace, placeKey, type Selection, type SelectionOptions, torrentName } from './selection.ts';

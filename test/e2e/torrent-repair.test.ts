@@ -177,14 +177,20 @@ describe('a file that rotted before its torrent was made', () => {
       ask("SELECT count(*) AS n FROM jobs WHERE job_type = 'create_torrent' AND status = 'failed'"),
     ).toEqual([{ n: 0 }]);
 
-    // Once somebody has it again, it travels in a supplement.
+    await second.app.stop();
+
+    // A damaged file asks for no supplement: nothing waits for it any more.
+    const { app } = await begin(LATER);
+    await app.whenIdle();
+    expect(app.catalog.lateVariants(CYCLE, [])).toEqual({ regular: false, history: false });
+    // Once somebody has it again, it travels in one.
     gone.remove();
-    second.app.operator.repairFiles([file.id]);
-    await second.app.whenIdle();
+    app.operator.repairFiles([file.id]);
+    await app.whenIdle();
     expect(sha1Of(path)).toBe(file.sha1);
-    const supplement = second.app.catalog.torrents().find((each) => each.supplement === 1);
-    expect(second.app.catalog.torrentFiles(supplement!.id).map(({ dump }) => dump.id)).toEqual([file.id]);
-    expect((await outcomeOf(second.app, { halted: [], paused: [] })).exitCode).toBe(0);
+    const supplement = app.catalog.torrents().find((each) => each.supplement === 1);
+    expect(app.catalog.torrentFiles(supplement!.id).map(({ dump }) => dump.id)).toEqual([file.id]);
+    expect((await outcomeOf(app, { halted: [], paused: [] })).exitCode).toBe(0);
   });
 });
 

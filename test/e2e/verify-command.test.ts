@@ -1,4 +1,4 @@
-// Goal: `wikiseed verify` finds what rotted, says by what each file was proved, and changes nothing; with --repair the damage is put
+// Goal: `wikiseed verify` finds what rotted, says by what each file was proved, records it and changes no file; with --repair the damage is put
 // right, by the running daemon or here, under every name of the file. And nothing that was not proved is in a torrent.
 // Method: a whole small cycle in the sandbox, bytes flipped on disk, the commands in this process.
 import { createHash } from 'node:crypto';
@@ -19,7 +19,7 @@ import { expect, onTestFinished, test } from 'vitest';
 import { createApp } from '../../src/app.ts';
 import { runCli } from '../../src/cli/index.ts';
 import type { CliIo } from '../../src/cli/io.ts';
-import { openDb } from '../../src/db/index.ts';
+import { lockDataDirectory, openDb } from '../../src/db/index.ts';
 import { silentLog } from '../../src/ports/index.ts';
 import { shiftedClock } from '../helpers/shifted-clock.ts';
 import { sandboxConfig, withSandbox } from '../helpers/with-app.ts';
@@ -105,7 +105,7 @@ function rot(path: string, at: number): void {
 
 const sha1Of = (path: string): string => createHash('sha1').update(readFileSync(path)).digest('hex');
 
-test('without a daemon: found, told, changed by nobody, and put right with --repair', async () => {
+test('without a daemon: found, told, recorded, changed by nobody, and put right with --repair', async () => {
   const { dataDir, sandbox, cli, ask, rows, largest } = await publishedCycle();
   const all = await cli('verify');
   expect([all.code, all.err]).toEqual([0, '']);
@@ -120,22 +120,32 @@ test('without a daemon: found, told, changed by nobody, and put right with --rep
   expect(nlink).toBeGreaterThan(1);
   rot(path, PIECE + 5);
   const rotten = sha1Of(path);
-  const tables = JSON.stringify(ask('SELECT * FROM dumps ORDER BY id'));
+  const tables = () =>
+    JSON.stringify(
+      ask<object>('SELECT * FROM dumps ORDER BY id').map((each) => ({ ...each, damaged_at: null })),
+    );
+  const before = tables();
   const jobs = ask<{ n: number }>('SELECT count(*) AS n FROM jobs');
 
   const found = await cli('verify');
   expect(found.code).toBe(1);
   expect(found.out).toContain(`${row.localPath} (sha1): damaged: 1 of `);
+  expect(found.out).toContain('What is damaged is recorded so: it counts as no copy until it is repaired.');
   expect(found.out).toContain('To put them right: wikiseed verify --repair');
+  const { damagedAt } = largest();
+  expect(damagedAt).not.toBeNull();
+  expect(rows().filter((each) => each.damagedAt !== null)).toHaveLength(1);
+  expect((await cli('status')).out).toContain('a held file is damaged or missing on disk');
   const json = JSON.parse((await cli('verify', '--json', '--wiki', row.wiki)).out);
-  expect(json).toMatchObject({ damaged: 1, unread: 0, repaired: 0 });
+  expect(json).toMatchObject({ damaged: 1, unread: 0, repaired: 0, recorded: 1, notRecorded: null });
   expect(json.filesRead).toBe(rows().filter(({ wiki }) => wiki === row.wiki).length);
   expect(json.files.find(({ id }: { id: number }) => id === row.id)).toMatchObject({
     ...{ state: 'damaged', verification: 'sha1', repair: null },
   });
-  // It changed nothing, on disk or in the tables.
+  // It changed no file, and nothing else in the tables; the first time is what counts.
   expect(sha1Of(path)).toBe(rotten);
-  expect(JSON.stringify(ask('SELECT * FROM dumps ORDER BY id'))).toBe(tables);
+  expect(tables()).toBe(before);
+  expect(largest().damagedAt).toBe(damagedAt);
   expect(ask('SELECT count(*) AS n FROM jobs')).toEqual(jobs);
 
   const asked = sandbox.counters().dumps.requests;
@@ -148,16 +158,34 @@ test('without a daemon: found, told, changed by nobody, and put right with --rep
   expect(sandbox.counters().dumps.requests - asked).toBe(1);
   expect(largest()).toMatchObject({ damagedAt: null });
   expect((await cli('verify')).code).toBe(0);
+
+  // Put right by hand: the same bit again.
+  rot(path, PIECE + 5);
+  expect((await cli('verify')).code).toBe(1);
+  rot(path, PIECE + 5);
+  const byHand = await cli('verify');
+  expect([byHand.code, byHand.out]).toEqual([
+    0,
+    expect.stringContaining('1 file recorded as damaged: sound by now'),
+  ]);
+  expect(largest().damagedAt).not.toBeNull();
+  expect((await cli('verify', '--repair')).out).not.toContain('sound by now');
+  expect(largest().damagedAt).toBeNull();
 });
 
 test('with a daemon: it does the repair, by a job, and goes on seeding; what nobody has stays and is told', async () => {
   const { dataDir, sandbox, begin, cli, ask, largest, rows } = await publishedCycle();
   const app = await begin();
+  const alerts: string[] = [];
+  app.bus.on('alert:raised', ({ key }) => void alerts.push(key));
   await app.whenIdle();
   const row = largest();
   const path = join(dataDir, row.localPath);
   rot(path, 2 * PIECE);
   expect((await cli('verify')).code).toBe(1);
+  // The daemon knows it from the command.
+  expect(largest().damagedAt).not.toBeNull();
+  expect(alerts).toContain('damaged_files');
   const repaired = await cli('verify', '--repair', '--json');
   expect(repaired.code).toBe(0);
   expect(JSON.parse(repaired.out)).toMatchObject({ damaged: 1, repaired: 1 });
@@ -190,6 +218,26 @@ test('with a daemon: it does the repair, by a job, and goes on seeding; what nob
   expect((await cli('verify', '--wiki', second.wiki)).out).toContain('it is not there');
   await cli('verify', '--repair', '--wiki', second.wiki);
   expect(sha1Of(join(dataDir, second.localPath))).toBe(second.sha1);
+});
+
+test('damage that cannot be recorded is told all the same', async () => {
+  const { dataDir, cli, largest } = await publishedCycle();
+  rot(join(dataDir, largest().localPath), 5);
+  // Something that takes no commands has the data directory: a restore, a rebuild.
+  const lock = lockDataDirectory(dataDir, { pid: process.pid, startedAt: '2026-11-23T00:00:00Z' });
+  try {
+    const found = await cli('verify');
+    expect(found.code).toBe(1);
+    expect(found.out).toContain('damaged: 1 of ');
+    expect(found.out).toMatch(
+      /could not be recorded as damaged, and still count as whole: .* takes no commands\..* try again/,
+    );
+    const { recorded, notRecorded } = JSON.parse((await cli('verify', '--json')).out);
+    expect([recorded, notRecorded]).toEqual([0, expect.stringContaining('takes no commands')]);
+    expect(largest().damagedAt).toBeNull();
+  } finally {
+    lock.release();
+  }
 });
 
 test('it says what it does not understand, and stops when told to', async () => {

@@ -9,6 +9,7 @@ import { createCatalog, type ExpectedFile, type SourceName } from '../../src/cat
 import { migrateDb, openDb } from '../../src/db/index.ts';
 import { createDownload, downloadDump } from '../../src/download/index.ts';
 import { readPartState } from '../../src/download/transfer/part-state.ts';
+import type { Bus } from '../../src/events/index.ts';
 import { JobId } from '../../src/lib/index.ts';
 import {
   createHttp,
@@ -74,6 +75,7 @@ export interface SetupOptions {
   deadlineMs?: number;
   /** Default 100 MB, far more than the files of these tests. */
   segmentSizeBytes?: number;
+  bus?: Bus;
 }
 
 export async function setup(options: SetupOptions = {}) {
@@ -173,6 +175,7 @@ export async function setup(options: SetupOptions = {}) {
     clock,
     log: options.log ?? silentLog,
     space,
+    ...(options.bus === undefined ? {} : { bus: options.bus }),
     config: {
       pieceLengthBytes: PIECE_BYTES,
       ...(options.segmentSizeBytes === undefined ? {} : { segmentSizeBytes: options.segmentSizeBytes }),

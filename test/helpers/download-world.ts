@@ -44,6 +44,10 @@ export interface WorldOptions {
   segmentBytes: number;
   /** Of each connection; default unlimited. */
   bytesPerSecond?: number | null;
+  /** What the mirrors have under the same name; default the same. */
+  mirrorContent?: Buffer;
+  /** As the catalog calls it; default `DUMP_NAME`. */
+  filename?: string;
   /** What upstream publishes; default md5 and sha1. */
   hashes?: UpstreamHashes;
 }
@@ -117,12 +121,18 @@ export async function openDownloadWorld(options: WorldOptions): Promise<Download
   writeFileSync(join(root, DUMP_PATH), content);
   // Days ago, as upstream's files are: a date of this second would be no strong validator.
   utimesSync(join(root, DUMP_PATH), new Date('2026-11-21'), new Date('2026-11-21'));
+  const mirrorRoot = options.mirrorContent === undefined ? root : join(folder, 'other-tree');
+  if (options.mirrorContent !== undefined) {
+    mkdirSync(dirname(join(mirrorRoot, DUMP_PATH)), { recursive: true });
+    writeFileSync(join(mirrorRoot, DUMP_PATH), options.mirrorContent);
+    utimesSync(join(mirrorRoot, DUMP_PATH), new Date('2026-11-21'), new Date('2026-11-21'));
+  }
   const faults = createFaultList();
   const origin = await startDumpSite({ root, faults, bytesPerSecond });
   const mirrors = await Promise.all(
     Array.from({ length: options.mirrors ?? 0 }, (_, at) =>
       startMirror({
-        ...{ root, faults, bytesPerSecond, name: `mirror-${at + 1}` },
+        ...{ root: mirrorRoot, faults, bytesPerSecond, name: `mirror-${at + 1}` },
         basePath: at % 2 === 0 ? '/mirror/dumps' : '',
       }),
     ),
@@ -215,7 +225,7 @@ export async function openDownloadWorld(options: WorldOptions): Promise<Download
 }
 
 function fillCatalog(catalog: Catalog, clock: FakeClock, base: string, options: WorldOptions): DumpFileId {
-  const { content } = options;
+  const { content, filename = DUMP_NAME } = options;
   catalog.recordWikis([
     {
       ...{
@@ -234,12 +244,12 @@ function fillCatalog(catalog: Catalog, clock: FakeClock, base: string, options: 
     ...{ status: 'finished', notices: [], document: null },
     files: [
       {
-        ...{ dumpType: 'pages-articles', filename: DUMP_NAME, isHistory: false, sizeBytes: content.length },
+        ...{ dumpType: 'pages-articles', filename, isHistory: false, sizeBytes: content.length },
         hashes: options.hashes ?? { md5: hash('md5', content), sha1: hash('sha1', content) },
         ...{ wikimediaUrl: base + DUMP_PATH, wikimediaStatus: 'done', wikimediaDate: null },
       },
     ],
-    listedNames: new Set([DUMP_NAME]),
+    listedNames: new Set([filename]),
   });
   catalog.markScanned('2026-11-20');
   const row = catalog.dumpFiles('2026-11-20')[0];

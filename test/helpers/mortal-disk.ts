@@ -66,6 +66,9 @@ export interface Renamed {
   before: string | null;
 }
 
+/** Turns of the event loop that making something durable takes, unless something is written before. */
+const SYNC_TURNS = 300;
+
 /**
  * @param lastCall the call at which the process dies; of a write some bytes may still go out
  * @param share of the bytes of that last write, and chance of each undurable change to be lost at a power cut; 0 to 1
@@ -111,6 +114,7 @@ export function createMortalDisk(machine: Machine, lastCall: number, share: numb
     };
 
   const wrap = (path: string, file: DiskFile): DiskFile => {
+    let written = 0;
     const remember = (position: number, length: number): void => {
       const fd = openSync(path, 'r');
       try {
@@ -128,12 +132,16 @@ export function createMortalDisk(machine: Machine, lastCall: number, share: numb
       const data = isLast ? whole.subarray(0, Math.floor(whole.length * share)) : whole;
       remember(position, data.length);
       await told(file.write(data, position));
+      written += 1;
       return isLast ? die() : isDead ? never : undefined;
     };
     const durable = (sync: () => Promise<void>) => async (): Promise<void> => {
       // Only what was written before the call is promised.
       const covered = new Set(machine.undo.filter((entry) => entry.path === path));
       await sync();
+      // A disk takes its time, and more is written in it; here it would hardly ever happen.
+      const before = written;
+      for (let turn = 0; turn < SYNC_TURNS && written === before; turn += 1) await new Promise(setImmediate);
       machine.undo = machine.undo.filter((entry) => !covered.has(entry));
     };
     opened.add(file);

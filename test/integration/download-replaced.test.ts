@@ -14,6 +14,7 @@ import {
 import { dirname, join } from 'node:path';
 import { gzipSync } from 'node:zlib';
 import { expect, test } from 'vitest';
+import { createBus } from '../../src/events/index.ts';
 import { Snooze } from '../../src/lib/index.ts';
 import { createNodeDisk, type Log, silentLog } from '../../src/ports/index.ts';
 import {
@@ -188,6 +189,34 @@ test('a repair and a download of one file do not run beside each other, whoever 
   expectStored(bundle, NEW);
 });
 
+test('what is said of a download is by how much more is held after it', async () => {
+  const bus = createBus({ log: silentLog });
+  const said: number[] = [];
+  bus.on('dumpFile:downloaded', ({ heldDeltaBytes }) => void said.push(heldDeltaBytes));
+  const bundle = await setup({ bus });
+  const complete = async () => {
+    await bundle.attempt();
+    const { id: dumpId } = bundle;
+    bus.emit('job:completed', { jobId: 1, jobType: 'download_dump', dumpId } as never);
+  };
+  const held = () => bundle.catalog.heldSlice(0, 10).heldBytes;
+  await complete();
+  expect([held(), said]).toEqual([CONTENT.length, [CONTENT.length]]);
+  // It was held already.
+  await complete();
+  expect(said.splice(0)).toEqual([CONTENT.length, 0]);
+  publish(bundle, NEW);
+  await complete();
+  expect([held(), said.splice(0)]).toEqual([NEW.length, [NEW.length - CONTENT.length]]);
+  // Upstream takes the next version back in the last moment: what we held is gone.
+  publish(bundle, CONTENT, '"3-v3"');
+  const output = await bundle.dieBeforeRecord();
+  bundle.look(factsOf(NEW));
+  bundle.record(output);
+  bus.emit('job:completed', { jobId: 1, jobType: 'download_dump', dumpId: bundle.id } as never);
+  expect([held(), said]).toEqual([0, [-NEW.length]]);
+});
+
 test('a file that was withdrawn is kept, and nothing is asked', async () => {
   const bundle = await setup();
   await bundle.attempt();
@@ -331,7 +360,7 @@ test('a stored file that the disk cannot read is fetched anew', async () => {
   expectStored(bundle);
 });
 
-const XML = gzipSync('<mediawiki>'.repeat(5000));
+const XML = gzipSync(`${'<mediawiki>'.repeat(5000)}</mediawiki>`);
 const gzName = PATH.split('/').at(-1)!.replace('.xml.bz2', '.xml.gz');
 /** Two days before its end a cycle takes files without a hash. */
 const nearDeadline = (content: Buffer, hashes = {}) =>

@@ -4,11 +4,13 @@ import { tmpdir } from 'node:os';
 import { basename, join } from 'node:path';
 import { gzipSync } from 'node:zlib';
 import { afterAll, describe, expect, test } from 'vitest';
+import { containerOf } from '../../src/catalog/index.ts';
 import { BrokenStructure } from '../../src/download/structure/broken-structure.ts';
 import { checkBzip2 } from '../../src/download/structure/check-bzip2.ts';
 import { checkGzip } from '../../src/download/structure/check-gzip.ts';
 import { checkSevenZip } from '../../src/download/structure/check-seven-zip.ts';
-import { checkStructure, containerOf } from '../../src/download/structure/check-structure.ts';
+import { checkStructure } from '../../src/download/structure/check-structure.ts';
+import { endingOf } from '../../src/download/structure/text-end.ts';
 import { fixtures, has } from '../helpers/needs.ts';
 import { seededRandom } from '../helpers/seeded-random.ts';
 
@@ -57,13 +59,10 @@ async function reasonOf(bytes: Buffer, name: string, step = 4096): Promise<strin
         () => {},
       );
     else
-      checkSevenZip(
-        {
-          sizeBytes: bytes.length,
-          readAt: (target, from) => bytes.copy(target, 0, from, from + target.length),
-        },
-        () => {},
-      );
+      checkSevenZip({
+        sizeBytes: bytes.length,
+        readAt: (target, from) => bytes.copy(target, 0, from, from + target.length),
+      });
     return null;
   } catch (error) {
     if (error instanceof BrokenStructure) return error.message;
@@ -190,7 +189,7 @@ describe.skipIf(real === null)('real files', () => {
     }
   });
 
-  test('of 7z every bit of both headers counts, and none of the packed data', async () => {
+  test('of 7z every bit of both headers counts', async () => {
     const name = `${RUN}pages-meta-history.xml.7z`;
     const bytes = readReal(name);
     const headerAt = 32 + Number(bytes.readBigUInt64LE(12));
@@ -204,7 +203,24 @@ describe.skipIf(real === null)('real files', () => {
       if (bit >> 3 !== 6 && bit >> 3 !== 7) expect(await flip(bit), `bit ${bit}`).not.toBeNull();
     for (let bit = headerAt * 8; bit < bytes.length * 8; bit += 1)
       expect(await flip(bit), `bit ${bit}`).not.toBeNull();
-    expect(await flip(40 * 8)).toBeNull();
+  });
+
+  test('of 7z every bit of the packed data counts as well', async () => {
+    const name = `${RUN}pages-meta-history.xml.7z`;
+    const bytes = readReal(name);
+    const random = seededRandom(20260102);
+    for (let round = 0; round < 12; round += 1) {
+      const flipped = Buffer.from(bytes);
+      const bit = 32 * 8 + Math.floor(random.next() * Number(bytes.readBigUInt64LE(12)) * 8);
+      flipped[bit >> 3]! ^= 1 << (bit & 7);
+      // Both headers are as they were, so nothing but unpacking can tell.
+      expect(await reasonOf(flipped, name), `bit ${bit}`).toBeNull();
+      const verdict = await verdictOn(flipped, basename(name));
+      expect(verdict, `bit ${bit}`).toMatchObject({
+        isSound: false,
+        reason: expect.stringContaining('cannot be unpacked'),
+      });
+    }
   });
 
   test('files behind one another are one file, as in multistream dumps', async () => {
@@ -269,10 +285,97 @@ test('says how far it is', async () => {
   expect(told).toEqual([4 * 1024 * 1024, 8 * 1024 * 1024]);
 });
 
-test('a file without checksums of its own passes unread', async () => {
-  const verdict = await checkStructure({ path: '/nowhere/x.json', name: 'x.json', signal: never });
-  expect(verdict).toEqual({ isSound: true });
+test.each([
+  'x.json',
+  'x.txt',
+  'x.html',
+  'x.sql',
+  'x',
+])('of %s nothing is proved, so it never passes', async (name) => {
+  const verdict = await checkStructure({ path: '/nowhere/x', name, signal: never });
+  expect(verdict).toMatchObject({ isSound: false, reason: expect.stringContaining('not packed') });
 });
+
+test.each([
+  ['aawiki-20260101-pages-articles.xml.bz2', '</mediawiki>'],
+  ['aawiki-20260101-pages-articles1.xml-p1p41242.bz2', '</mediawiki>'],
+  ['aawiki-20260101-pages-articles-multistream1.xml-p1p41242.bz2', '</mediawiki>'],
+  ['aawiki-2026-01-01-p1269p2402.xml.bz2', '</mediawiki>'],
+  ['aawiki-20260101-pages-meta-history1.xml-p000000010p000030302.7z', '</mediawiki>'],
+  ['aawiki-20260101-stub-articles27.xml.gz', '</mediawiki>'],
+  ['aawiki-20260101-abstract.xml.gz', '</feed>'],
+  ['aawiki-20260101-abstract12.xml.gz', '</feed>'],
+  ['zhwiki-20260101-abstract-zh-tw2.xml.gz', '</feed>'],
+  ['aawiki-20260101-pages-articles-multistream-index1.txt-p1p41242.bz2', null],
+  ['aawiki-20260101-siteinfo-namespaces.json.gz', null],
+  ['aawiki-20260101-page.sql.gz', null],
+])('%s ends with %s', (name, ending) => {
+  expect(endingOf(name)).toBe(ending);
+});
+
+const packs = [
+  ['gz', (text: string) => gzipSync(text)],
+  ['bz2', (text: string) => packedBy('bzip2', text)],
+  ['7z', (text: string) => sevenZipped(text)],
+] as const;
+
+function packedBy(program: string, text: string): Buffer {
+  return spawnSync(program, ['-c'], { input: text, maxBuffer: 1e9 }).stdout;
+}
+
+function sevenZipped(text: string): Buffer {
+  const path = join(folder, 'made.7z');
+  rmSync(path, { force: true });
+  expect(spawnSync('7z', ['a', '-bd', '-mx=1', '-six.xml', path], { input: text }).status).toBe(0);
+  return readFileSync(path);
+}
+
+describe.skipIf(!has('bzip2') || !has('7z')).each(packs)('XML packed as %s', (container, pack) => {
+  const text = `<mediawiki>${'<page>aaaaaaa</page>\n'.repeat(90_000)}`;
+
+  test.each([
+    ['</mediawiki>', true],
+    ['</mediawiki>\n', true],
+    ['</mediawiki>\n\n', true],
+    ['', false],
+    ['</mediawiki', false],
+    ['</mediawiki><page>', false],
+    ['</feed>', false],
+  ])('and ending with %j: %s', async (end, isSound) => {
+    const bytes = pack(text + end);
+    expect(await verdictOn(bytes, `x.xml.${container}`)).toMatchObject({
+      isSound,
+      ...(isSound ? {} : { reason: expect.stringContaining('</mediawiki>') }),
+    });
+    // Only of XML is it known how it ends.
+    expect(await verdictOn(bytes, `x.txt.${container}`)).toEqual({ isSound: true });
+  });
+});
+
+test.skipIf(!has('bzip2'))('the end may lie in several streams, and behind long runs', async () => {
+  const streams = ['<mediawiki>', 'y'.repeat(5000), '</med', 'iawi', 'ki>', ' '.repeat(20)];
+  const bytes = Buffer.concat(streams.map((text) => packedBy('bzip2', text)));
+  expect(await verdictOn(bytes, 'x.xml.bz2')).toEqual({ isSound: true });
+  const cut = Buffer.concat(streams.slice(0, -2).map((text) => packedBy('bzip2', text)));
+  expect(await verdictOn(cut, 'x.xml.bz2')).toMatchObject({ isSound: false });
+});
+
+test.skipIf(!has('7z'))(
+  'a 7z archive that asks for more memory than there is for it is no broken file',
+  async () => {
+    const path = join(folder, 'greedy.7z');
+    rmSync(path, { force: true });
+    const made = spawnSync('7z', ['a', '-bd', '-m0=lzma2:d=1g', '-mx=1', '-mmt=1', '-six.xml', path], {
+      input: Buffer.alloc(1000),
+    });
+    expect(made.status, String(made.stderr)).toBe(0);
+    const check = checkStructure({ path, name: 'x.txt.7z', signal: never });
+    await expect(check).rejects.toMatchObject({
+      code: 'structure_unreadable',
+      message: expect.stringContaining('memory'),
+    });
+  },
+);
 
 test.each(['x.gz', 'x.bz2', 'x.7z'])('%s that cannot be read is no broken file', async (name) => {
   const check = checkStructure({ path: '/nowhere/x', name, signal: never });

@@ -17,6 +17,7 @@ import {
 import { dirname } from 'node:path';
 import { describe, expect, test } from 'vitest';
 import { DAMAGE_ALERT } from '../../src/download/held/index.ts';
+import { DumpFileId } from '../../src/lib/index.ts';
 import { createNodeDisk, type Disk, type DiskFile } from '../../src/ports/index.ts';
 import { CONTENT, contentOf, heldBundle, NAME, PIECE, pieceHashesOf, sha1 } from '../helpers/held-bundle.ts';
 import { readBencode } from '../helpers/torrenting-bundle.ts';
@@ -114,6 +115,30 @@ describe('one flipped bit', () => {
     await verify(id, task());
     expect(bundle.row().damagedAt).toBe(bundle.clock.now() - 60_000);
     expect(bundle.alerts).toHaveLength(1);
+  });
+
+  test('what another process found is recorded, unless the bytes or what is known of them changed since', async () => {
+    const bundle = await heldBundle();
+    const { id } = bundle.place();
+    const { noteDamage, repair } = bundle.begin();
+    const { verifiedAt } = bundle.row();
+    const found = { id, sha1: sha1(CONTENT), verifiedAt };
+    expect(noteDamage([{ ...found, sha1: sha1(Buffer.alloc(1)) }])).toEqual([]);
+    expect(noteDamage([{ ...found, id: DumpFileId.parse(4711) }])).toEqual([]);
+    expect(bundle.row().damagedAt).toBeNull();
+    expect(bundle.alerts.filter(({ severity }) => severity === 'error')).toEqual([]);
+
+    expect(noteDamage([found])).toEqual([id]);
+    expect(bundle.row().damagedAt).toBe(bundle.clock.now());
+    expect(bundle.alerts.at(-1)).toMatchObject({ key: DAMAGE_ALERT, severity: 'error' });
+    // Known already is known.
+    expect(noteDamage([found])).toEqual([id]);
+
+    // A reading that is older than the one that found it sound says nothing.
+    await bundle.clock.advance(1000);
+    expect(await repair(id, task())).toMatchObject({ state: 'sound' });
+    expect(noteDamage([found])).toEqual([]);
+    expect(bundle.row().damagedAt).toBeNull();
   });
 
   test('the short last piece too', async () => {
@@ -493,7 +518,10 @@ describe('room for a file that is made anew', () => {
     return { seen, begun, disk };
   }
 
-  test.each([true, false])('does not count twice what is written already (piece hashes: %s)', async (hasPieces) => {
+  test.each([
+    true,
+    false,
+  ])('does not count twice what is written already (piece hashes: %s)', async (hasPieces) => {
     const content = contentOf(40 * PIECE);
     const bundle = await heldBundle({ files: { [NAME]: content }, hasPieces, hasTorrent: false });
     const { path, id } = bundle.place();
@@ -540,7 +568,9 @@ describe('a file that another one takes the place of', () => {
         return await real.open(name, mode);
       },
     };
-    await expect(bundle.begin({ disk }).repair(id, task())).rejects.toMatchObject({ code: 'held_file_changed' });
+    await expect(bundle.begin({ disk }).repair(id, task())).rejects.toMatchObject({
+      code: 'held_file_changed',
+    });
     expect(renamed).toBe(1);
     expect(bundle.read().equals(other)).toBe(true);
     expect(bundle.asked).toEqual([]);

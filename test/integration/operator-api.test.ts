@@ -3,7 +3,12 @@
 import { describe, expect, onTestFinished, test } from 'vitest';
 import { createSystemState } from '../../src/db/index.ts';
 import { createBus } from '../../src/events/index.ts';
-import { createMonitoring, createOperatorActions, createStatusQueries } from '../../src/monitoring/index.ts';
+import {
+  createMonitoring,
+  createOperatorActions,
+  createStatusQueries,
+  DAMAGE_AT_ONCE,
+} from '../../src/monitoring/index.ts';
 import { createNodeDisk, type Log, silentLog } from '../../src/ports/index.ts';
 import { createQueue, handleJob } from '../../src/queue/index.ts';
 import { createLayout } from '../../src/storage/index.ts';
@@ -24,6 +29,7 @@ async function setup(options: { tokenByHand?: string | null } = {}) {
   const lines: unknown[] = [];
   const write = (...line: unknown[]): void => void lines.push(line);
   const log: Log = { ...silentLog, info: write, warn: write, error: write, child: () => log };
+  const told: object[] = [];
   const announced: { url: string; token: string }[] = [];
   const monitoring = createMonitoring({
     db,
@@ -39,6 +45,10 @@ async function setup(options: { tokenByHand?: string | null } = {}) {
       actions: createOperatorActions({
         ...{ db, queue, queries },
         repairRequest: (id) => sendJob.request({ name: `repair-${id}` }),
+        noteDamage(found) {
+          told.push(...found);
+          return found.map(({ id }) => id).filter((id) => id !== 12);
+        },
       }),
       token: TOKEN,
       tokenByHand: options.tokenByHand === undefined ? BY_HAND : options.tokenByHand,
@@ -67,7 +77,7 @@ async function setup(options: { tokenByHand?: string | null } = {}) {
     return { ...answer, body: JSON.parse(answer.text) as Record<string, unknown> };
   };
   const get = (path: string) => ask(path, {});
-  return { ...bundle, post, get, ask, url, lines, announced };
+  return { ...bundle, post, get, ask, url, lines, announced, told };
 }
 
 describe('who may', () => {
@@ -356,6 +366,26 @@ describe('a queue that was never started', () => {
     expect(state.list('pause:').concat(state.list('halt:'))).toEqual([]);
     expect(db.sqlite.prepare('SELECT status FROM jobs').pluck().all()).toEqual(['pending']);
   });
+});
+
+test('damage that a command found is told with what was recorded then; a request of full size fits', async () => {
+  const { post, told } = await setup();
+  const file = (id: number) => ({ id, sha1: 'a'.repeat(40), verifiedAt: Number.MAX_SAFE_INTEGER });
+  const files = Array.from({ length: DAMAGE_AT_ONCE }, (_, n) => file(n + 1));
+  const answer = await post('files/damaged', { files });
+  expect(answer.status).toBe(200);
+  expect(answer.body).toEqual({ damaged: files.map(({ id }) => id).filter((id) => id !== 12) });
+  expect(told).toEqual(files);
+  for (const wrong of [
+    {},
+    { files: [] },
+    { files: [...files, file(99)] },
+    { files: [{ id: 1, verifiedAt: null }] },
+    { files: [{ ...file(1), sha1: 'no' }] },
+    { files: [{ ...file(0) }] },
+  ])
+    expect([wrong, (await post('files/damaged', wrong)).status]).toEqual([wrong, 400]);
+  expect(told).toHaveLength(files.length);
 });
 
 test('repair of files is asked for by their ids, and asking twice is one job', async () => {

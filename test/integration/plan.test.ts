@@ -179,6 +179,19 @@ test('a file without any hash waits until the deadline is near', () => {
   expect(rows()['a.bz2']).toBe('download: the whole file');
 });
 
+test('a file without any hash and without a container that could be checked waits to the end', () => {
+  const { clock, catalog, look, rows } = setup();
+  look({ files: [take('a.json', { sha1: null }), take('b.json')] });
+  catalog.markScanned(CYCLE);
+  clock.advance(9 * DAY_MS);
+  expect(catalog.mayGoWithoutHash(CYCLE)).toBe(true);
+  expect(rows()).toMatchObject({
+    'a.json': expect.stringMatching(/^wait: unverified: /),
+    'b.json': 'download: the whole file',
+  });
+  expect(catalog.filesToDownload().map(({ id }) => catalog.dumpFile(id)?.filename)).toEqual(['b.json']);
+});
+
 test('a hash that only the list of hashes named counts', () => {
   const { look, rows } = setup();
   const said = { files: [take('a.bz2', { sha1: null })] };

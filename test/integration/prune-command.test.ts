@@ -64,7 +64,14 @@ test('the dry run names every file, and the command does just that', async () =>
   expect(dry.err).toBe('');
   const plan = JSON.parse(dry.out) as {
     needed_bytes: number;
-    files: { file: string; run_date: string; action: string; rule: string; reason: string }[];
+    files: {
+      file: string;
+      run_date: string;
+      dump_type: string;
+      action: string;
+      rule: string;
+      reason: string;
+    }[];
   };
   expect(plan.needed_bytes).toBe(6000 - Math.floor(MAX_SIZE * 0.84));
   expect(plan.files).toHaveLength(6);
@@ -77,6 +84,22 @@ test('the dry run names every file, and the command does just that', async () =>
   expect(text.out).toContain('Would be deleted, in this order (3 sets, 3 files, 3 kB)');
   expect(text.out).toContain('surplus: the newer runs 20261001 and 20260920 are held whole');
   expect(text.out).toContain('newest whole verified set');
+
+  // Every item with its reason, as sets and as files.
+  const reasons = new Map(plan.files.map(({ file, reason }) => [file, reason]));
+  const all = await run(world, '--dry-run', '--all');
+  for (const [file, reason] of reasons)
+    expect(all.out.split('\n').filter((line) => line.includes(file) && line.includes(reason))).toHaveLength(
+      1,
+    );
+  for (const { run_date: date, dump_type: type, reason } of plan.files)
+    expect(text.out).toMatch(
+      new RegExp(`aawiki +classic +${date} +${type} +1 +1 kB +${reason}`.replace(/[()]/g, '\\$&')),
+    );
+  const brief = await run(world, '--dry-run', '--summary');
+  expect(brief.out).not.toContain('20261001  pages-articles');
+  expect(brief.out).toMatch(/newest +2 +2 +2 kB/);
+  expect(brief.out).toContain('Would be deleted, in this order (3 sets, 3 files, 3 kB)');
 
   const done = await run(world);
   expect(done.err).toBe('');
@@ -102,6 +125,9 @@ test('the dry run names every file, and the command does just that', async () =>
 test('what does not go together is refused', async () => {
   const { world } = build();
   expect(await run(world, '--dry-run', '--history')).toMatchObject({ code: 2 });
+  for (const args of [['--all'], ['--summary'], ['--dry-run', '--summary', '--json']])
+    expect(await run(world, ...args), args.join(' ')).toMatchObject({ code: 2 });
+  expect(world.catalog.deletions({ limit: 1 })).toEqual([]);
   expect(await run(world, '--wiki', 'aawiki')).toMatchObject({
     code: 2,
     err: expect.stringContaining('chosen by hand'),

@@ -1,6 +1,7 @@
 import { existsSync, linkSync, rmSync, statSync, utimesSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { describe, expect, test } from 'vitest';
+import { DumpFileId } from '../../src/lib/index.ts';
 import { NOW, namesBelow, withPruning } from '../helpers/pruning-bundle.ts';
 
 /**
@@ -83,6 +84,36 @@ test('without need nothing goes, and it says so', async () => {
     summary: 'no room is needed: nothing was deleted',
   });
   expect(world.isThere(old[0] as number)).toBe(true);
+});
+
+test('a deletion that is ended later is told, and its bytes count until then', async () => {
+  const world = withPruning();
+  const [old] = world.run('20260901') as [number];
+  world.run('20261001');
+  const told: number[] = [];
+  world.bus.on('dumpFile:deleted', ({ dumpId, sizeBytes }) => void told.push(dumpId, sizeBytes));
+  const onDisk = () => world.catalog.heldSlice(0, 100).heldBytes;
+  const [before, { size }] = [onDisk(), statSync(world.pathOf(old))];
+  world.catalog.beginDeletions([{ dumpId: DumpFileId.parse(old), reason: 'older', evidence: {} }]);
+  expect(world.statusOf(old)).toBe('deleted');
+  expect(onDisk()).toBe(before);
+  expect(await world.room.start()).toEqual({ removed: 1, takenBack: 0 });
+  expect(told).toEqual([old, size]);
+  expect(onDisk()).toBe(before - size);
+  // The names went and nobody could say so.
+  const [next] = world.run('20260902') as [number];
+  world.catalog.beginDeletions([{ dumpId: DumpFileId.parse(next), reason: 'older', evidence: {} }]);
+  rmSync(world.pathOf(next));
+  expect(await world.room.start()).toEqual({ removed: 1, takenBack: 0 });
+  expect(told).toEqual([old, size, next, size]);
+  expect(onDisk()).toBe(before - size);
+  // One that is taken back was never gone.
+  const [newest] = world.run('20261101') as [number];
+  const now = onDisk();
+  world.db.sqlite.exec(`UPDATE dumps SET damaged_at = 1 WHERE run_date = '20261001'`);
+  world.catalog.beginDeletions([{ dumpId: DumpFileId.parse(newest), reason: 'older', evidence: {} }]);
+  expect(await world.room.start()).toEqual({ removed: 0, takenBack: 1 });
+  expect([told.length, onDisk()]).toEqual([4, now]);
 });
 
 test('a name outside our folders keeps the bytes, so nothing is deleted', async () => {

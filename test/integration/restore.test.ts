@@ -297,7 +297,8 @@ describe('restore', () => {
     expect(wordAfterStart(dataDir)).toBe('live');
   });
 
-  test.skipIf(!canMountTmpfs())('meets a disk that fills up while unpacking, and leaves nothing', async () => {
+  const canMount = canMountTmpfs();
+  test.skipIf(!canMount)('meets a disk that fills up while unpacking, and leaves nothing', async () => {
     const dataDir = temporaryFolder();
     await backupsOf(dataDir, ['saved']);
     // The database has 250 kB, the disk of `db/` less; without a database in place, to see that none appears.

@@ -97,7 +97,7 @@ test('what changes while rows are added up counts once', async () => {
   // The first five thousand rows are passed when the others wait for their turn.
   while (clock.waiting === 0) await new Promise(setImmediate);
   expect(clock.waiting).toBe(1);
-  db.sqlite.exec("UPDATE dumps SET our_status = 'deleted' WHERE id IN (3, 11000)");
+  db.sqlite.exec("UPDATE dumps SET our_status = 'deleted', local_path = NULL WHERE id IN (3, 11000)");
   usage.noteHeld({ dumpId: 3, deltaBytes: -10 });
   usage.noteHeld({ dumpId: 11_000, deltaBytes: -10 });
   while (!isDone) await clock.advance(100);

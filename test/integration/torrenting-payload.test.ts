@@ -186,6 +186,20 @@ Hashes: https://dumps.wikimedia.org/other/mediawiki_content_current/aawiki/2026-
 `);
   });
 
+  it('carry nothing that is unverified, held or not, and say why', async () => {
+    const plain = { ...EMPTY, dumpType: 'siteinfo', sizeBytes: 77 };
+    const held = { ...plain, name: 'aawiki-20261120-siteinfo.json', verification: 'structure-only' as const };
+    const proved = { ...plain, name: 'aawiki-20261120-proved.json' };
+    const operator = await makeWith({ specs: [AA, held, proved] });
+    const { files } = JSON.parse(text(operator, 'HASH.json'));
+    const names = (files as { filename: string }[]).map(({ filename }) => filename);
+    expect(names.toSorted()).toEqual([AA.name, proved.name].sort());
+    expect(text(operator, 'STATUS.txt')).toContain(held.name);
+    expect(text(operator, 'STATUS.txt')).toContain(
+      'Wikimedia listed it without any hash, and it is not packed in a way that could be checked',
+    );
+  });
+
   it('give the licence of each project inside', async () => {
     const operator = await makeWith({});
     expect(text(operator, 'LICENSE.txt')).toMatch(/wikinews\n {2}Creative Commons Attribution 2\.5/);

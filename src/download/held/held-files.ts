@@ -1,20 +1,12 @@
 import { type Catalog, type DumpFile, HELD_STATUSES } from '../../catalog/index.ts';
 import type { Bus } from '../../events/index.ts';
-import {
-  type DumpFileId,
-  errorCode,
-  formatBytes,
-  HaltPipelineError,
-  minutes,
-  PermanentError,
-  Snooze,
-} from '../../lib/index.ts';
+import { type DumpFileId, formatBytes, HaltPipelineError, minutes, Snooze } from '../../lib/index.ts';
 import { step } from '../../lib/steps.ts';
 import type { Clock, Log } from '../../ports/index.ts';
-import { diskFull } from '../../storage/index.ts';
 import { dueOf } from '../due.ts';
 import type { FileLocks } from '../file-locks.ts';
 import { createDamageAlert } from './damage-alert.ts';
+import { explained } from './explain-trouble.ts';
 import { createHeldHashers, type HeldHasher } from './hash-thread.ts';
 import { type MendDeps, type Mended, mendFile } from './repair-file.ts';
 import { type HeldFile, type HeldReading, heldFileOf, type ReadSoFar } from './types.ts';
@@ -41,6 +33,14 @@ export interface HeldTask {
   onProgress?: (doneBytes: number, totalBytes: number, label: string) => void;
 }
 
+/** What somebody else read of a held file and found to be wrong or missing. */
+export interface FoundDamage {
+  id: DumpFileId;
+  /** What was recorded of it then: the SHA-1 that the bytes should have, and when they were last found right, epoch ms. */
+  sha1: string;
+  verifiedAt: number | null;
+}
+
 /** Reads held files again and repairs them; writes what it finds into the catalog at once. One at a time for each file. */
 export interface HeldFiles {
   /** Reads one file and records what was found. Nothing on disk is changed. */
@@ -51,6 +51,11 @@ export interface HeldFiles {
    *   PermanentError `held_file_unwritable`; RetryableError `held_file_changed`; what `verifyFile` throws
    */
   repair(id: DumpFileId, task: HeldTask): Promise<HeldOutcome>;
+  /**
+   * Records what another process found. A file whose bytes or record changed since then is left alone.
+   * @returns those of them that count as damaged now
+   */
+  noteDamage(found: readonly FoundDamage[]): DumpFileId[];
   /** Says what is damaged now, as an alert, or that nothing is any more. */
   tell(): void;
   stop(): Promise<void>;
@@ -140,6 +145,19 @@ export function createHeldFiles(deps: HeldFilesDeps): HeldFiles {
       'a held file is damaged',
     );
     tell();
+  }
+
+  function noteDamage(damages: readonly FoundDamage[]): DumpFileId[] {
+    const known = damages.filter(({ id, sha1, verifiedAt }) => {
+      const found = find(id);
+      if (found === null || found.sha1 !== sha1 || found.row.verifiedAt !== verifiedAt) return false;
+      return !isReplaced(id);
+    });
+    for (const { id, sha1 } of known)
+      if (catalog.recordDamaged(id, { sha1 }))
+        log.error({ dumpFileId: id }, 'a held file is damaged: found by "wikiseed verify"');
+    tell();
+    return known.map(({ id }) => id);
   }
 
   /** Reads and records. */
@@ -237,28 +255,9 @@ export function createHeldFiles(deps: HeldFilesDeps): HeldFiles {
   return {
     verify: (id, task) => locks.inTurn(id, () => verifyOne(id, task)),
     repair: (id, task) =>
-      locks.inTurn(id, () =>
-        locks.alone(id, () => hashers.use((hasher) => repairOne(id, hasher, task))),
-      ),
+      locks.inTurn(id, () => locks.alone(id, () => hashers.use((hasher) => repairOne(id, hasher, task)))),
+    noteDamage,
     tell,
     stop: () => hashers.stop(),
   };
-}
-
-/** What the disk said, with what to do. */
-function explained(error: unknown, row: DumpFile): unknown {
-  const code = errorCode(error);
-  if (code === 'ENOSPC' || code === 'EDQUOT')
-    return diskFull(
-      `The disk was full while ${row.filename} (${formatBytes(row.sizeBytes)}) was repaired.`,
-      'Free some space or add a disk; the repair is tried again by itself.',
-      error,
-    );
-  if (code === 'EACCES' || code === 'EPERM' || code === 'EROFS')
-    return new PermanentError('held_file_unwritable', `cannot write ${row.localPath} (${code})`, {
-      hint: 'Mount the disk for writing, and give the data directory to the user WikiSeed runs as: chown -R <user> <data_dir>',
-      cause: error,
-      subject: { dumpFileId: row.id, wiki: row.wikiDbName },
-    });
-  return error;
 }

@@ -15,7 +15,7 @@ import { createServerPieces } from './server-pieces.ts';
 
 export { DAMAGE_ALERT } from './damage-alert.ts';
 export { createHeldHashers, type HeldHasher, type HeldHashers } from './hash-thread.ts';
-export type { HeldFiles, HeldOutcome, HeldTask } from './held-files.ts';
+export type { FoundDamage, HeldFiles, HeldOutcome, HeldTask } from './held-files.ts';
 export type { OfferedPiece, PieceGiver, PieceSource } from './piece-source.ts';
 export { type HeldFile, type HeldReading, heldFileOf, type ReadSoFar } from './types.ts';
 export { type ReadTask, verifyFile } from './verify-file.ts';

@@ -133,7 +133,7 @@ async function assertAsRead(
     reading.kind === 'missing'
       ? now?.isFile !== true
       : now === null || (now.inode === reading.inode && (!isUntouched || now.mtimeMs === reading.mtimeMs));
-  return now;
+  if (isSame) return now;
   throw new RetryableError('held_file_changed', `${file.path} was changed while it was repaired`);
 }
 

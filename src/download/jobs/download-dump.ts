@@ -1,5 +1,5 @@
 import { z } from 'zod';
-import { type Catalog, type DownloadFacts, HELD_STATUSES } from '../../catalog/index.ts';
+import { type Catalog, type DownloadFacts, type DumpFile, HELD_STATUSES } from '../../catalog/index.ts';
 import {
   AssertionError,
   assert,
@@ -62,6 +62,8 @@ export interface DownloadDumpDeps extends ObtainDeps {
   /** Shared with the repair of held files. */
   locks: FileLocks;
   log: Log;
+  /** So much more is held of a file than before, in bytes; called in the transaction that records it. */
+  onRecorded?: (id: DumpFileId, heldDeltaBytes: number) => void;
 }
 
 /** Safe to repeat from any point: looks at the row, then at the stored file, then at the part file, and only then asks the network. */
@@ -109,6 +111,7 @@ export function handleDownloadDump(deps: DownloadDumpDeps): JobHandler<Input, Ou
       if (row === null) return;
       if (!HELD_STATUSES.includes(row.ourStatus)) catalog.recordDownloaded(dumpFileId, facts);
       else if (isReplacement) recordReplacement(catalog, dumpFileId, facts);
+      deps.onRecorded?.(dumpFileId, heldBytesOf(catalog.dumpFile(dumpFileId)) - heldBytesOf(row));
     },
     recordFailure({ dumpFileId }, error) {
       const row = catalog.dumpFile(dumpFileId);
@@ -140,6 +143,9 @@ export function handleDownloadDump(deps: DownloadDumpDeps): JobHandler<Input, Ou
     summarize: ({ pieceHashes: _, ...facts }) => facts,
   });
 }
+
+const heldBytesOf = (row: DumpFile | null): number =>
+  row !== null && HELD_STATUSES.includes(row.ourStatus) ? row.sizeBytes : 0;
 
 /** The new bytes lie where the old ones lay; the row may not go on telling of the old ones. */
 function recordReplacement(catalog: Catalog, id: DumpFileId, facts: DownloadFacts): void {

@@ -51,7 +51,9 @@ export async function checkStructure(check: StructureCheck): Promise<StructureVe
               new RetryableError(
                 'structure_unreadable',
                 `${check.path} could not be read: ${message.message}`,
-                { hint: 'Look for disk errors in the log of the system (dmesg).' },
+                message.code === 'unknown'
+                  ? {}
+                  : { hint: 'Look for disk errors in the log of the system (dmesg).' },
               ),
             );
         })

@@ -22,9 +22,12 @@ async function check(
   if (container === 'gz')
     await checkGzip(createReadStream(path, { highWaterMark: READ_BYTES }), onProgress, end);
   else checkBlocking({ path, container }, onProgress, end);
-  if (container === '7z') await unpackSevenZip(path, end, onProgress);
+  if (container === '7z') await unpackSevenZip({ path, readAt }, end, onProgress);
   if (ending !== null) assertEnding(end, ending);
 }
+
+const readAt = (fd: number, target: Uint8Array, position: number): number =>
+  readSync(fd, target, 0, target.length, position);
 
 /** Blocking reads: a thread of its own has nobody to wait for. */
 function checkBlocking(
@@ -39,7 +42,7 @@ function checkBlocking(
     else
       checkSevenZip({
         sizeBytes: fstatSync(fd).size,
-        readAt: (target, position) => readSync(fd, target, 0, target.length, position),
+        readAt: (target, position) => readAt(fd, target, position),
       });
   } finally {
     closeSync(fd);

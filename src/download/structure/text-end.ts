@@ -26,7 +26,8 @@ export function createTextEnd(): TextEnd {
     },
     text() {
       const start = count % END_BYTES;
-      const bytes = count < END_BYTES ? ring.subarray(0, count) : [...ring.subarray(start), ...ring.subarray(0, start)];
+      const bytes =
+        count < END_BYTES ? ring.subarray(0, count) : [...ring.subarray(start), ...ring.subarray(0, start)];
       return Buffer.from(bytes).toString('latin1');
     },
   };

@@ -120,7 +120,9 @@ export async function repair(deps: RepairDeps, task: RepairTask): Promise<boolea
         hasAsked ||= found !== null;
         if (found !== null && (await pace.note(found))) return true;
       }
-      if (!hasAsked && pass > 1) return pace.end();
+      // Before others are heard about what was replaced: they may have the same wrong bytes as the first.
+      if (await pace.end()) return true;
+      if (!hasAsked && pass > 1) return false;
     }
   }
 
