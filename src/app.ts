@@ -162,25 +162,22 @@ function wire(deps: Required<AppOptions> & { layout: Layout; db: Db; lock: DataD
     config: discoveryConfigOf(config),
     askForDownloads: (run) => pipeline.askForDownloads(run),
   });
+  const seeding = createSeeding({ ...shared, config: seedingConfigOf(config) });
   const download = createDownload({
     ...shared,
     ...{ db, random, http, bus, space: storage.space },
     ratesByHand: downloadRatesOf(queue, bus),
     config: downloadConfigOf(config),
     held: {
+      moreSources: seeding.pieceSources,
       ...(scrub.enabled ? { scrub } : {}),
       // A torrent that is being made reads as fast as the disk can.
       yieldTo: [createTorrent.type],
       askForRepair,
     },
   });
-  const upload = createUpload({
-    ...shared,
-    ...{ http, bus },
-    config: uploadConfigOf(config, secrets),
-  });
+  const upload = createUpload({ ...shared, http, bus, config: uploadConfigOf(config, secrets) });
   const torrenting = createTorrenting({ ...shared, config: torrentConfigOf(config) });
-  const seeding = createSeeding({ ...shared, config: seedingConfigOf(config) });
   bus.on('job:completed', ({ jobType, dumpId }) => {
     if (jobType === repairFile.type && dumpId !== null) void seeding.lookAgain(DumpFileId.parse(dumpId));
   });
@@ -255,14 +252,7 @@ function wire(deps: Required<AppOptions> & { layout: Layout; db: Db; lock: DataD
     historyTypes: config.dumps.historyTypes,
   });
   const scheduling = createScheduling({
-    db,
-    catalog,
-    queue,
-    state,
-    bus,
-    clock,
-    log,
-    random,
+    ...{ db, catalog, queue, state, bus, clock, log, random },
     config: {
       ...calendarOf(config),
       wikiDiscovery: config.scheduling.wikiDiscovery,
@@ -296,15 +286,16 @@ function wire(deps: Required<AppOptions> & { layout: Layout; db: Db; lock: DataD
     },
   });
   const queries = createStatusQueries({ db, clock });
+  /** Else nobody would hear of a damage, or that it is over, where no daemon runs. */
+  const heldTold = () => {
+    alerts.start();
+    return download.held;
+  };
   const operator = createOperatorActions({
     ...{ db, queue, queries },
     pruneRequest: () => pruneStorage.request({}),
     repairRequest: (id) => pipeline.repairRequest(id),
-    noteDamage(found) {
-      // Else nobody would hear of it where no daemon runs.
-      alerts.start();
-      return download.held.noteDamage(found);
-    },
+    noteDamage: (found) => heldTold().noteDamage(found),
   });
   const monitoring = createMonitoring({
     db,
@@ -357,11 +348,7 @@ function wire(deps: Required<AppOptions> & { layout: Layout; db: Db; lock: DataD
     operator,
     layout,
     prune: pruning.prune,
-    repairHeld(id, task) {
-      // Else nobody would hear that a damage is over.
-      alerts.start();
-      return download.held.repair(id, task);
-    },
+    repairHeld: (id, task) => heldTold().repair(id, task),
     uploadsEnabled,
     async start() {
       // The page first: when its port is taken nothing has begun yet.

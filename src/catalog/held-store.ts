@@ -43,6 +43,10 @@ export interface HeldCatalog {
   damagedFiles(): { id: DumpFileId; wikiDbName: string; filename: string }[];
   /** Where folders of torrents that are not retired hold other names of a file. */
   otherNames(id: DumpFileId): { torrent: string; pathInTorrent: string; infoHash: string }[];
+  /** Torrents that carry a file, retired ones last. */
+  torrentsWith(
+    id: DumpFileId,
+  ): { torrent: string; pathInTorrent: string; infoHash: string; torrentFilePath: string }[];
   /** The file that a torrent carries under a path of its folder; null = none. */
   fileInTorrent(infoHash: string, pathInTorrent: string): DumpFileId | null;
 }
@@ -89,6 +93,10 @@ export function createHeldStore({ db, clock }: { db: Db; clock: Clock }): HeldCa
     `SELECT t.name AS torrent, f.path_in_torrent AS pathInTorrent, t.info_hash AS infoHash FROM torrent_files f JOIN torrents t ON t.id = f.torrent_id
       WHERE f.dump_id = ? AND t.retired_at IS NULL ORDER BY t.id`,
   );
+  const carriers = sqlite.prepare<[number], ReturnType<HeldCatalog['torrentsWith']>[number]>(
+    `SELECT t.name AS torrent, f.path_in_torrent AS pathInTorrent, t.info_hash AS infoHash, t.torrent_file_path AS torrentFilePath
+       FROM torrent_files f JOIN torrents t ON t.id = f.torrent_id WHERE f.dump_id = ? ORDER BY t.retired_at IS NOT NULL, t.id`,
+  );
   // By the wiki, as every name of a dump begins with it: a torrent has hundreds of thousands of paths, and no index for them.
   const named = sqlite
     .prepare<[{ wiki: string; filename: string; infoHash: string; path: string }], number>(
@@ -115,6 +123,7 @@ export function createHeldStore({ db, clock }: { db: Db; clock: Clock }): HeldCa
     },
     damagedFiles: () => bad.all().map((row) => ({ ...row, id: DumpFileId.parse(row.id) })),
     otherNames: (id) => names.all(id),
+    torrentsWith: (id) => carriers.all(id),
     fileInTorrent(infoHash, path) {
       const filename = path.slice(path.lastIndexOf('/') + 1);
       const wiki = filename.split('-')[0] ?? '';

@@ -7,3 +7,5 @@ export {
   type SeedingFacts,
   type SeedingRoom,
 } from './seeding.ts';
+export type { SwarmPiece, SwarmPieces } from './swarm-pieces.ts';
+export type { SwarmLimits } from './swarm-protocol.ts';

@@ -67,6 +67,7 @@ interface Life {
   pending: Map<number, Pending>;
   served: Set<string>;
   port: number | null;
+  peerId: string | null;
   /** Resolves when it listens, rejects when it ended before. */
   listening: Promise<void>;
 }

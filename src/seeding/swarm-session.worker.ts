@@ -75,7 +75,7 @@ export function joinSwarm(client: WebTorrent, options: JoinOptions): SwarmSessio
   });
   const { _request: request, _validAddr: isValid } = torrent;
   torrent._request = (wire, index, isHotswap) =>
-    wire === wanted?.chosen && index === wanted.index && request.call(torrent, wire, index, isHotswap);
+    request.call(torrent, wire, index, isHotswap);
   // webtorrent connects again and again to whoever it lost.
   torrent._validAddr = (address) => !refused.has(address) && isValid.call(torrent, address);
 
@@ -140,25 +140,30 @@ export function joinSwarm(client: WebTorrent, options: JoinOptions): SwarmSessio
     // Blocks of another peer would hide who sent wrong ones.
     forget(index);
     const gathered = torrent.pieces[index] as { missing: number };
-    Object.assign(wanted, { chosen, gathered, missingBytes: gathered.missing, progressMs: performance.now() });
+    Object.assign(wanted, {
+      chosen,
+      gathered,
+      missingBytes: gathered.missing,
+      progressMs: performance.now(),
+    });
     torrent.deselect(index, index);
     torrent.select(index, index, 1);
   }
 
   function look(): void {
     if (wanted === null) return;
+    if (wanted.chosen === null) choose();
     const now = performance.now();
-    if (now - wanted.startedMs > limits.pieceMs) return wanted.settle(null);
     if (wanted.chosen === null) {
-      choose();
-      if (wanted.chosen !== null) return;
       const hopeMs = holders(wanted.index).length > 0 ? wanted.startedMs : joinedMs;
       if (now - hopeMs > limits.findPeersMs) wanted.settle(null);
-      return;
+    } else if (now - wanted.startedMs > limits.pieceMs) {
+      wanted.settle(null);
+    } else {
+      const missingBytes = torrent.pieces[wanted.index]?.missing ?? 0;
+      if (missingBytes !== wanted.missingBytes) Object.assign(wanted, { missingBytes, progressMs: now });
+      else if (now - wanted.progressMs > limits.stallMs) refuse(wanted.chosen, 'it sent nothing');
     }
-    const missingBytes = torrent.pieces[wanted.index]?.missing ?? 0;
-    if (missingBytes !== wanted.missingBytes) Object.assign(wanted, { missingBytes, progressMs: now });
-    else if (now - wanted.progressMs > limits.stallMs) refuse(wanted.chosen, 'it sent nothing');
   }
 
   return {

@@ -27,7 +27,8 @@ let ownPeerId: string | null = null;
 /** One question at a time: memory for two pieces is enough then. */
 let line: Promise<unknown> = Promise.resolve();
 
-const say = (message: SwarmMessage, transfer: ArrayBuffer[] = []): void => port.postMessage(message, transfer);
+const say = (message: SwarmMessage, transfer: ArrayBuffer[] = []): void =>
+  port.postMessage(message, transfer);
 
 const client = new WebTorrent({
   torrentPort: settings.host === null ? 0 : { port: 0, host: settings.host },

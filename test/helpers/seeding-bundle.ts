@@ -147,6 +147,7 @@ export async function setup(options: Options = {}) {
           .filter(({ dumpId }) => dumpId === id)
           .map(({ pathInTorrent }) => ({ torrent: name, infoHash, pathInTorrent })),
       ),
+    torrentsWith: () => [],
     torrentGaps: () => [],
     torrents: () => torrents,
     torrentsOfCycle: () => torrents,

@@ -392,6 +392,20 @@ test.each([
   expect(await reasonOf(bytes, 'x.bz2')).not.toBeNull();
 });
 
+test.skipIf(!has('7z'))('says how far it is with a 7z archive as well', async () => {
+  const path = join(folder, 'long.7z');
+  const input = Buffer.from(seededRandom(2).hex(5_000_000), 'hex');
+  expect(spawnSync('7z', ['a', '-bd', '-mx=1', '-six.sql', path], { input }).status).toBe(0);
+  const told: number[] = [];
+  const onProgress = (checkedBytes: number): void => void told.push(checkedBytes);
+  expect(await checkStructure({ path, name: 'x.sql.7z', signal: never, onProgress })).toEqual({
+    isSound: true,
+  });
+  // More than once would mean that the header at the end was taken for the end.
+  expect(told).toHaveLength(1);
+  expect(told[0]).toBeLessThan(readFileSync(path).length);
+});
+
 test('random bytes behind the magic of a block never pass and never throw anything else', async () => {
   const random = seededRandom(7);
   const start = Buffer.from('425a6839314159265359', 'hex');

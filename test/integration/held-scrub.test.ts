@@ -157,7 +157,8 @@ test('cut short inside a file it goes on there, and still sees what was wrong be
   await expect(first.done).rejects.toMatchObject({ code: 'interrupted' });
   const cursor = first.state.cursor as { reading: { nextPiece: number; badPieces: number[] } };
   expect(cursor.reading).toMatchObject({ badPieces: [1] });
-  expect(cursor.reading.nextPiece).toBe(3);
+  // The thread may or may not have hashed the piece that was just being read.
+  expect([3, 4]).toContain(cursor.reading.nextPiece);
   expect(bundle.row(B).damagedAt).toBeNull();
 
   const reads: number[] = [];

@@ -69,16 +69,18 @@ const hashesOf = (app: App, cycleDate: string): string[] =>
 const held = (app: App, cycleDate: string) =>
   app.catalog.dumpFiles(cycleDate).filter(({ localPath }) => localPath !== null);
 
-/** Every name of a torrent's files is there, and is the very file under `dumps/`. */
-function expectFolderComplete(app: App, cycleDate: string): void {
-  for (const { name } of app.catalog.torrentsOfCycle(cycleDate)) {
+/** Every held file of a cycle has its name in the folder of a torrent, and each name there is such a file. */
+function expectFoldersComplete(app: App, cycleDate: string): void {
+  const own = held(app, cycleDate).map(({ localPath }) => statSync(app.layout.absolute(localPath ?? '')).ino);
+  const linked = app.catalog.torrentsOfCycle(cycleDate).flatMap(({ name }) => {
     const folder = join(app.layout.torrents, name, 'compressed');
-    const files = readdirSync(folder, { recursive: true, encoding: 'utf8' }).filter((path) =>
-      statSync(join(folder, path)).isFile(),
-    );
-    expect(files.length).toBeGreaterThan(0);
-    for (const path of files) expect(statSync(join(folder, path)).nlink, path).toBe(2);
-  }
+    return readdirSync(folder, { recursive: true, encoding: 'utf8' })
+      .map((path) => statSync(join(folder, path)))
+      .filter((facts) => facts.isFile())
+      .map(({ ino }) => ino);
+  });
+  expect(own.length).toBeGreaterThan(5);
+  expect(new Set(linked)).toEqual(new Set(own));
 }
 
 test('a disk that fills costs the older cycle, and nothing of the newest', async () => {
@@ -125,7 +127,7 @@ test('a disk that fills costs the older cycle, and nothing of the newest', async
   expect(openAlerts(app)).not.toContain('prune_not_enough');
 }, 120_000);
 
-/** Begins deletions whose last names cannot be removed; then what should stay turns out damaged. */
+/** Begins a deletion whose last name cannot be removed; then what should stay turns out damaged. */
 async function breakOff({ app, world }: Awaited<ReturnType<typeof setup>>): Promise<void> {
   world.stuck = /\/dumps\/.*\/20261101\//;
   const usage = async () => ({ ...(await app.storage()), mode: 'cleaning' as const, countedBytes: 90e9 });
@@ -133,9 +135,14 @@ async function breakOff({ app, world }: Awaited<ReturnType<typeof setup>>): Prom
   expect(world.stuckCount).toBe(1);
   expect(app.catalog.openDeletions().length).toBeGreaterThan(0);
   const retired = app.catalog.torrentsOfCycle(OLD).filter(({ retiredAt }) => retiredAt !== null);
-  expect(retired).toHaveLength(1);
+  expect(retired.length).toBeGreaterThan(0);
   expect(await seeded(app)).not.toContain(retired[0]?.infoHash);
-  for (const { id, sha1 } of app.catalog.dumpFiles(NEW)) app.catalog.recordDamaged(id, { sha1: sha1 ?? '' });
+  // Every other whole text of either run, on which the golden rule could rest.
+  const texts = [OLD, NEW]
+    .flatMap((cycleDate) => app.catalog.dumpFiles(cycleDate))
+    .filter(({ dumpType }) => dumpType.startsWith('pages-'));
+  const damaged = texts.filter(({ id, sha1 }) => app.catalog.recordDamaged(id, { sha1: sha1 ?? '' }));
+  expect(damaged.length).toBeGreaterThan(0);
   world.stuck = null;
 }
 
@@ -145,7 +152,7 @@ async function expectTakenBack(app: App): Promise<void> {
   expect(app.catalog.torrentsOfCycle(OLD).map(({ retiredAt }) => retiredAt)).not.toContainEqual(
     expect.any(Number),
   );
-  expectFolderComplete(app, OLD);
+  expectFoldersComplete(app, OLD);
   expect(await seeded(app)).toEqual(expect.arrayContaining(hashesOf(app, OLD)));
   expect((await app.seeding()).torrents.map(({ isReady }) => isReady)).not.toContain(false);
 }

@@ -3,7 +3,7 @@ import sevenZip, { type SevenZipModule, type SevenZipModuleFactory } from '7z-wa
 import { BrokenStructure } from './broken-structure.ts';
 import type { TextEnd } from './text-end.ts';
 
-/** The largest dictionary of Wikimedia's archives is 64 MB; one that asks for more than fits in here is not unpacked. */
+/** Wikimedia's archives have a dictionary of 4 MB; one that asks for more than fits in here is not unpacked. */
 const MEMORY_BYTES = 512 * 1024 * 1024;
 const PAGE_BYTES = 64 * 1024;
 /** How 7-Zip says that it needs more memory than it gets. */
@@ -86,6 +86,7 @@ function readWith(
   onProgress: (checkedBytes: number) => void,
 ): { error: unknown } {
   const trouble: { error: unknown } = { error: null };
+  let readBytes = 0;
   const ops = machine.NODEFS.stream_ops;
   const { read } = ops;
   ops.read = (stream, bytes, offset, length, position) => {
@@ -99,7 +100,9 @@ function readWith(
       // Fails in the same way, in its own words.
       return read(stream, bytes, offset, length, position);
     }
-    onProgress(position + count);
+    // The header, which is read first, lies at the end: what counts is how much was read.
+    readBytes += count;
+    onProgress(readBytes);
     return count;
   };
   return trouble;
