@@ -248,6 +248,7 @@ function wire(deps: Required<AppOptions> & { layout: Layout; db: Db; lock: DataD
   const pipeline = wirePipeline({
     ...{ queue, catalog, bus, clock, uploadsEnabled },
     afterCommit: db.afterCommit,
+    proofEnded: (identifier, end) => pruning.proofEnded(identifier, end),
     ...{ sourcesOf: discovery.sourcesOf, isLookedAt: discovery.isLookedAt },
     historyTypes: config.dumps.historyTypes,
   });

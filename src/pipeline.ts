@@ -6,7 +6,7 @@ import type { Bus } from './events/index.ts';
 import { type DumpFileId, errorCode, type TorrentId } from './lib/index.ts';
 import { createOrderOfWork } from './order-of-work.ts';
 import type { Clock } from './ports/index.ts';
-import { pruneStorage } from './pruning/index.ts';
+import { type PruningRoom, pruneStorage, type RecordedPrune } from './pruning/index.ts';
 import { publishManifest } from './publishing/index.ts';
 import type { JobRequest, Queue } from './queue/index.ts';
 import { startSeeding } from './seeding/index.ts';
@@ -29,6 +29,8 @@ export interface PipelineDeps {
   afterCommit: (tell: () => void) => void;
   /** False: downloads are final, nothing goes to the Internet Archive. */
   uploadsEnabled: boolean;
+  /** A question about an item at the archive is over. */
+  proofEnded: PruningRoom['proofEnded'];
 }
 
 /** The order of work; nothing else lives here. */
@@ -251,16 +253,20 @@ export function wirePipeline(deps: PipelineDeps): Pipeline {
 
   // What was deleted is in the manifest, and so are torrents that are not seeded any more. Old proofs are asked for anew, and
   // what they allow goes then.
-  queue.follow(pruneStorage, (_input, { items, removedFiles }) => [
+  queue.follow(pruneStorage, (_input, { items, removedFiles }, { isToBeRepeated }: RecordedPrune) => [
     ...items.map((item) => proveRemote.request(item)),
+    ...(isToBeRepeated ? [pruneStorage.request({})] : []),
     ...(removedFiles > 0 ? [publishManifest.request({})] : []),
   ]);
-  queue.follow(proveRemote, (_input, { proved }, { toUpload }: ProvedItem) => [
+  // Whatever was answered, or when nothing was, what waited for it goes on.
+  queue.follow(proveRemote, ({ identifier }, { proved }, { toUpload }: ProvedItem) => [
+    ...deps.proofEnded(identifier, { isAnswered: true }),
     ...(proved.length > 0 ? [pruneStorage.request({})] : []),
     ...(deps.uploadsEnabled
       ? toUpload.map(({ dumpFileId, cycleDate }) => uploadIa.request({ dumpFileId }, { cycleDate }))
       : []),
   ]);
+  queue.followFailure(proveRemote, ({ identifier }) => deps.proofEnded(identifier, { isAnswered: false }));
 
   /** For its cycle, whose torrents may wait for it. */
   function repairRequest(dumpFileId: DumpFileId): JobRequest {

@@ -27,6 +27,8 @@ export interface VerifyOptions {
 }
 
 const LOOK_AGAIN_MS = 500;
+/** A repair that rests longer than this, for example until a newer version of its file was fetched, is not waited for. */
+const PUT_OFF_MS = 5 * 60_000;
 /** `verify`: reads held files again and records what is damaged; with `--repair` damaged ones are put right. @returns 0 sound, 1 damage left or unread */
 export async function verifyCommand(io: CliIo, options: VerifyOptions): Promise<number> {
   if (options.cycle !== undefined && !/^\d{4}-\d{2}-\d{2}$/.test(options.cycle))
@@ -131,11 +133,14 @@ async function repairByDaemon(
   const db = openForReading(loaded.config.wikiseed.dataDir);
   try {
     const ask = db.sqlite.prepare<[number], JobRow>(
-      'SELECT dump_id AS dumpId, status, result, last_error AS lastError FROM jobs WHERE id = ?',
+      'SELECT dump_id AS dumpId, status, result, last_error AS lastError, next_retry_at AS nextAt FROM jobs WHERE id = ?',
     );
     for (;;) {
       const rows = jobIds.flatMap((id) => ask.get(id) ?? []);
-      const open = rows.filter(({ status }) => status === 'pending' || status === 'in_progress');
+      const open = rows.filter(
+        ({ status, nextAt }) =>
+          status === 'in_progress' || (status === 'pending' && nextAt <= Date.now() + PUT_OFF_MS),
+      );
       if (open.length === 0) return new Map(rows.map((row) => [row.dumpId, repairOf(row)]));
       showStep(
         io,
@@ -154,9 +159,16 @@ interface JobRow {
   status: string;
   result: string | null;
   lastError: string | null;
+  /** Epoch ms. */
+  nextAt: number;
 }
 
 function repairOf({ status, result, lastError }: JobRow): Repair {
+  if (status === 'pending')
+    return {
+      state: 'failed',
+      reason: `${lastError ?? 'it was put off, perhaps for a newer version of the file'}; it is tried again by itself`,
+    };
   if (status !== 'completed' || result === null)
     return { state: 'failed', reason: lastError ?? `its job ended as ${status}` };
   const { state, reason } = JSON.parse(result) as Repair;

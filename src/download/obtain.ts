@@ -22,6 +22,7 @@ import { placeOf, recogniseStored, storeReadOnly } from './stored-file.ts';
 import {
   type CompleteDeps,
   completePart,
+  isWordOfOrigin,
   openPartFile,
   type PartFile,
   removePart,
@@ -59,7 +60,7 @@ const REST_MS = minutes(5);
  * Finds or fetches a file, proves it by what upstream says of it when its last byte is here, and gives it its final name. When
  * that is not what upstream said at the beginning, and the bytes are of the old file, it starts over.
  * @returns null when there is nothing to fetch any more: somebody else was faster
- * @throws CorruptError `checksum_mismatch`, `structure_broken`, and whatever `completePart` throws
+ * @throws CorruptError `checksum_mismatch`, `structure_broken` (a plain RetryableError when the origin did not give these bytes), and whatever `completePart` throws
  */
 export async function obtain(deps: ObtainDeps, task: Task): Promise<Obtained | null> {
   const { dumpFileId, context } = task;
@@ -141,14 +142,19 @@ async function fetchAndStore(deps: ObtainDeps, task: FetchTask): Promise<Obtaine
   const startedMs = deps.clock.monotonicMs();
   const tell = (doneBytes: number, doing = ''): void =>
     context.progress({ doneBytes, totalBytes: facts.sizeBytes, label: row.filename + doing });
-  const completed = await completePart(deps, { row, part, lane, signal, log, onProgress: tell });
+  const completed = await completePart(deps, {
+    ...{ row, part, lane, signal, log, onProgress: tell },
+    mayWait: !task.isLastAttempt,
+  });
   const proveTask: ProveTask = { due, part, lane, signal, log, tell, isLastAttempt: task.isLastAttempt };
   const proof = await keepWhenStopped(part, () => rightInTheEnd(deps, proveTask, completed.digests));
   if (proof.kind === 'wrong') {
+    // Bytes that only others gave say nothing against the file.
+    const WrongBytes = isWordOfOrigin(part) ? CorruptError : RetryableError;
     await part.remove();
     step('download:part_removed');
     if (proof.hasChanged) return 'changed';
-    throw new CorruptError(proof.code, `${row.filename}: ${proof.reason}; the bytes were thrown away`, {
+    throw new WrongBytes(proof.code, `${row.filename}: ${proof.reason}; the bytes were thrown away`, {
       subject: { dumpFileId: row.id, wiki: row.wikiDbName },
     });
   }

@@ -1,4 +1,4 @@
-export { pruneStorage } from './jobs/prune-storage.ts';
+export { pruneStorage, type RecordedPrune } from './jobs/prune-storage.ts';
 export type { ItemToProve, MadePlan, PlanInput } from './make-plan.ts';
 export { createDirectPlanner, createThreadPlanner, type Planner, type PlanOutline } from './planner.ts';
 export type { PruneReport } from './prune.ts';

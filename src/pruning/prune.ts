@@ -1,10 +1,11 @@
 import type { Bus } from '../events/index.ts';
-import { formatBytes, hours, Interrupted, RetryableError } from '../lib/index.ts';
+import { formatBytes, Interrupted, RetryableError } from '../lib/index.ts';
 import type { Clock, Disk, Log } from '../ports/index.ts';
 import { bytesToFree, isClosed, type Layout, type PrunePolicy, type PruneUsage } from '../storage/index.ts';
 import { isDumpFolderThere } from './dump-folder.ts';
 import type { ItemToProve } from './make-plan.ts';
 import type { Planner, PlanOutline } from './planner.ts';
+import type { ProofWaits } from './proof-waits.ts';
 import type { SetRemover } from './remove-set.ts';
 import type { TakenUp } from './take-up.ts';
 
@@ -15,7 +16,9 @@ export interface PruneReport {
   removedFiles: number;
   removedSets: number;
   refusedSets: number;
+  /** Sets that wait for an answer of the archive. */
   waitingSets: number;
+  /** Items whose proofs are too old; when the caller asks, only those that are to be asked about now. */
   items: ItemToProve[];
   summary: string;
 }
@@ -35,12 +38,11 @@ export interface PruneDeps {
   /** Measured now; rejects when it cannot be measured. */
   usage: () => Promise<PruneUsage>;
   policy: Omit<PrunePolicy, 'neededBytes'>;
+  waits: Pick<ProofWaits, 'look'>;
 }
 
 /** Raised when what may go is less than what must. */
 export const ALERT_KEY = 'prune_not_enough';
-/** An item that was asked about is not asked again for so long, whatever came of it. */
-const ASK_AGAIN_MS = hours(20);
 
 /** Deletes until there is room; what it promises is in docs/storage.md. */
 export type Prune = (
@@ -49,23 +51,16 @@ export type Prune = (
     onProgress?: (doneBytes: number, totalBytes: number) => void;
     /** Default: as the daemon measures it. */
     usage?: () => Promise<PruneUsage>;
+    /** The caller asks the archive about `items` and prunes again when it knows more. Default: nobody asks, so nothing waits. */
+    isAsking?: boolean;
   },
 ) => Promise<PruneReport>;
 
 /** One at a time: its job is the only one of its kind, and a command works only where no daemon does. */
 export function createPrune(deps: PruneDeps): Prune {
   const { disk, layout, clock, bus, log, policy } = deps;
-  const asked = new Map<string, number>();
 
-  function newItems(items: readonly ItemToProve[]): ItemToProve[] {
-    if (!policy.uploadsEnabled) return [];
-    const now = clock.now();
-    const due = items.filter(({ identifier }) => now - (asked.get(identifier) ?? 0) >= ASK_AGAIN_MS);
-    for (const { identifier } of due) asked.set(identifier, now);
-    return due;
-  }
-
-  return async (signal, { onProgress, usage: measure = deps.usage } = {}) => {
+  return async (signal, { onProgress, usage: measure = deps.usage, isAsking = false } = {}) => {
     await deps.takeUp();
     const report: PruneReport = {
       ...{ neededBytes: 0, removedBytes: 0, removedFiles: 0, removedSets: 0 },
@@ -89,13 +84,15 @@ export function createPrune(deps: PruneDeps): Prune {
       { now: clock.now(), policy: { ...policy, neededBytes } },
       { signal },
     );
-    report.items = newItems(plan.items);
+    const items = policy.uploadsEnabled ? plan.items : [];
+    const { toAsk, isWaiting } = deps.waits.look(items);
+    report.items = isAsking ? toAsk : items;
     // With room for what runs there is time to ask the archive first, whose answer may change the order.
-    const isUrgent = isClosed(usage.mode);
+    const isPatient = isAsking && isWaiting && !isClosed(usage.mode);
     for (const set of plan.removed) {
       if (signal.aborted) throw new Interrupted();
       if (report.removedBytes >= neededBytes) break;
-      if (set.rule === 'older' && report.items.length > 0 && !isUrgent) {
+      if (set.rule === 'older' && isPatient) {
         report.waitingSets += 1;
         continue;
       }

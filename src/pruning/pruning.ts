@@ -1,5 +1,5 @@
 import { type Catalog, HELD_STATUSES } from '../catalog/index.ts';
-import type { Db } from '../db/index.ts';
+import { createSystemState, type Db } from '../db/index.ts';
 import type { Bus } from '../events/index.ts';
 import { describeError, type TorrentId } from '../lib/index.ts';
 import type { Clock, Disk, Log } from '../ports/index.ts';
@@ -7,6 +7,7 @@ import type { AnyJobHandler, JobRequest } from '../queue/index.ts';
 import type { Layout, PrunePolicy, PruneUsage, StorageMode } from '../storage/index.ts';
 import { pruneStorage, pruneStorageHandler } from './jobs/prune-storage.ts';
 import { createThreadPlanner, type Planner } from './planner.ts';
+import { createProofWaits } from './proof-waits.ts';
 import { ALERT_KEY, createPrune, type Prune } from './prune.ts';
 import { createSetRemover, type RemoveDeps } from './remove-set.ts';
 import { createTorrentRetirement } from './retire-torrent.ts';
@@ -39,6 +40,8 @@ export interface PruningRoom {
   prune: Prune;
   /** What the storage mode asks for, and what a day does. */
   requestsFor(mode: StorageMode): JobRequest[];
+  /** A question about an item at the archive is over, inside the transaction that ends its job. @returns what was waiting for it */
+  proofEnded(identifier: string, end: { isAnswered: boolean }): JobRequest[];
 }
 
 /** Creates the room; nothing is deleted before `start`, its job or `prune`. */
@@ -66,8 +69,12 @@ export function createPruning(deps: PruningDeps): PruningRoom {
   const anyHeld = db.sqlite.prepare(
     `SELECT 1 FROM dumps WHERE our_status IN (${HELD_STATUSES.map((status) => `'${status}'`).join(', ')}) LIMIT 1`,
   );
+  const waits = createProofWaits({
+    ...{ state: createSystemState(db), clock },
+    remoteProofMaxAgeMs: policy.remoteProofMaxAgeMs,
+  });
   const prune = createPrune({
-    ...{ disk, layout, clock, bus, log, remover, takeUp, policy },
+    ...{ disk, layout, clock, bus, log, remover, takeUp, policy, waits },
     planner: deps.planner ?? createThreadPlanner({ databasePath: db.path, dataDir: layout.dataDir }),
     usage: deps.usage,
     isAnythingHeld: () => anyHeld.get() !== undefined,
@@ -77,7 +84,7 @@ export function createPruning(deps: PruningDeps): PruningRoom {
     if (mode === 'normal' && !isOnlyPromised) bus.emit('alert:resolved', { key: ALERT_KEY });
   });
   return {
-    handlers: [pruneStorageHandler(prune)],
+    handlers: [pruneStorageHandler(prune, waits)],
     async start() {
       try {
         return await takeUp();
@@ -88,5 +95,6 @@ export function createPruning(deps: PruningDeps): PruningRoom {
     },
     prune,
     requestsFor: (mode) => (mode === 'normal' ? [] : [pruneStorage.request({})]),
+    proofEnded: (identifier, end) => (waits.noteEnd(identifier, end) ? [pruneStorage.request({})] : []),
   };
 }

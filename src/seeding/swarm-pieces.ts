@@ -23,33 +23,39 @@ export interface SwarmPieces {
   };
 }
 
+/** Peers that give nothing may be waited for so often in one repair; each time takes a minute. */
+const MISSES_MAX = 3;
+
 /** See `SwarmPieces`. */
 export function createSwarmPieces(deps: {
   catalog: Pick<Catalog, 'torrentsWith'>;
   layout: Layout;
-  swarm: Pick<Swarm, 'fetch'>;
+  swarm: Pick<Swarm, 'take'>;
 }): SwarmPieces {
   const { catalog, layout, swarm } = deps;
   return {
     giverFor({ id, sizeBytes }) {
-      /** Torrents with nobody in their swarm, or with other bytes. */
-      const useless = new Set<string>();
+      /** By infohash, in a row. */
+      const misses = new Map<string, number>();
       return {
         async *offers({ startBytes, endBytes }, signal) {
           for (const { torrent, infoHash, torrentFilePath, pathInTorrent } of catalog.torrentsWith(id)) {
-            if (useless.has(infoHash)) continue;
+            const missed = misses.get(infoHash) ?? 0;
+            if (missed >= MISSES_MAX) continue;
             const torrentFile = layout.absolute(torrentFilePath);
             const wish = { infoHash, torrentFile, pathInTorrent, sizeBytes, startBytes, endBytes };
-            const { bytes, peers } = await swarm.fetch(wish, signal);
+            const { bytes, peers } = await swarm.take(wish, signal);
             if (bytes === null) {
-              if (peers === 0) useless.add(infoHash);
+              misses.set(infoHash, peers === 0 ? MISSES_MAX : missed + 1);
               continue;
             }
+            misses.delete(infoHash);
             yield {
               bytes,
               from: `the swarm of ${torrent}`,
               judged(isRight) {
-                if (!isRight) useless.add(infoHash);
+                // It carries another version of the file.
+                if (!isRight) misses.set(infoHash, MISSES_MAX);
               },
             };
           }

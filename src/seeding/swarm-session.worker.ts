@@ -13,7 +13,6 @@ import type { TorrentFileFacts } from './torrent-file.ts';
 
 /** What joining needs. */
 export interface JoinOptions {
-  torrentBytes: Uint8Array;
   facts: TorrentFileFacts;
   limits: SwarmLimits;
   /** Whether a peer is our own seeder. */
@@ -23,7 +22,7 @@ export interface JoinOptions {
 
 /** A joined swarm. */
 export interface SwarmSession {
-  readonly facts: TorrentFileFacts;
+  readonly pieceLength: number;
   /** False: webtorrent gave it up, and it has to be joined anew. */
   readonly isAlive: boolean;
   /** Connections now. */
@@ -47,11 +46,13 @@ interface Wanted {
   settle(bytes: Uint8Array | null): void;
 }
 
+const SHA1_BYTES = 20;
 const LOOK_EVERY_MS = 250;
 
 /** Joins a swarm; peers are looked for from now on. */
 export function joinSwarm(client: WebTorrent, options: JoinOptions): SwarmSession {
-  const { facts, limits } = options;
+  const { limits } = options;
+  const { pieceLength } = options.facts;
   const joinedMs = performance.now();
   /** Addresses and peer identifiers. */
   const refused = new Set<string>();
@@ -59,7 +60,7 @@ export function joinSwarm(client: WebTorrent, options: JoinOptions): SwarmSessio
   let wanted: Wanted | null = null;
   let isAlive = true;
 
-  const torrent: Torrent = client.add(options.torrentBytes, {
+  const torrent: Torrent = client.add(withoutFiles(options.facts), {
     store: PassingStore,
     storeOpts: {
       onPiece(index: number, bytes: Uint8Array) {
@@ -69,13 +70,13 @@ export function joinSwarm(client: WebTorrent, options: JoinOptions): SwarmSessio
     storeCacheSlots: 0,
     skipVerify: false,
     // Nothing is there, and to look for it would take minutes in a torrent of many files.
-    bitfield: new Uint8Array(Math.ceil(facts.pieceCount / 8)),
+    bitfield: new Uint8Array(Math.ceil(options.facts.pieces.length / SHA1_BYTES / 8)),
     deselect: true,
     destroyStoreOnDestroy: false,
   });
   const { _request: request, _validAddr: isValid } = torrent;
   torrent._request = (wire, index, isHotswap) =>
-    request.call(torrent, wire, index, isHotswap);
+    wire === wanted?.chosen && index === wanted.index && request.call(torrent, wire, index, isHotswap);
   // webtorrent connects again and again to whoever it lost.
   torrent._validAddr = (address) => !refused.has(address) && isValid.call(torrent, address);
 
@@ -98,6 +99,9 @@ export function joinSwarm(client: WebTorrent, options: JoinOptions): SwarmSessio
   torrent.on('wire', (wire: Wire, address?: string) => {
     wire.have = () => {};
     wire.unchoke = () => {};
+    // What we gave webtorrent is not what its infohash stands for: nobody may have it from us.
+    wire.ut_metadata.onMessage = () => {};
+    delete wire.extendedHandshake.metadata_size;
     if (address !== undefined) addresses.set(wire, address);
     if (options.isOurs(wire.peerId) || refused.has(wire.peerId)) {
       shut(wire);
@@ -167,7 +171,7 @@ export function joinSwarm(client: WebTorrent, options: JoinOptions): SwarmSessio
   }
 
   return {
-    facts,
+    pieceLength,
     get isAlive() {
       return isAlive;
     },
@@ -200,6 +204,23 @@ export function joinSwarm(client: WebTorrent, options: JoinOptions): SwarmSessio
         if (torrent.destroyed) resolve();
         else torrent.destroy({ destroyStore: false }, () => resolve());
       }),
+  };
+}
+
+/**
+ * A torrent as one file. To find and prove pieces takes no more, and hundreds of thousands of files would cost webtorrent more than
+ * a gigabyte of memory, and seconds for each connection.
+ */
+function withoutFiles({ infoHash, name, pieceLength, pieces, trackers, files }: TorrentFileFacts) {
+  const length = files.reduce((sum, { sizeBytes }) => sum + sizeBytes, 0);
+  return {
+    ...{ infoHash, infoHashBuffer: Buffer.from(infoHash, 'hex'), name, length, pieceLength },
+    ...{ info: {}, announce: trackers, urlList: [] },
+    lastPieceLength: length % pieceLength || pieceLength,
+    pieces: Array.from({ length: pieces.length / SHA1_BYTES }, (_, index) =>
+      pieces.toString('hex', index * SHA1_BYTES, (index + 1) * SHA1_BYTES),
+    ),
+    files: [{ path: name, name, length, offset: 0 }],
   };
 }
 

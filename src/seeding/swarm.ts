@@ -27,8 +27,8 @@ export interface Swarm {
    * Joins the swarm of a torrent, takes the pieces that cover some bytes of a file, and gives these bytes. A swarm that cannot be
    * asked has nothing, and the log says why. @throws Interrupted
    */
-  fetch(wish: SwarmWish, signal: AbortSignal): Promise<SwarmAnswer>;
-  /** Leaves every swarm, at most about 5 s later. Idempotent; a later `fetch` begins anew. */
+  take(wish: SwarmWish, signal: AbortSignal): Promise<SwarmAnswer>;
+  /** Leaves every swarm, at most about 5 s later. Idempotent; a later `take` begins anew. */
   stop(): Promise<void>;
 }
 
@@ -98,7 +98,7 @@ export function createSwarm({ settings, clock, log, ownPeerId }: SwarmDeps): Swa
   }
 
   return {
-    async fetch(wish, signal) {
+    async take(wish, signal) {
       if (signal.aborted) throw new Interrupted();
       cancelIdle();
       life ??= launch();

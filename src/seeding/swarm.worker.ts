@@ -3,7 +3,7 @@ import { parentPort, workerData } from 'node:worker_threads';
 import WebTorrent from 'webtorrent';
 import type { SwarmAnswer, SwarmMessage, SwarmRequest, SwarmSettings, SwarmWish } from './swarm-protocol.ts';
 import { joinSwarm, type SwarmSession } from './swarm-session.worker.ts';
-import { readTorrentFile } from './torrent-file.ts';
+import { readTorrentFile, type TorrentFileFacts } from './torrent-file.ts';
 
 /*
  * The swarm thread: takes single pieces of damaged files from other seeders. A client of its own beside the seeder's, since one
@@ -11,17 +11,25 @@ import { readTorrentFile } from './torrent-file.ts';
  * nothing, and it lives only while a file is repaired.
  */
 
-/** A file is in its cycle's torrent, and perhaps in another one; the facts of a large torrent take memory. */
+/** A file is in its cycle's torrent, and perhaps in another one. */
 const SESSIONS_MAX = 2;
 /** Enough to find somebody who gives; more would only be unused connections. */
 const CONNECTIONS_MAX = 30;
 
+/** A swarm, and what was asked of it last. */
+interface Joined {
+  session: SwarmSession;
+  /** Of the file; where it begins is not looked up for every piece. */
+  path: string;
+  fileStart: number;
+  /** Where a file does not begin on a piece, its next bytes need this one, too. */
+  last: { index: number; bytes: Uint8Array } | null;
+}
+
 const port = parentPort!;
 const settings = workerData as SwarmSettings;
 /** Least recently used first. */
-const sessions = new Map<string, SwarmSession>();
-/** The last piece of each torrent: where a file does not begin on one, its neighbour in the file needs it, too. */
-const lastPieces = new Map<string, { index: number; bytes: Uint8Array }>();
+const sessions = new Map<string, Joined>();
 const waiting = new Map<number, AbortController>();
 let ownPeerId: string | null = null;
 /** One question at a time: memory for two pieces is enough then. */
@@ -49,33 +57,40 @@ client.on('error', (error: Error) => {
   port.close();
 });
 
-async function sessionFor({ infoHash, torrentFile }: SwarmWish): Promise<SwarmSession> {
+async function sessionFor(wish: SwarmWish): Promise<Joined> {
+  const { infoHash, torrentFile } = wish;
   const known = sessions.get(infoHash);
   sessions.delete(infoHash);
-  if (known?.isAlive === true) {
+  const isKnown = known?.session.isAlive === true;
+  if (isKnown && known.path === wish.pathInTorrent) {
     sessions.set(infoHash, known);
     return known;
   }
-  for (const [oldest, session] of sessions) {
+  const facts = readTorrentFile(await readFile(torrentFile));
+  if (facts.infoHash !== infoHash) throw new Error(`${torrentFile} holds ${facts.infoHash}, not ${infoHash}`);
+  const place = { path: wish.pathInTorrent, fileStart: startOf(facts, wish) };
+  if (isKnown) {
+    const joined = { ...known, ...place };
+    sessions.set(infoHash, joined);
+    return joined;
+  }
+  for (const [oldest, { session }] of sessions) {
     if (sessions.size < SESSIONS_MAX) break;
     sessions.delete(oldest);
-    lastPieces.delete(oldest);
     await session.leave();
   }
-  const torrentBytes = await readFile(torrentFile);
-  const facts = readTorrentFile(torrentBytes);
-  if (facts.infoHash !== infoHash) throw new Error(`${torrentFile} holds ${facts.infoHash}, not ${infoHash}`);
   const session = joinSwarm(client, {
-    ...{ torrentBytes, facts, limits: settings.limits },
+    ...{ facts, limits: settings.limits },
     isOurs: (peerId) => peerId === ownPeerId,
     onRefused: (address, reason) => say({ kind: 'peerRefused', infoHash, address, reason }),
   });
-  sessions.set(infoHash, session);
-  return session;
+  const joined = { session, ...place, last: null };
+  sessions.set(infoHash, joined);
+  return joined;
 }
 
 /** Where a file begins in its torrent. */
-function startOf({ facts }: SwarmSession, { pathInTorrent, sizeBytes, torrentFile }: SwarmWish): number {
+function startOf(facts: TorrentFileFacts, { pathInTorrent, sizeBytes, torrentFile }: SwarmWish): number {
   let start = 0;
   for (const file of facts.files) {
     if (!file.isPadding && file.path.join('/') === pathInTorrent) {
@@ -91,17 +106,17 @@ function startOf({ facts }: SwarmSession, { pathInTorrent, sizeBytes, torrentFil
 
 async function fetchRange(wish: SwarmWish, signal: AbortSignal): Promise<SwarmAnswer> {
   if (signal.aborted) return { bytes: null, peers: 0 };
-  const session = await sessionFor(wish);
-  const fileStart = startOf(session, wish);
-  const { pieceLength } = session.facts;
+  const joined = await sessionFor(wish);
+  const { session, fileStart } = joined;
+  const { pieceLength } = session;
   const from = fileStart + wish.startBytes;
   const to = fileStart + wish.endBytes;
   const bytes = new Uint8Array(to - from);
   for (let index = Math.floor(from / pieceLength); index * pieceLength < to; index += 1) {
-    const last = lastPieces.get(wish.infoHash);
+    const { last } = joined;
     const piece = last?.index === index ? last.bytes : await session.piece(index, signal);
     if (piece === null) return { bytes: null, peers: session.peers() };
-    lastPieces.set(wish.infoHash, { index, bytes: piece });
+    joined.last = { index, bytes: piece };
     const start = index * pieceLength;
     const part = piece.subarray(Math.max(from - start, 0), Math.min(to - start, piece.length));
     bytes.set(part, Math.max(start - from, 0));

@@ -6,7 +6,9 @@ export interface TorrentFileFacts {
   infoHash: string;
   name: string;
   pieceLength: number;
-  pieceCount: number;
+  /** SHA-1 of each piece, 20 bytes each. */
+  pieces: Buffer;
+  trackers: string[];
   /** In torrent order; each path as its segments. */
   files: {
     path: string[];
@@ -15,8 +17,6 @@ export interface TorrentFileFacts {
     isPadding: boolean;
   }[];
 }
-
-const SHA1_BYTES = 20;
 
 type Bencoded = number | Buffer | Bencoded[] | Map<string, Bencoded>;
 
@@ -49,11 +49,20 @@ export function readTorrentFile(bytes: Buffer): TorrentFileFacts {
     throw new TorrentFileError('a torrent without pieces');
   return {
     pieceLength,
-    pieceCount: pieces.length / SHA1_BYTES,
+    // What a buffer is cut from stays in memory with it.
+    pieces: Buffer.from(pieces),
+    trackers: trackersOf(dictionary(root)),
     infoHash: createHash('sha1').update(infoBytes).digest('hex'),
     name: segment(info.get('name')),
     files,
   };
+}
+
+/** All tiers in order (BEP 12); the single one of BEP 3 where there are no tiers. */
+function trackersOf(root: Map<string, Bencoded>): string[] {
+  const tiers = root.get('announce-list');
+  const found = Array.isArray(tiers) ? tiers.flat() : [root.get('announce')];
+  return [...new Set(found.filter(Buffer.isBuffer).map((url) => url.toString('utf8')))];
 }
 
 function dictionary(value: Bencoded | undefined): Map<string, Bencoded> {

@@ -17,6 +17,10 @@ declare module 'webtorrent' {
     peerChoking: boolean;
     peerPieces: { get(index: number): boolean };
     destroyed: boolean;
+    /** What we say of ourselves (BEP 10). */
+    extendedHandshake: { metadata_size?: number };
+    /** Gives the torrent file to those who have only a magnet link (BEP 9). */
+    ut_metadata: { onMessage(message: Uint8Array): void };
     have(index: number): void;
     unchoke(): void;
     destroy(): void;
@@ -59,6 +63,20 @@ declare module 'webtorrent' {
     userAgent?: string;
     tracker?: { wrtc: false };
   }
+  interface ParsedTorrent {
+    infoHash: string;
+    infoHashBuffer: Uint8Array;
+    name: string;
+    length: number;
+    pieceLength: number;
+    lastPieceLength: number;
+    /** Hex. */
+    pieces: string[];
+    announce: string[];
+    urlList: string[];
+    info: object;
+    files: { path: string; name: string; length: number; offset: number }[];
+  }
   interface AddOptions {
     store: new (chunkLength: number, options: never) => object;
     storeOpts: object;
@@ -73,7 +91,8 @@ declare module 'webtorrent' {
     /** 40 hex digits. */
     peerId: string;
     constructor(options: ClientOptions);
-    add(torrentFile: Uint8Array, options: AddOptions): Torrent;
+    /** The second form is what webtorrent makes of the first. */
+    add(torrent: Uint8Array | ParsedTorrent, options: AddOptions): Torrent;
     address(): { port: number } | null;
     destroy(done: (error?: Error) => void): void;
   }

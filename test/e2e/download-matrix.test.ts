@@ -97,6 +97,10 @@ const TROUBLES: Readonly<Record<string, Trouble>> = {
     forEver: ['refused_redirect', 'network'],
   },
   'a stall': { spec: (fileByte) => ({ kind: 'stall', fileByte }), forEver: ['stalled'] },
+  'a trickle that is never silent': {
+    spec: (fileByte) => ({ kind: 'slow', fileByte, bytesPerSecond: 500 }),
+    forEver: ['stalled'],
+  },
   'a reset in the body': { spec: (fileByte) => ({ kind: 'reset', fileByte }), forEver: BROKEN_OFF },
   'a reset without an answer': {
     spec: () => ({ kind: 'reset', atByte: 0 }),

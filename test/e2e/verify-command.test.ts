@@ -220,6 +220,39 @@ test('with a daemon: it does the repair, by a job, and goes on seeding; what nob
   expect(sha1Of(join(dataDir, second.localPath))).toBe(second.sha1);
 });
 
+test('a repair that waits for a newer version of the file is not waited for', async () => {
+  const { dataDir, begin, cli, largest } = await publishedCycle();
+  const row = largest();
+  rot(join(dataDir, row.localPath), PIECE);
+  const rotten = sha1Of(join(dataDir, row.localPath));
+  const db = openDb(join(dataDir, 'db', 'jobs.db'));
+  onTestFinished(() => db.close());
+  const app = await begin();
+  await app.whenIdle();
+  // Upstream published it anew, and the cycle is open; the download of it does not come up here.
+  app.queue.pause({ kind: 'type', name: 'download_dump' }, null);
+  db.sqlite.exec("UPDATE cycles SET status = 'open', sealed_at = NULL, published_at = NULL");
+  db.sqlite
+    .prepare(
+      `INSERT INTO dump_replacements (dump_id, kind, size_bytes, sha1, found_at) VALUES (?, 'replaced', 7, '${'a'.repeat(40)}', 1)`,
+    )
+    .run(row.id);
+  // The daemon here has another clock than the command: a quarter of an hour later on that of the command.
+  const later = db.sqlite.prepare('UPDATE jobs SET next_retry_at = ? WHERE id = ?');
+  const putOff: string[] = [];
+  app.bus.on('job:givenBack', ({ jobId, reason }) => {
+    putOff.push(reason);
+    setImmediate(() => later.run(Date.now() + 15 * 60_000, jobId));
+  });
+  const left = await cli('verify', '--repair');
+  expect(putOff).toEqual(['snooze']);
+  expect(left.code).toBe(1);
+  expect(left.out).toMatch(/not repaired: .*newer version of the file; it is tried again by itself/);
+  expect(sha1Of(join(dataDir, row.localPath))).toBe(rotten);
+  // Nothing is judged by what is to be replaced: such a file counts as no copy anyway.
+  expect(largest().damagedAt).toBeNull();
+});
+
 test('damage that cannot be recorded is told all the same', async () => {
   const { dataDir, cli, largest } = await publishedCycle();
   rot(join(dataDir, largest().localPath), 5);

@@ -78,10 +78,12 @@ function clockAt(world: DownloadWorld, atMs: number): number {
 
 /** Longest silence that is taken for anything but a stall, with some more. */
 const SILENCE_MS = 61_000;
+/** For each look at a body that trickles: what comes in 5 ms of the machine comes in so much of the clock. */
+const TRICKLE_TURN_MS = 1000;
 
 /**
  * Waits for an attempt. When every request that still runs is held by a stall, nothing moves but the clock: it is turned on until
- * the silence is noticed.
+ * the silence is noticed. While one trickles, the clock runs.
  */
 export async function attended<T>(world: DownloadWorld, work: Promise<T>): Promise<T> {
   let isOver = false;
@@ -94,6 +96,7 @@ export async function attended<T>(world: DownloadWorld, work: Promise<T>): Promi
   while (!isOver) {
     await Promise.race([ended.catch(() => {}), new Promise((resolve) => setTimeout(resolve, 5))]);
     const now = stateOf(world);
+    if (now.isTrickling) await turnClock(world, TRICKLE_TURN_MS);
     if (now.text !== last) {
       quietSince = performance.now();
       last = now.text;
@@ -118,17 +121,19 @@ export async function whenQuiet(world: DownloadWorld): Promise<void> {
 }
 
 /** What moves: requests that began or ended, bytes that were counted. */
-function stateOf(world: DownloadWorld): { text: string; areStalled: boolean } {
+function stateOf(world: DownloadWorld): { text: string; areStalled: boolean; isTrickling: boolean } {
   const sites = [world.origin, ...world.mirrors, world.spare];
   const running = sites.flatMap((site) => site.requestLog().filter(({ endedMs }) => endedMs === null));
   const counts = sites.map((site) => {
     const { requests, bytes } = site.counters();
     return `${requests} ${bytes}`;
   });
-  const stalls = world.faults.all().filter(({ spec, fired }) => spec.kind === 'stall' && fired > 0);
+  const fired = world.faults.all().filter((fault) => fault.fired > 0);
+  const has = (kind: string): boolean => fired.some(({ spec }) => spec.kind === kind);
   return {
     text: `${counts.join(', ')}; ${running.length}; ${world.saved.doneBytes}`,
-    areStalled: running.length > 0 && stalls.length > 0,
+    areStalled: running.length > 0 && has('stall'),
+    isTrickling: running.length > 0 && has('slow'),
   };
 }
 

@@ -49,6 +49,8 @@ export interface StorageBundle {
     hangs: Promise<void> | null;
     /** Questions about folders and files. */
     asked: number;
+    /** Those of them that are being answered. */
+    open: number;
     /** Those of them that did not get an answer yet. */
     unanswered: number;
   };
@@ -103,12 +105,18 @@ export async function storageBundle(
     looks: 0,
     hangs: null,
     asked: 0,
+    open: 0,
     unanswered: 0,
   };
   const node = createNodeDisk();
   const answered = async <T>(ask: () => Promise<T>): Promise<T> => {
     disk.asked += 1;
-    if (disk.hangs === null) return await ask();
+    if (disk.hangs === null) {
+      disk.open += 1;
+      return await ask().finally(() => {
+        disk.open -= 1;
+      });
+    }
     disk.unanswered += 1;
     await disk.hangs;
     disk.unanswered -= 1;

@@ -15,18 +15,33 @@ import { temporaryFolder } from './with-db.ts';
 
 interface StrangerWire {
   on(event: 'request', listener: (index: number, offset: number, length: number) => void): void;
+  on(event: 'unchoke', listener: () => void): void;
+  on(event: 'extended', listener: (kind: string, said: { metadata_size?: number }) => void): void;
 }
 interface StrangerTorrent {
+  downloaded: number;
   on(event: 'wire', listener: (wire: StrangerWire) => void): void;
   once(event: 'ready' | 'trackerAnnounce', listener: () => void): void;
 }
 interface StrangerClient {
-  add(torrentFile: Uint8Array, options: object): StrangerTorrent;
+  add(torrent: Uint8Array | { infoHash: string; announce: string[] }, options: object): StrangerTorrent;
   destroy(done: () => void): void;
 }
 
 /** So many bytes lie before the file in its torrent: it begins in the midst of a piece. */
 export const BEFORE = 1000;
+
+async function newClient(): Promise<StrangerClient> {
+  const { default: WebTorrent } = (await import('webtorrent')) as unknown as {
+    default: new (options: object) => StrangerClient;
+  };
+  const client = new WebTorrent({
+    ...{ torrentPort: { port: 0, host: '127.0.0.1' }, dht: false, lsd: false, utPex: false, utp: false },
+    ...{ natUpnp: false, natPmp: false, webSeeds: false, tracker: { wrtc: false } },
+  });
+  onTestFinished(() => new Promise((resolve) => client.destroy(resolve)));
+  return client;
+}
 
 /** Another client with a torrent's files. @returns the pieces that were asked of it, in order and each once */
 export async function startStranger(options: {
@@ -38,14 +53,7 @@ export async function startStranger(options: {
   /** It has what it says, and never gives any of it. */
   isMean?: boolean;
 }): Promise<{ asked: number[] }> {
-  const { default: WebTorrent } = (await import('webtorrent')) as unknown as {
-    default: new (options: object) => StrangerClient;
-  };
-  const client = new WebTorrent({
-    ...{ torrentPort: { port: 0, host: '127.0.0.1' }, dht: false, lsd: false, utPex: false, utp: false },
-    ...{ natUpnp: false, natPmp: false, webSeeds: false, tracker: { wrtc: false } },
-  });
-  onTestFinished(() => new Promise((resolve) => client.destroy(resolve)));
+  const client = await newClient();
   const torrent = client.add(readFileSync(options.torrentFile), {
     path: options.path,
     skipVerify: options.isLiar ?? false,
@@ -61,6 +69,32 @@ export async function startStranger(options: {
   await new Promise<void>((resolve) => torrent.once('ready', resolve));
   await announced;
   return { asked };
+}
+
+/** Another client with a magnet link only. @returns what the first peer it meets says of itself (BEP 10) */
+export async function startNewcomer(options: { infoHash: string; tracker: string }): Promise<{
+  met: Promise<{ metadata_size?: number }>;
+  isUnchoked: () => boolean;
+  downloaded: () => number;
+}> {
+  const client = await newClient();
+  let isUnchoked = false;
+  const torrent = client.add(
+    { infoHash: options.infoHash, announce: [options.tracker] },
+    { path: temporaryFolder() },
+  );
+  const met = new Promise<{ metadata_size?: number }>((resolve) =>
+    torrent.on('wire', (wire) => {
+      wire.on('unchoke', () => {
+        isUnchoked = true;
+      });
+      wire.on('extended', (kind, said) => {
+        if (kind === 'handshake') resolve(said);
+      });
+    }),
+  );
+  await new Promise<void>((resolve) => torrent.once('trackerAnnounce', resolve));
+  return { met, isUnchoked: () => isUnchoked, downloaded: () => torrent.downloaded };
 }
 
 /** See above; `begin` makes the rooms that repair, and `copy` a folder for another seeder as the files are now. */
@@ -90,7 +124,7 @@ export async function swarmBundle(spec: HeldSpec = {}) {
       config: {
         ...{ enabled: true, port: 0, host: '127.0.0.1', maxConnections: 20, dht: false, lsd: false },
         ...{ utPex: false, uploadLimitBytesPerSecond: null, userAgent: 'WikiSeed/test' },
-        swarm: { findPeersMs: 1500, stallMs: 1500, pieceMs: 20_000, idleMs: 60_000 },
+        swarm: { findPeersMs: 5000, stallMs: 3000, pieceMs: 30_000, idleMs: 60_000 },
         ...config,
       },
     });
@@ -98,7 +132,7 @@ export async function swarmBundle(spec: HeldSpec = {}) {
     return seeding;
   }
   return {
-    ...{ bundle, infoHash, torrentFile, room },
+    ...{ bundle, infoHash, torrentFile, room, tracker: tracker.url },
     /** Another seeder's folder, with the bytes as they are now. */
     copy(): string {
       const folder = temporaryFolder();

@@ -1,3 +1,4 @@
+import type { ServerResponse } from 'node:http';
 import { gzipSync } from 'node:zlib';
 import { beforeEach, describe, expect, test } from 'vitest';
 import { createBandwidth } from '../../src/download/bandwidth.ts';
@@ -29,9 +30,15 @@ beforeEach(() => {
 });
 
 function clientOf(
-  options: { isPublic?: (address: string) => boolean; lookup?: never; perHost?: number } = {},
+  options: {
+    isPublic?: (address: string) => boolean;
+    lookup?: never;
+    perHost?: number;
+    bytesPerSecond?: number | null;
+  } = {},
 ) {
-  const { perHost = 2, ...http } = options;
+  const { perHost = 2, bytesPerSecond = null, ...http } = options;
+  const limit = { defaultBytesPerSecond: bytesPerSecond, windows: [] };
   const traffic = createTraffic();
   const client = createRangeClient({
     http: limitConnectionsPerHost(
@@ -44,7 +51,7 @@ function clientOf(
       perHost,
     ),
     clock,
-    bandwidth: createBandwidth({ clock, config: { total: UNLIMITED, perHost: UNLIMITED } }),
+    bandwidth: createBandwidth({ clock, config: { total: limit, perHost: UNLIMITED } }),
     traffic,
   });
   return { client, traffic };
@@ -411,6 +418,76 @@ describe('bodies that go wrong', () => {
     await clock.advance(1_000);
     expect(await next).toMatchObject({ kind: 'stalled', cause: { code: 'stalled' } });
     expect(clock.waiting).toBe(0);
+  });
+
+  /** A host that sends what the test says, when it says so. */
+  async function fed(options: { bytesPerSecond?: number } = {}) {
+    let response: ServerResponse | null = null;
+    const host = await answeringHost((_request, answer) => {
+      response = answer;
+      answer.writeHead(206, { ...head, 'content-length': 100_000 }).flushHeaders();
+    });
+    const { signal } = new AbortController();
+    const asked = { ...MIDDLE, sizeBytes: SIZE, validator: null, signal };
+    const body = await clientOf(options).client.open(sourceAt(host.url), asked);
+    const chunks = body.chunks[Symbol.asyncIterator]();
+    let sentBytes = 0;
+    return {
+      send: (bytes: number): void => {
+        response?.write(CONTENT.subarray(100_000 + sentBytes, 100_000 + sentBytes + bytes));
+        sentBytes += bytes;
+      },
+      hangUp: (): void => void response?.socket?.destroy(),
+      next: async (): Promise<number | SourceFault> => {
+        try {
+          return ((await chunks.next()).value as Buffer | undefined)?.length ?? 0;
+        } catch (error) {
+          return error as SourceFault;
+        }
+      },
+    };
+  }
+
+  test('a trickle: a byte before every silence is over', async () => {
+    const { send, next } = await fed();
+    const got: (number | SourceFault)[] = [];
+    while (typeof got.at(-1) !== 'object' && got.length < 10) {
+      const reading = next();
+      await clock.advance(59_000);
+      send(1);
+      got.push(await reading);
+    }
+    // The third byte would come after three minutes.
+    expect(got).toMatchObject([1, 1, { kind: 'stalled', mayBeOurs: false }]);
+    expect(String(got[2])).toContain('too slow');
+    expect(clock.waiting).toBe(0);
+  });
+
+  test('what our own limit lets wait is not the time of the other side', async () => {
+    const { send, next } = await fed({ bytesPerSecond: 100 });
+    for (let round = 0; round < 5; round += 1) {
+      send(9_000);
+      const reading = next();
+      await clock.advance(1000);
+      await clock.advance(90_000);
+      expect(await reading).toBe(9_000);
+    }
+  });
+
+  test.each([
+    ['a long wait of ours is not theirs', 9_000, true],
+    ['a short wait of ours is theirs', 2_000, false],
+  ])('a break behind %s', async (_what, bytes, mayBeOurs) => {
+    const { send, next, hangUp } = await fed({ bytesPerSecond: 100 });
+    send(bytes);
+    expect(await next()).toBe(bytes);
+    send(100);
+    const reading = next();
+    await expect.poll(() => clock.waiting).toBeGreaterThan(1);
+    hangUp();
+    await clock.advance(bytes * 10);
+    expect(await reading).toBe(100);
+    expect(await next()).toMatchObject({ kind: 'broken_off', mayBeOurs });
   });
 
   test('a stop in the middle', async () => {

@@ -220,8 +220,16 @@ test('with max_size: a disk that is full is noticed while its files are not answ
   t.store('a', 5 * MB);
   await t.clock.advance(0);
   // The next look is one that would also measure the part files.
-  for (const { asked } = t.disk; t.disk.asked === asked; ) await t.clock.advance(500);
-  await t.clock.advance(1500);
+  const turn = async (ms: number): Promise<void> => {
+    for (let done = 0; done < ms; done += 100) {
+      await t.clock.advance(100);
+      // Real calls of the system answer between the turns of the clock.
+      while (t.disk.open > 0) await new Promise(setImmediate);
+      await t.clock.advance(0);
+    }
+  };
+  for (const { asked } = t.disk; t.disk.asked === asked; ) await turn(100);
+  await turn(1500);
   let answer = (): void => {};
   t.disk.hangs = new Promise((resolve) => {
     answer = resolve;

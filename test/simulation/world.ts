@@ -271,6 +271,7 @@ function startProcess(
   const pipeline = wirePipeline({
     ...{ queue, catalog, bus, clock, uploadsEnabled: false, historyTypes: HISTORY_TYPES },
     afterCommit: db.afterCommit,
+    proofEnded: () => [],
     ...{ sourcesOf: discovery.sourcesOf, isLookedAt: discovery.isLookedAt },
   });
   const scheduling = createScheduling({

@@ -24,7 +24,7 @@ export function createDamageAlert(deps: {
         key: DAMAGE_ALERT,
         severity: 'error',
         message: words,
-        hint: 'Repair is tried at once and every day while a mirror, the origin or the Internet Archive has the bytes; now: wikiseed verify --repair. Look at the disk: dmesg, smartctl -a.',
+        hint: 'Repair is tried by itself, every day while a mirror, the origin or the Internet Archive has the bytes; now: wikiseed verify --repair. Look at the disk: dmesg, smartctl -a.',
       });
   };
 }

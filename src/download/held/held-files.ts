@@ -214,8 +214,6 @@ export function createHeldFiles(deps: HeldFilesDeps): HeldFiles {
   }
 
   async function repairOne(id: DumpFileId, hasher: HeldHasher, task: HeldTask): Promise<HeldOutcome> {
-    if (find(id) === null) return gone;
-    if (isReplaced(id)) throw new Snooze('a newer version of it is to be fetched first', REPLACED_FIRST_MS);
     const seen = await look(id, hasher, task);
     if (seen === null) return gone;
     const { found, reading } = seen;
@@ -255,7 +253,13 @@ export function createHeldFiles(deps: HeldFilesDeps): HeldFiles {
   return {
     verify: (id, task) => locks.inTurn(id, () => verifyOne(id, task)),
     repair: (id, task) =>
-      locks.inTurn(id, () => locks.alone(id, () => hashers.use((hasher) => repairOne(id, hasher, task)))),
+      locks.inTurn(id, async () => {
+        if (find(id) === null) return gone;
+        // It is nobody's turn but ours: what changes it is a download.
+        if (isReplaced(id) || locks.isChanging(id))
+          throw new Snooze('a newer version of it is to be fetched first', REPLACED_FIRST_MS);
+        return await locks.alone(id, () => hashers.use((hasher) => repairOne(id, hasher, task)));
+      }),
     noteDamage,
     tell,
     stop: () => hashers.stop(),

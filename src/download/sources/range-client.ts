@@ -8,6 +8,7 @@ import {
 } from '../../lib/index.ts';
 import { type Clock, type Http, type HttpResponse, networkError } from '../../ports/index.ts';
 import type { Bandwidth } from '../bandwidth.ts';
+import { watchBody } from './body-watch.ts';
 import { type Asked, headersFor, readAnswer, validatorOf } from './read-answer.ts';
 import { SourceFault } from './source-fault.ts';
 import type { Traffic } from './traffic.ts';
@@ -24,6 +25,7 @@ export interface RangeClientDeps {
 }
 
 const INACTIVITY_MS = 60_000;
+const STALLS = { silent: 'fell silent', slow: 'was too slow' } as const;
 
 /** See `RangeClient`. Nothing of an answer is given on before its header was checked, and never more than was wanted. */
 export function createRangeClient(deps: RangeClientDeps): RangeClient {
@@ -96,18 +98,22 @@ async function* readBody(
   const { host } = new URL(response.url);
   const hasLength = response.headers['content-length'] !== undefined;
   const wantedBytes = asked.endBytes - asked.startBytes;
-  const silence = watchSilence(deps.clock, deps.inactivityMs, () => response.discard());
+  const watch = watchBody(deps.clock, {
+    silenceMs: deps.inactivityMs,
+    onEnd: () => response.discard(),
+  });
   let gotBytes = 0;
   const fault = (kind: FaultKind, what: string, cause?: unknown): SourceFault =>
     faultOf(
       source,
       kind,
       brokenBody(kind, `${host} ${what} after ${gotBytes} of ${wantedBytes} bytes`, cause),
+      kind !== 'too_long' && watch.mayBeOurs(),
     );
   try {
-    silence.begin();
+    watch.begin();
     for await (const chunk of response.body as AsyncIterable<Buffer>) {
-      silence.end();
+      watch.end(chunk.length);
       if (signal.aborted) throw new Interrupted();
       const left = wantedBytes - gotBytes;
       const part = chunk.length > left ? chunk.subarray(0, left) : chunk;
@@ -119,59 +125,31 @@ async function* readBody(
       // A whole file of which a part was wanted is left here; a body that should have ended is not.
       if (gotBytes === wantedBytes && bodyBytes > wantedBytes) return;
       if (part.length < chunk.length) throw fault('too_long', 'sent more bytes');
-      silence.begin();
+      if (watch.verdict() !== null) break;
+      watch.begin();
     }
-    if (gotBytes < wantedBytes) throw fault('broken_off', 'broke off');
+    if (gotBytes === wantedBytes) return;
+    if (watch.verdict() === 'slow') throw fault('stalled', STALLS.slow);
+    throw fault('broken_off', 'broke off');
   } catch (error) {
     if (signal.aborted) throw new Interrupted();
     if (error instanceof SourceFault) throw error;
-    if (silence.isBroken()) throw fault('stalled', 'fell silent');
+    if (watch.verdict() !== null) throw fault('stalled', STALLS[watch.verdict() ?? 'silent']);
     // What follows the announced end is taken for the next answer, and cannot be read as one.
     if (hasLength && errorCode(error).startsWith('HPE_')) throw fault('too_long', 'sent more bytes');
     throw fault('broken_off', 'broke off', networkError(error, response.url));
   } finally {
-    silence.stop();
+    watch.stop();
     // One that was read to its end gave its connection back already.
     if (!response.body.readableEnded) response.discard();
   }
 }
 
-/** One timer for all chunks: it looks since when somebody waits. */
-function watchSilence(clock: Clock, limitMs: number, onSilence: () => void) {
-  let since: number | null = null;
-  let isOver = false;
-  let cancel: (() => void) | null = null;
-  const look = (): void => {
-    cancel = null;
-    if (since === null) return;
-    const waitedMs = clock.monotonicMs() - since;
-    if (waitedMs < limitMs) {
-      cancel = clock.after(limitMs - waitedMs, look);
-      return;
-    }
-    isOver = true;
-    onSilence();
-  };
-  return {
-    begin(): void {
-      since = clock.monotonicMs();
-      cancel ??= clock.after(limitMs, look);
-    },
-    end(): void {
-      since = null;
-    },
-    stop(): void {
-      since = null;
-      cancel?.();
-    },
-    isBroken: () => isOver,
-  };
-}
-
-function faultOf(source: ByteSource, kind: FaultKind, cause: Error): SourceFault {
+function faultOf(source: ByteSource, kind: FaultKind, cause: Error, mayBeOurs = false): SourceFault {
   const retryAfterMs = cause instanceof RetryableError ? cause.retryAfterMs : undefined;
   return new SourceFault(source, kind, cause.message, {
     cause,
+    mayBeOurs,
     ...(retryAfterMs === undefined ? {} : { retryAfterMs }),
   });
 }

@@ -14,6 +14,7 @@ import {
   restsUntil,
   type Standing,
   scoreOf,
+  WORDS,
 } from './standing.ts';
 import type { Traffic } from './traffic.ts';
 import type { ByteSource, FaultKind, SourceBook } from './types.ts';
@@ -80,12 +81,13 @@ export function createSourceBook(deps: SourceBookDeps): SourceBook & { stop(): v
   function mirrorSource(row: DumpFile, mirror: Mirror, originUrl: string): ByteSource | null {
     const path = mirrorPath(row, originUrl);
     if (path === null || mirror.lacks.has(row, clock.now())) return null;
-    const { ignoresRanges, rangesAtOnce } = mirror.standing;
+    const { ignoresRanges, rangesAtOnce, bytesPerSecond } = mirror.standing;
     return {
       id: mirror.base,
       kind: 'mirror',
       url: `${mirror.base}${path}`,
       rangesAtOnce: ignoresRanges ? 1 : (rangesAtOnce ?? connections),
+      bytesPerSecond,
       originHost: new URL(originUrl).host,
     };
   }
@@ -109,7 +111,8 @@ export function createSourceBook(deps: SourceBookDeps): SourceBook & { stop(): v
   /** All sources of a file, the best first, whether they rest or not. */
   function ranked(row: DumpFile, whom: 'anybody' | 'origin'): ByteSource[] {
     const url = checkedSourceUrl(row);
-    const first: ByteSource = { id: 'origin', kind: 'origin', url, rangesAtOnce: 1 };
+    const { bytesPerSecond } = origin;
+    const first: ByteSource = { id: 'origin', kind: 'origin', url, rangesAtOnce: 1, bytesPerSecond };
     if (whom === 'origin') return [first];
     const able = mirrors.filter((mirror) => mirrorSource(row, mirror, url) !== null);
     const isGood = (mirror: Mirror): boolean => isInGoodStanding(mirror.standing, origin.bytesPerSecond);
@@ -196,7 +199,7 @@ export function createSourceBook(deps: SourceBookDeps): SourceBook & { stop(): v
       if (fault.kind === 'not_found') log.debug(facts, 'a mirror does not have a file');
       else log.warn(facts, `a mirror ${standing.lastFault}`);
       // Who lied should not be believed again because the power failed.
-      store.save(source.id, standing, fault.kind === 'wrong_bytes');
+      store.save(source.id, standing, fault.kind === 'wrong_bytes' || fault.kind === 'maybe_wrong');
     },
     readyAt(row, whom = 'anybody') {
       const times = ranked(row, whom).flatMap((source) => until(source) || []);
@@ -232,16 +235,20 @@ function archiveSource(row: DumpFile): ByteSource[] {
   return [{ id: 'archive', kind: 'archive', url: url.href, rangesAtOnce: 1 }];
 }
 
+/** Nobody is asked again at once, though the rest is nearly over. */
+const LEAST_REST_MS = 1_000;
+
 function restError(source: ByteSource, standing: Standing, now: number): WikiSeedError {
   const { host } = new URL(source.url);
-  const leftMs = Math.max(1, restsUntil(standing, now) - now);
+  const leftMs = Math.max(LEAST_REST_MS, restsUntil(standing, now) - now);
   if (standing.restsFor === 'forbidden')
     return new HaltPipelineError('forbidden', `${host} refused us a while ago and is left alone`, {
       subject: { host },
       pauseMs: leftMs,
       hint: HALT_HINT,
     });
-  return new UnavailableError('http_status', `${host} asked for a pause a while ago and is left alone`, {
+  const why = WORDS[standing.restsFor ?? 'overloaded'];
+  return new UnavailableError('http_status', `${host} ${why} a while ago and is left alone`, {
     subject: { host },
     retryAfterMs: leftMs,
   });

@@ -64,6 +64,8 @@ export const FORBIDDEN_REST_MS = minutes(60);
 const MISCONFIGURED_REST_MS = hours(6);
 const FIRST_REST_MS = 30_000;
 const LONGEST_REST_MS = minutes(60);
+/** The origin is the last that is left: a first fault costs it a moment, and so does each of the next, twice as long. */
+const FIRST_ORIGIN_REST_MS = 1_000;
 /** Below this a broken connection is everyday weather. */
 const FAULTS_UNTIL_REST = 3;
 /** Good files after which one more range at once is tried again. */
@@ -73,7 +75,8 @@ const SPEED_SAMPLE_MIN_BYTES = 256 * 1024;
 /** Time constant of the moving average. */
 const SPEED_MEMORY_MS = 60_000;
 
-const WORDS: Readonly<Record<FaultKind, string>> = {
+/** What each fault is called, after the name of who did it. */
+export const WORDS: Readonly<Record<FaultKind, string>> = {
   not_found: 'does not have the file',
   wrong_size: 'has a file of another size',
   changed: 'changed the file meanwhile',
@@ -89,6 +92,7 @@ const WORDS: Readonly<Record<FaultKind, string>> = {
   too_long: 'sent too much',
   refused_redirect: 'redirects to where we do not go',
   wrong_bytes: 'sent wrong bytes',
+  maybe_wrong: 'gave part of a file that was wrong',
 };
 
 /** Notes a fault: counts, rests, probation. Most rests grow with the faults in a row: 30 s, 1 min, 2 min, … 1 h. */
@@ -125,6 +129,10 @@ export function noteFault(
       // The origin says what is right: when its bytes are wrong, the way was bad or upstream is at it.
       if (!isOrigin) standing.probationUntil = now + PROBATION_MS;
       break;
+    // It was this one or another: it goes behind the origin, but is not shut out.
+    case 'maybe_wrong':
+      standing.badHashes += 1;
+      break;
     case 'no_ranges':
       standing.ignoresRanges = true;
       break;
@@ -155,7 +163,13 @@ export function noteFault(
     case 'broken_off':
     case 'stalled':
       standing.faultsInARow += 1;
-      if (!isOrigin && standing.faultsInARow >= FAULTS_UNTIL_REST) rest(backoff());
+      if (!isOrigin) {
+        if (standing.faultsInARow >= FAULTS_UNTIL_REST) rest(backoff());
+        break;
+      }
+      // What it cannot do is no trouble of its own.
+      if (kind !== 'bad_range')
+        rest(Math.min(FIRST_ORIGIN_REST_MS * 2 ** (standing.faultsInARow - 1), FIRST_REST_MS));
       break;
     default:
       kind satisfies never;

@@ -13,6 +13,8 @@ export interface ByteSource {
   readonly url: string;
   /** Ranges of one file that may be under way here at once: 1 at the origin. */
   readonly rangesAtOnce: number;
+  /** Of one connection, lately; null or missing = never measured. */
+  readonly bytesPerSecond?: number | null;
   /** Of a mirror: the origin's host. One that sends us there has nothing itself, and a file has one connection at the origin. */
   readonly originHost?: string;
 }
@@ -45,7 +47,7 @@ export interface RangeBody {
  * - `forbidden`: 401 or 403; `overloaded`: 429, 502, 503, 504; `status`: any other unwanted answer
  * - `unreachable`: nobody there; `broken_off`: fewer bytes than announced, or a reset; `stalled`: silence; `too_long`: more bytes
  * - `refused_redirect`: it leads to a private address, or to something else than http and https
- * - `wrong_bytes`: what came is proved not to be the file
+ * - `wrong_bytes`: what came is proved not to be the file; `maybe_wrong`: a file to which several gave bytes was wrong, nobody knows by whom
  */
 export type FaultKind =
   | 'not_found'
@@ -62,7 +64,8 @@ export type FaultKind =
   | 'stalled'
   | 'too_long'
   | 'refused_redirect'
-  | 'wrong_bytes';
+  | 'wrong_bytes'
+  | 'maybe_wrong';
 
 /** Asks one source for one range. */
 export interface RangeClient {

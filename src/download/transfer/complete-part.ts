@@ -26,6 +26,8 @@ export interface CompleteTask {
   lane: HashLane;
   signal: AbortSignal;
   log: Log;
+  /** See `FetchTask`. */
+  mayWait: boolean;
   /** Called whenever bytes were written. */
   onProgress(doneBytes: number): void;
 }
@@ -66,7 +68,7 @@ export async function completePart(deps: CompleteDeps, task: CompleteTask): Prom
   };
   try {
     const fetchedFromUrl = await fetchRest(deps, {
-      ...{ row: task.row, part, segmentBytes, signal, log: task.log },
+      ...{ row: task.row, part, segmentBytes, signal, log: task.log, mayWait: task.mayWait },
       room() {
         const room = checkpoints.room();
         if (room === null || lag === null) return room ?? lag;

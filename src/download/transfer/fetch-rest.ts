@@ -1,5 +1,5 @@
 import type { DumpFile } from '../../catalog/index.ts';
-import { Interrupted } from '../../lib/index.ts';
+import { Interrupted, seconds } from '../../lib/index.ts';
 import { step } from '../../lib/steps.ts';
 import type { Clock, Log } from '../../ports/index.ts';
 import { SourceFault } from '../sources/source-fault.ts';
@@ -16,6 +16,8 @@ export interface FetchTask {
   segmentBytes: number;
   signal: AbortSignal;
   log: Log;
+  /** False at the last attempt: rather than lose the file, what is there is thrown away for a source that gives it only whole. */
+  mayWait: boolean;
   /** What to wait for before more may come; null = nothing. */
   room(): Promise<void> | null;
   /** So many more bytes are in the part file. */
@@ -41,6 +43,8 @@ export const unsafeBytes = (segmentBytes: number): number =>
   segmentBytes - 2 * CONNECTIONS_MAX * pendingBytes(segmentBytes);
 /** A rest shorter than this is not worth another connection. */
 const SPLIT_BYTES = 16 * 1024 * 1024;
+/** Whether somebody could do better is looked at so often, even when no range ends; what a range brought counts so often. */
+const LOOK_MS = seconds(30);
 
 /**
  * Fetches what is missing from whoever has it: many ranges at once where that is welcome, and from the next source when one fails.
@@ -55,8 +59,9 @@ export async function fetchRest(deps: FetchDeps, task: FetchTask): Promise<strin
     segmentBytes,
     splitFromBytes: Math.min(SPLIT_BYTES, Math.ceil(segmentBytes / 2)),
     held: part.held,
+    clock: deps.clock,
   });
-  const trouble = createSourceTrouble(deps.book, task.row);
+  const trouble = createSourceTrouble(deps, task.row);
   const inner = new AbortController();
   const signal = AbortSignal.any([task.signal, inner.signal]);
   /** By source, so that none is asked for more than it gives at once. */
@@ -68,8 +73,14 @@ export async function fetchRest(deps: FetchDeps, task: FetchTask): Promise<strin
     [...running.values()].filter(({ source }) => source.id === id).length;
 
   async function fetchClaim(source: ByteSource, claim: Claim, stop: AbortController): Promise<void> {
-    const startedMs = deps.clock.monotonicMs();
-    const own = AbortSignal.any([signal, stop.signal]);
+    const noted = { atMs: deps.clock.monotonicMs(), position: claim.position };
+    const noteBytes = (leastMs: number): void => {
+      const [nowMs, bytes] = [deps.clock.monotonicMs(), claim.position - noted.position];
+      if (bytes === 0 || nowMs - noted.atMs < leastMs) return;
+      deps.book.noteBytes(source, { bytes, durationMs: nowMs - noted.atMs });
+      Object.assign(noted, { atMs: nowMs, position: claim.position });
+    };
+    const own = AbortSignal.any([signal, stop.signal, claim.lost]);
     try {
       const wanted = { startBytes: claim.startBytes, endBytes: claim.endBytes, sizeBytes };
       const validator = part.validators.get(source.id) ?? null;
@@ -88,19 +99,20 @@ export async function fetchRest(deps: FetchDeps, task: FetchTask): Promise<strin
           part.held.add({ ...range, giver: source.id });
           step('download:part_grown');
           task.onWritten(range.endBytes - range.startBytes);
+          // A source that became slow is to be known as such before its range ends.
+          noteBytes(LOOK_MS);
         },
       });
       trouble.noteProgress(source);
     } catch (error) {
       if (error instanceof SourceFault) hear(source, error);
-      else if (!(error instanceof Interrupted && stop.signal.aborted)) {
+      else if (!(error instanceof Interrupted && (stop.signal.aborted || claim.lost.aborted))) {
         failure ??= { error };
         inner.abort();
       }
     } finally {
       claims.release(claim);
-      const bytes = claim.position - claim.startBytes;
-      if (bytes > 0) deps.book.noteBytes(source, { bytes, durationMs: deps.clock.monotonicMs() - startedMs });
+      noteBytes(0);
     }
   }
 
@@ -114,8 +126,7 @@ export async function fetchRest(deps: FetchDeps, task: FetchTask): Promise<strin
     task.onAnew();
   }
 
-  function start(source: ByteSource, maxBytes: number): boolean {
-    const claim = claims.take(maxBytes);
+  function start(source: ByteSource, claim: Claim | null): boolean {
     if (claim === null) return false;
     const stop = new AbortController();
     const work = fetchClaim(source, claim, stop).finally(() => running.delete(work));
@@ -128,25 +139,39 @@ export async function fetchRest(deps: FetchDeps, task: FetchTask): Promise<strin
     // Segment by segment, so that a better source can take over; with nobody else to come, all at once.
     const maxBytes = trouble.isAlone() ? sizeBytes : segmentBytes;
     for (const source of trouble.usable())
-      while (running.size < CONNECTIONS_MAX && countAt(source) < source.rangesAtOnce)
-        if (!start(source, maxBytes)) return;
+      while (countAt(source) < source.rangesAtOnce) {
+        // What is taken over leaves no connection more than before.
+        const isRoomLeft = running.size < CONNECTIONS_MAX;
+        if (start(source, claims.takeOver(source) ?? (isRoomLeft ? claims.take(source, maxBytes) : null)))
+          continue;
+        break;
+      }
+  }
+
+  /** Until a range ends, or it is time to look whether somebody does better. */
+  async function somethingNew(): Promise<void> {
+    let cancel = (): void => {};
+    const isTime = new Promise<void>((resolve) => {
+      cancel = deps.clock.after(LOOK_MS, resolve);
+    });
+    await Promise.race([...running.keys(), isTime]).finally(() => cancel());
   }
 
   while (!claims.isComplete() || running.size > 0) {
     if (failure === null && !signal.aborted && !claims.isComplete()) fill();
     if (running.size > 0) {
-      await Promise.race(running.keys());
+      await somethingNew();
       continue;
     }
     if (task.signal.aborted) throw new Interrupted();
     if (failure !== null) throw (failure as { error: unknown }).error;
-    const source = trouble.lastResort();
+    const source = trouble.lastResort(task.mayWait && part.held.bytes() > 0);
     if (source === null) throw trouble.finalError();
     task.log.warn({ dumpFileId: task.row.id, source: source.id }, 'cannot go on, starting over');
     part.held.clear();
     part.validators.clear();
     task.onAnew();
-    start(source, sizeBytes);
+    start(source, claims.take(source, sizeBytes));
   }
   if (failure !== null) throw (failure as { error: unknown }).error;
   return fetchedFromUrl;

@@ -47,7 +47,8 @@ export function createSecondSources(
       proved.add(id);
     },
     noteFault(source, fault) {
-      book.noteFault(source, row, { kind: fault.kind, retryAfterMs: fault.retryAfterMs });
+      if (!fault.mayBeOurs)
+        book.noteFault(source, row, { kind: fault.kind, retryAfterMs: fault.retryAfterMs });
       // Asking again at once ends: each time one more segment has to have come.
       if (!MAY_BE_CHANCE.includes(fault.kind) || !proved.delete(source.id)) out.set(source.id, fault);
     },

@@ -1,5 +1,6 @@
 import type { DumpFile } from '../../catalog/index.ts';
-import { PermanentError, RetryableError } from '../../lib/index.ts';
+import { HaltPipelineError, hours, PermanentError, RetryableError } from '../../lib/index.ts';
+import type { Clock } from '../../ports/index.ts';
 import type { SourceFault } from '../sources/source-fault.ts';
 import type { ByteSource, FaultKind, SourceBook } from '../sources/types.ts';
 
@@ -16,8 +17,11 @@ export interface SourceTrouble {
   noteProgress(source: ByteSource): void;
   /** @returns `from_zero_of_it` when what this source gave has to go, because it has another version now */
   note(source: ByteSource, fault: SourceFault): 'from_zero_of_it' | null;
-  /** A source that can only be used from the first byte on; null when none is left to try. It is given once. */
-  lastResort(): ByteSource | null;
+  /**
+   * A source that can only be used from the first byte on; null when none is left to try. It is given once.
+   * @param keeps what is there is not to be thrown away while somebody may go on from it after a wait
+   */
+  lastResort(keeps: boolean): ByteSource | null;
   /** What the attempt ends with. */
   finalError(): Error;
 }
@@ -26,11 +30,16 @@ export interface SourceTrouble {
 const PASSING: readonly FaultKind[] = ['broken_off', 'stalled', 'unreachable', 'overloaded', 'status'];
 /** It has the file, but does not give the rest of it. */
 const ONLY_WHOLE: readonly FaultKind[] = ['no_ranges', 'bad_range', 'changed'];
-/** With others to ask, a source may fail so often without a range that came whole. */
+/** With others to ask, a mirror may fail so often without a range that came whole. */
 const STRIKES = 3;
+/** A mirror that rests for longer, such as one that lied, is not waited for. */
+const LONGEST_WAIT_MS = hours(1);
 
 /** See `SourceTrouble`. */
-export function createSourceTrouble(book: SourceBook, row: DumpFile): SourceTrouble {
+export function createSourceTrouble(
+  { book, clock }: { book: SourceBook; clock: Pick<Clock, 'now'> },
+  row: DumpFile,
+): SourceTrouble {
   const met = new Map<string, ByteSource>();
   const last = new Map<string, SourceFault>();
   const strikes = new Map<string, number>();
@@ -42,6 +51,27 @@ export function createSourceTrouble(book: SourceBook, row: DumpFile): SourceTrou
     const { all, ready: rested } = book.sourcesFor(row);
     for (const source of all) met.set(source.id, source);
     return rested.filter(({ id }) => !out.has(id));
+  }
+
+  /** Those that could go on from what is there, and are only resting or in passing trouble. A refusal is neither. */
+  function waitedFor(): ByteSource[] {
+    const { ready: rested } = book.sourcesFor(row);
+    return [...met.values()].filter((source) => {
+      const kind = last.get(source.id)?.kind;
+      if (kind !== undefined) return PASSING.includes(kind);
+      if (rested.some(({ id }) => id === source.id)) return false;
+      if (source.kind === 'origin') return !(book.restError(row) instanceof HaltPipelineError);
+      return (book.readyAt(row) ?? 0) - clock.now() <= LONGEST_WAIT_MS;
+    });
+  }
+
+  function waitError(source: ByteSource, cause: SourceFault): RetryableError {
+    const retryAfterMs = (book.readyAt(row) ?? 0) - clock.now();
+    return new RetryableError(
+      'source_waits',
+      `${new URL(source.url).host} can go on with ${row.filename}, but not now; others would begin anew`,
+      { cause, ...(retryAfterMs > 0 ? { retryAfterMs: Math.min(retryAfterMs, LONGEST_WAIT_MS) } : {}) },
+    );
   }
 
   return {
@@ -59,6 +89,8 @@ export function createSourceTrouble(book: SourceBook, row: DumpFile): SourceTrou
       const { id } = source;
       met.set(id, source);
       last.set(id, fault);
+      // It is asked again at once for what is missing: bytes came before it, as slowly as we let them.
+      if (fault.mayBeOurs) return null;
       book.noteFault(source, row, { kind: fault.kind, retryAfterMs: fault.retryAfterMs });
       if (fault.kind === 'changed' && !changedOnce.has(id)) {
         changedOnce.add(id);
@@ -67,12 +99,14 @@ export function createSourceTrouble(book: SourceBook, row: DumpFile): SourceTrou
       const count = (strikes.get(id) ?? 0) + 1;
       strikes.set(id, count);
       const others = ready().filter((other) => other.id !== id).length;
-      // With nobody else to ask, the queue knows best when to come back.
-      if (!PASSING.includes(fault.kind) || count >= STRIKES || others === 0) out.add(id);
+      // With nobody else to ask, the queue knows best when to come back. The origin is never asked again at once.
+      const isPatient = source.kind !== 'origin' && count < STRIKES && others > 0;
+      if (!PASSING.includes(fault.kind) || !isPatient) out.add(id);
       return null;
     },
-    lastResort() {
+    lastResort(keeps) {
       const { all } = book.sourcesFor(row);
+      if (keeps && waitedFor().length > 0) return null;
       const found = [...all, ...met.values()].find(({ id }) => {
         const kind = last.get(id)?.kind;
         return kind !== undefined && ONLY_WHOLE.includes(kind) && !triedWhole.has(id);
@@ -91,8 +125,11 @@ export function createSourceTrouble(book: SourceBook, row: DumpFile): SourceTrou
         });
       const origin = last.get('origin');
       const other = [...last.values()].findLast(({ sourceId }) => sourceId !== 'origin');
-      if (origin === undefined && other === undefined) return book.restError(row);
-      if (origin?.kind === 'not_found' && sources.length > 1)
+      // What others say is nobody's last word while the origin rests: it decides what there is, and of what size.
+      if (origin === undefined) return book.restError(row);
+      const [waited] = waitedFor();
+      if (waited !== undefined && ONLY_WHOLE.includes(origin.kind)) return waitError(waited, origin);
+      if (origin.kind === 'not_found' && sources.length > 1)
         return new RetryableError(
           'not_at_origin',
           `the origin has no ${row.filename}, and no other source could be asked`,
@@ -100,8 +137,7 @@ export function createSourceTrouble(book: SourceBook, row: DumpFile): SourceTrou
             cause: other?.cause ?? other,
           },
         );
-      const fault = (origin ?? other) as SourceFault;
-      return fault.cause instanceof Error ? fault.cause : fault;
+      return origin.cause instanceof Error ? origin.cause : origin;
     },
   };
 }

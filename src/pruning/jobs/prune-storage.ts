@@ -1,6 +1,7 @@
 import { z } from 'zod';
 import { hours } from '../../lib/index.ts';
 import { defineJob, handleJob, type JobHandler } from '../../queue/index.ts';
+import type { ProofWaits } from '../proof-waits.ts';
 import type { Prune } from '../prune.ts';
 
 const Input = z.object({});
@@ -34,14 +35,29 @@ export const pruneStorage = defineJob<z.infer<typeof Input>, z.infer<typeof Outp
   priority: 10,
 });
 
+/** What the follow-ups are told. */
+export interface RecordedPrune {
+  /** The last answer it waited for came while it ran. */
+  isToBeRepeated: boolean;
+}
+
 /** The behaviour of `prune_storage`; safe to repeat from any point. */
-export function pruneStorageHandler(prune: Prune): JobHandler<z.infer<typeof Input>, z.infer<typeof Output>> {
+export function pruneStorageHandler(
+  prune: Prune,
+  waits: Pick<ProofWaits, 'noteAsked' | 'isWaiting'>,
+): JobHandler<z.infer<typeof Input>, z.infer<typeof Output>> {
   return handleJob(pruneStorage, {
     run: (_input, context) =>
       prune(context.signal, {
+        isAsking: true,
         onProgress: (doneBytes, totalBytes) =>
           context.progress({ doneBytes, totalBytes, label: 'deleting by plan' }),
       }),
+    // With the jobs that ask: what is remembered as asked was asked.
+    record(_input, { items, waitingSets }): RecordedPrune {
+      waits.noteAsked(items);
+      return { isToBeRepeated: waitingSets > 0 && !waits.isWaiting() };
+    },
     summarize: ({ items, ...rest }) => ({ ...rest, itemsAsked: items.length }),
   });
 }
