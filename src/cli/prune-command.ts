@@ -57,6 +57,7 @@ export async function pruneCommand(io: CliIo, options: PruneOptions): Promise<nu
 function showHistory(io: CliIo, { config }: LoadedConfig, options: PruneOptions): number {
   const db = openForReading(config.wikiseed.dataDir);
   try {
+    assertKnown(db, options.wiki);
     const catalog = createCatalog({ db, clock: createSystemClock() });
     const deletions = catalog.deletions({ wikiDbName: options.wiki ?? null, limit: HISTORY_MAX });
     if (options.json === true)
@@ -69,6 +70,22 @@ function showHistory(io: CliIo, { config }: LoadedConfig, options: PruneOptions)
   } finally {
     db.close();
   }
+}
+
+/** A name that was mistyped must not look like a wiki of which nothing is held. */
+function assertKnown(db: Db, wiki: string | undefined): void {
+  if (wiki === undefined) return;
+  const isKnown = db.sqlite
+    .prepare<[{ wiki: string }]>(
+      `SELECT 1 FROM wikis WHERE wiki_db_name = @wiki UNION ALL SELECT 1 FROM dumps WHERE wiki_db_name = @wiki
+        UNION ALL SELECT 1 FROM deletions WHERE wiki_db_name = @wiki LIMIT 1`,
+    )
+    .get({ wiki });
+  if (isKnown === undefined)
+    throw new UsageError(
+      `there is no wiki ${wiki}`,
+      '"wikiseed wikis" lists their names; the German Wikipedia, for example, is dewiki.',
+    );
 }
 
 /** How full the disk is, for a command. */
@@ -91,6 +108,7 @@ async function showPlan(io: CliIo, loaded: LoadedConfig, options: PruneOptions):
   const db = openForReading(dataDir);
   let usage: PruneUsage;
   try {
+    assertKnown(db, options.wiki);
     usage = await usageFor(loaded, db, { isDaemonRunning: isDataDirectoryInUse(dataDir) });
   } finally {
     db.close();
@@ -110,7 +128,7 @@ async function showPlan(io: CliIo, loaded: LoadedConfig, options: PruneOptions):
   if (options.json === true) printJson(io, prunePlanJson(shown, usage));
   else {
     const detail = options.all === true ? 'files' : options.summary === true ? 'reasons' : 'sets';
-    printPrunePlan(io, shown, usage, { detail });
+    printPrunePlan(io, shown, usage, { detail, wiki: options.wiki ?? null });
   }
   return EXIT.ok;
 }
@@ -141,7 +159,7 @@ async function pruneNow(io: CliIo, loaded: LoadedConfig, options: PruneOptions):
     if (io.err.isTTY === true) io.err.write('\r\u001b[K');
     const { items, ...facts } = report;
     if (options.json === true) printJson(io, { ...facts, itemsAsked: 0, isDaemonRunning: false });
-    else io.out.write(`${plainText(sentence(report.summary))}\n`);
+    else tellSummary(io, report);
     if (items.length > 0 && options.json !== true)
       io.out.write(
         'Some proofs at the Internet Archive are too old to count; a running WikiSeed asks for them anew.\n',
@@ -188,8 +206,14 @@ function resultOf(db: Db, jobId: number): JobResult {
 
 function tellResult(io: CliIo, result: JobResult, options: PruneOptions): number {
   if (options.json === true) printJson(io, { ...result, isDaemonRunning: true });
-  else io.out.write(`${plainText(sentence(result.summary))}\n`);
+  else tellSummary(io, result);
   return result.removedBytes >= result.neededBytes ? EXIT.ok : EXIT.gaps;
+}
+
+function tellSummary(io: CliIo, { summary, removedBytes, neededBytes }: JobResult): void {
+  io.out.write(`${plainText(sentence(summary))}\n`);
+  if (removedBytes < neededBytes)
+    io.out.write('"wikiseed prune --dry-run --summary" says why everything else stays.\n');
 }
 
 const sentence = (text: string): string => `${text.slice(0, 1).toUpperCase()}${text.slice(1)}.`;

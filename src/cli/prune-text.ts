@@ -36,7 +36,7 @@ export function printPrunePlan(
   io: CliIo,
   plan: PlanOutline,
   usage: PruneUsage,
-  { detail }: { detail: 'reasons' | 'sets' | 'files' },
+  { detail, wiki }: { detail: 'reasons' | 'sets' | 'files'; wiki: string | null },
 ): void {
   const { neededBytes, plannedBytes } = plan;
   if (neededBytes === 0)
@@ -45,7 +45,7 @@ export function printPrunePlan(
     );
   else {
     io.out.write(
-      `${formatBytes(neededBytes)} must go (storage is ${usage.mode.replaceAll('_', ' ')}); ${formatBytes(plannedBytes)} would be deleted.\n`,
+      `${formatBytes(neededBytes)} must go (storage is ${usage.mode.replaceAll('_', ' ')}); ${formatBytes(plannedBytes)} would be deleted${wiki === null ? '' : `, of all wikis; below is ${wiki}`}.\n`,
     );
     if (plannedBytes < neededBytes)
       io.out.write('That is not enough: nothing else may be deleted, for the reasons below.\n');
@@ -57,7 +57,7 @@ export function printPrunePlan(
     printItems(io, removed, detail);
   }
   if (kept.length === 0) {
-    if (removed.length === 0) io.out.write('No dump file is held.\n');
+    if (removed.length === 0) io.out.write(`No dump file${wiki === null ? '' : ` of ${wiki}`} is held.\n`);
     return;
   }
   io.out.write(`\nWould stay (${totals(kept)}):\n`);
@@ -77,7 +77,12 @@ export function printPrunePlan(
   ]);
   const heads = ['why', 'sets', 'files', 'size', 'for example'];
   io.out.write(`${formatTable(rows, { heads, numbers: [1, 2, 3], flexible: [4], ...widthOf(io) })}\n`);
-  if (detail !== 'files') io.out.write('"--all" names every file, "--wiki <name>" shows one wiki.\n');
+  if (detail !== 'files')
+    io.out.write(
+      wiki === null
+        ? '"--all" names every file, "--wiki <name>" shows one wiki.\n'
+        : '"--all" names every file.\n',
+    );
 }
 
 /** One row for each set, or for each of its files; what goes is always listed. */

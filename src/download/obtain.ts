@@ -49,6 +49,8 @@ interface Task {
   context: JobContext;
   /** Wrong bytes are then not kept for another attempt to repair. */
   isLastAttempt: boolean;
+  /** The next attempt goes on further than this one did: there are more bytes, or more of them were compared. */
+  onGain(): void;
 }
 
 /** A file that upstream changes faster than we fetch it is left for a later attempt. */
@@ -142,11 +144,16 @@ async function fetchAndStore(deps: ObtainDeps, task: FetchTask): Promise<Obtaine
   const startedMs = deps.clock.monotonicMs();
   const tell = (doneBytes: number, doing = ''): void =>
     context.progress({ doneBytes, totalBytes: facts.sizeBytes, label: row.filename + doing });
+  const onProgress = (doneBytes: number): void => {
+    task.onGain();
+    tell(doneBytes);
+  };
   const completed = await completePart(deps, {
-    ...{ row, part, lane, signal, log, onProgress: tell },
+    ...{ row, part, lane, signal, log, onProgress },
     mayWait: !task.isLastAttempt,
   });
-  const proveTask: ProveTask = { due, part, lane, signal, log, tell, isLastAttempt: task.isLastAttempt };
+  const { isLastAttempt, onGain } = task;
+  const proveTask: ProveTask = { due, part, lane, signal, log, tell, isLastAttempt, onGain };
   const proof = await keepWhenStopped(part, () => rightInTheEnd(deps, proveTask, completed.digests));
   if (proof.kind === 'wrong') {
     // Bytes that only others gave say nothing against the file.

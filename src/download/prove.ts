@@ -24,6 +24,8 @@ export interface ProveTask {
   /** What cannot be repaired at the last attempt is given up. */
   isLastAttempt: boolean;
   tell(doneBytes: number, doing?: string): void;
+  /** More was compared, and is kept. */
+  onGain(): void;
 }
 
 /** What the bytes are. `hasChanged`: upstream speaks of another file by now. */
@@ -55,7 +57,10 @@ export async function rightInTheEnd(deps: ProveDeps, task: ProveTask, digests: F
       found.proof = await prove(deps, task, await hashAgain(deps, task));
       return found.proof.kind === 'proved' || found.proof.hasChanged;
     },
-    onProgress: (checkedBytes) => task.tell(checkedBytes, ': looking for wrong bytes'),
+    onProgress(checkedBytes) {
+      task.onGain();
+      task.tell(checkedBytes, ': looking for wrong bytes');
+    },
   });
   if (isRepaired && found.proof.kind === 'proved')
     task.log.info({ dumpFileId: due.row.id, filename: due.row.filename }, 'a wrong file was repaired');

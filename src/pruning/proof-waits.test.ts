@@ -1,7 +1,7 @@
 import { expect, test } from 'vitest';
+import { FakeClock } from '../../test/helpers/fake-clock.ts';
 import type { SystemState } from '../db/index.ts';
 import { hours } from '../lib/index.ts';
-import { FakeClock } from '../../test/helpers/fake-clock.ts';
 import { createProofWaits, type ProofWaits } from './proof-waits.ts';
 
 /**

@@ -4,6 +4,8 @@ import type { SeederSettings } from './protocol.ts';
 export interface SwarmLimits {
   /** So long after a torrent was joined, or a piece was asked for, nobody who has it needs to be hoped for. */
   findPeersMs: number;
+  /** The same after a tracker answered, where trackers are the only way to find peers. */
+  afterTrackersMs: number;
   /** A peer that sends nothing for so long is asked no more. */
   stallMs: number;
   /** For one piece of a torrent, with all its peers together. */

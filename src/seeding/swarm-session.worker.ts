@@ -15,6 +15,8 @@ import type { TorrentFileFacts } from './torrent-file.ts';
 export interface JoinOptions {
   facts: TorrentFileFacts;
   limits: SwarmLimits;
+  /** Neither DHT nor local discovery finds peers. */
+  isTrackersOnly: boolean;
   /** Whether a peer is our own seeder. */
   isOurs(peerId: string): boolean;
   onRefused(address: string, reason: string): void;
@@ -59,6 +61,8 @@ export function joinSwarm(client: WebTorrent, options: JoinOptions): SwarmSessio
   const addresses = new WeakMap<Wire, string>();
   let wanted: Wanted | null = null;
   let isAlive = true;
+  /** When a tracker answered first; infinity = not yet. */
+  let trackedMs = Number.POSITIVE_INFINITY;
 
   const torrent: Torrent = client.add(withoutFiles(options.facts), {
     store: PassingStore,
@@ -84,6 +88,9 @@ export function joinSwarm(client: WebTorrent, options: JoinOptions): SwarmSessio
     // A torrent of one piece would be told to the trackers as completed.
     torrent.discovery.complete = () => {};
     choose();
+  });
+  torrent.on('trackerAnnounce', () => {
+    trackedMs = Math.min(trackedMs, performance.now());
   });
   torrent.on('error', () => {
     isAlive = false;
@@ -159,8 +166,10 @@ export function joinSwarm(client: WebTorrent, options: JoinOptions): SwarmSessio
     if (wanted.chosen === null) choose();
     const now = performance.now();
     if (wanted.chosen === null) {
-      const hopeMs = holders(wanted.index).length > 0 ? wanted.startedMs : joinedMs;
-      if (now - hopeMs > limits.findPeersMs) wanted.settle(null);
+      const hasHolders = holders(wanted.index).length > 0;
+      const hopeMs = hasHolders ? wanted.startedMs : joinedMs;
+      const isAlone = options.isTrackersOnly && !hasHolders && now - trackedMs > limits.afterTrackersMs;
+      if (isAlone || now - hopeMs > limits.findPeersMs) wanted.settle(null);
     } else if (now - wanted.startedMs > limits.pieceMs) {
       wanted.settle(null);
     } else {

@@ -13,6 +13,7 @@ import type {
 /** Trackers answer within seconds; the DHT and a first handshake take longer. */
 export const SWARM_LIMITS: SwarmLimits = {
   findPeersMs: seconds(60),
+  afterTrackersMs: seconds(10),
   stallMs: seconds(30),
   pieceMs: minutes(30),
   idleMs: minutes(2),

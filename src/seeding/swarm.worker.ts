@@ -80,7 +80,7 @@ async function sessionFor(wish: SwarmWish): Promise<Joined> {
     await session.leave();
   }
   const session = joinSwarm(client, {
-    ...{ facts, limits: settings.limits },
+    ...{ facts, limits: settings.limits, isTrackersOnly: !settings.dht && !settings.lsd },
     isOurs: (peerId) => peerId === ownPeerId,
     onRefused: (address, reason) => say({ kind: 'peerRefused', infoHash, address, reason }),
   });

@@ -176,15 +176,21 @@ const REST_MS: Readonly<Record<number, number>> = { 403: 3_600_000, 429: 1000, 5
 /** On a machine with much to do, what began together with a refused request may arrive so much later. */
 const ON_THE_WAY_MS = 1000;
 
+/** After any trouble of its own the origin has so much peace at least. */
+const ORIGIN_PEACE_MS = 1000;
+
 /**
- * No host was asked for what politeness forbids: at the origin one connection at a time for a file, two at a time for each host,
- * and none while a host rests that refused us.
+ * No host was asked for what politeness forbids: at the origin one connection at a time for a file, and not at once again after it
+ * failed; two at a time for each host, and none while a host rests that refused us.
  */
 export function expectPolite(world: DownloadWorld): void {
   for (const site of [world.origin, ...world.mirrors, world.spare]) {
     expect(site.counters().maxConcurrent, 'connections to one host').toBeLessThanOrEqual(2);
     const log = site.requestLog().filter(({ path }) => path.endsWith(DUMP_NAME));
-    if (site === world.origin) expect(overlaps(log), 'one connection for a file at the origin').toEqual([]);
+    if (site === world.origin) {
+      expect(overlaps(log), 'one connection for a file at the origin').toEqual([]);
+      expect(hurried(world, log), 'the origin was asked again at once after it failed').toEqual([]);
+    }
     for (const refused of log) {
       const restMs = REST_MS[refused.status ?? 0];
       if (restMs === undefined || refused.endedMs === null) continue;
@@ -201,6 +207,19 @@ export function expectPolite(world: DownloadWorld): void {
       expect(disobedient, `asked again although it answered ${refused.status}`).toEqual([]);
     }
   }
+}
+
+/** What was asked for soon after an error of the server, or after a hang-up without an answer, by the same process. */
+function hurried(world: DownloadWorld, log: readonly LoggedRequest[]): string[] {
+  return log.flatMap((failed) => {
+    const { status, endedMs } = failed;
+    if (endedMs === null || (status !== null && status < 500)) return [];
+    const until = world.births.find((atMs) => atMs > endedMs) ?? Number.POSITIVE_INFINITY;
+    return log
+      .filter(({ beganMs }) => beganMs > endedMs && beganMs < until)
+      .filter(({ beganMs }) => clockAt(world, beganMs) < clockAt(world, endedMs) + ORIGIN_PEACE_MS)
+      .map(({ range }) => `${range} after ${status ?? 'no answer'} to ${failed.range}`);
+  });
 }
 
 function overlaps(log: readonly LoggedRequest[]): string[] {

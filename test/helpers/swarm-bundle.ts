@@ -124,7 +124,7 @@ export async function swarmBundle(spec: HeldSpec = {}) {
       config: {
         ...{ enabled: true, port: 0, host: '127.0.0.1', maxConnections: 20, dht: false, lsd: false },
         ...{ utPex: false, uploadLimitBytesPerSecond: null, userAgent: 'WikiSeed/test' },
-        swarm: { findPeersMs: 5000, stallMs: 3000, pieceMs: 30_000, idleMs: 60_000 },
+        swarm: { findPeersMs: 5000, afterTrackersMs: 5000, stallMs: 3000, pieceMs: 30_000, idleMs: 60_000 },
         ...config,
       },
     });

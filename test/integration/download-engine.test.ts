@@ -91,6 +91,42 @@ test('a stop keeps every byte, and what was hashed is not read again', async () 
   expect(output).toMatchObject({ md5: hash('md5', CONTENT), sha256: hash('sha256', CONTENT) });
 });
 
+test('an attempt that got on and is not through after most of a day steps back, which costs none', async () => {
+  const world = await open();
+  const life = world.begin();
+  let isTurned = false;
+  world.onProgress = (doneBytes) => {
+    if (isTurned || doneBytes < SIZE / 2) return;
+    isTurned = true;
+    void world.clock.advance(1);
+  };
+  const work = life.work(new AbortController().signal, 1);
+  work.catch(() => {});
+  // Nothing was asked yet, so nobody is taken for silent.
+  await world.clock.advance(23 * 3_600_000 - 1);
+  await expect(attended(world, work)).rejects.toMatchObject({ name: 'Snooze', delayMs: 1000 });
+  const kept = keptBytes(world);
+  expect(kept).toBeGreaterThanOrEqual(SIZE / 2);
+  world.origin.resetCounters();
+  expect(await drive(world, life)).toEqual({ stored: true, errors: [] });
+  expect(rangesOf(world.origin.requestLog())).toEqual(
+    kept === SIZE ? [] : [{ startBytes: kept, endBytes: SIZE }],
+  );
+  expectStored(world);
+});
+
+test('an attempt that got nowhere in a day is left to the time limit', async () => {
+  const world = await open();
+  const fault = world.script('dumps', { kind: 'stall', atByte: 0 });
+  const stop = new AbortController();
+  const work = world.begin().work(stop.signal, 1);
+  work.catch(() => {});
+  await world.clock.advance(23 * 3_600_000);
+  await expect.poll(() => fault.fired).toBe(1);
+  stop.abort();
+  await expect(work).rejects.toMatchObject({ name: 'Interrupted' });
+});
+
 test.each(['torn', 'empty', 'of another file'])('a sidecar that is %s is not believed', async (how) => {
   const world = await open();
   const stop = new AbortController();

@@ -133,3 +133,17 @@ test('what does not go together is refused', async () => {
     err: expect.stringContaining('chosen by hand'),
   });
 });
+
+test('a wiki that nobody knows is an error, one of which nothing is held is not', async () => {
+  const { world } = build();
+  for (const option of ['--dry-run', '--history'])
+    expect(await run(world, option, '--wiki', 'aawik')).toMatchObject({
+      ...{ code: 2, out: '' },
+      err: expect.stringMatching(/there is no wiki aawik\n.*"wikiseed wikis"/),
+    });
+  world.wiki('bbwiki');
+  const other = await run(world, '--dry-run', '--wiki', 'bbwiki');
+  expect(other).toMatchObject({ code: 0, out: expect.stringContaining('No dump file of bbwiki is held.') });
+  const one = await run(world, '--dry-run', '--wiki', 'aawiki');
+  expect(one.out).toContain('3 kB would be deleted, of all wikis; below is aawiki.');
+});

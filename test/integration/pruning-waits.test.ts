@@ -3,7 +3,7 @@ import { expect, onTestFinished, test } from 'vitest';
 import { createSystemState } from '../../src/db/index.ts';
 import { discoverWikis, findDumps } from '../../src/discovery/index.ts';
 import { downloadDump, repairFile } from '../../src/download/index.ts';
-import { FatalError, hours } from '../../src/lib/index.ts';
+import { hours, PermanentError } from '../../src/lib/index.ts';
 import { wirePipeline } from '../../src/pipeline.ts';
 import { silentLog } from '../../src/ports/index.ts';
 import { pruneStorage } from '../../src/pruning/index.ts';
@@ -50,7 +50,7 @@ function setup(archive: Archive) {
       handleJob(proveRemote, {
         async run({ identifier }, { signal }) {
           asked.push(identifier);
-          if (archive === 'fails') throw new FatalError('refused', 'the archive says no');
+          if (archive === 'fails') throw new PermanentError('refused', 'the archive says no');
           if (archive === 'never answers')
             await new Promise((_, reject) => signal.addEventListener('abort', () => reject(signal.reason)));
           return archive === 'proves'

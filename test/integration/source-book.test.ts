@@ -240,6 +240,16 @@ describe('trouble', () => {
     expect(ids()).toEqual([UMEA, YOUR, 'origin']);
   });
 
+  test('who may have sent wrong bytes goes behind the origin until it has made up for it', async () => {
+    const { ids, fault, good } = open();
+    fault(UMEA, 'maybe_wrong');
+    expect(ids()).toEqual([YOUR, 'origin', UMEA]);
+    for (let count = 0; count < 20; count += 1) good(UMEA);
+    expect(ids()).toEqual([UMEA, YOUR, 'origin']);
+    fault('origin', 'maybe_wrong');
+    expect(ids()).toContain('origin');
+  });
+
   test('an overload lets it rest, longer each time, and lowers how many ranges it gets; good files raise it again', async () => {
     const { ids, fault, find, good } = open({ connections: 3 });
     fault(UMEA, 'overloaded');
@@ -356,6 +366,25 @@ describe('the origin', () => {
       const { ids, fault } = open();
       fault('origin', kind);
       expect(ids()).toEqual([UMEA, YOUR]);
+      const alone = open({ mirrors: [] });
+      alone.fault('origin', kind);
+      expect(alone.ids()).toEqual(['origin']);
+    }
+  });
+
+  test('an error, silence or a body that broke off: a moment, longer each time, while mirrors are there', async () => {
+    for (const kind of ['status', 'stalled', 'broken_off'] as const) {
+      const { ids, fault, good, book } = open();
+      for (const restMs of [1_000, 2_000, 4_000, 8_000, 16_000, 30_000, 30_000]) {
+        fault('origin', kind);
+        expect(book.readyAt(ROW, 'origin')).toBe(clock.now() + restMs);
+        expect(ids()).toEqual([UMEA, YOUR]);
+        await clock.advance(restMs);
+        expect(ids()).toEqual([UMEA, YOUR, 'origin']);
+      }
+      good('origin', 1);
+      fault('origin', kind);
+      expect(book.readyAt(ROW, 'origin')).toBe(clock.now() + 1_000);
       const alone = open({ mirrors: [] });
       alone.fault('origin', kind);
       expect(alone.ids()).toEqual(['origin']);

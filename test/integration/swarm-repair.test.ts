@@ -106,7 +106,13 @@ describe('somebody else seeds the torrent', () => {
     ]);
     onTestFinished(() => void child.kill('SIGKILL'));
     bundle.rot(2 * PIECE);
-    const limits = { findPeersMs: 20_000, stallMs: 20_000, pieceMs: 30_000, idleMs: 60_000 };
+    const limits = {
+      findPeersMs: 20_000,
+      afterTrackersMs: 20_000,
+      stallMs: 20_000,
+      pieceMs: 30_000,
+      idleMs: 60_000,
+    };
     const { repair } = bundle.begin({ moreSources: world.room({ swarm: limits }).pieceSources });
     expect(await repair(id, task())).toMatchObject({ state: 'repaired', healedPieces: 1 });
     expectSound(world, ino);
@@ -117,7 +123,8 @@ describe('nobody, or nobody honest', () => {
   test('without other peers it says no in bounded time, asks for no second piece, and not ourselves', async () => {
     const world = await swarmBundle();
     const { bundle } = world;
-    const seeding = world.room({ swarm: { findPeersMs: 3000 } });
+    // The tracker answers, and there is no other way to find peers.
+    const seeding = world.room({ swarm: { findPeersMs: 50_000, afterTrackersMs: 3000 } });
     await ownSeeder(world, seeding);
     for (const piece of [1, 4, 7]) bundle.rot(piece * PIECE);
     const rotten = bundle.read();
@@ -127,7 +134,7 @@ describe('nobody, or nobody honest', () => {
     const tookMs = performance.now() - startedMs;
     expect(tookMs).toBeGreaterThan(3000);
     // Three pieces, one wait.
-    expect(tookMs).toBeLessThan(8500);
+    expect(tookMs).toBeLessThan(40_000);
     expect(bundle.read().equals(rotten)).toBe(true);
     expect((await seeding.snapshot()).torrents).toMatchObject(GAVE_NOTHING);
   });

@@ -10,8 +10,9 @@ import {
   hours,
   Interrupted,
   PermanentError,
+  Snooze,
 } from '../../lib/index.ts';
-import type { Log } from '../../ports/index.ts';
+import type { Clock, Log } from '../../ports/index.ts';
 import { defineJob, handleJob, type JobHandler } from '../../queue/index.ts';
 import { diskFull } from '../../storage/index.ts';
 import { assertProvable, dueOf } from '../due.ts';
@@ -38,13 +39,15 @@ const Output = z.object({
 type Input = z.infer<typeof Input>;
 type Output = z.infer<typeof Output>;
 
+const DAY_MS = hours(24);
+
 /**
  * Fetches, proves and stores one dump file, or the new version of one that upstream published anew.
  *
  * What may help against some failures is a fresh look at the run: `not_found` (gone, or upstream's bad day),
  * `checksum_mismatch`, `size_mismatch`, `structure_broken` (it may have been made anew).
  *
- * The largest files (100 GB and more at 5 MB/s) take most of a day.
+ * The largest files (100 GB and more at 5 MB/s) take most of a day, and over a slow line several: see `sliceOf`.
  */
 export const downloadDump = defineJob<Input, Output>({
   type: 'download_dump',
@@ -52,7 +55,7 @@ export const downloadDump = defineJob<Input, Output>({
   output: Output,
   uniqueKey: ({ dumpFileId }) => String(dumpFileId),
   target: ['dumps', 'storage', 'disk'],
-  timeoutMs: hours(24),
+  timeoutMs: DAY_MS,
   subject: ({ dumpFileId }) => ({ dumpId: dumpFileId }),
 });
 
@@ -78,12 +81,14 @@ export function handleDownloadDump(deps: DownloadDumpDeps): JobHandler<Input, Ou
       if (!due.isReplacement && due.row.ourStatus !== 'downloading') catalog.markDownloading(dumpFileId);
       const stopped = new AbortController();
       const forget = deps.space.onHardStop((reason) => stopped.abort(reason));
-      const signal = AbortSignal.any([context.signal, stopped.signal]);
+      const slice = sliceOf(context.clock);
+      const signal = AbortSignal.any([context.signal, stopped.signal, slice.over]);
+      const { onGain } = slice;
       const isLastAttempt = context.attempt >= downloadDump.maxAttempts;
       try {
         const found = await deps.locks.alone(dumpFileId, () =>
           deps.lanes.use((lane) =>
-            obtain(deps, { dumpFileId, lane, context: { ...context, signal }, isLastAttempt }),
+            obtain(deps, { dumpFileId, lane, context: { ...context, signal }, isLastAttempt, onGain }),
           ),
         );
         if (found === null) return recordedFacts(catalog, dumpFileId);
@@ -93,6 +98,8 @@ export function handleDownloadDump(deps: DownloadDumpDeps): JobHandler<Input, Ou
         const isRefused = ['ENOSPC', 'EDQUOT'].includes(errorCode(error));
         // Whatever the abort was turned into on its way; only what the disk itself says goes before it.
         if (stopped.signal.aborted && !isRefused) throw stopped.signal.reason;
+        if (slice.over.aborted && error instanceof Interrupted)
+          throw new Snooze('stepped back for a moment, since it takes more than a day', BREATH_MS);
         if (!isRefused) throw error;
         // All others stop as well, before they meet the same.
         deps.space.noteFull(error);
@@ -103,6 +110,7 @@ export function handleDownloadDump(deps: DownloadDumpDeps): JobHandler<Input, Ou
         );
       } finally {
         forget();
+        slice.end();
       }
     },
     record({ dumpFileId }, { isReplacement, ...facts }) {
@@ -142,6 +150,29 @@ export function handleDownloadDump(deps: DownloadDumpDeps): JobHandler<Input, Ou
     },
     summarize: ({ pieceHashes: _, ...facts }) => facts,
   });
+}
+
+/** After so long an attempt steps back; what it then has to write down takes seconds. */
+const SLICE_MS = DAY_MS - hours(1);
+const BREATH_MS = 1000;
+
+/**
+ * An attempt at the largest files, or over a slow line, would be cut off as one that does not end, and counted, however far it got. One
+ * that got further steps back before that, and goes on at once with what it has; one that did not is left to its fate.
+ */
+function sliceOf(clock: Clock): { over: AbortSignal; onGain(): void; end(): void } {
+  const over = new AbortController();
+  let hasGained = false;
+  const end = clock.after(SLICE_MS, () => {
+    if (hasGained) over.abort();
+  });
+  return {
+    over: over.signal,
+    onGain() {
+      hasGained = true;
+    },
+    end,
+  };
 }
 
 const heldBytesOf = (row: DumpFile | null): number =>

@@ -47,8 +47,8 @@ export function watchBody(clock: Clock, options: { silenceMs: number; onEnd(): v
     cancel = null;
     if (since === null) return;
     const nowMs = clock.monotonicMs() - since;
-    if (nowMs >= silenceMs) return end('silent');
-    cancel = clock.after(silenceMs - nowMs, look);
+    if (nowMs >= silenceMs) end('silent');
+    else cancel = clock.after(silenceMs - nowMs, look);
   };
   return {
     begin() {

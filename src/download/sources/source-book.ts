@@ -199,7 +199,7 @@ export function createSourceBook(deps: SourceBookDeps): SourceBook & { stop(): v
       if (fault.kind === 'not_found') log.debug(facts, 'a mirror does not have a file');
       else log.warn(facts, `a mirror ${standing.lastFault}`);
       // Who lied should not be believed again because the power failed.
-      store.save(source.id, standing, fault.kind === 'wrong_bytes' || fault.kind === 'maybe_wrong');
+      store.save(source.id, standing, fault.kind === 'wrong_bytes');
     },
     readyAt(row, whom = 'anybody') {
       const times = ranked(row, whom).flatMap((source) => until(source) || []);
@@ -235,12 +235,9 @@ function archiveSource(row: DumpFile): ByteSource[] {
   return [{ id: 'archive', kind: 'archive', url: url.href, rangesAtOnce: 1 }];
 }
 
-/** Nobody is asked again at once, though the rest is nearly over. */
-const LEAST_REST_MS = 1_000;
-
 function restError(source: ByteSource, standing: Standing, now: number): WikiSeedError {
   const { host } = new URL(source.url);
-  const leftMs = Math.max(LEAST_REST_MS, restsUntil(standing, now) - now);
+  const leftMs = Math.max(1_000, restsUntil(standing, now) - now);
   if (standing.restsFor === 'forbidden')
     return new HaltPipelineError('forbidden', `${host} refused us a while ago and is left alone`, {
       subject: { host },

@@ -80,7 +80,7 @@ async function minutesOf(
     {
       ...{ row: { id: 1, wikiDbName: 'aawiki', filename: 'f' } as unknown as DumpFile, part },
       ...{ segmentBytes: 100 * MB, signal: new AbortController().signal, log: silentLog },
-      ...{ room: () => null, onWritten: () => {}, onAnew: () => {} },
+      ...{ mayWait: true, room: () => null, onWritten: () => {}, onAnew: () => {} },
     },
   ).finally(() => {
     isOver = true;

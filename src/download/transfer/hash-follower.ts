@@ -24,13 +24,21 @@ export interface HashFollower {
 const FAST_BYTES_PER_MS = 50_000;
 /** Seen of a file before its speed is judged. Less would judge how long the first answer and the threads took to get going. */
 const JUDGE_MS = seconds(2);
+/**
+ * After the first judgement a fast file is judged again and again. A minute of slowness is taken for more than a hiccup: one long
+ * silence is a single look, however long.
+ */
+const LOOK_MS = seconds(30);
+const SLOW_LOOKS = 2;
+/** What the library whose state can be saved does at least; see decision 22. */
+const SAVABLE_BYTES_PER_MS = 100_000;
 /** Hashing may be so far behind: what was written is then still in the page cache, and is not read from the disk. */
 const LAG_BYTES = 256 * 1024 * 1024;
 
 /**
- * Files of up to one segment are hashed by OpenSSL. So are longer ones that come fast: after a crash they are read again, which
- * takes less time than it would cost all of them to be ready for that. What comes slowly leaves time for the slower library, and
- * takes so long that a crash on the way is to be expected. All begin with OpenSSL: what is hashed once more because a file turns
+ * Files of up to one segment are hashed by OpenSSL. So are longer ones that come fast: after a stop they are read again, which
+ * takes less time than it would cost all of them to be ready for that. What comes slowly, or becomes slow, leaves time for the slower
+ * library, and takes so long that a stop on the way is to be expected; figures and reasons are in decision 22. All begin with OpenSSL: what is hashed once more because a file turns
  * out to be slow is little and comes from memory, while waiting for the judgement would hold back the fast ones. Only the rest of a
  * file of which much is there already waits for it.
  */
@@ -44,10 +52,16 @@ export function createHashFollower(deps: {
   const { lane, part, pieceLengthBytes, segmentBytes, clock } = deps;
   const startedMs = clock.monotonicMs();
   const startedBytes = part.held.bytes();
+  const { sizeBytes } = part.facts;
   let library: HashLibrary | null = null;
+  /** What is read again is not in the page cache for our sake: receiving need not wait for it. */
+  let isCatchingUp = false;
+  let look = { atMs: startedMs, heldBytes: startedBytes };
+  let slowLooks = 0;
 
   function begin(chosen: HashLibrary, from: HashState | null = null): void {
     library = chosen;
+    isCatchingUp = true;
     lane.begin({ path: part.path, pieceLengthBytes, library: chosen, from });
     lane.upTo(part.held.watermark());
   }
@@ -58,7 +72,18 @@ export function createHashFollower(deps: {
     return bytes >= ms * FAST_BYTES_PER_MS ? 'openssl' : 'wasm';
   }
 
-  let isJudged = part.savedHashing !== null || part.facts.sizeBytes <= segmentBytes;
+  /** A file that came fast is slow by now, and what is left takes longer than to hash again what is there. */
+  function hasBecomeSlow(): boolean {
+    const [ms, heldBytes] = [clock.monotonicMs() - look.atMs, part.held.bytes()];
+    if (ms < LOOK_MS) return false;
+    const bytesPerMs = Math.max(0, heldBytes - look.heldBytes) / ms;
+    look = { atMs: clock.monotonicMs(), heldBytes };
+    slowLooks = bytesPerMs < FAST_BYTES_PER_MS ? slowLooks + 1 : 0;
+    const isWorthIt = (sizeBytes - heldBytes) * SAVABLE_BYTES_PER_MS > heldBytes * bytesPerMs;
+    return slowLooks >= SLOW_LOOKS && isWorthIt;
+  }
+
+  let isJudged = part.savedHashing !== null || sizeBytes <= segmentBytes;
   if (part.savedHashing !== null) begin('wasm', part.savedHashing);
   else if (isJudged || startedBytes <= segmentBytes) begin('openssl');
   return {
@@ -67,11 +92,13 @@ export function createHashFollower(deps: {
       if (chosen !== null) {
         isJudged = true;
         if (chosen !== library) begin(chosen);
-      }
+      } else if (isJudged && library === 'openssl' && sizeBytes > segmentBytes && hasBecomeSlow()) begin('wasm');
       if (library === null) return null;
       const upTo = part.held.watermark();
       lane.upTo(upTo);
-      return upTo - lane.hashedBytes() > LAG_BYTES ? lane.within(LAG_BYTES) : null;
+      const isBehind = upTo - lane.hashedBytes() > LAG_BYTES;
+      if (!isBehind) isCatchingUp = false;
+      return isBehind && !isCatchingUp ? lane.within(LAG_BYTES) : null;
     },
     restart() {
       if (library !== null) begin(library);

@@ -23,7 +23,7 @@ export interface RepairTask {
   part: PartFile;
   signal: AbortSignal;
   log: Log;
-  /** False at the last attempt: what cannot be repaired now is given up. */
+  /** False at the last attempt: only the origin is waited for then, and what cannot be repaired now is given up. */
   mayWait: boolean;
   /** Where a look at the container says that it is broken; null when that cannot be seen. Reads the file. */
   brokenAt(): Promise<ByteRange | null>;
@@ -38,13 +38,18 @@ const LOOKS_MAX = 8;
 /**
  * Finds the wrong segments by asking other sources for them one by one, the most suspicious first, and replaces what differs.
  * What the origin says goes before what others say. How far that went is kept with the part file, and a later attempt goes on there.
+ * Who gave a wrong file alone is known for a liar at once; of several all are weighed down when it is given up.
  * @returns true when the bytes are right now; false when no other source could help
- * @throws RetryableError `repair_waits` when a source that may help is in passing trouble, Interrupted
+ * @throws RetryableError `repair_waits` when a source that may help is in passing trouble; UnavailableError when that is the origin; Interrupted
  */
 export async function repair(deps: RepairDeps, task: RepairTask): Promise<boolean> {
   const { part, row } = task;
+  const isBegun = part.doubts !== null;
   part.doubts ??= doubtsOf(part.held.list(), deps.segmentBytes);
   const doubts = part.doubts;
+  const givers = new Set(doubts.map(({ giver }) => giver));
+  /** When one source gave every byte, no second one is needed to know who was wrong. */
+  const lone = givers.size === 1 ? [...givers][0] : undefined;
   const others = createSecondSources(deps, row, doubts);
   const pace = createHashPace(task.isRight);
 
@@ -74,19 +79,25 @@ export async function repair(deps: RepairDeps, task: RepairTask): Promise<boolea
     }
   }
 
+  function blame(id: string, kind: 'wrong_bytes' | 'maybe_wrong', what: string): void {
+    const source = deps.book.sourcesFor(row).all.find((one) => one.id === id);
+    if (source === undefined || source.kind === 'origin') return;
+    deps.book.noteFault(source, row, { kind });
+    task.log.warn({ dumpFileId: row.id, source: id, filename: row.filename }, what);
+  }
+
   function settle(): true {
-    const givers = new Set(part.held.list().map(({ giver }) => giver));
     const liars = new Set(doubts.filter(isReplaced).map(({ giver }) => giver));
-    const { all } = deps.book.sourcesFor(row);
-    for (const source of all)
-      if (liars.has(source.id)) {
-        deps.book.noteFault(source, row, { kind: 'wrong_bytes' });
-        task.log.warn(
-          { dumpFileId: row.id, source: source.id, filename: row.filename },
-          'a source gave wrong bytes; they were replaced',
-        );
-      } else if (givers.has(source.id)) deps.book.noteGood(source, row);
+    for (const id of liars)
+      if (id !== lone) blame(id, 'wrong_bytes', 'a source gave wrong bytes; they were replaced');
     return true;
+  }
+
+  /** What the origin has the same is beyond doubt. */
+  function weighDown(): void {
+    const isCleared = (doubt: Doubt): boolean => doubt.askedAt.includes('origin') && !isReplaced(doubt);
+    for (const id of new Set(doubts.filter((one) => !isCleared(one)).map(({ giver }) => giver)))
+      if (id !== lone) blame(id, 'maybe_wrong', 'a source gave part of a file that is wrong');
   }
 
   /** Other bytes than the first giver's are in the file now. */
@@ -110,7 +121,7 @@ export async function repair(deps: RepairDeps, task: RepairTask): Promise<boolea
     return false;
   }
 
-  /** Each segment is asked for once at each source; what two of them agree on is not asked for a third time. */
+  /** Each segment is asked for once at each source; what two of them agree on is asked for a third time at the origin only. */
   async function askForAll(): Promise<boolean> {
     for (let pass = 1; ; pass += 1) {
       let hasAsked = false;
@@ -122,14 +133,29 @@ export async function repair(deps: RepairDeps, task: RepairTask): Promise<boolea
       }
       // Before others are heard about what was replaced: they may have the same wrong bytes as the first.
       if (await pace.end()) return true;
-      if (!hasAsked && pass > 1) return false;
+      if (!hasAsked && pass > 1) break;
     }
+    for (const doubt of doubts) {
+      if (others.next(doubt)?.kind !== 'origin') continue;
+      const found = await askAgain(doubt);
+      if (found !== null && (await pace.note(found))) return true;
+    }
+    return await pace.end();
   }
 
+  if (lone !== undefined && !isBegun) blame(lone, 'wrong_bytes', 'a source gave a file that is wrong');
   if ((await lookAndAsk()) || (await askForAll())) return settle();
-  const wait = task.mayWait ? others.worthWaitingFor() : null;
+  const wait = others.worthWaitingFor(!task.mayWait);
   if (wait !== null) throw wait;
+  weighDown();
   return false;
+}
+
+/** True when every byte is what the origin gave, or was compared with it. */
+export function isWordOfOrigin({ held, doubts }: Pick<PartFile, 'held' | 'doubts'>): boolean {
+  const isHis = ({ giver }: { giver: string }): boolean => giver === 'origin';
+  if (doubts === null) return held.list().every(isHis);
+  return doubts.every((doubt) => isHis(doubt) || doubt.askedAt.includes('origin'));
 }
 
 /** Replaces what is other at this source, chunk by chunk; it counts as the giver of that. */

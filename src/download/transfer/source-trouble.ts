@@ -55,8 +55,8 @@ export function createSourceTrouble(
 
   /** Those that could go on from what is there, and are only resting or in passing trouble. A refusal is neither. */
   function waitedFor(): ByteSource[] {
-    const { ready: rested } = book.sourcesFor(row);
-    return [...met.values()].filter((source) => {
+    const { all, ready: rested } = book.sourcesFor(row);
+    return all.filter((source) => {
       const kind = last.get(source.id)?.kind;
       if (kind !== undefined) return PASSING.includes(kind);
       if (rested.some(({ id }) => id === source.id)) return false;
