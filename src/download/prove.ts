@@ -48,8 +48,9 @@ export async function rightInTheEnd(deps: ProveDeps, task: ProveTask, digests: F
     ...{ row: due.row, part, signal, log: task.log, mayWait: !task.isLastAttempt },
     async brokenAt() {
       if (proof.code === 'structure_broken') return lastPlace(found.proof);
-      // Of the others only bzip2 says where, block by block.
-      if (containerOf(due.row.filename) !== 'bz2') return null;
+      // Bzip2 says where, block by block; gzip says at most that it was before some place. To unpack a 7z takes longer than to fetch
+      // it again, and it tells of a member only, which is most of the file.
+      if (!['bz2', 'gz'].includes(containerOf(due.row.filename) ?? '')) return null;
       const structure = await checkPart(task);
       return structure.isSound ? null : structure.where;
     },

@@ -105,17 +105,20 @@ function readCycles(sqlite: Connection): Map<string, PruneCycle> {
 const LACKING = ['failed', 'lacking', 'refused', 'waiting'];
 
 function readRuns(sqlite: Connection, only: string | null): Map<string, PruneRun> {
+  // Few runs have a notice: the text of all others is not made.
   const rows = sqlite
-    .prepare<
-      string[],
-      Record<'wikiDbName' | 'source' | 'runDate' | 'notices', string> & { status: RunStatus }
-    >(
-      `SELECT wiki_db_name AS wikiDbName, source, run_date AS runDate, status, notices FROM dump_runs${only === null ? '' : ' WHERE wiki_db_name = ?'}`,
+    .prepare<string[]>(
+      `SELECT wiki_db_name, source, run_date, status, nullif(notices, '[]')
+         FROM dump_runs${only === null ? '' : ' WHERE wiki_db_name = ?'}`,
     )
-    .iterate(...(only === null ? [] : [only]));
+    .raw()
+    .all(...(only === null ? [] : [only])) as [string, string, string, RunStatus, string | null][];
   const runs = new Map<string, PruneRun>();
-  for (const row of rows)
-    runs.set(runKey(row), { isFinished: row.status === 'finished', lacking: lackingOf(row) });
+  for (const [wikiDbName, source, runDate, status, notices] of rows)
+    runs.set(runKey({ wikiDbName, source, runDate }), {
+      isFinished: status === 'finished',
+      lacking: notices === null ? NOTHING : lackingOf({ notices, status }),
+    });
   return runs;
 }
 
@@ -123,7 +126,6 @@ const NOTHING: ReadonlySet<string> = new Set();
 
 /** Notices that cannot be read mean the worst. */
 function lackingOf(run: { notices: string; status: RunStatus }): ReadonlySet<string> {
-  if (run.notices === '[]') return NOTHING;
   try {
     const notices = JSON.parse(run.notices) as RunNotice[];
     return new Set(

@@ -18,28 +18,36 @@ export interface SetScope {
 
 /** For SQL; the words are ours, so nothing needs escaping. */
 export const quoted = (words: readonly string[]): string => words.map((word) => `'${word}'`).join(', ');
-/**
- * What is told of a file besides its run. Making strings and arrays is what costs: what its wiki says already comes as null, and
- * what is true or not as bits of one number.
- */
-const COLUMNS = `d.id, d.dump_type, d.size_bytes,
-  (d.our_status IN (${quoted(HELD_STATUSES)}) AND d.local_path IS NOT NULL)
-  + (d.our_status = 'included') * 2
-  + (coalesce(d.verification, 'structure-only') <> 'structure-only' AND d.sha1 IS NOT NULL) * 4
-  + (d.damaged_at IS NOT NULL) * 8
-  + (d.ia_refused_at IS NOT NULL) * 16,
-  iif(d.ia_identifier IS NULL, NULL, d.ia_verified_at), d.cycle_date, nullif(d.project, ?), nullif(d.language, ?)`;
+const BITS = 32;
+/** 256 TB: beyond that the bits would be lost in rounding. A size that is wrong by then keeps its set, as every wrong size does. */
+const SIZE_MAX = 2 ** 48 - 1;
 const [HELD, INCLUDED, PROVED, DAMAGED, REFUSED] = [1, 2, 4, 8, 16];
+/**
+ * What is told of a file besides its run. Each value that has to be made costs: what its wiki says already comes as null, and what is
+ * true or not as the lowest bits of the size.
+ */
+const COLUMNS = `d.id, d.dump_type,
+  min(d.size_bytes, ${SIZE_MAX}) * ${BITS}
+  + iif(d.local_path IS NULL, 0, CASE d.our_status WHEN 'included' THEN ${HELD} ${HELD_STATUSES.filter(
+    (status) => status !== 'included',
+  )
+    .map((status) => `WHEN '${status}' THEN ${HELD}`)
+    .join(' ')} ELSE 0 END)
+  + (d.our_status = 'included') * ${INCLUDED}
+  + (d.sha1 IS NOT NULL AND coalesce(d.verification, 'structure-only') <> 'structure-only') * ${PROVED}
+  + (d.damaged_at IS NOT NULL) * ${DAMAGED}
+  + (d.ia_refused_at IS NOT NULL) * ${REFUSED},
+  iif(d.ia_identifier IS NULL, NULL, d.ia_verified_at), d.cycle_date,
+  iif(d.project = ? AND d.language = ?, NULL, json_array(d.project, d.language))`;
 
 type Columns = [
   id: number,
   dumpType: string,
-  sizeBytes: number,
-  flags: number,
+  sizeAndBits: number,
   archivedAt: number | null,
   cycleDate: string,
-  project: string | null,
-  language: string | null,
+  /** Project and language, where its wiki says something else. */
+  other: string | null,
 ];
 
 /** What the files of an unknown wiki are compared with: no row says it. */
@@ -76,15 +84,16 @@ export function* readFiles(
     file.source = source;
     file.runDate = runDate;
     for (const row of rows) {
-      const [id, type, sizeBytes, flags, archivedAt, cycleDate] = row;
+      const [id, type, sizeAndBits, archivedAt, cycleDate, other] = row;
+      const flags = sizeAndBits % BITS;
       const { dumpType, isText } = typeOf(type);
       file.id = id;
-      file.project = row[6] ?? wiki.project;
-      file.language = row[7] ?? wiki.language;
+      [file.project, file.language] =
+        other === null ? [wiki.project, wiki.language] : (JSON.parse(other) as [string, string]);
       if (file.cycleDate !== cycleDate) file.cycleDate = cycleDate;
       file.dumpType = dumpType;
       file.isText = isText;
-      file.sizeBytes = sizeBytes;
+      file.sizeBytes = (sizeAndBits - flags) / BITS;
       file.isHeld = (flags & HELD) !== 0;
       file.isIncluded = (flags & INCLUDED) !== 0;
       file.isProved = (flags & PROVED) !== 0;

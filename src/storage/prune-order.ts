@@ -32,9 +32,13 @@ export function classify(
 ): Candidate {
   const { set, newer, second } = place;
   const plain: Candidate = { set, newer, second, rule: 'older', seeders: null, isProofOld: false };
-  if (set.files.some((file) => file.isHeld && file.isDamaged)) return { ...plain, rule: 'damaged' };
-  if (second !== null) return { ...plain, rule: 'surplus' };
-  if (set.heldBytes < LARGE_SET_BYTES) return plain;
+  for (const file of set.files)
+    if (file.isHeld && file.isDamaged) {
+      plain.rule = 'damaged';
+      return plain;
+    }
+  if (second !== null) plain.rule = 'surplus';
+  if (second !== null || set.heldBytes < LARGE_SET_BYTES) return plain;
   const held = set.files.filter(({ isHeld }) => isHeld);
   const counts = held.map((file) => facts.otherSeeders(file));
   const seeders = counts.some((count) => count === null) ? null : Math.min(...(counts as number[]));
@@ -71,19 +75,18 @@ export function* inOrder(
 ): Generator<Candidate> {
   const bySize = (a: Candidate, b: Candidate): number => b.set.heldBytes - a.set.heldBytes;
   const byAge = (a: Candidate, b: Candidate): number => compare(a.set.cycleDate, b.set.cycleDate);
-  for (const rule of REMOVAL_RULES) {
-    const buckets = new Map<string, Candidate[]>();
-    for (const candidate of candidates) {
-      if (candidate.rule !== rule) continue;
-      const key = pruneOldestFirst ? candidate.set.cycleDate : '';
-      const bucket = buckets.get(key);
-      if (bucket === undefined) buckets.set(key, [candidate]);
-      else bucket.push(candidate);
-    }
+  const byRule = new Map(REMOVAL_RULES.map((rule) => [rule, new Map<string, Candidate[]>()]));
+  for (const candidate of candidates) {
+    const buckets = byRule.get(candidate.rule) as Map<string, Candidate[]>;
+    const key = pruneOldestFirst ? candidate.set.cycleDate : '';
+    const bucket = buckets.get(key);
+    if (bucket === undefined) buckets.set(key, [candidate]);
+    else bucket.push(candidate);
+  }
+  for (const buckets of byRule.values())
     for (const key of [...buckets.keys()].sort()) {
       const bucket = buckets.get(key) as Candidate[];
       if (!isEnough()) bucket.sort((a, b) => bySize(a, b) || byAge(a, b) || byPlace(a.set, b.set));
       yield* bucket;
     }
-  }
 }

@@ -3,7 +3,6 @@ import type { PruneFacts, PrunePolicy } from './prune-facts.ts';
 import { type Candidate, classify, inOrder, type RemovalRule, reasonOf } from './prune-order.ts';
 import {
   byPlace,
-  familyKey,
   groupFiles,
   type PruneFamily,
   type PruneLine,
@@ -81,20 +80,23 @@ export function planPrune(
   policy: PrunePolicy,
   { isDetailed = true }: { isDetailed?: boolean } = {},
 ): PrunePlan {
-  const { lines, families } = groupFiles(facts);
+  const { lines } = groupFiles(facts);
   const age = { now: facts.now, remoteProofMaxAgeMs: policy.remoteProofMaxAgeMs };
   const kept: KeptSet[] = [];
   const counts = new Map<KeepRule, KeptCount>();
   const keep = (set: PruneSet, rule: KeepRule, reason: () => string): void => {
-    const count = counts.get(rule) ?? { rule, sets: 0, files: 0, sizeBytes: 0 };
-    counts.set(rule, count);
+    let count = counts.get(rule);
+    if (count === undefined) {
+      count = { rule, sets: 0, files: 0, sizeBytes: 0 };
+      counts.set(rule, count);
+    }
     count.sets += 1;
     count.files += set.heldFiles;
     count.sizeBytes += set.heldBytes;
     if (isDetailed) kept.push({ set, action: 'keep', rule, reason: reason() });
   };
   const candidates: Candidate[] = [];
-  for (const line of lines) judgeLine(line, { facts, policy, families, keep, candidates });
+  for (const line of lines) judgeLine(line, { facts, policy, keep, candidates });
 
   const plan: PrunePlan = {
     ...{ neededBytes: policy.neededBytes, plannedBytes: 0 },
@@ -112,7 +114,7 @@ export function planPrune(
     }
     if (candidate.isProofOld)
       for (const file of set.files) if (file.isHeld) toProve.set(file.id, { file, wikiDbName, runDate });
-    const family = families.get(familyKey(set)) as PruneFamily;
+    const { family } = set;
     const own = set.files.filter(({ isHeld }) => isHeld);
     for (const { id } of own) removedIds.add(id);
     const verdict = goldenVerdict(family, { ids: removedIds, wikis: new Set([wikiDbName]) }, age);
@@ -142,21 +144,20 @@ export function planPrune(
 interface Judging {
   facts: PruneFacts;
   policy: PrunePolicy;
-  families: ReadonlyMap<string, PruneFamily>;
   keep: (set: PruneSet, rule: KeepRule, reason: () => string) => void;
   candidates: Candidate[];
 }
 
 /** The newest whole verified set of a line stays, and so does everything newer; what is older may go. */
 function judgeLine(line: PruneLine, judging: Judging): void {
-  const { facts, policy, families, keep, candidates } = judging;
+  const { facts, policy, keep, candidates } = judging;
   const isAnyWhole = line.some(({ isWhole }) => isWhole);
   let newer: PruneSet | null = null;
   let second: PruneSet | null = null;
   for (const set of line) {
     const what = (): string => `${set.dumpType} of ${set.wikiDbName} (${set.source})`;
     if (set.heldFiles > 0) {
-      const protection = whyProtected(families.get(familyKey(set)) as PruneFamily, set.wikiDbName);
+      const protection = whyProtected(set.family, set.wikiDbName);
       if (protection !== null) keep(set, 'protected', () => protection);
       else if (!isAnyWhole) keep(set, 'no_whole_set', () => `no whole verified set of ${what()} is held`);
       else if (newer === null && set.isWhole)

@@ -62,18 +62,22 @@ export function waitOf(error: WikiSeedError): number {
 }
 
 /** When the clock was turned, so that requests in the logs have their time by it. */
-const turns = new WeakMap<DownloadWorld, { atMs: number; nowMs: number }[]>();
+const turns = new WeakMap<DownloadWorld, { atMs: number; earliest: number; latest: number }[]>();
 
 /** Turns the clock of a world on. */
 export async function turnClock(world: DownloadWorld, ms: number): Promise<void> {
-  const list = turns.get(world) ?? [{ atMs: 0, nowMs: world.clock.now() }];
+  const before = world.clock.now();
+  const list = turns.get(world) ?? [{ atMs: 0, earliest: before, latest: before }];
   turns.set(world, list);
+  // What happens while it is being turned is somewhere between.
+  list.push({ atMs: performance.now(), earliest: before, latest: before + ms });
   await world.clock.advance(ms);
-  list.push({ atMs: performance.now(), nowMs: world.clock.now() });
+  const now = world.clock.now();
+  list.push({ atMs: performance.now(), earliest: now, latest: now });
 }
 
-function clockAt(world: DownloadWorld, atMs: number): number {
-  return turns.get(world)?.findLast((turn) => turn.atMs <= atMs)?.nowMs ?? world.clock.now();
+function clockAt(world: DownloadWorld, atMs: number, bound: 'earliest' | 'latest'): number {
+  return turns.get(world)?.findLast((turn) => turn.atMs <= atMs)?.[bound] ?? world.clock.now();
 }
 
 /** Longest silence that is taken for anything but a stall, with some more. */
@@ -199,7 +203,9 @@ export function expectPolite(world: DownloadWorld): void {
       const until = world.births.find((atMs) => atMs > since) ?? Number.POSITIVE_INFINITY;
       const resting = log.filter(
         ({ beganMs }) =>
-          beganMs > since && beganMs < until && clockAt(world, beganMs) < clockAt(world, since) + restMs,
+          beganMs > since &&
+          beganMs < until &&
+          clockAt(world, beganMs, 'latest') < clockAt(world, since, 'earliest') + restMs,
       );
       // Of two requests at a time one may have been under way while the other was refused.
       const [first, ...disobedient] = resting;
@@ -217,7 +223,10 @@ function hurried(world: DownloadWorld, log: readonly LoggedRequest[]): string[] 
     const until = world.births.find((atMs) => atMs > endedMs) ?? Number.POSITIVE_INFINITY;
     return log
       .filter(({ beganMs }) => beganMs > endedMs && beganMs < until)
-      .filter(({ beganMs }) => clockAt(world, beganMs) < clockAt(world, endedMs) + ORIGIN_PEACE_MS)
+      .filter(
+        ({ beganMs }) =>
+          clockAt(world, beganMs, 'latest') < clockAt(world, endedMs, 'earliest') + ORIGIN_PEACE_MS,
+      )
       .map(({ range }) => `${range} after ${status ?? 'no answer'} to ${failed.range}`);
   });
 }

@@ -46,11 +46,13 @@ export interface WorldOptions {
   bytesPerSecond?: number | null;
   /** What the mirrors have under the same name; default the same. */
   mirrorContent?: Buffer;
-  /** As the catalog calls it; default `DUMP_NAME`. */
+  /** Default `DUMP_NAME`. */
   filename?: string;
   /** What upstream publishes; default md5 and sha1. */
   hashes?: UpstreamHashes;
 }
+
+const pathOf = ({ filename = DUMP_NAME }: WorldOptions): string => `/aawiki/20261120/${filename}`;
 
 /** One process: what is in memory dies with it. */
 export interface Life {
@@ -115,17 +117,18 @@ function databaseIn(dataDir: string): string {
 /** Starts the sites and puts the file on them and into the catalog. */
 export async function openDownloadWorld(options: WorldOptions): Promise<DownloadWorld> {
   const { content, bytesPerSecond = null } = options;
+  const path = pathOf(options);
   const folder = mkdtempSync(join(tmpdir(), 'wikiseed-world-'));
   const [root, dataDir] = [join(folder, 'tree'), join(folder, 'data')];
-  mkdirSync(dirname(join(root, DUMP_PATH)), { recursive: true });
-  writeFileSync(join(root, DUMP_PATH), content);
+  mkdirSync(dirname(join(root, path)), { recursive: true });
+  writeFileSync(join(root, path), content);
   // Days ago, as upstream's files are: a date of this second would be no strong validator.
-  utimesSync(join(root, DUMP_PATH), new Date('2026-11-21'), new Date('2026-11-21'));
+  utimesSync(join(root, path), new Date('2026-11-21'), new Date('2026-11-21'));
   const mirrorRoot = options.mirrorContent === undefined ? root : join(folder, 'other-tree');
   if (options.mirrorContent !== undefined) {
-    mkdirSync(dirname(join(mirrorRoot, DUMP_PATH)), { recursive: true });
-    writeFileSync(join(mirrorRoot, DUMP_PATH), options.mirrorContent);
-    utimesSync(join(mirrorRoot, DUMP_PATH), new Date('2026-11-21'), new Date('2026-11-21'));
+    mkdirSync(dirname(join(mirrorRoot, path)), { recursive: true });
+    writeFileSync(join(mirrorRoot, path), options.mirrorContent);
+    utimesSync(join(mirrorRoot, path), new Date('2026-11-21'), new Date('2026-11-21'));
   }
   const faults = createFaultList();
   const origin = await startDumpSite({ root, faults, bytesPerSecond });
@@ -207,12 +210,12 @@ export async function openDownloadWorld(options: WorldOptions): Promise<Download
   const world: DownloadWorld = {
     ...{ content, dataDir, clock, faults, origin, mirrors, spare, hidden, catalog, id, births, begin },
     paths: {
-      final: join(dataDir, 'dumps', DUMP_PATH),
-      part: `${join(dataDir, 'dumps', '.partial', DUMP_PATH)}.part`,
+      final: join(dataDir, 'dumps', path),
+      part: `${join(dataDir, 'dumps', '.partial', path)}.part`,
     },
     saved: { cursor: null, doneBytes: 0 },
     onProgress: () => {},
-    script: (server, spec) => faults.add({ server, match: `GET ${DUMP_PATH}`, ...spec }),
+    script: (server, spec) => faults.add({ server, match: `GET ${path}`, ...spec }),
     async close() {
       faults.clear();
       for (const life of [...lives]) await life.end();
@@ -246,7 +249,7 @@ function fillCatalog(catalog: Catalog, clock: FakeClock, base: string, options: 
       {
         ...{ dumpType: 'pages-articles', filename, isHistory: false, sizeBytes: content.length },
         hashes: options.hashes ?? { md5: hash('md5', content), sha1: hash('sha1', content) },
-        ...{ wikimediaUrl: base + DUMP_PATH, wikimediaStatus: 'done', wikimediaDate: null },
+        ...{ wikimediaUrl: base + pathOf(options), wikimediaStatus: 'done', wikimediaDate: null },
       },
     ],
     listedNames: new Set([filename]),

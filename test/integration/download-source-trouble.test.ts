@@ -164,6 +164,7 @@ describe('wrong bytes while the origin is out of reach', () => {
     expect(standingOf(world, 0)?.probationUntil).not.toBeNull();
     expect(asked(world.mirrors[0]!)).toHaveLength(13);
     outage.remove();
+    await turnClock(world, 60_000);
     expect(await drive(world, life)).toEqual({ stored: true, errors: [] });
     expectStored(world);
     expectPolite(world);

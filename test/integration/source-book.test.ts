@@ -97,10 +97,14 @@ describe('what a source is', () => {
     const iaUrl = 'https://archive.org/download/item/file.bz2';
     const row = fileOf({ iaUrl, iaVerifiedAt: 1 });
     const originHost = 'dumps.wikimedia.org';
+    const bytesPerSecond = null;
     expect(book.sourcesFor(row).all).toEqual([
-      { id: UMEA, kind: 'mirror', url: `${UMEA}/${path}`, rangesAtOnce: 2, originHost },
-      { id: YOUR, kind: 'mirror', url: `${YOUR}/${path}`, rangesAtOnce: 2, originHost },
-      { id: 'origin', kind: 'origin', url: `https://dumps.wikimedia.org/${path}`, rangesAtOnce: 1 },
+      { id: UMEA, kind: 'mirror', url: `${UMEA}/${path}`, rangesAtOnce: 2, bytesPerSecond, originHost },
+      { id: YOUR, kind: 'mirror', url: `${YOUR}/${path}`, rangesAtOnce: 2, bytesPerSecond, originHost },
+      {
+        ...{ id: 'origin', kind: 'origin', url: `https://dumps.wikimedia.org/${path}` },
+        ...{ rangesAtOnce: 1, bytesPerSecond },
+      },
       { id: 'archive', kind: 'archive', url: iaUrl, rangesAtOnce: 1 },
     ]);
     for (const unproved of [{ iaUrl }, { iaUrl: 'javascript:x', iaVerifiedAt: 1 }])

@@ -199,7 +199,7 @@ export function createSourceBook(deps: SourceBookDeps): SourceBook & { stop(): v
       if (fault.kind === 'not_found') log.debug(facts, 'a mirror does not have a file');
       else log.warn(facts, `a mirror ${standing.lastFault}`);
       // Who lied should not be believed again because the power failed.
-      store.save(source.id, standing, fault.kind === 'wrong_bytes');
+      store.save(source.id, standing, WRONG.includes(fault.kind));
     },
     readyAt(row, whom = 'anybody') {
       const times = ranked(row, whom).flatMap((source) => until(source) || []);
@@ -218,6 +218,7 @@ export function createSourceBook(deps: SourceBookDeps): SourceBook & { stop(): v
 
 /** It has another file than the origin, or none: a run that is not there yet, or one of another day. */
 const OTHER_FILE: readonly FaultKind[] = ['not_found', 'wrong_size', 'too_long', 'changed'];
+const WRONG: readonly FaultKind[] = ['wrong_bytes', 'maybe_wrong'];
 
 /** Where the file lies below a mirror's base; null when mirrors cannot have it. */
 function mirrorPath(row: DumpFile, originUrl: string): string | null {

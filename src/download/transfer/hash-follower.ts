@@ -11,7 +11,7 @@ export interface HashFollower {
   restart(): void;
   /** What a later attempt can go on from. */
   state(): HashState | null;
-  /** Resolves when that is the state behind all that is there, but for the last piece: at once or within a few seconds. */
+  /** Resolves when that is the state behind all that is there, but for the last piece, or at once when that would take long. */
   catchUp(): Promise<void>;
   /** Digests of the complete file. */
   finish(signal: AbortSignal): Promise<FileDigests>;
@@ -25,9 +25,10 @@ const FAST_BYTES_PER_MS = 50_000;
 /** Seen of a file before its speed is judged. Less would judge how long the first answer and the threads took to get going. */
 const JUDGE_MS = seconds(2);
 /**
- * After the first judgement a fast file is judged again and again. A minute of slowness is taken for more than a hiccup: one long
- * silence is a single look, however long.
+ * A fast file is looked at again and again. Below this for a minute is no hiccup any more: one long silence is a single look. Well
+ * below `FAST`, because a file that becomes fast again goes no faster than the slower library from then on.
  */
+const SLOW_BYTES_PER_MS = 20_000;
 const LOOK_MS = seconds(30);
 const SLOW_LOOKS = 2;
 /** What the library whose state can be saved does at least; see decision 22. */
@@ -37,10 +38,10 @@ const LAG_BYTES = 256 * 1024 * 1024;
 
 /**
  * Files of up to one segment are hashed by OpenSSL. So are longer ones that come fast: after a stop they are read again, which
- * takes less time than it would cost all of them to be ready for that. What comes slowly, or becomes slow, leaves time for the slower
- * library, and takes so long that a stop on the way is to be expected; figures and reasons are in decision 22. All begin with OpenSSL: what is hashed once more because a file turns
- * out to be slow is little and comes from memory, while waiting for the judgement would hold back the fast ones. Only the rest of a
- * file of which much is there already waits for it.
+ * takes less time than it would cost all of them to be ready for that. What comes slowly, or becomes slow, leaves time for the
+ * slower library, and takes so long that a stop on the way is to be expected; the figures are in decision 22. All begin with
+ * OpenSSL: what is hashed once more because a file turns out to be slow is little and comes from memory, while waiting for the
+ * judgement would hold back the fast ones. Only the rest of a file of which much is there already waits for it.
  */
 export function createHashFollower(deps: {
   lane: HashLane;
@@ -54,17 +55,18 @@ export function createHashFollower(deps: {
   const startedBytes = part.held.bytes();
   const { sizeBytes } = part.facts;
   let library: HashLibrary | null = null;
-  /** What is read again is not in the page cache for our sake: receiving need not wait for it. */
-  let isCatchingUp = false;
+  /** Receiving does not wait until what was there before is hashed: meanwhile the other side would hang up. */
+  let lagLimitBytes = LAG_BYTES;
   let look = { atMs: startedMs, heldBytes: startedBytes };
   let slowLooks = 0;
 
   function begin(chosen: HashLibrary, from: HashState | null = null): void {
     library = chosen;
-    isCatchingUp = true;
     lane.begin({ path: part.path, pieceLengthBytes, library: chosen, from });
     lane.upTo(part.held.watermark());
+    lagLimitBytes = LAG_BYTES + lagBytes();
   }
+  const lagBytes = (): number => part.held.watermark() - lane.hashedBytes();
   /** By the speed so far; null while it is too early to tell. */
   function choose(): HashLibrary | null {
     const [bytes, ms] = [part.held.bytes() - startedBytes, clock.monotonicMs() - startedMs];
@@ -78,7 +80,7 @@ export function createHashFollower(deps: {
     if (ms < LOOK_MS) return false;
     const bytesPerMs = Math.max(0, heldBytes - look.heldBytes) / ms;
     look = { atMs: clock.monotonicMs(), heldBytes };
-    slowLooks = bytesPerMs < FAST_BYTES_PER_MS ? slowLooks + 1 : 0;
+    slowLooks = bytesPerMs < SLOW_BYTES_PER_MS ? slowLooks + 1 : 0;
     const isWorthIt = (sizeBytes - heldBytes) * SAVABLE_BYTES_PER_MS > heldBytes * bytesPerMs;
     return slowLooks >= SLOW_LOOKS && isWorthIt;
   }
@@ -92,19 +94,20 @@ export function createHashFollower(deps: {
       if (chosen !== null) {
         isJudged = true;
         if (chosen !== library) begin(chosen);
-      } else if (isJudged && library === 'openssl' && sizeBytes > segmentBytes && hasBecomeSlow()) begin('wasm');
+      } else if (isJudged && library === 'openssl' && sizeBytes > segmentBytes && hasBecomeSlow())
+        begin('wasm');
       if (library === null) return null;
-      const upTo = part.held.watermark();
-      lane.upTo(upTo);
-      const isBehind = upTo - lane.hashedBytes() > LAG_BYTES;
-      if (!isBehind) isCatchingUp = false;
-      return isBehind && !isCatchingUp ? lane.within(LAG_BYTES) : null;
+      lane.upTo(part.held.watermark());
+      const behindBytes = lagBytes();
+      if (behindBytes <= LAG_BYTES) lagLimitBytes = LAG_BYTES;
+      return behindBytes > lagLimitBytes ? lane.within(lagLimitBytes) : null;
     },
     restart() {
       if (library !== null) begin(library);
     },
     state: () => (library === 'wasm' ? lane.state() : null),
-    catchUp: () => (library === 'wasm' ? lane.within(0) : Promise.resolve()),
+    // What would take minutes is left to the next attempt, which goes on from there.
+    catchUp: () => (library === 'wasm' && lagBytes() <= LAG_BYTES ? lane.within(0) : Promise.resolve()),
     finish(signal) {
       if (library === null) begin('openssl');
       lane.upTo(part.held.watermark());

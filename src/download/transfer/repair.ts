@@ -7,7 +7,7 @@ import type { ByteRange, ByteSource, RangeClient, SourceBook } from '../sources/
 import { createHashPace } from './hash-pace.ts';
 import type { PartFile } from './part-file.ts';
 import { createSecondSources } from './second-sources.ts';
-import { type Doubt, doubtsOf } from './suspects.ts';
+import { type Doubt, doubtsOf, nearestBefore } from './suspects.ts';
 
 /** What repairing needs. */
 export interface RepairDeps {
@@ -115,7 +115,10 @@ export async function repair(deps: RepairDeps, task: RepairTask): Promise<boolea
         hasReplaced = (await askAgain(doubt)) === 'replaced';
         if (hasReplaced) break;
       }
-      if (!hasReplaced) return false;
+      if (!hasReplaced) {
+        doubts.sort(nearestBefore(broken.endBytes));
+        return false;
+      }
       if (await task.isRight()) return true;
     }
     return false;

@@ -1,5 +1,5 @@
 import { expect, test } from 'vitest';
-import { suspectsOf } from './suspects.ts';
+import { doubtsOf, nearestBefore, suspectsOf } from './suspects.ts';
 
 test('doubts who gave least first and the origin last, cut at segments and where another goes on', () => {
   const given = [
@@ -18,4 +18,15 @@ test('doubts who gave least first and the origin last, cut at segments and where
     '100 200 origin',
     '200 250 origin',
   ]);
+});
+
+test('once damage was met, what lies before it is asked for backwards, then the rest as before', () => {
+  const given = [
+    { startBytes: 0, endBytes: 100, giver: 'origin' },
+    { startBytes: 100, endBytes: 300, giver: 'much' },
+    { startBytes: 300, endBytes: 400, giver: 'little' },
+    { startBytes: 400, endBytes: 600, giver: 'much' },
+  ];
+  const doubts = doubtsOf(given, 100).sort(nearestBefore(450));
+  expect(doubts.map(({ startBytes }) => startBytes)).toEqual([400, 300, 200, 100, 500, 0]);
 });

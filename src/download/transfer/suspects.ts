@@ -36,3 +36,13 @@ export function suspectsOf(given: readonly GivenRange[], segmentBytes: number): 
   });
   return units.sort((a, b) => rank(a) - rank(b) || a.startBytes - b.startBytes);
 }
+
+/**
+ * Order of doubts when a look at the container met damage that lies somewhere before this place: the nearest before it first; what
+ * lies behind it, and what the origin gave, as before. Pure, for a stable sort.
+ */
+export function nearestBefore(placeBytes: number): (a: Doubt, b: Doubt) => number {
+  const farness = ({ startBytes, giver }: Doubt): number =>
+    startBytes >= placeBytes || giver === 'origin' ? placeBytes + 1 : placeBytes - startBytes;
+  return (a, b) => farness(a) - farness(b);
+}
