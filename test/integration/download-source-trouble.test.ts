@@ -236,6 +236,15 @@ describe('the origin is not asked again at once', () => {
     expect(asked(world.origin)).toHaveLength(1);
   });
 
+  test('nor later in the same attempt, however long that takes', async () => {
+    const world = await open(1, CONTENT.subarray(0, 5 * SEGMENT));
+    const fault = world.script('dumps', { kind: 'status', status: 500, times: EVER });
+    world.onProgress = () => void world.clock.advance(2_000);
+    expect(await drive(world, world.begin())).toEqual({ stored: true, errors: [] });
+    expectStored(world);
+    expect(fault.fired).toBe(1);
+  });
+
   test('after an error, when the mirror turns out to lie', async () => {
     const world = await open(1, SMALL);
     world.script('mirror-1', { kind: 'lie', times: EVER });
