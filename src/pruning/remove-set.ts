@@ -118,30 +118,41 @@ export function createSetRemover(deps: RemoveDeps): SetRemover {
     return null;
   }
 
+  async function presentOf(all: readonly string[]): Promise<string[]> {
+    const present: string[] = [];
+    for (const name of all) if ((await disk.stat(name)) !== null) present.push(name);
+    return present;
+  }
+
   /** @throws whatever the disk says; then the names that are left are met again at the next start */
-  async function removeNames(dumpId: number, path: string): Promise<void> {
-    // Under `dumps/` last: until then the deletion can be taken back.
-    const { trees } = names(dumpId);
-    const folders = new Set<string>();
-    for (const name of [...trees, layout.absolute(path)]) {
-      if ((await disk.stat(name)) === null) continue;
+  async function removeNames(all: readonly string[], present: readonly string[]): Promise<void> {
+    for (const name of present) {
       await disk.remove(name);
-      folders.add(dirname(name));
       step('pruning:name_removed');
     }
-    for (const folder of folders) await disk.syncDirectory(folder);
+    // Of names that were gone already, too: who removed them may have died before that was durable.
+    for (const folder of new Set(all.map((name) => dirname(name))))
+      if ((await disk.stat(folder)) !== null) await disk.syncDirectory(folder);
   }
 
   const carryOut: SetRemover['carryOut'] = async ({ id, dumpId, path }) => {
     // A tombstone that came from elsewhere must not name another file's place.
     if (names(dumpId).dump !== layout.absolute(path))
       return { isAllowed: false, reason: 'its row does not name the place that its tombstone names' };
+    const first = verdictOf(dumpId);
+    if (!first.isAllowed) return first;
+    // The tables do not know what happened to the disk while nobody lived to see it.
+    const missing = await missingFile(new Set(idsOnDisk(first.copies)));
+    if (missing !== null) return { isAllowed: false, reason: `golden rule: ${missing}` };
+    // Under `dumps/` last: until then the deletion can be taken back.
+    const all = [...names(dumpId).trees, layout.absolute(path)];
+    const present = await presentOf(all);
+    // While the disk was looked at, a copy may have been found to be damaged. From here on nothing is waited for but the unlinks.
     const verdict = verdictOf(dumpId);
     if (!verdict.isAllowed) return verdict;
-    // The tables do not know what happened to the disk while nobody lived to see it.
-    const missing = await missingFile(new Set(idsOnDisk(verdict.copies)));
-    if (missing !== null) return { isAllowed: false, reason: `golden rule: ${missing}` };
-    await removeNames(dumpId, path);
+    if (copiesOf(verdict) !== copiesOf(first))
+      return { isAllowed: false, reason: 'golden rule: the copies that should stay changed just now' };
+    await removeNames(all, present);
     step('pruning:removed');
     catalog.finishDeletion(id);
     step('pruning:recorded');
@@ -187,11 +198,7 @@ export function createSetRemover(deps: RemoveDeps): SetRemover {
   return {
     carryOut,
     ownNames,
-    async presentNames(dumpId) {
-      const present: string[] = [];
-      for (const name of ownNames(dumpId)) if ((await disk.stat(name)) !== null) present.push(name);
-      return present;
-    },
+    presentNames: (dumpId) => presentOf(ownNames(dumpId)),
     async remove(set) {
       const looks = new Map<number, DiskLook | null>();
       for (const id of set.ids) looks.set(id, await lookAt(id));
@@ -247,11 +254,9 @@ export function createSetRemover(deps: RemoveDeps): SetRemover {
 const idsOnDisk = (copies: RemovedSet['copies']): number[] =>
   copies.filter(({ where }) => where === 'disk').flatMap(({ ids }) => [...ids]);
 
+const copiesOf = ({ copies }: Pick<RemovedSet, 'copies'>): string =>
+  JSON.stringify(copies.map(({ where, ids }) => [where, ids]));
+
 /** What a set's deletion rests on. */
-function standIns({ newer, copies }: RemovedSet): string {
-  return JSON.stringify([
-    newer.runDate,
-    newer.files.map(({ id }) => id),
-    copies.map(({ where, ids }) => [where, ids]),
-  ]);
-}
+const standIns = ({ newer, copies }: RemovedSet): string =>
+  JSON.stringify([newer.runDate, newer.files.map(({ id }) => id), copiesOf({ copies })]);

@@ -208,6 +208,42 @@ test('something that changed after the plan was made is seen just before the del
   expect(world.isThere(old)).toBe(true);
 });
 
+test('damage that is found at any look at the disk keeps the other copy, down to the last look before its names go', async () => {
+  for (let damagedAtLook = 2; ; damagedAtLook += 1) {
+    let looks = 0;
+    let isPruning = true;
+    let wasThere: boolean | null = null;
+    const world = withPruning({
+      disk: (disk) => ({
+        ...disk,
+        async stat(path) {
+          looks += 1;
+          if (isPruning && looks === damagedAtLook) {
+            world.db.sqlite.prepare('UPDATE dumps SET damaged_at = 1 WHERE id = ?').run(newest);
+            wasThere = world.isThere(old);
+          }
+          return disk.stat(path);
+        },
+      }),
+    });
+    const ids = world.run('20260901');
+    const [old] = ids as [number];
+    const [newest] = world.run('20261001') as [number];
+    world.torrent('2026-09-01', ids);
+    world.need(500);
+    await world.prune();
+    isPruning = false;
+    // The damage came when everything was over.
+    if (wasThere === null || !wasThere) {
+      expect(damagedAtLook).toBeGreaterThan(6);
+      expect(world.isThere(old)).toBe(false);
+      return;
+    }
+    expect(world.isThere(old)).toBe(true);
+    expect(world.statusOf(old)).toBe('included');
+  }
+});
+
 test('files with an unfinished job, and of cycles whose torrent is being made, stay', async () => {
   const world = withPruning();
   const [old] = world.run('20260901') as [number];
