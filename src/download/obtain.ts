@@ -103,8 +103,11 @@ async function obtainOnce(deps: ObtainDeps, task: Task, due: Due): Promise<Obtai
   const part = await openPartFile(deps, { path: partPath, facts, pieceLengthBytes });
   try {
     const fetching = { ...task, due, part, finalPath, signal, log };
-    if (hasUpstreamHash(facts)) return await fetchAndStore(deps, fetching);
-    return await fetchFromOrigin(deps, fetching);
+    // Without a hash only the origin is believed.
+    const book = hasUpstreamHash(facts) ? deps.book : originOnly(deps.book);
+    return await fetchAndStore({ ...deps, book }, fetching);
+  } catch (error) {
+    throw waitingAlone(deps, error) ?? error;
   } finally {
     part.release();
     await part.close();
@@ -120,22 +123,14 @@ interface FetchTask extends Task {
 }
 
 /**
- * Without a hash only the origin is believed.
- * @throws Snooze when it is to be left alone while mirrors go on with other files: the queue would stop those as well
+ * A file that only the origin could give now, which is to be left alone, waits by itself while mirrors go on with others: the error
+ * would have the queue stop those as well.
  */
-async function fetchFromOrigin(deps: ObtainDeps, task: FetchTask): Promise<Obtained | 'changed'> {
-  try {
-    return await fetchAndStore({ ...deps, book: originOnly(deps.book) }, task);
-  } catch (error) {
-    const isRest = error instanceof HaltPipelineError || error instanceof UnavailableError;
-    const others = deps.book.sourcesFor(task.due.row).ready.filter(({ kind }) => kind !== 'origin');
-    if (!isRest || !['forbidden', 'http_status'].includes(error.code) || others.length === 0) throw error;
-    const waitMs = error instanceof HaltPipelineError ? error.pauseMs : (error.pauseMs ?? error.retryAfterMs);
-    throw new Snooze(
-      'no upstream hash, so only the origin may give it, which is left alone now',
-      waitMs ?? REST_MS,
-    );
-  }
+function waitingAlone({ book }: Pick<ObtainDeps, 'book'>, error: unknown): Snooze | null {
+  const isRest = error instanceof HaltPipelineError || error instanceof UnavailableError;
+  if (!isRest || !['forbidden', 'http_status'].includes(error.code) || !book.hasReadyMirror()) return null;
+  const waitMs = error instanceof HaltPipelineError ? error.pauseMs : (error.pauseMs ?? error.retryAfterMs);
+  return new Snooze(`only the origin could give it now: ${error.message}`, waitMs ?? REST_MS);
 }
 
 async function fetchAndStore(deps: ObtainDeps, task: FetchTask): Promise<Obtained | 'changed'> {

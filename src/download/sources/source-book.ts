@@ -205,6 +205,7 @@ export function createSourceBook(deps: SourceBookDeps): SourceBook & { stop(): v
       const times = ranked(row, whom).flatMap((source) => until(source) || []);
       return times.length === 0 ? null : Math.min(...times);
     },
+    hasReadyMirror: () => mirrors.some(({ standing }) => restsUntil(standing, clock.now()) <= clock.now()),
     restError(row) {
       const source = { id: 'origin', kind: 'origin', url: checkedSourceUrl(row), rangesAtOnce: 1 } as const;
       return restError(source, origin, clock.now());

@@ -104,6 +104,8 @@ export interface SourceBook {
   ): void;
   /** Epoch ms at which the first resting source of the file may be asked again; null when none rests. */
   readyAt(row: DumpFile, whom?: 'anybody' | 'origin'): number | null;
+  /** Whether any mirror may be asked now, for whatever file: what cannot go on itself does not stop what can. */
+  hasReadyMirror(): boolean;
   /** What a job ends with that finds no source ready: the queue then waits as if the origin had just refused it. */
   restError(row: DumpFile): WikiSeedError;
 }
