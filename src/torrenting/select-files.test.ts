@@ -21,7 +21,14 @@ function setup(options: {
   ): DumpFile =>
     ({
       ...{ dumpType, isHistory, ourStatus, filename: dumpType, wikiDbName: 'aawiki', source: 'classic' },
-      ...{ runDate: '20261120', verification: 'sha1', localPath: 'x', sha1: 'y', upstreamSha1: 'y' },
+      ...{
+        runDate: '20261120',
+        verification: 'sha1',
+        localPath: 'x',
+        sha1: 'y',
+        upstreamSha1: 'y',
+        damagedAt: null,
+      },
       ...{ language: 'aa', project: 'wikipedia', sizeBytes: 1 },
     }) as DumpFile;
   const files = [

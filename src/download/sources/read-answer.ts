@@ -65,11 +65,8 @@ export function readAnswer(
     kind: 'bad_range',
     cause: new RetryableError('range_mismatch', `${host}: ${reason}`, { subject: { host } }),
   });
-  if (status === 416) {
-    const has = /^bytes \*\/(\d+)$/.exec(headers['content-range'] ?? '')?.[1];
-    if (has !== undefined && Number(has) !== sizeBytes) return wrongSize(host, Number(has), sizeBytes);
-    return bad(`the server has no bytes from ${startBytes} on`);
-  }
+  // Whatever size it names: of an answer with a body that can be believed, and the next one is asked for from byte 0 on.
+  if (status === 416) return bad(`the server has no bytes from ${startBytes} on`);
   if (status !== 200 && status !== 206) return ofStatus(response, nowMs);
   const coded = encodingOf(headers);
   if (coded !== null)
