@@ -20,7 +20,7 @@ const RUN_DATE = '20261101';
 const TODAY = '2026-11-12T12:00:00Z';
 const ROUNDS = 3;
 /** As systemd/wikiseed.service and the Dockerfile start it. */
-const NODE_FLAGS = ['--max-semi-space-size=8', '--heap-growing-percent=20'];
+const NODE_FLAGS = ['--max-semi-space-size=2', '--heap-growing-percent=20'];
 const NODE_ENVIRONMENT = { MALLOC_ARENA_MAX: '2' };
 
 /** A pass as the daemon and as the site saw it. */

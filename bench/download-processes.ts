@@ -36,7 +36,7 @@ export async function download(
 ): Promise<OursResult> {
   const whole: OursTask = { filename: FILENAME, ...task, segmentSizeBytes: SEGMENT_BYTES };
   const child: ChildProcess = fork(new URL('./download-ours.ts', import.meta.url), [JSON.stringify(whole)], {
-    execArgv: ['--max-semi-space-size=8', '--heap-growing-percent=20'],
+    execArgv: ['--max-semi-space-size=2', '--heap-growing-percent=20'],
   });
   return await new Promise<OursResult>((resolve, reject) => {
     child.once('message', resolve);
