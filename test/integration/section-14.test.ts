@@ -52,7 +52,11 @@ test('14.13 a 416 to the range of the last byte starts over', async () => {
   );
   await expect(bundle.attempt()).rejects.toMatchObject({ code: 'truncated' });
   await bundle.attempt();
-  expect(bundle.seen.map(({ range }) => range)).toEqual([null, `bytes=${CONTENT.length - 1}-${CONTENT.length - 1}`, null]);
+  expect(bundle.seen.map(({ range }) => range)).toEqual([
+    null,
+    `bytes=${CONTENT.length - 1}-${CONTENT.length - 1}`,
+    null,
+  ]);
   expectStored(bundle);
 });
 
