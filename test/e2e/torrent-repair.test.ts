@@ -2,18 +2,7 @@
 // goes on without it when nobody has its bytes. A file that was only touched is read, and nothing is fetched.
 // Method: a whole small cycle in the sandbox; the damage is done in the moment in which the cycle is sealed.
 import { createHash } from 'node:crypto';
-import {
-  chmodSync,
-  closeSync,
-  openSync,
-  readdirSync,
-  readFileSync,
-  readSync,
-  statSync,
-  truncateSync,
-  utimesSync,
-  writeSync,
-} from 'node:fs';
+import { chmodSync, readdirSync, readFileSync, statSync, truncateSync, utimesSync } from 'node:fs';
 import { join } from 'node:path';
 import { describe, expect, onTestFinished, test } from 'vitest';
 import { createApp } from '../../src/app.ts';
@@ -21,6 +10,7 @@ import type { DumpFile } from '../../src/catalog/index.ts';
 import { outcomeOf } from '../../src/cli/idle-outcome.ts';
 import { openDb } from '../../src/db/index.ts';
 import { silentLog } from '../../src/ports/index.ts';
+import { rot } from '../helpers/rot.ts';
 import { shiftedClock } from '../helpers/shifted-clock.ts';
 import { sandboxConfig, withSandbox } from '../helpers/with-app.ts';
 
@@ -31,20 +21,6 @@ const LATER = '2026-11-25T13:00:00Z';
 const PIECE = 16 * 1024;
 
 const sha1Of = (path: string): string => createHash('sha1').update(readFileSync(path)).digest('hex');
-
-/** One bit, as a disk flips it: the file's time stays. */
-function rot(path: string, at: number): void {
-  const { atimeMs, mtimeMs } = statSync(path);
-  chmodSync(path, 0o644);
-  const fd = openSync(path, 'r+');
-  const byte = Buffer.alloc(1);
-  readSync(fd, byte, 0, 1, at);
-  byte[0] = (byte[0] as number) ^ 1;
-  writeSync(fd, byte, 0, 1, at);
-  closeSync(fd);
-  chmodSync(path, 0o444);
-  utimesSync(path, atimeMs / 1000, mtimeMs / 1000);
-}
 
 /** A WikiSeed in which `harm` is done to the largest file when the cycle is sealed, before its torrents are begun. */
 async function worldWith(options: { alignFilesFromBytes?: number } = {}) {

@@ -2,18 +2,7 @@
 // right, by the running daemon or here, under every name of the file. And nothing that was not proved is in a torrent.
 // Method: a whole small cycle in the sandbox, bytes flipped on disk, the commands in this process.
 import { createHash } from 'node:crypto';
-import {
-  chmodSync,
-  closeSync,
-  existsSync,
-  openSync,
-  readFileSync,
-  readSync,
-  statSync,
-  unlinkSync,
-  utimesSync,
-  writeSync,
-} from 'node:fs';
+import { existsSync, readFileSync, statSync, unlinkSync } from 'node:fs';
 import { join } from 'node:path';
 import { expect, onTestFinished, test } from 'vitest';
 import { createApp } from '../../src/app.ts';
@@ -21,6 +10,7 @@ import { runCli } from '../../src/cli/index.ts';
 import type { CliIo } from '../../src/cli/io.ts';
 import { lockDataDirectory, openDb } from '../../src/db/index.ts';
 import { silentLog } from '../../src/ports/index.ts';
+import { rot } from '../helpers/rot.ts';
 import { shiftedClock } from '../helpers/shifted-clock.ts';
 import { sandboxConfig, withSandbox } from '../helpers/with-app.ts';
 import { writeConfig } from '../helpers/with-process.ts';
@@ -87,20 +77,6 @@ async function publishedCycle() {
               verified_at AS verifiedAt, wiki_db_name AS wiki FROM dumps WHERE local_path IS NOT NULL ORDER BY size_bytes DESC`,
     );
   return { sandbox, dataDir, begin, cli, ask, rows, largest: () => rows()[0] as Row };
-}
-
-/** One bit, as a disk flips it: the file's time stays. */
-function rot(path: string, at: number): void {
-  const { atimeMs, mtimeMs } = statSync(path);
-  chmodSync(path, 0o644);
-  const fd = openSync(path, 'r+');
-  const byte = Buffer.alloc(1);
-  readSync(fd, byte, 0, 1, at);
-  byte[0] = (byte[0] as number) ^ 1;
-  writeSync(fd, byte, 0, 1, at);
-  closeSync(fd);
-  chmodSync(path, 0o444);
-  utimesSync(path, atimeMs / 1000, mtimeMs / 1000);
 }
 
 const sha1Of = (path: string): string => createHash('sha1').update(readFileSync(path)).digest('hex');

@@ -1,17 +1,5 @@
 import { createHash } from 'node:crypto';
-import {
-  chmodSync,
-  closeSync,
-  linkSync,
-  mkdirSync,
-  openSync,
-  readFileSync,
-  readSync,
-  statSync,
-  utimesSync,
-  writeFileSync,
-  writeSync,
-} from 'node:fs';
+import { chmodSync, linkSync, mkdirSync, readFileSync, statSync, utimesSync, writeFileSync } from 'node:fs';
 import { createServer } from 'node:http';
 import type { AddressInfo } from 'node:net';
 import { dirname, join } from 'node:path';
@@ -32,6 +20,7 @@ import {
 } from '../../src/ports/index.ts';
 import { createLayout, createSpaceGuard } from '../../src/storage/index.ts';
 import { FakeClock } from './fake-clock.ts';
+import { rot } from './rot.ts';
 import { seededRandom } from './seeded-random.ts';
 import { temporaryFolder } from './with-db.ts';
 
@@ -228,20 +217,8 @@ export async function heldBundle(spec: HeldSpec = {}) {
       if (row === null) throw new Error('the row is gone');
       return row;
     },
-    /** Flips one bit of a stored byte, as a disk does it: nobody is told, and the file's time stays. */
-    rot(at: number, filename?: string) {
-      const { path } = place(filename);
-      const { atimeMs, mtimeMs } = statSync(path);
-      chmodSync(path, 0o644);
-      const fd = openSync(path, 'r+');
-      const byte = Buffer.alloc(1);
-      readSync(fd, byte, 0, 1, at);
-      byte[0] = (byte[0] as number) ^ 1;
-      writeSync(fd, byte, 0, 1, at);
-      closeSync(fd);
-      chmodSync(path, 0o444);
-      utimesSync(path, atimeMs / 1000, mtimeMs / 1000);
-    },
+    /** See `rot`. */
+    rot: (at: number, filename?: string) => rot(place(filename).path, at),
     urlPath: (filename = NAME) => `/${RUN}/${filename}`,
     read: (filename?: string) => readFileSync(place(filename).path),
   };
