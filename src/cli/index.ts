@@ -149,7 +149,10 @@ function buildProgram(io: CliIo, setExitCode: (code: number) => void): Command {
     'verify',
     'read held files again, compare them with their recorded hashes and record damage; changes no file by itself',
   )
-    .option('--repair', 'put damaged files right from mirrors, the origin and the Internet Archive')
+    .option(
+      '--repair',
+      'put damaged files right from mirrors, the origin, the Internet Archive and other seeders',
+    )
     .option('--wiki <name>', 'only files of this wiki, for example dewiki')
     .option('--cycle <date>', 'only files of this cycle, YYYY-MM-DD')
     .option('--json', 'print JSON, with every file')
