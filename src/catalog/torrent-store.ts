@@ -3,7 +3,7 @@ import { type Db, schema } from '../db/index.ts';
 import { assert, DumpFileId, TorrentId } from '../lib/index.ts';
 import type { Clock } from '../ports/index.ts';
 import type { Catalog } from './catalog.ts';
-import type { DumpFile, Replacement, Torrent, TorrentGap, Verification } from './types.ts';
+import type { DumpFile, Replacement, SourceName, Torrent, TorrentGap, Verification } from './types.ts';
 
 const { torrents, torrentFiles, torrentGaps, dumps } = schema;
 
@@ -27,6 +27,8 @@ function fromRow(row: typeof torrents.$inferSelect | undefined): Torrent | null 
   return {
     ...row,
     id: TorrentId.parse(row.id),
+    infoName: row.infoName ?? row.name,
+    source: row.source as SourceName | null,
     trackers: JSON.parse(row.trackers) as string[],
     webseeds: JSON.parse(row.webseeds) as string[],
   };
@@ -66,8 +68,8 @@ export function createTorrentStore({ db, clock }: { db: Db; clock: Clock }): Tor
 
   // Prepared once: a torrent has thousands of files, and all of them are written in one go.
   const carry = db.sqlite.prepare<[Record<string, unknown>]>(
-    `INSERT INTO torrent_files (torrent_id, dump_id, path_in_torrent, size_bytes, verification)
-     VALUES (@torrentId, @dumpId, @pathInTorrent, @sizeBytes, @verification)`,
+    `INSERT INTO torrent_files (torrent_id, dump_id, path_in_torrent, size_bytes, verification, md5, sha1, sha256)
+     VALUES (@torrentId, @dumpId, @pathInTorrent, @sizeBytes, @verification, @md5, @sha1, @sha256)`,
   );
   const include = db.sqlite.prepare<[number]>(
     `UPDATE dumps SET our_status = 'included' WHERE id = ? AND our_status IN ('downloaded', 'uploading', 'uploaded', 'included')`,
@@ -104,8 +106,8 @@ export function createTorrentStore({ db, clock }: { db: Db; clock: Clock }): Tor
           .get();
         db.orm.delete(torrentFiles).where(eq(torrentFiles.torrentId, id)).run();
         recordGaps(id, gaps);
-        for (const { dumpId, pathInTorrent, sizeBytes, verification } of files) {
-          carry.run({ torrentId: id, dumpId, pathInTorrent, sizeBytes, verification });
+        for (const { dumpId, md5 = null, sha1 = null, sha256 = null, ...file } of files) {
+          carry.run({ torrentId: id, dumpId, ...file, md5, sha1, sha256 });
           include.run(dumpId);
         }
         return TorrentId.parse(id);

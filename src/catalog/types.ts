@@ -60,8 +60,15 @@ export type DumpFile = Omit<
 };
 
 /** One row of `torrents`; lists are parsed. */
-export type Torrent = Omit<typeof schema.torrents.$inferSelect, 'id' | 'trackers' | 'webseeds'> & {
+export type Torrent = Omit<
+  typeof schema.torrents.$inferSelect,
+  'id' | 'trackers' | 'webseeds' | 'infoName' | 'source'
+> & {
   id: TorrentId;
+  /** Name in the info dictionary; the folder of the torrent is `contentPath`/`infoName`. */
+  infoName: string;
+  /** Of the run, for `wiki_run` alone. */
+  source: SourceName | null;
   trackers: string[];
   webseeds: string[];
 };
@@ -177,12 +184,23 @@ export interface DownloadFacts {
 
 /** A finished torrent, to be recorded. */
 export interface TorrentFacts {
+  /** Names it on this host, and its .torrent file. */
   name: string;
+  /** In the info dictionary, and of the folder; absent = `name`. */
+  infoName?: string;
   grouping: 'cycle' | 'wiki_run' | 'project' | 'language';
+  /** Whose files: the wiki (`wiki_run`), the project or the language; null or absent = of the whole cycle. */
+  scope?: string | null;
+  /** Which run; for `wiki_run` alone. */
+  source?: SourceName | null;
+  runDate?: string | null;
   cycleDate: string;
   isHistory: boolean;
+  isUncompressed?: boolean;
   /** 0 = the cycle's own torrent; 1, 2, … = what settled later. */
   supplement: number;
+  /** 0 or absent = all of it; 1, 2, … = what one torrent could not hold, in order. */
+  part?: number;
   /** Form of the added text files; it is kept when the torrent is made again. */
   payloadVersion: string;
   infoHash: string;
@@ -205,6 +223,10 @@ export interface TorrentFacts {
     sizeBytes: number;
     /** As its texts say; null in torrents of payload 1.0. */
     verification: Verification | null;
+    /** Of the unpacked bytes; null or absent where the torrent carries the dump file as it is. */
+    md5?: string | null;
+    sha1?: string | null;
+    sha256?: string | null;
   }[];
   /** What it does not carry, as its STATUS says. */
   gaps: readonly TorrentGap[];

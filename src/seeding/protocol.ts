@@ -20,6 +20,8 @@ export interface SeedSpec {
   torrentFile: string;
   /** Folder that holds the folder of the torrent's name. */
   contentRoot: string;
+  /** Seeders besides us when they were last counted; null = unknown. Fewest first where not all can be served at once. */
+  seeders?: number | null;
 }
 
 /** A file that is sound again, or was so all the time, although it was refused. */
@@ -40,6 +42,13 @@ export interface TorrentActivity {
   uploadedBytes: number;
   uploadBytesPerSecond: number;
   isReady: boolean;
+  /** As far as the engine knows of the swarm, itself apart; null = unknown, never zero. */
+  seeders: number | null;
+  leechers: number | null;
+  /** `resting`: others need to be seeded more. `stopped`: by a hand, or because it began to download. */
+  state: 'seeding' | 'checking' | 'resting' | 'stopped' | 'broken';
+  /** What is wrong, in one sentence; null while nothing is. */
+  problem: string | null;
 }
 
 /** Questions to the thread; each is answered by one reply of the same id. */

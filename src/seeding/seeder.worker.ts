@@ -133,6 +133,10 @@ function snapshot(): SeederAnswers['snapshot'] {
     uploadedBytes: torrent.uploaded,
     uploadBytesPerSecond: torrent.uploadSpeed,
     isReady: torrent.ready,
+    seeders: null,
+    leechers: null,
+    state: 'seeding',
+    problem: null,
   }));
 }
 

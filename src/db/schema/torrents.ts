@@ -7,13 +7,23 @@ export const torrents = sqliteTable(
   'torrents',
   {
     id: integer().primaryKey({ autoIncrement: true }),
-    /** Name in the info dictionary and of the folder: `wikimedia-dumps-2026-11-20`. */
+    /** Names it on this host, and its .torrent file: `wikimedia-dumps-2026-11-20`, `enwiki-20261120`. */
     name: text().notNull(),
+    /** Name in the info dictionary and of the folder: `enwiki`; null = `name`. */
+    infoName: text('info_name'),
     grouping: text().notNull(),
+    /** Whose files: the wiki (`wiki_run`), the project or the language; null = of the whole cycle. */
+    scope: text(),
+    /** Which run; for `wiki_run` alone. */
+    source: text(),
+    runDate: text('run_date'),
     cycleDate: text('cycle_date').notNull(),
     isHistory: integer('is_history', { mode: 'boolean' }).notNull().default(false),
+    isUncompressed: integer('is_uncompressed', { mode: 'boolean' }).notNull().default(false),
     /** 0 = the cycle's own torrent; 1, 2, … = what settled later, in the order it was made. */
     supplement: integer().notNull().default(0),
+    /** 0 = all of it; 1, 2, … = what one torrent could not hold, in order. */
+    part: integer().notNull().default(0),
     /** Form of the added text files, see `torrenting/payload/header.ts`: a torrent is made again in the form it has. */
     payloadVersion: text('payload_version').notNull().default('1.0'),
     /** 40 lower-case hex digits. */
@@ -63,6 +73,10 @@ export const torrentFiles = sqliteTable(
     sizeBytes: integer('size_bytes').notNull(),
     /** How it was proved when the torrent was made, as the torrent's texts say; null in torrents of payload 1.0. */
     verification: text(),
+    /** Of the unpacked bytes, lower-case hex; null where the torrent carries the dump file as it is. */
+    md5: text(),
+    sha1: text(),
+    sha256: text(),
   },
   (t) => [
     unique('torrent_files_identity').on(t.torrentId, t.dumpId),
@@ -97,6 +111,34 @@ export const torrentGaps = sqliteTable(
       'torrent_gaps_state',
       sql`${t.state} IN ('not_included','failed_upstream','missing','quarantined','not_offered')`,
     ),
+  ],
+);
+
+/**
+ * Addresses that a torrent could be fetched from (BEP 19 roots), and what the last look at them said. Those that work are in
+ * the torrent. Owner: webseeds.
+ */
+export const torrentWebseeds = sqliteTable(
+  'torrent_webseeds',
+  {
+    id: integer().primaryKey({ autoIncrement: true }),
+    torrentId: integer('torrent_id')
+      .notNull()
+      .references(() => torrents.id, { onDelete: 'cascade' }),
+    /** Clients append the name of the folder and the path. */
+    url: text().notNull(),
+    /** `unproved`: it was never seen to work. */
+    state: text().notNull(),
+    /** What is wrong with it; null while it works. */
+    reason: text(),
+    /** Epoch ms of the last look. */
+    checkedAt: integer('checked_at').notNull(),
+    /** Epoch ms since when it is in that state. */
+    since: integer().notNull(),
+  },
+  (t) => [
+    unique('torrent_webseeds_identity').on(t.torrentId, t.url),
+    check('torrent_webseeds_state', sql`${t.state} IN ('working','dead','unproved')`),
   ],
 );
 
