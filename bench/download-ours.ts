@@ -152,7 +152,7 @@ async function makeTorrent({
     config: {
       pieceLengthBytes: PIECE_BYTES,
       alignFilesFromBytes: PIECE_BYTES,
-      ...{ regularTypes: ['pages-articles'], historyTypes: [], trackers: [], publicBaseUrl: null },
+      ...{ regularTypes: ['pages-articles'], historyTypes: [], trackers: [] },
       version: 'bench',
     },
   });

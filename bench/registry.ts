@@ -42,7 +42,10 @@ export const BENCHMARKS: Readonly<Record<string, BenchEntry>> = {
       'How fast are a torrent of downloaded files, and piece hashes of a file on disk, next to mktorrent?',
     load: () => import('./torrent.bench.ts'),
   },
-  seeding: { question: 'How soon does a restart serve 10,000 files again?', load: null },
+  seeding: {
+    question: 'How fast are 2 GiB given to one client, and how soon are 3 TB in 30,000 files served?',
+    load: () => import('./seeding.bench.ts'),
+  },
   queue: {
     question: 'How many jobs per second, and does a million waiting jobs make one dearer?',
     load: () => import('./queue.bench.ts'),

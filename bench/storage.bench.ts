@@ -32,7 +32,8 @@ export async function run({ folder, note }: BenchTools): Promise<BenchResult> {
   const policy = {
     remoteProofMaxAgeMs: 7 * DAY_MS,
     minSeedersBeforePrune: 3,
-    pruneOldestFirst: true,
+    seedersMaxAgeMs: 12 * 3_600_000,
+  pruneOldestFirst: true,
     uploadsEnabled: true,
   };
   const times: number[] = [];

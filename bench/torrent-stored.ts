@@ -138,6 +138,7 @@ function setup({ folder, file, digests }: { folder: string; file: string; digest
       recordDamaged: () => false,
       recordSound: () => true,
       dumpFiles: () => rows,
+      runFiles: () => rows,
       pieceHashes: (id) => (id <= LARGE_FILES ? { pieceLength: PIECE_LENGTH, sha1s } : null),
       runs: () => [],
       wikis: () => [],
@@ -160,7 +161,7 @@ function setup({ folder, file, digests }: { folder: string; file: string; digest
     config: {
       pieceLengthBytes: PIECE_LENGTH,
       alignFilesFromBytes: 64 * MIB,
-      ...{ regularTypes: [], historyTypes: [], trackers: [], publicBaseUrl: null, version: 'bench' },
+      ...{ regularTypes: [], historyTypes: [], trackers: [], version: 'bench' },
     },
   });
   const make = async (): Promise<CreateTorrentOutput> =>

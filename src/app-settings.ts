@@ -1,3 +1,4 @@
+import { join } from 'node:path';
 import { type Config, isLoopbackUrl, type Secrets } from './config/index.ts';
 import type { DiscoveryConfig } from './discovery/index.ts';
 import type { DownloadDeps } from './download/index.ts';
@@ -5,10 +6,12 @@ import type { Bus } from './events/index.ts';
 import { type Clock, createHttp, type Http, limitConnectionsPerHost } from './ports/index.ts';
 import type { Queue } from './queue/index.ts';
 import type { CycleCalendar } from './scheduling/index.ts';
-import type { SeedingConfig } from './seeding/index.ts';
+import type { ExternalEngineConfig, SeedingConfig } from './seeding/index.ts';
 import type { TorrentConfig } from './torrenting/index.ts';
+import type { TorrentsWantedConfig } from './torrents-wanted.ts';
 import type { UploadConfig } from './upload/index.ts';
 import { VERSION } from './version.ts';
+import type { WebseedConfig } from './webseeds/index.ts';
 
 /* What the rooms are given of the configuration, where that is more than a section of it. */
 
@@ -103,21 +106,64 @@ export function torrentConfigOf({ torrents, dumps }: Config): TorrentConfig {
     trackers: torrents.trackers,
     regularTypes: dumps.regularTypes,
     historyTypes: dumps.historyTypes,
-    // No webseed is promised before this version can serve one.
-    publicBaseUrl: null,
+    bounds: { maxPieces: torrents.maxPieces, maxTorrentSizeBytes: torrents.maxTorrentSizeBytes },
+    uncompressed: torrents.uncompressed,
     version: VERSION,
   };
 }
 
-/** How the embedded engine seeds. */
-export function seedingConfigOf({ seeding }: Config): SeedingConfig {
+/** Which torrents a cycle should have. */
+export function torrentsWantedConfigOf({ torrents, dumps }: Config): TorrentsWantedConfig {
   return {
-    enabled: seeding.engine === 'webtorrent',
+    groupings: torrents.groupings,
+    wikiRunMinSizeBytes: torrents.wikiRunMinSizeBytes,
+    historyTypes: dumps.historyTypes,
+  };
+}
+
+/** Where torrents can be fetched from over HTTP. */
+export function webseedConfigOf({ torrents, discovery, download, ia, wikiseed }: Config): WebseedConfig {
+  return {
+    order: torrents.webseeds,
+    dumpsBaseUrl: discovery.dumpsBaseUrl,
+    mirrors: download.mirrors,
+    iaSiteUrl: ia.siteUrl,
+    publicBaseUrl: wikiseed.publicBaseUrl,
+  };
+}
+
+/** Who seeds, and how. */
+export function seedingConfigOf(config: Config, secrets: Secrets): SeedingConfig {
+  const { seeding, wikiseed } = config;
+  const { watchDir } = seeding;
+  return {
+    enabled: seeding.engine !== 'none',
+    program: seedingProgramOf(config, secrets),
+    watchFolder: watchDir === true ? join(wikiseed.dataDir, 'seeder', 'watch') : watchDir,
     port: seeding.port,
     maxConnections: seeding.maxConnections,
     dht: seeding.dht,
+    utPex: seeding.pex,
+    lsd: seeding.lsd,
+    maxActiveTorrents: seeding.maxActiveTorrents,
     uploadLimitBytesPerSecond: seeding.uploadLimitBytesPerSecond,
     host: seeding.listenHost,
     userAgent: `WikiSeed/${VERSION}`,
+  };
+}
+
+/** The program that seeds instead of the embedded client, and how we come in; null = none. */
+function seedingProgramOf({ seeding }: Config, secrets: Secrets): ExternalEngineConfig | null {
+  const { engine: program, url } = seeding;
+  if ((program !== 'qbittorrent' && program !== 'transmission') || url === null) return null;
+  const own = {
+    qbittorrent: { username: secrets.qbittorrentUsername, password: secrets.qbittorrentPassword },
+    transmission: { username: secrets.transmissionUsername, password: secrets.transmissionPassword },
+  }[program];
+  return {
+    ...{ program, url, engineDataDir: seeding.engineDataDir },
+    username: own.username ?? secrets.seedingUsername,
+    password: own.password ?? secrets.seedingPassword,
+    uploadLimitBytesPerSecond: seeding.uploadLimitBytesPerSecond,
   };
 }

@@ -145,6 +145,17 @@ export function createAppStorage(deps: AppStorageDeps): AppStorage {
     bus.on('dumpFile:deleted', ({ dumpId, sizeBytes }) =>
       measured.noteHeld({ dumpId, deltaBytes: -sizeBytes }),
     ),
+    bus.on('storage:othersChanged', ({ deltaBytes }) => {
+      measured.noteOthers(deltaBytes);
+      // A command's process ends before it measures anything.
+      const kept = tried(() => parseSavedStorage(state.get(STATE_KEYS.storage)), null);
+      const { otherBytes } = measured.parts();
+      if (kept !== null)
+        tried(
+          () => state.set(STATE_KEYS.storage, JSON.stringify({ ...kept, otherBytes }), clock.now()),
+          undefined,
+        );
+    }),
     // Somebody else found no room: the checkpoint, a torrent, a backup.
     bus.on('target:halted', ({ code }) => {
       if (code === 'disk_full' && isStarted) void watch.look();

@@ -9,7 +9,9 @@ import {
   downloadRatesOf,
   seedingConfigOf,
   torrentConfigOf,
+  torrentsWantedConfigOf,
   uploadConfigOf,
+  webseedConfigOf,
 } from './app-settings.ts';
 import { createAppStorage } from './app-storage.ts';
 import { type Catalog, createCatalog } from './catalog/index.ts';
@@ -38,6 +40,7 @@ import {
 import { wirePipeline } from './pipeline.ts';
 import {
   type Clock,
+  createDatagrams,
   createNodeDisk,
   createSystemClock,
   createSystemRandom,
@@ -48,12 +51,19 @@ import {
 import { createPruning, type PruningRoom, pruneStorage } from './pruning/index.ts';
 import { createPublishing, createS3ObjectStore } from './publishing/index.ts';
 import { createQueue, type IdleReport, type Queue } from './queue/index.ts';
-import { createScheduling } from './scheduling/index.ts';
-import { createSeeding, type SeedingFacts } from './seeding/index.ts';
-import { createLayout, type DiskUsage, type Layout, STORAGE_HALT_CODES } from './storage/index.ts';
+import { createScheduling, everyMs } from './scheduling/index.ts';
+import { collectStats, createSeeding, ENGINE_HALT_CODES, type SeedingFacts } from './seeding/index.ts';
+import {
+  createLayout,
+  type DiskUsage,
+  type Layout,
+  STORAGE_HALT_CODES,
+  seedersMaxAgeMs,
+} from './storage/index.ts';
 import { createTorrent, createTorrenting, findMissingTorrents } from './torrenting/index.ts';
 import { createUpload } from './upload/index.ts';
 import { VERSION } from './version.ts';
+import { createWebseeds, watchWebseeds } from './webseeds/index.ts';
 
 /** What a WikiSeed is made from; the ports default to the real ones. */
 export interface AppOptions {
@@ -162,7 +172,12 @@ function wire(deps: Required<AppOptions> & { layout: Layout; db: Db; lock: DataD
     config: discoveryConfigOf(config),
     askForDownloads: (run) => pipeline.askForDownloads(run),
   });
-  const seeding = createSeeding({ ...shared, config: seedingConfigOf(config) });
+  const seeding = createSeeding({
+    ...shared,
+    ...{ http, bus },
+    statistics: { db, http, random, datagrams: createDatagrams() },
+    config: seedingConfigOf(config, secrets),
+  });
   const download = createDownload({
     ...shared,
     ...{ db, random, http, bus, space: storage.space },
@@ -177,14 +192,17 @@ function wire(deps: Required<AppOptions> & { layout: Layout; db: Db; lock: DataD
     },
   });
   const upload = createUpload({ ...shared, http, bus, config: uploadConfigOf(config, secrets) });
-  const torrenting = createTorrenting({ ...shared, config: torrentConfigOf(config) });
+  const torrenting = createTorrenting({ ...shared, space: storage.space, config: torrentConfigOf(config) });
   bus.on('job:completed', ({ jobType, dumpId }) => {
     if (jobType === repairFile.type && dumpId !== null) void seeding.lookAgain(DumpFileId.parse(dumpId));
   });
   const pruning = createPruning({
     ...{ ...shared, db, bus, usage: () => storage.usage() },
     stopSeeding: (infoHash) => seeding.retire(infoHash),
-    config: { ...config.storage, uploadsEnabled },
+    config: {
+      ...config.storage,
+      ...{ uploadsEnabled, seedersMaxAgeMs: seedersMaxAgeMs(config.seeding.statsIntervalMs) },
+    },
   });
   bus.on('storage:modeChanged', ({ mode }) => void queue.enqueue(pruning.requestsFor(mode)));
   const r2 = config.publish.r2;
@@ -208,6 +226,12 @@ function wire(deps: Required<AppOptions> & { layout: Layout; db: Db; lock: DataD
       version: VERSION,
     },
   });
+  const webseeds = createWebseeds({
+    ...{ ...shared, db, http, bus },
+    isHalted: (target) => queue.halts().some((halt) => halt.target === target || halt.target === 'all'),
+    remoteProofMaxAgeMs: config.storage.remoteProofMaxAgeMs,
+    config: webseedConfigOf(config),
+  });
   const maintenance = createMaintenance({
     db,
     dataDir: layout.dataDir,
@@ -227,7 +251,7 @@ function wire(deps: Required<AppOptions> & { layout: Layout; db: Db; lock: DataD
   const records = createRecordKeeper({ db, disk, layout, clock, log });
   const alerts = createAlerts({
     ...{ db, bus, clock, log, isOwner: true, tellThemselves: TELL_THEMSELVES },
-    haltsTold: STORAGE_HALT_CODES,
+    haltsTold: [...STORAGE_HALT_CODES, ...ENGINE_HALT_CODES],
   });
   queue.register([
     ...maintenance.handlers,
@@ -244,13 +268,14 @@ function wire(deps: Required<AppOptions> & { layout: Layout; db: Db; lock: DataD
     ...seeding.handlers,
     ...pruning.handlers,
     ...publishing.handlers,
+    ...webseeds.handlers,
   ]);
   const pipeline = wirePipeline({
     ...{ queue, catalog, bus, clock, uploadsEnabled },
     afterCommit: db.afterCommit,
     proofEnded: (identifier, end) => pruning.proofEnded(identifier, end),
     ...{ sourcesOf: discovery.sourcesOf, isLookedAt: discovery.isLookedAt },
-    historyTypes: config.dumps.historyTypes,
+    torrents: torrentsWantedConfigOf(config),
   });
   const scheduling = createScheduling({
     ...{ db, catalog, queue, state, bus, clock, log, random },
@@ -271,6 +296,12 @@ function wire(deps: Required<AppOptions> & { layout: Layout; db: Db; lock: DataD
         request: () => rehearseRestore.request({}),
       },
       ...maintenance.schedules(),
+      {
+        name: collectStats.type,
+        cron: everyMs(config.seeding.statsIntervalMs),
+        request: () => collectStats.request({}),
+      },
+      { name: watchWebseeds.type, cron: 'hourly', request: () => watchWebseeds.request({}) },
       { name: pruneStorage.type, cron: 'daily', request: () => pruneStorage.request({}) },
       ...(scrub.enabled
         ? [{ name: scrubFiles.type, cron: 'daily', request: () => scrubFiles.request({}) }]
@@ -315,6 +346,11 @@ function wire(deps: Required<AppOptions> & { layout: Layout; db: Db; lock: DataD
       token: random.hex(32),
       tokenByHand: secrets.wikiseedAdminToken,
       announce: deps.lock.announce,
+    },
+    webseed: {
+      open: webseeds.serving.open,
+      limits: config.monitoring.webseed,
+      trustedProxies: config.monitoring.trustedProxies,
     },
     config: config.monitoring,
     version: VERSION,

@@ -3,7 +3,7 @@ import type { Catalog, SourceName, Torrent, WantedFile } from './catalog/index.t
 import { discoverWikis, findDumps } from './discovery/index.ts';
 import { downloadDump, repairFile } from './download/index.ts';
 import type { Bus } from './events/index.ts';
-import { type DumpFileId, errorCode, type TorrentId } from './lib/index.ts';
+import { type DumpFileId, errorCode, minutes, type TorrentId } from './lib/index.ts';
 import { createOrderOfWork } from './order-of-work.ts';
 import type { Clock } from './ports/index.ts';
 import { type PruningRoom, pruneStorage, type RecordedPrune } from './pruning/index.ts';
@@ -11,7 +11,9 @@ import { publishManifest } from './publishing/index.ts';
 import type { JobRequest, Queue } from './queue/index.ts';
 import { startSeeding } from './seeding/index.ts';
 import { createTorrent } from './torrenting/index.ts';
+import { createTorrentsWanted, type TorrentsWantedConfig } from './torrents-wanted.ts';
 import { type ProvedItem, proveRemote, uploadIa } from './upload/index.ts';
+import { checkWebseeds, watchWebseeds } from './webseeds/index.ts';
 
 /** What the order of work depends on. */
 export interface PipelineDeps {
@@ -23,8 +25,8 @@ export interface PipelineDeps {
   sourcesOf: (cycle: { cycleDate: string; includesHistory: boolean }) => readonly SourceName[];
   /** True once every source of a cycle was looked at to its end. */
   isLookedAt: (cycle: { cycleDate: string; includesHistory: boolean }) => boolean;
-  /** Dump types of the history torrent beside the files marked as history. */
-  historyTypes: readonly string[];
+  /** Which torrents a cycle should have. */
+  torrents: TorrentsWantedConfig;
   /** Tells once what is being written is committed. */
   afterCommit: (tell: () => void) => void;
   /** False: downloads are final, nothing goes to the Internet Archive. */
@@ -60,6 +62,9 @@ function seedingRequest(torrentId: TorrentId, cycleDate: string): JobRequest {
 /** Requests stored in one turn: some 10 ms. After a rebuild of the database a whole cycle's files may be asked for. */
 const AT_ONCE = 250;
 
+/** A slow or dead mirror keeps nobody from seeding for longer. */
+const WEBSEEDS_WAITED_FOR_MS = minutes(2);
+
 /** Failures of a download that a change at upstream may explain. */
 const LOOK_AGAIN_CODES = ['not_found', 'checksum_mismatch', 'size_mismatch', 'structure_broken'];
 /** An hour: whose description was read since then is not looked at again. */
@@ -68,15 +73,11 @@ const LOOK_AGAIN_MS = 60 * 60_000;
 /** A retired torrent lost files and is not seeded any more. */
 const isServable = (torrent: Pick<Torrent, 'retiredAt'>): boolean => torrent.retiredAt === null;
 
-function torrentRequest(torrent: Pick<Torrent, 'cycleDate' | 'isHistory' | 'supplement'>): JobRequest {
-  const { cycleDate, supplement } = torrent;
-  return createTorrent.request({ cycleDate, variant: torrent.isHistory ? 'history' : 'regular', supplement });
-}
-
 /** Says which finished job asks for which next one. Follow-ups run inside the transaction that completes the job. */
 export function wirePipeline(deps: PipelineDeps): Pipeline {
   const { queue, catalog } = deps;
   const order = createOrderOfWork(deps);
+  const torrentsWanted = createTorrentsWanted({ queue, catalog, config: deps.torrents });
 
   /** The most endangered first; see src/order-of-work.ts. */
   function downloads(files: readonly WantedFile[]): JobRequest[] {
@@ -107,48 +108,16 @@ export function wirePipeline(deps: PipelineDeps): Pipeline {
       )
       .map(({ cycleDate }) => cycleDate);
 
-  /** Torrents that a sealed cycle should have and has not: never made, or given up after an error that may have healed. */
-  function missingTorrents(cycleDate: string): JobRequest[] {
-    const made = catalog.torrentsOfCycle(cycleDate);
-    // The first file of a kind that the sealed cycle had none of does not make its torrent while more may come.
-    const isWhole = made.length === 0 || !catalog.takesFiles(cycleDate) || !catalog.hasUnsettled(cycleDate);
-    const isMissing = (isHistory: boolean): boolean =>
-      isWhole && !made.some((torrent) => torrent.isHistory === isHistory && torrent.supplement === 0);
-    const { regular, history } = catalog.heldVariants(cycleDate);
-    return [
-      ...(regular && isMissing(false)
-        ? [torrentRequest({ cycleDate, isHistory: false, supplement: 0 })]
-        : []),
-      ...(history && isMissing(true) ? [torrentRequest({ cycleDate, isHistory: true, supplement: 0 })] : []),
-      // A file that was lost and fetched again is not in its torrent's folder yet; the infohash stays.
-      ...catalog.torrentsToMakeAgain(cycleDate).map(torrentRequest),
-    ];
-  }
-
-  /** What settled after the torrents of its cycle were made, once nothing more is to come. */
-  function supplements(cycleDate: string): JobRequest[] {
-    if (catalog.takesFiles(cycleDate) && catalog.hasUnsettled(cycleDate)) return [];
-    if (queue.hasUnfinished(cycleDate, [findDumps.type, downloadDump.type, createTorrent.type])) return [];
-    const made = catalog.torrentsOfCycle(cycleDate);
-    const late = catalog.lateVariants(cycleDate, deps.historyTypes);
-    return [false, true].flatMap((isHistory) => {
-      const ofKind = made.filter((torrent) => torrent.isHistory === isHistory);
-      // Without a torrent of its kind it is the cycle's own that is missing.
-      if (!(isHistory ? late.history : late.regular) || ofKind.length === 0) return [];
-      const supplement = Math.max(...ofKind.map((torrent) => torrent.supplement)) + 1;
-      return [torrentRequest({ cycleDate, isHistory, supplement })];
-    });
-  }
-
   /** Whatever the last download or look of a cycle makes possible. */
   function trySeal(cycleDate: string): JobRequest[] {
     if (queue.hasUnfinished(cycleDate, [findDumps.type, downloadDump.type])) return [];
     const cycle = catalog.cycle(cycleDate);
-    if (cycle?.status !== 'open') return [...missingTorrents(cycleDate), ...supplements(cycleDate)];
+    if (cycle?.status !== 'open')
+      return [...torrentsWanted.missing(cycleDate), ...torrentsWanted.supplements(cycleDate)];
     // A source that never answered has no runs that could be unsettled.
     if (!deps.isLookedAt(cycle) || !catalog.sealIfSettled(cycleDate)) return [];
     deps.afterCommit(() => deps.bus.emit('cycle:sealed', { cycleDate }));
-    return missingTorrents(cycleDate);
+    return torrentsWanted.missing(cycleDate);
   }
 
   const looks = (): JobRequest[] => cyclesToLookAt().flatMap(looksAt);
@@ -210,19 +179,52 @@ export function wirePipeline(deps: PipelineDeps): Pipeline {
     catalog.torrentsOfCycle(cycleDate).length > 0 ? [publishManifest.request({})] : [],
   );
 
-  // Whatever torrents exist are served, also when another one of the cycle could not be made.
+  // A torrent is served as soon as it is made: others of its cycle may read for hours. Seeding waits for the look at its
+  // webseeds, and not longer than two minutes.
+  queue.follow(createTorrent, (_input, { hasMore }, torrentId: TorrentId) => {
+    const torrent = catalog.torrent(torrentId);
+    if (torrent === null || !isServable(torrent)) return [];
+    const { id, cycleDate } = torrent;
+    return [
+      checkWebseeds.request({ torrentId: id }, { cycleDate }),
+      startSeeding.request({ torrentId: id }, { cycleDate, delayMs: WEBSEEDS_WAITED_FOR_MS }),
+      ...(hasMore ? [torrentsWanted.nextPart(torrent)] : []),
+    ];
+  });
+  // One that could not be made holds nothing up.
   queue.whenSettled([createTorrent.type], (cycleDate) => {
     const made = catalog.torrentsOfCycle(cycleDate);
     if (made.length === 0) return [];
     catalog.advanceCycle(cycleDate, 'torrented');
-    return made.filter(isServable).map((torrent) => seedingRequest(torrent.id, cycleDate));
+    if (queue.hasUnfinished(cycleDate, [startSeeding.type])) return [];
+    const unserved = made.filter((torrent) => isServable(torrent) && torrent.seedingSince === null);
+    if (unserved.length > 0) return unserved.map(({ id }) => seedingRequest(id, cycleDate));
+    catalog.advanceCycle(cycleDate, 'seeding');
+    return [publishManifest.request({})];
   });
+  queue.whenSettled([checkWebseeds.type], (cycleDate) => {
+    queue.hurry(cycleDate, startSeeding.type);
+    return [];
+  });
+  // What is seeded already is given its new file; before that, seeding publishes it.
+  queue.follow(checkWebseeds, ({ torrentId }, { isChanged }) => {
+    const torrent = catalog.torrent(torrentId);
+    if (!isChanged || torrent === null || torrent.seedingSince === null) return [];
+    return [seedingRequest(torrent.id, torrent.cycleDate), publishManifest.request({})];
+  });
+  queue.follow(watchWebseeds, (_input, { changed }) => [
+    ...changed.flatMap((id) => {
+      const torrent = catalog.torrent(id);
+      return torrent?.seedingSince == null ? [] : [seedingRequest(id, torrent.cycleDate)];
+    }),
+    ...(changed.length > 0 ? [publishManifest.request({})] : []),
+  ]);
 
   // A torrent that could not be served for the sake of that file.
   queue.follow(repairFile, ({ dumpFileId }, { state }) => {
     const cycleDate = catalog.dumpFile(dumpFileId)?.cycleDate;
     if (cycleDate === undefined || state === 'damaged' || state === 'gone') return [];
-    const names = new Set(catalog.otherNames(dumpFileId).map(({ torrent }) => torrent));
+    const names = new Set(catalog.namesInTorrents(dumpFileId).map(({ torrent }) => torrent));
     return catalog
       .torrentsOfCycle(cycleDate)
       .filter(({ name, seedingSince }) => names.has(name) && seedingSince !== null)
@@ -236,7 +238,8 @@ export function wirePipeline(deps: PipelineDeps): Pipeline {
       .torrentsOfCycle(cycleDate)
       .every((torrent) => torrent.seedingSince !== null || !isServable(torrent));
     // With the embedded engine off, handing over is all there is to do.
-    if (isServed || !isSeeding) catalog.advanceCycle(cycleDate, 'seeding');
+    if ((isServed || !isSeeding) && !queue.hasUnfinished(cycleDate, [createTorrent.type]))
+      catalog.advanceCycle(cycleDate, 'seeding');
     return [publishManifest.request({})];
   });
   // What cannot be seeded here is published all the same, since others may hold its files; its cycle stays `torrented`
@@ -253,11 +256,14 @@ export function wirePipeline(deps: PipelineDeps): Pipeline {
 
   // What was deleted is in the manifest, and so are torrents that are not seeded any more. Old proofs are asked for anew, and
   // what they allow goes then.
-  queue.follow(pruneStorage, (_input, { items, removedFiles }, { isToBeRepeated }: RecordedPrune) => [
-    ...items.map((item) => proveRemote.request(item)),
-    ...(isToBeRepeated ? [pruneStorage.request({})] : []),
-    ...(removedFiles > 0 ? [publishManifest.request({})] : []),
-  ]);
+  queue.follow(
+    pruneStorage,
+    (_input, { items, removedFiles, removedTorrents }, { isToBeRepeated }: RecordedPrune) => [
+      ...items.map((item) => proveRemote.request(item)),
+      ...(isToBeRepeated ? [pruneStorage.request({})] : []),
+      ...(removedFiles + removedTorrents > 0 ? [publishManifest.request({})] : []),
+    ],
+  );
   // Whatever was answered, or when nothing was, what waited for it goes on.
   queue.follow(proveRemote, ({ identifier }, { proved }, { toUpload }: ProvedItem) => [
     ...deps.proofEnded(identifier, { isAnswered: true }),
@@ -322,7 +328,7 @@ export function wirePipeline(deps: PipelineDeps): Pipeline {
     askForRepair: (ids) => void queue.enqueue(ids.map(repairRequest)),
     repairRequest,
     looks,
-    missingTorrents,
+    missingTorrents: torrentsWanted.missing,
     daily: () => [...unfinishedWork()].flat(),
     async reconcile() {
       // Switched off means off, also for what was asked for before.
@@ -336,7 +342,7 @@ export function wirePipeline(deps: PipelineDeps): Pipeline {
       await enqueueInParts(requests);
     },
     rebuild: (torrent) => {
-      if (isServable(torrent)) queue.enqueue([torrentRequest(torrent)]);
+      if (isServable(torrent)) queue.enqueue([torrentsWanted.again(torrent)]);
     },
   };
 }

@@ -29,6 +29,7 @@ const ALLOWED: Readonly<Record<string, readonly string[]>> = {
   seeding: FLOOR,
   pruning: FLOOR,
   publishing: FLOOR,
+  webseeds: FLOOR,
   scheduling: FLOOR,
   monitoring: FLOOR,
   maintenance: FLOOR,
@@ -45,6 +46,7 @@ const ALLOWED: Readonly<Record<string, readonly string[]>> = {
     'maintenance',
     'alerts',
     'pruning',
+    'seeding',
     'sandbox',
   ],
 };
@@ -54,7 +56,7 @@ const TOP: Readonly<Record<string, readonly string[] | 'everything'>> = {
   'main.ts': ['cli'],
   'app.ts': 'everything',
   'app-settings.ts': [
-    ...['version.ts', 'discovery', 'download', 'upload', 'torrenting', 'seeding', 'scheduling'],
+    ...['version.ts', 'discovery', 'download', 'upload', 'torrenting', 'seeding', 'scheduling', 'webseeds'],
     ...FLOOR,
   ],
   'app-storage.ts': FLOOR,
@@ -70,6 +72,7 @@ const TOP: Readonly<Record<string, readonly string[] | 'everything'>> = {
       'seeding',
       'pruning',
       'publishing',
+      'webseeds',
     ],
     ...FLOOR,
   ],

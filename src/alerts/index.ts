@@ -96,9 +96,34 @@ export function createAlerts(deps: AlertsDeps): Alerts {
     });
   }
 
+  const webseedKey = (torrentId: number, url: string): string =>
+    `webseed:${torrentId}:${URL.parse(url)?.host ?? url}`;
+
+  function onWebseedDied({ torrentId, name, url, reason, isExpected }: EventMap['webseed:died']): void {
+    // The log says so too; an old run leaves the servers of dumps one after the other.
+    if (isExpected) return;
+    raise({
+      key: webseedKey(torrentId, url),
+      severity: 'warn',
+      message: `the webseed ${url} of ${name} works no more: ${reason}`,
+      hint: 'It is not in the .torrent any more, and comes back by itself when it works again. See "Webseeds" in docs/operations.md.',
+    });
+  }
+
+  const seedingKey = (infoHash: string | null): string => `seeding:${infoHash ?? 'engine'}`;
+
+  function onSeedingProblem({ infoHash, name, code, message, hint }: EventMap['seeding:problem']): void {
+    const subject = infoHash === null ? '' : `${name ?? infoHash}: `;
+    // What somebody stopped by hand is no trouble of ours.
+    const severity = code === 'stopped_by_hand' ? 'warn' : 'error';
+    raise({ key: seedingKey(infoHash), severity, message: `${subject}${message}`, hint });
+  }
+
   /** Halts that were forgotten at the start, and handlers that went with their process. */
   function endWhatWentWithTheProcess(to: AlertBook): void {
     for (const key of to.openKeys('stuck:')) to.resolve(key);
+    // Told again at the first look when it is still so.
+    for (const key of to.openKeys('seeding:')) to.resolve(key);
     const isHalted = db.sqlite.prepare<[string]>('SELECT 1 FROM system_state WHERE key = ?');
     for (const key of to.openKeys('target:'))
       if (isHalted.get(`${STATE_KEYS.halt}${key.slice('target:'.length)}`) === undefined) to.resolve(key);
@@ -114,6 +139,10 @@ export function createAlerts(deps: AlertsDeps): Alerts {
         bus.on('job:attemptFailed', onAttemptFailed),
         bus.on('job:completed', onCompleted),
         bus.on('target:halted', onHalted),
+        bus.on('webseed:died', onWebseedDied),
+        bus.on('webseed:settled', ({ torrentId, url }) => resolve(webseedKey(torrentId, url))),
+        bus.on('seeding:problem', onSeedingProblem),
+        bus.on('seeding:problemOver', ({ infoHash }) => resolve(seedingKey(infoHash))),
         bus.on('target:resumed', ({ target }) => resolve(`target:${target}`)),
         bus.on('job:stuck', (event) =>
           raise({

@@ -16,6 +16,7 @@ import type {
   Torrent,
   TorrentFacts,
   TorrentGap,
+  TorrentKind,
   Verification,
   WantedFile,
   Wiki,
@@ -50,7 +51,7 @@ export interface Catalog extends Deletions, HeldCatalog {
   hasUnsettled(cycleDate: string): boolean;
   /** True when a look may still find something: it is unsettled, or something of it failed upstream and may be run again. */
   mayBringMore(cycleDate: string): boolean;
-  /** Whether it holds files that no regular, or no history torrent of it carries, although they belong there. */
+  /** Whether it holds files that no regular, or no history torrent of the whole cycle carries, although they belong there. */
   lateVariants(cycleDate: string, historyTypes: readonly string[]): { regular: boolean; history: boolean };
   /** Nothing more is awaited: files that were not had end as failed, descriptions of runs are removed. Idempotent. */
   closeLateWindow(cycleDate: string): void;
@@ -104,6 +105,8 @@ export interface Catalog extends Deletions, HeldCatalog {
   dumpFile(id: DumpFileId): DumpFile | null;
   /** Sorted by wiki, then file name. */
   dumpFiles(cycleDate: string): DumpFile[];
+  /** All files of one run; sorted by file name. */
+  runFiles(run: { wikiDbName: string; source: SourceName; runDate: string }): DumpFile[];
   pieceHashes(id: DumpFileId): { pieceLength: number; sha1s: Buffer } | null;
   markDownloading(id: DumpFileId): void;
   recordDownloaded(id: DumpFileId, facts: DownloadFacts): void;
@@ -185,11 +188,37 @@ export interface Catalog extends Deletions, HeldCatalog {
     pathInTorrent: string;
     sizeBytes: number;
     verification: Verification | null;
+    /** Of the bytes it carries, when they were unpacked from the dump file; null = it carries the file as it is. */
+    unpacked: { md5: string | null; sha1: string | null; sha256: string | null } | null;
   }[];
-  /** Files of a cycle that its regular, or its history, torrents carry, each with the first torrent that does. */
-  carriedFiles(cycleDate: string, isHistory: boolean): Map<DumpFileId, TorrentId>;
+  /** Files of a cycle that its torrents of one kind carry, each with the first torrent that does. */
+  carriedFiles(cycleDate: string, kind: TorrentKind): Map<DumpFileId, TorrentId>;
+  /**
+   * Runs of a cycle of which at least so many bytes are held and sound, the files with full history apart from the others; the
+   * largest first. Without those from which files were deleted.
+   */
+  heldRuns(
+    cycleDate: string,
+    minSizeBytes: number,
+  ): { wikiDbName: string; source: SourceName; runDate: string; isHistory: boolean; heldBytes: number }[];
+  /** Projects, or languages, of which a cycle has held and sound files, with full history or without. */
+  heldScopes(cycleDate: string, grouping: 'project' | 'language'): { scope: string; isHistory: boolean }[];
+  /** Those which have a torrent of their own that lacks files which belong there: what `lateVariants` is for a whole cycle. */
+  lateScopes(
+    cycleDate: string,
+    grouping: 'project' | 'language',
+    historyTypes: readonly string[],
+  ): { scope: string; isHistory: boolean }[];
+  /** True when files that were there as the first part of a torrent was made are in no part of it yet. */
+  hasMoreParts(
+    cycleDate: string,
+    kind: TorrentKind,
+    options: { supplement: number; historyTypes: readonly string[] },
+  ): boolean;
   /** `replacement` of every file of a cycle that has one. */
   replacements(cycleDate: string): Map<DumpFileId, Replacement>;
   markSeeding(id: TorrentId): void;
   markPublished(id: TorrentId, torrentUrl: string | null): void;
+  /** The webseeds that its .torrent file names from now on, with the link that names them too. */
+  recordWebseeds(id: TorrentId, facts: { webseeds: readonly string[]; magnetLink: string }): void;
 }

@@ -46,9 +46,10 @@ export function createCycleStore({
         AND d.our_status IN ('downloaded', 'uploading', 'uploaded', 'included') AND d.damaged_at IS NULL
         AND (d.is_history = @isHistory OR (@isHistory = 1 AND d.dump_type IN (SELECT value FROM json_each(@types))))
         AND NOT EXISTS (SELECT 1 FROM torrent_files f JOIN torrents t ON t.id = f.torrent_id
-                         WHERE f.dump_id = d.id AND t.is_history = @isHistory)
+                         WHERE f.dump_id = d.id AND t.is_history = @isHistory AND t.grouping = 'cycle' AND t.is_uncompressed = 0)
         AND NOT EXISTS (SELECT 1 FROM torrent_gaps g JOIN torrents t ON t.id = g.torrent_id
-                         WHERE t.cycle_date = d.cycle_date AND t.is_history = @isHistory AND g.state = 'not_included'
+                         WHERE t.cycle_date = d.cycle_date AND t.is_history = @isHistory AND t.grouping = 'cycle' AND t.is_uncompressed = 0
+                           AND g.state = 'not_included'
                            AND g.wiki_db_name = d.wiki_db_name AND g.source = d.source AND g.run_date = d.run_date
                            AND g.filename = d.filename)
         AND NOT EXISTS (SELECT 1 FROM dump_replacements r WHERE r.dump_id = d.id AND r.kind = 'withdrawn') LIMIT 1`,

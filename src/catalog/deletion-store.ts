@@ -57,6 +57,11 @@ export interface Deletions {
    * carries it is retired. Its bytes are removed by the caller, once this is committed; `local_path` stays until then.
    */
   beginDeletions(files: readonly DeletionFacts[]): { count: number; retired: TorrentId[] };
+  /**
+   * A torrent of unpacked files is retired for the room they take. No tombstones: no dump file goes, and what was unpacked can
+   * be unpacked again. @returns false when it is retired already, or carries no unpacked files
+   */
+  retireUnpacked(id: TorrentId): boolean;
   /** The last name of a file is gone. */
   finishDeletion(id: number): void;
   /** It is not carried out: the file has its earlier state again. @returns torrents that lack nothing any more and are retired no more */
@@ -95,9 +100,13 @@ export function createDeletionStore({ db, clock }: { db: Db; clock: Clock }): De
           AND id IN (SELECT torrent_id FROM torrent_files WHERE dump_id = ?) RETURNING id`,
     )
     .pluck();
+  const retireOne = sqlite.prepare<[number, number]>(
+    'UPDATE torrents SET retired_at = ? WHERE id = ? AND retired_at IS NULL AND is_uncompressed = 1',
+  );
+  // What was unpacked goes at once and for itself: it is not known any more whether it is there.
   const unretire = sqlite
     .prepare<[number], number>(
-      `UPDATE torrents SET retired_at = NULL WHERE retired_at IS NOT NULL
+      `UPDATE torrents SET retired_at = NULL WHERE retired_at IS NOT NULL AND is_uncompressed = 0
           AND id IN (SELECT torrent_id FROM torrent_files WHERE dump_id = ?)
           AND NOT EXISTS (SELECT 1 FROM torrent_files f JOIN dumps d ON d.id = f.dump_id
                            WHERE f.torrent_id = torrents.id AND d.our_status = 'deleted') RETURNING id`,
@@ -167,6 +176,7 @@ export function createDeletionStore({ db, clock }: { db: Db; clock: Clock }): De
         }
         return { count, retired: [...torrents].map((id) => TorrentId.parse(id)) };
       }),
+    retireUnpacked: (id) => retireOne.run(clock.now(), id).changes > 0,
     finishDeletion: (id) =>
       db.transaction(() => {
         forgetPath.run(id);

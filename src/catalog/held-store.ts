@@ -19,6 +19,18 @@ export interface HeldSummary {
   damagedAt: number | null;
 }
 
+/** A place at which a torrent has the bytes of a dump file; see `fileOfTorrent` of storage. */
+export interface NameInTorrent {
+  /** Name of the torrent on this host. */
+  torrent: string;
+  /** Folder that holds the torrent's folder, relative to the data directory. */
+  contentPath: string;
+  /** Name of the torrent's folder. */
+  infoName: string;
+  pathInTorrent: string;
+  infoHash: string;
+}
+
 /** What the catalog knows of the state of held bytes, and what a second reading says of them. */
 export interface HeldCatalog {
   /** Held files by wiki, run and name. Reads every row: for commands. */
@@ -41,13 +53,15 @@ export interface HeldCatalog {
   filesToScrub(before: number, limit: number): { id: DumpFileId; sizeBytes: number }[];
   /** Held files that are damaged, the one known longest first. */
   damagedFiles(): { id: DumpFileId; wikiDbName: string; filename: string }[];
-  /** Where folders of torrents that are not retired hold other names of a file. */
-  otherNames(id: DumpFileId): { torrent: string; pathInTorrent: string; infoHash: string }[];
-  /** Torrents that carry a file, retired ones last. */
+  /** Where folders of torrents that are not retired hold other names of a file: hard links. */
+  otherNames(id: DumpFileId): NameInTorrent[];
+  /** Where torrents that are not retired serve the bytes of a file: its other names, and the one under `dumps/` itself. */
+  namesInTorrents(id: DumpFileId): NameInTorrent[];
+  /** Torrents that carry the bytes of a file as they are, retired ones last. */
   torrentsWith(
     id: DumpFileId,
   ): { torrent: string; pathInTorrent: string; infoHash: string; torrentFilePath: string }[];
-  /** The file that a torrent carries under a path of its folder; null = none. */
+  /** The file whose bytes a torrent carries under a path of its folder; null = none: a text of the torrent's own, or unpacked bytes. */
   fileInTorrent(infoHash: string, pathInTorrent: string): DumpFileId | null;
 }
 
@@ -89,19 +103,23 @@ export function createHeldStore({ db, clock }: { db: Db; clock: Clock }): HeldCa
     `SELECT id, wiki_db_name AS wikiDbName, filename FROM dumps INDEXED BY idx_dumps_damaged
       WHERE damaged_at IS NOT NULL AND ${HELD} ORDER BY damaged_at, id`,
   );
-  const names = sqlite.prepare<[number], { torrent: string; pathInTorrent: string; infoHash: string }>(
-    `SELECT t.name AS torrent, f.path_in_torrent AS pathInTorrent, t.info_hash AS infoHash FROM torrent_files f JOIN torrents t ON t.id = f.torrent_id
-      WHERE f.dump_id = ? AND t.retired_at IS NULL ORDER BY t.id`,
+  // What was unpacked from a file are other bytes.
+  const names = sqlite.prepare<[number], NameInTorrent>(
+    `SELECT t.name AS torrent, t.content_path AS contentPath, coalesce(t.info_name, t.name) AS infoName,
+            f.path_in_torrent AS pathInTorrent, t.info_hash AS infoHash
+       FROM torrent_files f JOIN torrents t ON t.id = f.torrent_id
+      WHERE f.dump_id = ? AND t.retired_at IS NULL AND t.is_uncompressed = 0 ORDER BY t.id`,
   );
   const carriers = sqlite.prepare<[number], ReturnType<HeldCatalog['torrentsWith']>[number]>(
     `SELECT t.name AS torrent, f.path_in_torrent AS pathInTorrent, t.info_hash AS infoHash, t.torrent_file_path AS torrentFilePath
-       FROM torrent_files f JOIN torrents t ON t.id = f.torrent_id WHERE f.dump_id = ? ORDER BY t.retired_at IS NOT NULL, t.id`,
+       FROM torrent_files f JOIN torrents t ON t.id = f.torrent_id WHERE f.dump_id = ? AND t.is_uncompressed = 0 ORDER BY t.retired_at IS NOT NULL, t.id`,
   );
   // By the wiki, as every name of a dump begins with it: a torrent has hundreds of thousands of paths, and no index for them.
   const named = sqlite
     .prepare<[{ wiki: string; filename: string; infoHash: string; path: string }], number>(
       `SELECT d.id FROM dumps d CROSS JOIN torrent_files f ON f.dump_id = d.id CROSS JOIN torrents t ON t.id = f.torrent_id
-        WHERE d.wiki_db_name = @wiki AND d.filename = @filename AND t.info_hash = @infoHash AND f.path_in_torrent = @path LIMIT 1`,
+        WHERE d.wiki_db_name = @wiki AND d.filename = @filename AND t.info_hash = @infoHash AND f.path_in_torrent = @path
+          AND t.is_uncompressed = 0 LIMIT 1`,
     )
     .pluck();
   return {
@@ -122,7 +140,9 @@ export function createHeldStore({ db, clock }: { db: Db; clock: Clock }): HeldCa
       return [...first, ...rest].map(({ id, sizeBytes }) => ({ id: DumpFileId.parse(id), sizeBytes }));
     },
     damagedFiles: () => bad.all().map((row) => ({ ...row, id: DumpFileId.parse(row.id) })),
-    otherNames: (id) => names.all(id),
+    // Those of a wiki's run lie where the file lies anyway.
+    otherNames: (id) => names.all(id).filter(({ contentPath }) => contentPath !== 'dumps'),
+    namesInTorrents: (id) => names.all(id),
     torrentsWith: (id) => carriers.all(id),
     fileInTorrent(infoHash, path) {
       const filename = path.slice(path.lastIndexOf('/') + 1);

@@ -6,6 +6,7 @@ import { createDeletionStore } from './deletion-store.ts';
 import { createDumpStore } from './dump-store.ts';
 import { createHeldStore } from './held-store.ts';
 import { createRunStore } from './run-store.ts';
+import { createTorrentCandidates } from './torrent-candidates.ts';
 import { createTorrentStore } from './torrent-store.ts';
 import { createWikiStore } from './wiki-store.ts';
 
@@ -25,6 +26,7 @@ export function createCatalog(deps: { db: Db; clock: Clock }): Catalog {
     ...createRunStore(deps),
     ...createDumpStore(deps),
     ...createTorrentStore(deps),
+    ...createTorrentCandidates(deps),
     ...createDeletionStore(deps),
     ...createHeldStore(deps),
   };

@@ -3,6 +3,7 @@ import { type Db, schema } from '../db/index.ts';
 import { assert, DumpFileId, TorrentId } from '../lib/index.ts';
 import type { Clock } from '../ports/index.ts';
 import type { Catalog } from './catalog.ts';
+import { columnsOf } from './torrent-candidates.ts';
 import type { DumpFile, Replacement, SourceName, Torrent, TorrentGap, Verification } from './types.ts';
 
 const { torrents, torrentFiles, torrentGaps, dumps } = schema;
@@ -20,6 +21,7 @@ type TorrentStore = Pick<
   | 'replacements'
   | 'markSeeding'
   | 'markPublished'
+  | 'recordWebseeds'
 >;
 
 function fromRow(row: typeof torrents.$inferSelect | undefined): Torrent | null {
@@ -28,6 +30,7 @@ function fromRow(row: typeof torrents.$inferSelect | undefined): Torrent | null 
     ...row,
     id: TorrentId.parse(row.id),
     infoName: row.infoName ?? row.name,
+    grouping: row.grouping as Torrent['grouping'],
     source: row.source as SourceName | null,
     trackers: JSON.parse(row.trackers) as string[],
     webseeds: JSON.parse(row.webseeds) as string[],
@@ -57,9 +60,14 @@ export function createTorrentStore({ db, clock }: { db: Db; clock: Clock }): Tor
     )
     .pluck();
   // Plain statements: there are tens of thousands of files in a cycle.
-  const carried = db.sqlite.prepare<[string, 0 | 1], { dumpId: number; torrentId: number }>(
+  const carried = db.sqlite.prepare<
+    [{ cycleDate: string } & ReturnType<typeof columnsOf>],
+    { dumpId: number; torrentId: number }
+  >(
     `SELECT f.dump_id AS dumpId, t.id AS torrentId FROM torrents t JOIN torrent_files f ON f.torrent_id = t.id
-      WHERE t.cycle_date = ? AND t.is_history = ? ORDER BY t.supplement DESC`,
+      WHERE t.cycle_date = @cycleDate AND t.grouping = @grouping AND t.is_history = @isHistory
+        AND t.is_uncompressed = @isUncompressed AND t.scope IS @scope AND t.source IS @source AND t.run_date IS @runDate
+      ORDER BY t.supplement DESC, t.part DESC`,
   );
   const replaced = db.sqlite.prepare<[string], ReplacementRow>(
     `SELECT r.dump_id AS dumpId, r.kind, r.size_bytes AS sizeBytes, r.md5, r.sha1, r.sha256
@@ -95,8 +103,9 @@ export function createTorrentStore({ db, clock }: { db: Db; clock: Clock }): Tor
       fetchedAgain
         .all(cycleDate)
         .map((id) => fromRow(db.orm.select().from(torrents).where(eq(torrents.id, id)).get()) as Torrent),
-    recordTorrent: ({ files, gaps, trackers, webseeds, ...facts }) =>
+    recordTorrent: ({ files, gaps, trackers, webseeds, infoName, ...rest }) =>
       db.transaction(() => {
+        const facts = { ...rest, infoName: infoName === rest.name ? null : infoName };
         const lists = { trackers: JSON.stringify(trackers), webseeds: JSON.stringify(webseeds) };
         const { id } = db.orm
           .insert(torrents)
@@ -141,12 +150,13 @@ export function createTorrentStore({ db, clock }: { db: Db; clock: Clock }): Tor
           pathInTorrent: row.torrent_files.pathInTorrent,
           sizeBytes: row.torrent_files.sizeBytes,
           verification: row.torrent_files.verification as Verification | null,
+          unpacked: unpackedOf(row.torrent_files),
         })),
     // The oldest torrent comes last and stays.
-    carriedFiles: (cycleDate, isHistory) =>
+    carriedFiles: (cycleDate, kind) =>
       new Map(
         carried
-          .all(cycleDate, isHistory ? 1 : 0)
+          .all({ cycleDate, ...columnsOf(kind) })
           .map(({ dumpId, torrentId }) => [DumpFileId.parse(dumpId), TorrentId.parse(torrentId)]),
       ),
     replacements: (cycleDate) =>
@@ -162,10 +172,27 @@ export function createTorrentStore({ db, clock }: { db: Db; clock: Clock }): Tor
     markSeeding: (id) => {
       db.orm.update(torrents).set({ seedingSince: clock.now() }).where(eq(torrents.id, id)).run();
     },
+    recordWebseeds: (id, facts) => {
+      const webseeds = JSON.stringify(facts.webseeds);
+      db.orm
+        .update(torrents)
+        .set({ webseeds, magnetLink: facts.magnetLink })
+        .where(eq(torrents.id, id))
+        .run();
+    },
     markPublished: (id, torrentUrl) => {
       db.orm.update(torrents).set({ publishedAt: clock.now(), torrentUrl }).where(eq(torrents.id, id)).run();
     },
   };
+}
+
+/** A torrent that carries the file as it is has no hashes of its own for it. */
+function unpackedOf({
+  md5,
+  sha1,
+  sha256,
+}: Pick<typeof torrentFiles.$inferSelect, 'md5' | 'sha1' | 'sha256'>) {
+  return sha1 === null ? null : { md5, sha1, sha256 };
 }
 
 function fromReplacement({ dumpId, kind, sizeBytes, md5, sha1, sha256 }: ReplacementRow): Replacement {

@@ -62,8 +62,9 @@ export type DumpFile = Omit<
 /** One row of `torrents`; lists are parsed. */
 export type Torrent = Omit<
   typeof schema.torrents.$inferSelect,
-  'id' | 'trackers' | 'webseeds' | 'infoName' | 'source'
+  'id' | 'trackers' | 'webseeds' | 'infoName' | 'source' | 'grouping'
 > & {
+  grouping: TorrentFacts['grouping'];
   id: TorrentId;
   /** Name in the info dictionary; the folder of the torrent is `contentPath`/`infoName`. */
   infoName: string;
@@ -72,6 +73,12 @@ export type Torrent = Omit<
   trackers: string[];
   webseeds: string[];
 };
+
+/** What the torrents of one kind have in common; a `Torrent` will do. Each file of a cycle is in at most one of them. */
+export type TorrentKind = Pick<
+  Torrent,
+  'grouping' | 'scope' | 'source' | 'runDate' | 'isHistory' | 'isUncompressed'
+>;
 
 /** A file that should be fetched, with what its place in the order of work depends on. */
 export interface WantedFile {

@@ -7,6 +7,7 @@ import {
   createStatusQueries,
   GAP_WORDS,
   type Gap,
+  GROUPING_WORDS,
   SOURCE_WORDS,
 } from '../monitoring/index.ts';
 import { createSystemClock } from '../ports/index.ts';
@@ -83,6 +84,7 @@ function showCycle(io: CliIo, db: Db, cycleDate: string, options: { all?: boolea
     ['Sources', sourceTable(detail)],
     ['Not taken', gaps === null ? gapTable(detail, width) : gapList(gaps, width)],
     ['Changed upstream after we took them', replacedTable(detail)],
+    ['Torrents', torrentTable(detail)],
     ['Supplements', supplementTable(detail)],
     ['Files', files === null ? '' : fileTable(files)],
   ] as const)
@@ -174,6 +176,17 @@ function replacedTable({ replaced }: CycleDetail): string {
     dayOf(file.foundAt),
   ]);
   return formatTable(rows, { heads: ['file', 'what', 'ours', 'theirs', 'found'], numbers: [2, 3] });
+}
+
+function torrentTable({ torrents }: CycleDetail): string {
+  const rows = torrents.map(({ grouping, isUncompressed, torrents: all, seeding, retired, sizeBytes }) => [
+    `${GROUPING_WORDS[grouping]}${isUncompressed ? ', unpacked' : ''}`,
+    ...[String(all), String(seeding), String(retired), formatBytes(sizeBytes)],
+  ]);
+  return formatTable(rows, {
+    heads: ['kind', 'torrents', 'seeding', 'retired', 'size'],
+    numbers: [1, 2, 3, 4],
+  });
 }
 
 function supplementTable({ supplements }: CycleDetail): string {

@@ -273,7 +273,9 @@ function torrentLines(report: StatusReport, width: number): string {
       shorten(torrent.name, 48),
       formatBytes(torrent.sizeBytes),
       torrent.seedingSince === null ? 'not seeding yet' : 'seeding',
-      torrent.seeders === null ? '' : `${torrent.seeders} seeders`,
+      torrent.seeders === null
+        ? 'others unknown'
+        : `${torrent.seeders} other ${torrent.seeders === 1 ? 'seeder' : 'seeders'}`,
       torrent.infoHash,
     ]);
   const more = report.torrentCount > rows.length ? `\n  and ${report.torrentCount - rows.length} more` : '';

@@ -63,8 +63,12 @@ async function findGaps(app: OutcomeFacts): Promise<string[]> {
   }
   const seeding = await app.seeding();
   if (seeding.isEnabled) {
-    const served = new Set(seeding.torrents.filter((t) => t.isReady).map((t) => t.infoHash));
-    const idle = app.catalog.torrents().filter((torrent) => !served.has(torrent.infoHash));
+    const served = new Set(
+      seeding.torrents.filter((t) => t.isReady || t.state === 'resting').map((t) => t.infoHash),
+    );
+    const idle = app.catalog
+      .torrents()
+      .filter(({ infoHash, retiredAt }) => retiredAt === null && !served.has(infoHash));
     for (const torrent of idle) gaps.push(`the torrent ${torrent.name} is not served`);
   }
   return gaps;

@@ -16,6 +16,7 @@ import { explainDamage, explainTrouble } from './load.ts';
 import { pruneCommand } from './prune-command.ts';
 import { runCommand } from './run-command.ts';
 import { statusCommand } from './status-command.ts';
+import { addTorrentCommands } from './torrents-commands.ts';
 import { verifyCommand } from './verify-command.ts';
 
 export { createProcessIo } from './io.ts';
@@ -171,6 +172,7 @@ function buildProgram(io: CliIo, setExitCode: (code: number) => void): Command {
     .option('--json', 'print JSON')
     .action(async (rate, options) => setExitCode(await bandwidthCommand(io, rate, options)));
   addCatalogCommands(io, command, setExitCode);
+  addTorrentCommands(io, command, setExitCode);
   addDatabaseCommands(io, command, setExitCode);
   const config = program.command('config').description('look at the configuration');
   config

@@ -6,7 +6,13 @@ import { formatBytes, UsageError, WikiSeedError } from '../lib/index.ts';
 import { createStatusQueries } from '../monitoring/index.ts';
 import { createNodeDisk, createSystemClock, silentLog } from '../ports/index.ts';
 import { createThreadPlanner, type PlanOutline } from '../pruning/index.ts';
-import { bytesToFree, lookAtDisk, type PruneUsage, parseSavedStorage } from '../storage/index.ts';
+import {
+  bytesToFree,
+  lookAtDisk,
+  type PruneUsage,
+  parseSavedStorage,
+  seedersMaxAgeMs,
+} from '../storage/index.ts';
 import { operate } from './daemon.ts';
 import { EXIT } from './exit-codes.ts';
 import { type CliIo, printJson } from './io.ts';
@@ -118,6 +124,7 @@ async function showPlan(io: CliIo, loaded: LoadedConfig, options: PruneOptions):
   const policy = {
     neededBytes: bytesToFree(usage),
     ...{ remoteProofMaxAgeMs, minSeedersBeforePrune, pruneOldestFirst, uploadsEnabled },
+    seedersMaxAgeMs: seedersMaxAgeMs(config.seeding.statsIntervalMs),
   };
   const plan: PlanOutline = await createThreadPlanner({ databasePath: db.path, dataDir }).plan(
     { now: createSystemClock().now(), policy },

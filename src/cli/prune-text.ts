@@ -1,6 +1,6 @@
 import type { Deletion } from '../catalog/index.ts';
 import { formatBytes } from '../lib/index.ts';
-import type { PlanOutline, SetView } from '../pruning/index.ts';
+import type { PlanOutline, SetView, UnpackedTorrent } from '../pruning/index.ts';
 import type { PruneUsage } from '../storage/index.ts';
 import type { CliIo } from './io.ts';
 import { formatTable } from './table.ts';
@@ -14,6 +14,9 @@ export function prunePlanJson(plan: PlanOutline, usage: PruneUsage): object {
     planned_bytes: plan.plannedBytes,
     is_enough: plan.plannedBytes >= plan.neededBytes,
     items_to_prove: plan.items.map(({ identifier }) => identifier),
+    unpacked: plan.unpacked.map(({ name, cycleDate, files, sizeBytes, action, reason }) => ({
+      ...{ torrent: name, cycle: cycleDate, files, size_bytes: sizeBytes, action, reason },
+    })),
     files: plan.details.flatMap((set) =>
       set.files.map(({ filename, sizeBytes }) => ({
         wiki: set.wikiDbName,
@@ -50,6 +53,7 @@ export function printPrunePlan(
     if (plannedBytes < neededBytes)
       io.out.write('That is not enough: nothing else may be deleted, for the reasons below.\n');
   }
+  if (wiki === null) printUnpacked(io, plan.unpacked);
   const removed = plan.details.filter(({ action }) => action === 'remove');
   const kept = plan.details.filter(({ action }) => action === 'keep');
   if (removed.length > 0) {
@@ -83,6 +87,17 @@ export function printPrunePlan(
         ? '"--all" names every file, "--wiki <name>" shows one wiki.\n'
         : '"--all" names every file.\n',
     );
+}
+
+/** What goes before any dump file. */
+function printUnpacked(io: CliIo, unpacked: readonly UnpackedTorrent[]): void {
+  if (unpacked.length === 0) return;
+  io.out.write('\nUnpacked files, which go before any dump:\n');
+  const rows = unpacked.map(({ name, files, sizeBytes, action, reason }) => [
+    ...[name, String(files), formatBytes(sizeBytes), action === 'remove' ? 'goes' : 'stays', reason],
+  ]);
+  const heads = ['torrent', 'files', 'size', 'then', 'reason'];
+  io.out.write(`${formatTable(rows, { heads, numbers: [1, 2], flexible: [0, 4], ...widthOf(io) })}\n`);
 }
 
 /** One row for each set, or for each of its files; what goes is always listed. */

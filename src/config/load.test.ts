@@ -329,11 +329,7 @@ describe('contradictions', () => {
 
 describe('what this version does not do yet', () => {
   test.each([
-    'torrents: {groupings: [cycle]}',
-    'torrents: {wiki_run_min_size: 2GB}',
     'torrents: {uncompressed: {enabled: true}}',
-    'seeding: {max_active_torrents: 3}',
-    'seeding: {watch_dir: true}',
     'ia: {bandwidth_limit: 5MB/s}',
     'ia: {multipart_above: 5GB}',
     'monitoring: {heartbeat_url: "https://hc.example.org/x"}',
@@ -360,16 +356,6 @@ describe('what this version does not do yet', () => {
   });
 
   test.each([
-    ['seeding: {engine: transmission, url: "http://127.0.0.1:9091"}', 'Use webtorrent or none'],
-  ])('%s is refused', (line, message) => {
-    const result = load(CONTACT + line);
-    expect(result.ok).toBe(false);
-    expect(problemsOf(result).map((problem) => formatProblem(problem, null))).toEqual([
-      expect.stringContaining(message),
-    ]);
-  });
-
-  test.each([
     'download: {mirrors: []}',
     'discovery: {sources: [classic]}',
     'discovery: {sources: [classic, content_current]}',
@@ -377,6 +363,8 @@ describe('what this version does not do yet', () => {
     'discovery: {sources: [classic, content_history]}',
     'discovery: {wikis: {max_size: 50MB}}',
     'seeding: {engine: none}',
+    'seeding: {engine: transmission, url: "http://127.0.0.1:9091", watch_dir: true}',
+    'seeding: {engine: qbittorrent, url: "http://127.0.0.1:8080"}',
   ])('%s is fine', (line) => {
     expect(report(CONTACT + line)).toEqual([]);
   });

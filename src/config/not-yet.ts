@@ -21,19 +21,7 @@ const NO_EFFECT = 'has no effect in this version yet.';
  * when the feature arrives; the entry here is removed together with that arrival.
  */
 const NOT_YET: readonly NotYet[] = [
-  { path: 'torrents.webseeds' },
-  { path: 'torrents.groupings' },
-  { path: 'torrents.wiki_run_min_size' },
   { path: 'torrents.uncompressed.enabled' },
-  {
-    path: 'seeding.engine',
-    message: 'names an engine that is not supported by this version yet.',
-    severity: 'error',
-    hint: 'Use webtorrent or none.',
-    isWanted: ({ seeding }) => seeding.engine === 'qbittorrent' || seeding.engine === 'transmission',
-  },
-  { path: 'seeding.max_active_torrents' },
-  { path: 'seeding.watch_dir' },
   { path: 'ia.bandwidth_limit' },
   { path: 'ia.multipart_above' },
   { path: 'publish.gist.enabled' },

@@ -19,6 +19,11 @@ export const SECRET_NAMES = {
   archiveTodayApiKey: ['ARCHIVE_TODAY_API_KEY'],
   smtpUsername: ['SMTP_USERNAME'],
   smtpPassword: ['SMTP_PASSWORD'],
+  qbittorrentUsername: ['QBITTORRENT_USERNAME'],
+  qbittorrentPassword: ['QBITTORRENT_PASSWORD'],
+  transmissionUsername: ['TRANSMISSION_USERNAME'],
+  transmissionPassword: ['TRANSMISSION_PASSWORD'],
+  // For whichever of the two is the engine.
   seedingUsername: ['SEEDING_USERNAME'],
   seedingPassword: ['SEEDING_PASSWORD'],
   wikiseedAdminToken: ['WIKISEED_ADMIN_TOKEN'],

@@ -40,6 +40,8 @@ export const torrentsSection = section({
   wiki_run_min_size: field('wikiRunMinSizeBytes', size(), '1GB'),
   piece_length: field('pieceLengthBytes', pieceLength(), '16MiB'),
   align_files_from: field('alignFilesFromBytes', size(), '64MiB'),
+  max_pieces: field('maxPieces', count(1000, 10_000_000), 200_000),
+  max_torrent_size: field('maxTorrentSizeBytes', size({ min: 1_000_000 }), '10MB'),
   uncompressed: part(
     'uncompressed',
     section({
@@ -81,5 +83,8 @@ export const seedingSection = section({
   port: field('port', count(0, 65_535), 0),
   listen_host: field('listenHost', orNull(host()), null),
   dht: field('dht', flag(), true),
+  pex: field('pex', flag(), true),
+  lsd: field('lsd', flag(), false),
+  stats_interval: field('statsIntervalMs', duration({ minMs: 30 * 60_000, maxMs: 7 * 86_400_000 }), '6h'),
   watch_dir: field('watchDir', orNull(watchFolder), null),
 });

@@ -34,6 +34,16 @@ export const monitoringSection = section({
   auth: field('auth', choice(['none', 'basic']), 'none'),
   log_retention_days: field('logRetentionDays', count(1, 3650), 90),
   heartbeat_url: field('heartbeatUrl', orNull(privateAddress()), null),
+  trusted_proxies: field('trustedProxies', listOf(host()), []),
+  webseed: part(
+    'webseed',
+    section({
+      max_requests: field('maxRequests', count(1, 65_535), 256),
+      max_requests_per_client: field('maxRequestsPerClient', count(1, 65_535), 8),
+      bandwidth_limit: field('bandwidthLimitBytesPerSecond', limit(), 'unlimited'),
+      bandwidth_limit_per_client: field('bandwidthLimitPerClientBytesPerSecond', limit(), 'unlimited'),
+    }),
+  ),
 });
 
 const mailboxes = listOf(mailbox());

@@ -19,4 +19,8 @@ export const STATE_KEYS = {
   lastRehearsal: 'maintenance:last_rehearsal',
   /** How full the disk is and what follows from it, for commands beside the daemon; written by the wiring of storage. */
   storage: 'storage:state',
+  /** `tracker:<announce address>`: what it said when it was last asked for numbers; written by seeding. */
+  tracker: 'tracker:',
+  /** How far the counter of uploaded bytes of each torrent was when it was last read; written by seeding. */
+  uploadCounters: 'seeding:upload_counters',
 } as const;

@@ -71,8 +71,26 @@ export interface EventMap {
   'dumpFile:downloaded': { dumpId: number; sizeBytes: number; heldDeltaBytes: number };
   /** Its last name of ours is gone: deleted to make room. */
   'dumpFile:deleted': { dumpId: number; sizeBytes: number };
+  /** Files that are neither dumps nor their parts, such as unpacked ones, take so much more room than before, or less. */
+  'storage:othersChanged': { deltaBytes: number };
   /** A deletion that had retired it was taken back: it lacks nothing, and is to be seeded again. */
   'torrent:reinstated': { torrentId: TorrentId };
+  /**
+   * An address that clients could fetch a torrent from works no more, and is not in it any more. `reason` in plain words;
+   * `isExpected`: a server out there removed an old run, as they all do.
+   */
+  'webseed:died': { torrentId: TorrentId; name: string; url: string; reason: string; isExpected: boolean };
+  /** An address works, or is not wanted any more. */
+  'webseed:settled': { torrentId: TorrentId; url: string };
+  /** Something is wrong with a torrent that is to be seeded, or with the seeding program as a whole (`infoHash` null). */
+  'seeding:problem': {
+    infoHash: string | null;
+    name: string | null;
+    code: string;
+    message: string;
+    hint: string | null;
+  };
+  'seeding:problemOver': { infoHash: string | null };
   'cycle:opened': { cycleDate: string };
   'cycle:sealed': { cycleDate: string };
 }

@@ -106,7 +106,7 @@ export function createCoverageQueries({
     `SELECT source, run_date AS runDate, dump_type AS dumpType, count(*) AS files, sum(size_bytes) AS sizeBytes,
             sum(NOT ${isHeld} AND ia_verified_at IS NULL) AS lacking, sum(${isHeld}) AS held, count(ia_verified_at) AS archived,
             sum(EXISTS (SELECT 1 FROM torrent_files f JOIN torrents t ON t.id = f.torrent_id
-                         WHERE f.dump_id = dumps.id AND t.seeding_since IS NOT NULL AND t.retired_at IS NULL)) AS seeded
+                         WHERE f.dump_id = dumps.id AND t.seeding_since IS NOT NULL AND t.retired_at IS NULL AND t.is_uncompressed = 0)) AS seeded
        FROM dumps INDEXED BY idx_dumps_text
       WHERE wiki_db_name = ? AND cycle_date = ? AND dump_type IN (${quoted(TEXT_TYPES)})
       GROUP BY source, run_date, dump_type HAVING lacking = 0 ORDER BY dump_type, source`,

@@ -10,6 +10,7 @@ import type { Db } from '../db/index.ts';
 import type { Clock, EpochMs } from '../ports/index.ts';
 import {
   type CycleDetail,
+  type CycleTorrents,
   type Gap,
   type GapGroup,
   type GapKind,
@@ -97,7 +98,17 @@ export function createCycleQueries({ db, clock }: { db: Db; clock: Clock }): Cyc
   const supplements = sqlite.prepare<[string], Omit<SupplementState, 'isHistory'> & { isHistory: number }>(
     `SELECT name, supplement, is_history AS isHistory, file_count AS fileCount, total_size_bytes AS sizeBytes,
             created_at AS createdAt
-       FROM torrents WHERE cycle_date = ? AND supplement > 0 ORDER BY supplement, is_history`,
+       FROM torrents WHERE cycle_date = ? AND grouping = 'cycle' AND supplement > 0 ORDER BY supplement, is_history, part`,
+  );
+
+  const torrents = sqlite.prepare<
+    [string],
+    Omit<CycleTorrents, 'isUncompressed'> & { isUncompressed: number }
+  >(
+    `SELECT grouping, is_uncompressed AS isUncompressed, count(*) AS torrents,
+            sum(seeding_since IS NOT NULL AND retired_at IS NULL) AS seeding, sum(retired_at IS NOT NULL) AS retired,
+            sum(total_size_bytes) AS sizeBytes
+       FROM torrents WHERE cycle_date = ? GROUP BY grouping, is_uncompressed ORDER BY grouping <> 'cycle', is_uncompressed, grouping`,
   );
 
   function* sumUp(cycleDate: string, into: Map<SourceName, SourceState>): Generator<void> {
@@ -158,6 +169,9 @@ export function createCycleQueries({ db, clock }: { db: Db; clock: Clock }): Cyc
           .map(({ names, ...group }) => ({ ...group, wikis: names.size }))
           .sort(byWeight),
         replaced: replaced.all(cycle.cycleDate),
+        torrents: torrents
+          .all(cycle.cycleDate)
+          .map((each) => ({ ...each, isUncompressed: each.isUncompressed === 1 })),
         supplements: supplements
           .all(cycle.cycleDate)
           .map((each) => ({ ...each, isHistory: each.isHistory === 1 })),

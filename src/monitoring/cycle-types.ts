@@ -74,12 +74,26 @@ export interface SupplementState {
   createdAt: EpochMs;
 }
 
+/** The torrents of one kind that a cycle has. The kinds carry the same files, so their bytes must not be added up. */
+export interface CycleTorrents {
+  grouping: 'cycle' | 'wiki_run' | 'project' | 'language';
+  isUncompressed: boolean;
+  torrents: number;
+  /** Handed to the seeder, and not retired. */
+  seeding: number;
+  retired: number;
+  sizeBytes: number;
+}
+
 /** Everything about one cycle that the counts do not say. */
 export interface CycleDetail {
   sources: SourceState[];
   /** Largest first. */
   gaps: GapGroup[];
   replaced: ReplacedFile[];
+  /** Those of the whole cycle first. */
+  torrents: CycleTorrents[];
+  /** Of the whole cycle. */
   supplements: SupplementState[];
   /** Until when files that settle late are taken; null while the cycle is open. */
   lateUntil: EpochMs | null;
@@ -107,6 +121,14 @@ export const GAP_WORDS: Readonly<Record<GapKind, string>> = {
   not_offered: 'not offered',
   absent: 'no run',
   awaited: 'not there yet',
+};
+
+/** What kinds of torrents are called. */
+export const GROUPING_WORDS: Readonly<Record<CycleTorrents['grouping'], string>> = {
+  cycle: 'whole cycle',
+  wiki_run: 'wiki by wiki',
+  project: 'project by project',
+  language: 'language by language',
 };
 
 /** What sources are called. */

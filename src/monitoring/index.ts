@@ -1,3 +1,4 @@
+export type { WebseedLimits } from './client-limits.ts';
 export type { Control } from './control-api.ts';
 export {
   type Copy,
@@ -45,4 +46,8 @@ export {
 } from './status.ts';
 export { createStatusQueries, type FileFilter, type StatusQueries } from './status-queries.ts';
 export { storageWords, usedOf } from './storage-words.ts';
+export { createTorrentQueries } from './torrent-queries.ts';
+export * from './torrent-types.ts';
+export { torrentKind, torrentState } from './torrent-words.ts';
 export * from './types.ts';
+export type { Webseed, WebseedAnswer } from './webseed-routes.ts';

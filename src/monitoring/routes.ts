@@ -16,10 +16,12 @@ import { type FrameFacts, frame, messagePage } from './pages/frame.ts';
 import { jobPage, jobsPage } from './pages/jobs.ts';
 import { overviewPage } from './pages/overview.ts';
 import type { Html } from './pages/parts.ts';
-import { torrentsPage } from './pages/torrents.ts';
 import { currentHalts, readStatus, type StatusSources, standstillReason } from './status.ts';
 import { ICON, STYLE } from './style.ts';
+import { createTorrentQueries } from './torrent-queries.ts';
+import { addTorrentRoutes } from './torrent-routes.ts';
 import { FILE_STATUSES, JOB_STATUSES } from './types.ts';
+import { addWebseedRoutes, type Webseed } from './webseed-routes.ts';
 
 /** Eight years of them. */
 const CYCLES_LISTED = 200;
@@ -62,6 +64,8 @@ export interface RouteDeps extends StatusSources {
   judgeWiki?: WikiJudge;
   /** Without it nothing can be changed. */
   control?: Control;
+  /** Without it no file of a torrent is served. */
+  webseed?: Webseed;
 }
 
 /** Every address of the status page. Anything but GET and HEAD is refused before it is looked at, the control addresses apart. */
@@ -189,15 +193,9 @@ export function createRoutes(deps: RouteDeps): Hono {
 
   addCoverageRoutes(app, { page, clock, coverage: createCoverageQueries(deps) });
 
-  app.get('/torrents', async (c) => {
-    const total = queries.torrentCount();
-    const pageCount = Math.max(1, Math.ceil(total / PAGE_SIZE));
-    const number = Math.min(PageNumber.parse(c.req.query('page')), pageCount);
-    const items = queries.torrents({ limit: PAGE_SIZE, offset: (number - 1) * PAGE_SIZE });
-    const seeding = await (deps.seeding?.().catch(() => null) ?? null);
-    const torrents = { items, page: number, pageSize: PAGE_SIZE, pageCount, total };
-    return page(c, 'Torrents', '/torrents', torrentsPage(torrents, seeding));
-  });
+  const { seeding } = deps;
+  const torrents = createTorrentQueries(deps);
+  addTorrentRoutes(app, { page, notFound, torrents, clock, ...(seeding === undefined ? {} : { seeding }) });
 
   app.get('/torrents/:name', async (c) => {
     const match = /^([A-Za-z0-9_][A-Za-z0-9._-]{0,199})\.torrent$/.exec(c.req.param('name'));
@@ -214,6 +212,8 @@ export function createRoutes(deps: RouteDeps): Hono {
       sent ?? notFound(c, 'There is no such torrent file. All torrents are listed on the torrents page.')
     );
   });
+
+  if (deps.webseed !== undefined) addWebseedRoutes(app, { webseed: deps.webseed, clock, log, notFound });
 
   for (const [name, contentType] of [
     ['manifest.json', 'application/json; charset=utf-8'],

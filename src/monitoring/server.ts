@@ -10,6 +10,7 @@ import { createLiveFeed, type LiveFeed } from './live-feed.ts';
 import { createRoutes } from './routes.ts';
 import type { StatusQueries } from './status-queries.ts';
 import type { Halt, SeedingFact, StorageFacts } from './types.ts';
+import type { Webseed } from './webseed-routes.ts';
 
 /** What the room needs. */
 export interface MonitoringDeps {
@@ -29,6 +30,8 @@ export interface MonitoringDeps {
   judgeWiki?: WikiJudge;
   /** Lets operators with a token change the queue; without it everything only shows. */
   control?: Control;
+  /** Serves the files of torrents below `/webseed/`; without it they are not served. */
+  webseed?: Webseed;
   /** Port 0 = any free one. */
   config: { host: string; port: number };
   version: string;

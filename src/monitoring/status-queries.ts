@@ -89,14 +89,14 @@ export function createStatusQueries({ db, clock }: { db: Db; clock: Clock }): St
      FROM dumps WHERE id = ?`,
   );
   const newestStat = (column: string): string =>
-    `(SELECT ${column} FROM torrent_stats s WHERE s.torrent_id = t.id ORDER BY s.recorded_at DESC LIMIT 1) AS ${column}`;
+    `(SELECT ${column} FROM torrent_stats s WHERE s.torrent_id = t.id ORDER BY s.recorded_at DESC, s.id DESC LIMIT 1) AS ${column}`;
   const torrentRows = sqlite.prepare<[number, number], TorrentState>(
     `SELECT t.id, t.name, t.grouping, t.cycle_date AS cycleDate, t.total_size_bytes AS sizeBytes,
        t.file_count AS fileCount, t.info_hash AS infoHash, t.magnet_link AS magnetLink,
        '/torrents/' || t.info_hash || '.torrent' AS torrentFileUrl, t.torrent_url AS publicUrl,
        t.seeding_since AS seedingSince, t.published_at AS publishedAt, t.created_at AS createdAt,
        ${newestStat('seeders')}, ${newestStat('leechers')}
-     FROM torrents t ORDER BY t.cycle_date DESC, t.name LIMIT ? OFFSET ?`,
+     FROM torrents t ORDER BY t.cycle_date DESC, t.grouping <> 'cycle', t.name LIMIT ? OFFSET ?`,
   );
   const torrentCount = sqlite.prepare<[], number>('SELECT count(*) FROM torrents').pluck();
   const torrentPath = sqlite

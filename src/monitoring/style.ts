@@ -169,6 +169,16 @@ td br + .none, td br + .badtext { font-size: .88em; }
 .torrents li:last-child { padding-bottom: 0; }
 .torrents .name { overflow-wrap: anywhere; }
 .torrents .hash { overflow-wrap: anywhere; }
+.chart { display: grid; grid-template-columns: auto minmax(0, 1fr); gap: .2rem .6rem; margin: .2rem 0 1.1rem; }
+.chart svg { display: block; width: 100%; height: 9rem; overflow: visible; }
+.chart path { fill: none; stroke-linecap: round; stroke-linejoin: round; }
+.chart .grid { stroke: var(--line); stroke-width: 1; }
+.chart .line { stroke: var(--accent); stroke-width: 2; }
+.chart .dots { stroke: var(--accent); stroke-width: 6; }
+.chart .upright, .chart .along { display: flex; justify-content: space-between; color: var(--quiet); font-size: .8rem; line-height: 1; }
+.chart .upright { flex-direction: column; text-align: right; margin: -.4rem 0; }
+.chart .along { grid-column: 2; padding-top: .3rem; }
+.chart figcaption { grid-column: 2; font-size: .88rem; }
 .get { display: flex; flex-wrap: wrap; gap: .5rem; margin: .5rem 0 .35rem; }
 .get label { flex: 1 1 14rem; min-width: 0; }
 input, select, button, .button { font: inherit; color: inherit; background: var(--card); border: 1px solid var(--line); border-radius: 6px; padding: .3rem .7rem; min-height: 2.15rem; }

@@ -238,6 +238,7 @@ export interface TorrentState {
   seedingSince: EpochMs | null;
   publishedAt: EpochMs | null;
   createdAt: EpochMs;
+  /** Besides us. */
   seeders: number | null;
   leechers: number | null;
 }
@@ -294,6 +295,10 @@ export interface SeedingFact {
   peers: number;
   uploadedBytes: number;
   uploadBytesPerSecond: number;
+  /** As the engine puts it: `seeding`, `resting`, …; absent = it does not say. */
+  state?: string;
+  /** What is wrong, in one sentence; null or absent while nothing is. */
+  problem?: string | null;
 }
 
 /** What was learned of a mirror. Times epoch ms. */

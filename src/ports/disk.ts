@@ -1,5 +1,5 @@
 import { execFile } from 'node:child_process';
-import { constants } from 'node:fs';
+import { constants, type Stats } from 'node:fs';
 import * as fs from 'node:fs/promises';
 import { dirname } from 'node:path';
 import { step } from '../lib/steps.ts';
@@ -33,6 +33,8 @@ export interface DiskFile {
   syncData(): Promise<void>;
   /** Sets the modification time, in ms; exact to a microsecond. */
   setModified(mtimeMs: number): Promise<void>;
+  /** Of the file that is open, whatever has its name by now. */
+  facts(): Promise<FileFacts>;
   close(): Promise<void>;
 }
 
@@ -40,6 +42,8 @@ export interface DiskFile {
 export interface Disk {
   /** null when there is nothing of that name. */
   stat(path: string): Promise<FileFacts | null>;
+  /** Where a path leads when every symbolic link on the way is followed; null when it leads nowhere. */
+  realPath(path: string): Promise<string | null>;
   /** Names in a folder, sorted; empty when the folder does not exist. */
   list(path: string): Promise<string[]>;
   /** Creates parents as needed. */
@@ -72,6 +76,18 @@ export interface Disk {
 
 function isMissing(error: unknown): boolean {
   return error instanceof Error && 'code' in error && (error.code === 'ENOENT' || error.code === 'ENOTDIR');
+}
+
+function factsOf(stats: Stats): FileFacts {
+  return {
+    sizeBytes: stats.size,
+    allocatedBytes: stats.blocks * 512,
+    mtimeMs: stats.mtimeMs,
+    linkCount: stats.nlink,
+    inode: stats.ino,
+    isDirectory: stats.isDirectory(),
+    isFile: stats.isFile(),
+  };
 }
 
 /** IOV_MAX of Linux: no call to the system takes more. */
@@ -131,6 +147,7 @@ async function openFile(path: string, mode: Parameters<Disk['open']>[1]): Promis
     sync: () => handle.sync(),
     setModified: (mtimeMs) => handle.utimes(mtimeMs / 1000, mtimeMs / 1000),
     syncData: () => handle.datasync(),
+    facts: async () => factsOf(await handle.stat()),
     close: () => handle.close(),
   };
 }
@@ -161,16 +178,15 @@ export function createNodeDisk(): Disk {
   return {
     async stat(path) {
       try {
-        const s = await fs.stat(path);
-        return {
-          sizeBytes: s.size,
-          allocatedBytes: s.blocks * 512,
-          mtimeMs: s.mtimeMs,
-          linkCount: s.nlink,
-          inode: s.ino,
-          isDirectory: s.isDirectory(),
-          isFile: s.isFile(),
-        };
+        return factsOf(await fs.stat(path));
+      } catch (error) {
+        if (isMissing(error)) return null;
+        throw error;
+      }
+    },
+    async realPath(path) {
+      try {
+        return await fs.realpath(path);
       } catch (error) {
         if (isMissing(error)) return null;
         throw error;
@@ -239,10 +255,15 @@ export function createNodeDisk(): Disk {
  * Writes a small file so that readers see the old or the new content, never a part: temporary name in the same folder,
  * fsync, rename, fsync of the folder.
  */
-export async function writeAtomically(disk: Disk, path: string, content: string | Uint8Array): Promise<void> {
+export async function writeAtomically(
+  disk: Disk,
+  path: string,
+  content: string | Uint8Array,
+  suffix = '.tmp',
+): Promise<void> {
   const folder = dirname(path);
   await disk.makeDirectory(folder);
-  const temporary = `${path}.tmp`;
+  const temporary = `${path}${suffix}`;
   const file = await disk.open(temporary, 'create');
   try {
     await file.write(typeof content === 'string' ? new TextEncoder().encode(content) : content, 0);

@@ -24,7 +24,7 @@ export interface HttpRequest {
   inactivityMs?: number;
   /** The silence counts until the header is there; then the reader, who may have reasons to pause, watches the body. */
   readerWatchesBody?: boolean;
-  body?: string;
+  body?: string | Uint8Array;
   /** Redirects to another origin are refused unless this is set: whoever sets it proves the bytes by their hashes. */
   followOtherHosts?: boolean;
   /** Default 5. */

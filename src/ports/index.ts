@@ -1,4 +1,5 @@
 export * from './clock.ts';
+export * from './datagram.ts';
 export * from './disk.ts';
 export * from './http.ts';
 export * from './log.ts';

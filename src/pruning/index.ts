@@ -4,4 +4,5 @@ export { createDirectPlanner, createThreadPlanner, type Planner, type PlanOutlin
 export type { PruneReport } from './prune.ts';
 export { createPruning, type PruningDeps, type PruningRoom } from './pruning.ts';
 export type { TakenUp } from './take-up.ts';
+export type { UnpackedTorrent } from './unpacked.ts';
 export type { ChosenSet, SetView } from './views.ts';

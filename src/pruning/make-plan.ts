@@ -3,6 +3,7 @@ import { type Layout, type PrunePlan, type PrunePolicy, planPrune } from '../sto
 import { createNames, lookOf } from './names.ts';
 import { readFacts } from './read-facts.ts';
 import type { Connection } from './read-files.ts';
+import { planUnpacked, type UnpackedTorrent } from './unpacked.ts';
 
 /** An item at the archive whose metadata is to be asked again, and whose files it has. */
 export interface ItemToProve {
@@ -18,9 +19,11 @@ export interface PlanInput {
   policy: PrunePolicy;
 }
 
-/** The same as `PrunePlan`, with the items to ask about. */
+/** The same as `PrunePlan`, with the items to ask about, and with unpacked files. `plannedBytes` is of both. */
 export interface MadePlan extends PrunePlan {
   items: ItemToProve[];
+  /** Every torrent of unpacked files; those that go do so before any set. */
+  unpacked: UnpackedTorrent[];
   /** Name of a file, by its id. */
   nameOf: (id: number) => string;
 }
@@ -36,7 +39,7 @@ const ITEMS_MAX = 200;
 export function makePlan(
   deps: {
     sqlite: Connection;
-    layout: Pick<Layout, 'absolute' | 'torrents'>;
+    layout: Pick<Layout, 'absolute'>;
     stat: (path: string) => FileFacts | null;
     /** Lists what stays, too. */
     isDetailed: boolean;
@@ -49,14 +52,19 @@ export function makePlan(
   const read = (): MadePlan => {
     const facts = readFacts(sqlite, {
       now,
-      statsMaxAgeMs: policy.remoteProofMaxAgeMs,
+      statsMaxAgeMs: policy.seedersMaxAgeMs,
       look(file) {
         const { dump, trees } = names(file.id);
         return dump === null ? null : lookOf(stat(dump), trees.map(stat));
       },
     });
-    const plan = planPrune(facts, policy, { isDetailed });
-    return { ...plan, items: itemsOf(sqlite, plan), nameOf: (id) => filename.get(id) ?? '' };
+    const unpacked = planUnpacked(deps, policy.neededBytes);
+    const beforeBytes = unpacked.reduce(
+      (sum, { action, sizeBytes }) => sum + (action === 'remove' ? sizeBytes : 0),
+      0,
+    );
+    const plan = planPrune(facts, policy, { isDetailed, beforeBytes });
+    return { ...plan, items: itemsOf(sqlite, plan), unpacked, nameOf: (id) => filename.get(id) ?? '' };
   };
   return sqlite.transaction(read).deferred();
 }

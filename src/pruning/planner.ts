@@ -4,6 +4,7 @@ import type { FileFacts } from '../ports/index.ts';
 import type { KeptCount, Layout } from '../storage/index.ts';
 import { type ItemToProve, makePlan, type PlanInput } from './make-plan.ts';
 import type { Connection } from './read-files.ts';
+import type { UnpackedTorrent } from './unpacked.ts';
 import { type ChosenSet, chosenOf, type SetView, viewOf } from './views.ts';
 
 /** A plan as the main thread gets it. */
@@ -17,6 +18,8 @@ export interface PlanOutline {
   details: SetView[];
   /** To be asked about at the archive. */
   items: ItemToProve[];
+  /** Every torrent of unpacked files; those that go do so before any set. */
+  unpacked: UnpackedTorrent[];
 }
 
 /** Makes prune plans. */
@@ -37,7 +40,7 @@ export interface PlannerFacts {
 export type PlannerMessage =
   | { kind: 'removed'; sets: ChosenSet[] }
   | { kind: 'details'; sets: SetView[] }
-  | ({ kind: 'done' } & Pick<PlanOutline, 'neededBytes' | 'plannedBytes' | 'kept' | 'items'>);
+  | ({ kind: 'done' } & Pick<PlanOutline, 'neededBytes' | 'plannedBytes' | 'kept' | 'items' | 'unpacked'>);
 
 /** Plans in a thread of its own with a read-only connection: 400,000 files are a second of work. */
 export function createThreadPlanner(deps: { databasePath: string; dataDir: string }): Planner {
@@ -84,17 +87,17 @@ function failed(cause: unknown): RetryableError {
 /** Plans at once, where nobody waits: for tests, with a disk of their own. */
 export function createDirectPlanner(deps: {
   sqlite: Connection;
-  layout: Pick<Layout, 'absolute' | 'torrents'>;
+  layout: Pick<Layout, 'absolute'>;
   stat: (path: string) => FileFacts | null;
 }): Planner {
   return {
     async plan(input, { isDetailed = false } = {}) {
-      const { neededBytes, plannedBytes, removed, kept, keptCounts, items, nameOf } = makePlan(
+      const { neededBytes, plannedBytes, removed, kept, keptCounts, items, unpacked, nameOf } = makePlan(
         { ...deps, isDetailed },
         input,
       );
       return {
-        ...{ neededBytes, plannedBytes, items },
+        ...{ neededBytes, plannedBytes, items, unpacked },
         removed: removed.map(chosenOf),
         kept: keptCounts,
         details: isDetailed ? [...removed, ...kept].map((set) => viewOf(set, nameOf)) : [],

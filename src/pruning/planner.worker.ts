@@ -16,7 +16,7 @@ function work({ databasePath, dataDir, input, isDetailed }: PlannerFacts): void 
   const sqlite = new Database(databasePath, { readonly: true, fileMustExist: true, timeout: 5000 });
   try {
     const plan = makePlan({ sqlite, layout: createLayout(dataDir), stat: statOf, isDetailed }, input);
-    const { neededBytes, plannedBytes, removed, kept, keptCounts, items } = plan;
+    const { neededBytes, plannedBytes, removed, kept, keptCounts, items, unpacked } = plan;
     const all = isDetailed ? [...removed, ...kept] : [];
     for (let from = 0; from < removed.length; from += CHUNK)
       say({ kind: 'removed', sets: removed.slice(from, from + CHUNK).map(chosenOf) });
@@ -25,7 +25,7 @@ function work({ databasePath, dataDir, input, isDetailed }: PlannerFacts): void 
         kind: 'details',
         sets: all.slice(from, from + CHUNK).map((set) => viewOf(set, plan.nameOf)),
       });
-    say({ kind: 'done', neededBytes, plannedBytes, kept: keptCounts, items });
+    say({ kind: 'done', neededBytes, plannedBytes, kept: keptCounts, items, unpacked });
   } finally {
     sqlite.close();
   }

@@ -1,5 +1,5 @@
 import type { Bus } from '../events/index.ts';
-import { formatBytes, Interrupted, RetryableError } from '../lib/index.ts';
+import { formatBytes, Interrupted, RetryableError, TorrentId } from '../lib/index.ts';
 import type { Clock, Disk, Log } from '../ports/index.ts';
 import { bytesToFree, isClosed, type Layout, type PrunePolicy, type PruneUsage } from '../storage/index.ts';
 import { isDumpFolderThere } from './dump-folder.ts';
@@ -7,14 +7,18 @@ import type { ItemToProve } from './make-plan.ts';
 import type { Planner, PlanOutline } from './planner.ts';
 import type { ProofWaits } from './proof-waits.ts';
 import type { SetRemover } from './remove-set.ts';
+import type { TorrentRetirement } from './retire-torrent.ts';
 import type { TakenUp } from './take-up.ts';
 
 /** What one prune did. */
 export interface PruneReport {
   neededBytes: number;
+  /** Dump files and unpacked ones. */
   removedBytes: number;
   removedFiles: number;
   removedSets: number;
+  /** Torrents of unpacked files that went before any dump file. */
+  removedTorrents: number;
   refusedSets: number;
   /** Sets that wait for an answer of the archive. */
   waitingSets: number;
@@ -32,6 +36,7 @@ export interface PruneDeps {
   log: Log;
   planner: Planner;
   remover: SetRemover;
+  retirement: Pick<TorrentRetirement, 'retireUnpacked'>;
   takeUp: () => Promise<TakenUp>;
   /** The catalog says that a file of ours is on disk. */
   isAnythingHeld: () => boolean;
@@ -63,7 +68,7 @@ export function createPrune(deps: PruneDeps): Prune {
   return async (signal, { onProgress, usage: measure = deps.usage, isAsking = false } = {}) => {
     await deps.takeUp();
     const report: PruneReport = {
-      ...{ neededBytes: 0, removedBytes: 0, removedFiles: 0, removedSets: 0 },
+      ...{ neededBytes: 0, removedBytes: 0, removedFiles: 0, removedSets: 0, removedTorrents: 0 },
       ...{ refusedSets: 0, waitingSets: 0, items: [], summary: '' },
     };
     // A first start on a full disk: that nothing is there is no missing fact then, and trying again would not change it.
@@ -89,6 +94,15 @@ export function createPrune(deps: PruneDeps): Prune {
     report.items = isAsking ? toAsk : items;
     // With room for what runs there is time to ask the archive first, whose answer may change the order.
     const isPatient = isAsking && isWaiting && !isClosed(usage.mode);
+    for (const { torrentId, action } of plan.unpacked) {
+      if (action === 'keep') continue;
+      if (signal.aborted) throw new Interrupted();
+      const freed = await deps.retirement.retireUnpacked(TorrentId.parse(torrentId));
+      if (freed === null) continue;
+      report.removedTorrents += 1;
+      report.removedBytes += freed.sizeBytes;
+      onProgress?.(report.removedBytes, neededBytes);
+    }
     for (const set of plan.removed) {
       if (signal.aborted) throw new Interrupted();
       if (report.removedBytes >= neededBytes) break;
@@ -118,22 +132,24 @@ export function createPrune(deps: PruneDeps): Prune {
 
   function tell(report: PruneReport, plan: PlanOutline): void {
     const { neededBytes, removedBytes, waitingSets } = report;
-    log.info({ neededBytes, removedBytes, files: report.removedFiles, sets: report.removedSets }, 'pruned');
+    const { removedFiles: files, removedSets: sets, removedTorrents: torrents } = report;
+    log.info({ neededBytes, removedBytes, files, sets, torrents }, 'pruned');
     if (removedBytes >= neededBytes) bus.emit('alert:resolved', { key: ALERT_KEY });
     else if (waitingSets === 0)
       bus.emit('alert:raised', {
         key: ALERT_KEY,
         severity: 'warn',
-        message: `${formatBytes(neededBytes)} should be freed, but only ${formatBytes(removedBytes)} of dump files may be deleted; most of what stays: ${mostKept(plan)}`,
+        message: `${formatBytes(neededBytes)} should be freed, but only ${formatBytes(removedBytes)} may be deleted; most of what stays: ${mostKept(plan)}`,
         hint: 'Look at "wikiseed prune --dry-run"; give WikiSeed more room (a larger disk, storage.max_size), or let others hold copies. The last verified copy of a wiki is never deleted.',
       });
   }
 }
 
 function summaryOf(report: PruneReport): string {
-  const { neededBytes, removedBytes, removedFiles, removedSets, refusedSets, waitingSets } = report;
+  const { neededBytes, removedBytes, removedFiles, removedSets, removedTorrents } = report;
+  const { refusedSets, waitingSets } = report;
   const parts = [
-    `${removedFiles} files of ${removedSets} sets deleted, ${formatBytes(removedBytes)} of ${formatBytes(neededBytes)} needed`,
+    `${removedTorrents > 0 ? `${removedTorrents} ${removedTorrents === 1 ? 'torrent' : 'torrents'} of unpacked files and ` : ''}${removedFiles} files of ${removedSets} sets deleted, ${formatBytes(removedBytes)} of ${formatBytes(neededBytes)} needed`,
     ...(refusedSets > 0 ? [`${refusedSets} sets kept after a second look`] : []),
     ...(waitingSets > 0 ? [`${waitingSets} sets wait for the Internet Archive's answer`] : []),
   ];

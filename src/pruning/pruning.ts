@@ -16,7 +16,7 @@ import { type TakenUp, takeUpDeletions } from './take-up.ts';
 /** What the room needs. */
 export interface PruningDeps {
   db: Db;
-  catalog: RemoveDeps['catalog'] & Pick<Catalog, 'torrent' | 'torrents'>;
+  catalog: RemoveDeps['catalog'] & Pick<Catalog, 'torrent' | 'torrents' | 'retireUnpacked'>;
   disk: Disk;
   layout: Layout;
   clock: Clock;
@@ -51,12 +51,14 @@ export function createPruning(deps: PruningDeps): PruningRoom {
   const policy = {
     remoteProofMaxAgeMs: config.remoteProofMaxAgeMs,
     minSeedersBeforePrune: config.minSeedersBeforePrune,
+    seedersMaxAgeMs: config.seedersMaxAgeMs,
     pruneOldestFirst: config.pruneOldestFirst,
     uploadsEnabled: config.uploadsEnabled,
   };
   const retirement = createTorrentRetirement({
     ...{ db, catalog, disk, layout, log },
     stopSeeding: deps.stopSeeding,
+    onUnpackedRemoved: (freedBytes) => bus.emit('storage:othersChanged', { deltaBytes: -freedBytes }),
   });
   const onReinstated = (torrentId: TorrentId): void => bus.emit('torrent:reinstated', { torrentId });
   const onRemoved = (file: { dumpId: number; sizeBytes: number }): void => bus.emit('dumpFile:deleted', file);
@@ -74,7 +76,7 @@ export function createPruning(deps: PruningDeps): PruningRoom {
     remoteProofMaxAgeMs: policy.remoteProofMaxAgeMs,
   });
   const prune = createPrune({
-    ...{ disk, layout, clock, bus, log, remover, takeUp, policy, waits },
+    ...{ disk, layout, clock, bus, log, remover, retirement, takeUp, policy, waits },
     planner: deps.planner ?? createThreadPlanner({ databasePath: db.path, dataDir: layout.dataDir }),
     usage: deps.usage,
     isAnythingHeld: () => anyHeld.get() !== undefined,

@@ -158,8 +158,8 @@ function readBusy(sqlite: Connection, ids: readonly number[] | null): Map<number
 }
 
 /**
- * Seeders of the best seeded torrent that carries a file, ourselves taken off. The newest count of each place that counts is
- * believed for a while; unknown is not zero, and not enough either.
+ * Seeders besides us of the best seeded torrent that carries a file. Only the newest look at a torrent counts, and only for a while; what nobody
+ * knew then is not zero, and not enough either.
  */
 function seederCounts(
   sqlite: Connection,
@@ -167,23 +167,22 @@ function seederCounts(
   maxAgeMs: number,
 ): (file: { id: number }) => number | null {
   const counts = new Map<number, number>();
-  const seen = new Set<string>();
+  // Torrent by torrent, in the order of the index: the table holds years.
   const rows = sqlite
-    .prepare<[number, number], { torrentId: number; source: string; seeders: number | null; isOurs: 0 | 1 }>(
-      `SELECT s.torrent_id AS torrentId, s.source, s.seeders, t.seeding_since IS NOT NULL AS isOurs
-         FROM torrent_stats s JOIN torrents t ON t.id = s.torrent_id
-        WHERE s.recorded_at BETWEEN ? AND ? AND t.retired_at IS NULL ORDER BY s.recorded_at DESC, s.id DESC`,
+    .prepare<[number, number], { torrentId: number; seeders: number | null }>(
+      `SELECT t.id AS torrentId,
+              (SELECT s.seeders FROM torrent_stats s WHERE s.torrent_id = t.id AND s.recorded_at BETWEEN ? AND ?
+                ORDER BY s.recorded_at DESC, s.id DESC LIMIT 1) AS seeders
+         FROM torrents t WHERE t.retired_at IS NULL`,
     )
     .iterate(now - maxAgeMs, now);
-  for (const { torrentId, source, seeders, isOurs } of rows) {
-    const key = `${torrentId} ${source}`;
-    if (seen.has(key)) continue;
-    seen.add(key);
-    if (seeders === null) continue;
-    counts.set(torrentId, Math.max(counts.get(torrentId) ?? 0, seeders - isOurs));
-  }
+  for (const { torrentId, seeders } of rows) if (seeders !== null) counts.set(torrentId, seeders);
   const carriers = sqlite
-    .prepare<[number], number>('SELECT torrent_id FROM torrent_files WHERE dump_id = ?')
+    .prepare<[number], number>(
+      // Who seeds what was unpacked from it has other bytes.
+      `SELECT f.torrent_id FROM torrent_files f JOIN torrents t ON t.id = f.torrent_id
+        WHERE f.dump_id = ? AND t.is_uncompressed = 0`,
+    )
     .pluck();
   return ({ id }) => {
     if (counts.size === 0) return null;

@@ -84,7 +84,7 @@ export function createSetRemover(deps: RemoveDeps): SetRemover {
     const { wikiDbName, source, dumpType, runDate, newerRunDates, ids } = set;
     const facts = readFacts(db.sqlite, {
       now: clock.now(),
-      statsMaxAgeMs: deps.policy.remoteProofMaxAgeMs,
+      statsMaxAgeMs: deps.policy.seedersMaxAgeMs,
       look: ({ id }) => looks.get(id) ?? null,
       scope: { wikiDbName, source, dumpType, runDates: [runDate, ...newerRunDates], ids },
     });
@@ -183,7 +183,7 @@ export function createSetRemover(deps: RemoveDeps): SetRemover {
     const scope = { ...row, runDates: [row.runDate], ids: [dumpId] };
     const facts = readFacts(db.sqlite, {
       ...{ now, scope, look: () => null },
-      statsMaxAgeMs: policy.remoteProofMaxAgeMs,
+      statsMaxAgeMs: policy.seedersMaxAgeMs,
     });
     const family = groupFiles(facts).families.get(familyKey(row));
     if (family === undefined)

@@ -4,15 +4,20 @@ import type { Db } from '../db/index.ts';
 import type { TorrentId } from '../lib/index.ts';
 import { step } from '../lib/steps.ts';
 import type { Disk, Log } from '../ports/index.ts';
-import type { Layout } from '../storage/index.ts';
-import { treePath } from './names.ts';
+import { fileOfTorrent, isStoredTree, type Layout, torrentFolder } from '../storage/index.ts';
+import { isUnpackedBusy } from './unpacked.ts';
 
 /** What becomes of a torrent that lost a file: its record and its .torrent file stay, everything else of it ends. */
 export interface TorrentRetirement {
   /** Idempotent; a torrent that is not seeded is no error. */
   stopSeeding(id: TorrentId): Promise<void>;
-  /** Removes its folder of hard links; the bytes of files that are held have another name. Idempotent. */
+  /**
+   * Removes its folder of hard links, or of unpacked files; the bytes of files that are held have another name. A torrent of a
+   * wiki's run has no folder of its own. Idempotent.
+   */
   removeFolder(id: TorrentId): Promise<void>;
+  /** Retires a torrent of unpacked files and removes them. @returns what was freed; null: it is retired already, or a job is at it */
+  retireUnpacked(id: TorrentId): Promise<{ files: number; sizeBytes: number } | null>;
   /** Folders of retired torrents that are still there: the process died between. */
   removeLeftFolders(): Promise<void>;
 }
@@ -23,6 +28,13 @@ interface LinkRow {
   localPath: string | null;
   ourStatus: (typeof HELD_STATUSES)[number];
   sizeBytes: number;
+  isUnpacked: 0 | 1;
+}
+
+/** Unpacked files that went. */
+interface Freed {
+  files: number;
+  sizeBytes: number;
 }
 
 /** Rows of a torrent read in one turn: a few milliseconds. */
@@ -31,25 +43,34 @@ const ROWS = 2000;
 /** See `TorrentRetirement`. */
 export function createTorrentRetirement(deps: {
   db: Db;
-  catalog: Pick<Catalog, 'torrent' | 'torrents'>;
+  catalog: Pick<Catalog, 'torrent' | 'torrents' | 'retireUnpacked'>;
   disk: Disk;
   layout: Layout;
   log: Log;
   /** Ends the seeding of a torrent, by its infohash. */
   stopSeeding: (infoHash: string) => Promise<void>;
+  /** Unpacked files went. */
+  onUnpackedRemoved: (freedBytes: number) => void;
 }): TorrentRetirement {
   const { db, catalog, disk, layout, log } = deps;
   const links = db.sqlite.prepare<[number, number, number], LinkRow & { rowId: number }>(
     `SELECT f.id AS rowId, d.id, f.path_in_torrent AS pathInTorrent, d.local_path AS localPath, d.our_status AS ourStatus,
-            f.size_bytes AS sizeBytes
+            f.size_bytes AS sizeBytes, f.sha1 IS NOT NULL AS isUnpacked
        FROM torrent_files f JOIN dumps d ON d.id = f.dump_id WHERE f.torrent_id = ? AND f.id > ? ORDER BY f.id LIMIT ?`,
   );
 
   /** @returns false when this name must stay */
-  async function removeLink(torrent: Torrent, row: LinkRow): Promise<boolean> {
-    const link = treePath(layout, torrent.name, row.pathInTorrent);
+  async function removeLink(torrent: Torrent, row: LinkRow, freed: Freed): Promise<boolean> {
+    const link = fileOfTorrent(layout, torrent, row.pathInTorrent);
     const found = await disk.stat(link);
     if (found === null) return true;
+    if (torrent.isUncompressed && row.isUnpacked === 1) {
+      await disk.remove(link);
+      freed.files += 1;
+      if (found.linkCount === 1) freed.sizeBytes += found.sizeBytes;
+      step('pruning:unpacked_removed');
+      return true;
+    }
     // A file whose deletion is under way goes with its deletion, not here.
     if (row.ourStatus === 'deleted' && row.localPath !== null) return false;
     const isHeld = HELD_STATUSES.includes(row.ourStatus) && row.localPath !== null;
@@ -67,29 +88,38 @@ export function createTorrentRetirement(deps: {
     return true;
   }
 
-  async function removeFolderOf(torrent: Torrent): Promise<void> {
-    const folder = join(layout.absolute(torrent.contentPath), torrent.name);
-    if ((await disk.stat(folder)) === null) return;
+  async function removeFolderOf(torrent: Torrent): Promise<Freed> {
+    const freed: Freed = { files: 0, sizeBytes: 0 };
+    // Its files are the stored copies themselves, and beside them lies every other run of the wiki.
+    if (isStoredTree(torrent)) return freed;
+    const folder = torrentFolder(layout, torrent);
+    if ((await disk.stat(folder)) === null) return freed;
     let isClear = true;
-    for (let after = 0; ; ) {
-      const rows = links.all(torrent.id, after, ROWS);
-      for (const row of rows) if (!(await removeLink(torrent, row))) isClear = false;
-      const last = rows.at(-1);
-      if (last === undefined) break;
-      after = last.rowId;
+    try {
+      for (let after = 0; ; ) {
+        const rows = links.all(torrent.id, after, ROWS);
+        for (const row of rows) if (!(await removeLink(torrent, row, freed))) isClear = false;
+        const last = rows.at(-1);
+        if (last === undefined) break;
+        after = last.rowId;
+      }
+    } finally {
+      if (freed.sizeBytes > 0) deps.onUnpackedRemoved(freed.sizeBytes);
     }
-    const dumps = join(folder, 'compressed');
-    if (!isClear || (await hasFiles(dumps))) {
+    for (const name of ['compressed', 'uncompressed'])
+      if (isClear && (await hasFiles(join(folder, name)))) isClear = false;
+    if (!isClear) {
       log.warn(
         { name: torrent.name, folder },
         'the folder of a retired torrent holds files that have no other name; it stays',
       );
-      return;
+      return freed;
     }
     await disk.removeTree(folder);
     await disk.syncDirectory(layout.absolute(torrent.contentPath));
     step('pruning:folder_removed');
     log.info({ name: torrent.name, infohash: torrent.infoHash }, 'a torrent was retired');
+    return freed;
   }
 
   async function hasFiles(folder: string): Promise<boolean> {
@@ -109,6 +139,16 @@ export function createTorrentRetirement(deps: {
     async removeFolder(id) {
       const torrent = catalog.torrent(id);
       if (torrent !== null && torrent.retiredAt !== null) await removeFolderOf(torrent);
+    },
+    async retireUnpacked(id) {
+      const torrent = catalog.torrent(id);
+      const isRetired =
+        torrent !== null &&
+        db.transaction(() => !isUnpackedBusy(db.sqlite, id) && catalog.retireUnpacked(id));
+      if (!isRetired) return null;
+      step('pruning:unpacked_retired');
+      await deps.stopSeeding(torrent.infoHash);
+      return removeFolderOf(torrent);
     },
     async removeLeftFolders() {
       for (const torrent of catalog.torrents()) if (torrent.retiredAt !== null) await removeFolderOf(torrent);

@@ -1,12 +1,16 @@
 import { z } from 'zod';
-import type { Catalog, DumpFile, Torrent } from '../catalog/index.ts';
-import { CycleDate, formatBytes } from '../lib/index.ts';
+import type { Catalog, Torrent } from '../catalog/index.ts';
+import { CycleDate } from '../lib/index.ts';
 
-/** One dump file inside a torrent. Hashes are lower-case hex of the bytes we proved; null only where a fact was never taken. */
+/**
+ * One dump file inside a torrent. Size and hashes (lower-case hex) are those of the bytes the torrent carries, so of the unpacked
+ * ones where it is uncompressed; null only where a fact was never taken.
+ */
 export const ManifestFile = z.object({
   project: z.string(),
   language: z.string(),
   dump_type: z.string(),
+  /** As Wikimedia names it, packed. */
   filename: z.string(),
   path_in_torrent: z.string(),
   size_bytes: z.number().int().nonnegative(),
@@ -14,8 +18,9 @@ export const ManifestFile = z.object({
   sha1: z.string().nullable(),
   /** Ours: Wikimedia publishes none for classic dumps. */
   sha256: z.string().nullable(),
+  /** Of the dump file; unpacked bytes come from it. */
   wikimedia_url: z.string(),
-  /** Set once the Internet Archive was seen to hold the same bytes. */
+  /** Set once the Internet Archive was seen to hold the same bytes; it never holds unpacked ones. */
   ia_url: z.string().nullable(),
 });
 
@@ -26,6 +31,16 @@ export const ManifestTorrent = z.object({
   magnet: z.string(),
   url: z.string().nullable(),
   cycle_date: CycleDate,
+  /** `cycle`: all of a cycle; `wiki_run`: one run of one wiki; `project`, `language`: of a cycle those of one. Files are in several. */
+  grouping: z.enum(['cycle', 'wiki_run', 'project', 'language']),
+  /** The wiki, the project or the language; null for a whole cycle. */
+  scope: z.string().nullable(),
+  /** Name in the torrent itself: that of the folder a client makes. Several torrents of a wiki share one. */
+  folder: z.string(),
+  /** 1, 2, …: what one torrent could not hold, in order; 0: it is whole. */
+  part: z.number().int().nonnegative(),
+  /** The files were unpacked. */
+  is_uncompressed: z.boolean(),
   /** 0: the cycle's own torrent; 1, 2, …: what was finished after that one was made. */
   supplement: z.number().int().nonnegative(),
   /** Name of the torrent that a supplement belongs to; null for a cycle's own. */
@@ -84,13 +99,16 @@ export function buildManifest(
       magnet: torrent.magnetLink,
       url: publicAddress(addresses, torrentKey(torrent.infoHash)),
       cycle_date: torrent.cycleDate,
+      grouping: torrent.grouping as ManifestTorrent['grouping'],
+      scope: torrent.scope,
+      folder: torrent.infoName,
+      part: torrent.part,
+      is_uncompressed: torrent.isUncompressed,
       supplement: torrent.supplement,
-      supplements: torrent.supplement === 0 ? null : torrent.name.replace(/-supplement-\d+$/, ''),
+      supplements: torrent.supplement === 0 ? null : torrent.name.replace(/-supplement-\d+(-part-\d+)?$/, ''),
       size_bytes: torrent.totalSizeBytes,
       ...(torrent.retiredAt === null ? {} : { retired_at: new Date(torrent.retiredAt).toISOString() }),
-      files: files
-        .map(({ dump, pathInTorrent, sizeBytes }) => manifestFile(dump, pathInTorrent, sizeBytes))
-        .sort((a, b) => compare(a.path_in_torrent, b.path_in_torrent)),
+      files: files.map(manifestFile).sort((a, b) => compare(a.path_in_torrent, b.path_in_torrent)),
     };
   });
   entries.sort(
@@ -100,11 +118,13 @@ export function buildManifest(
   return { version: '1.0', last_updated: new Date(newestMs).toISOString(), torrents: entries };
 }
 
-function manifestFile(
-  dump: DumpFile,
-  pathInTorrent: string,
-  sizeBytes: number,
-): z.infer<typeof ManifestFile> {
+function manifestFile({
+  dump,
+  pathInTorrent,
+  sizeBytes,
+  unpacked,
+}: ReturnType<Catalog['torrentFiles']>[number]): z.infer<typeof ManifestFile> {
+  const { md5, sha1, sha256 } = unpacked ?? dump;
   return {
     project: dump.project,
     language: dump.language,
@@ -112,11 +132,9 @@ function manifestFile(
     filename: dump.filename,
     path_in_torrent: pathInTorrent,
     size_bytes: sizeBytes,
-    md5: dump.md5,
-    sha1: dump.sha1,
-    sha256: dump.sha256,
+    ...{ md5, sha1, sha256 },
     wikimedia_url: dump.wikimediaUrl,
-    ia_url: dump.iaVerifiedAt === null ? null : dump.iaUrl,
+    ia_url: dump.iaVerifiedAt === null || unpacked !== null ? null : dump.iaUrl,
   };
 }
 
@@ -128,37 +146,4 @@ function compare(a: string, b: string): number {
 /** The manifest as a file: two spaces, newline at the end. */
 export function manifestJson(manifest: Manifest): string {
   return `${JSON.stringify(manifest, null, 2)}\n`;
-}
-
-/** The manifest for a human eye: one block for each torrent, files counted by project, without their hashes. */
-export function manifestText(manifest: Manifest, options: { version: string }): string {
-  const totalBytes = manifest.torrents.reduce((sum, torrent) => sum + torrent.size_bytes, 0);
-  const blocks = manifest.torrents.map((torrent) => {
-    const projects = new Map<string, number>();
-    for (const file of torrent.files) projects.set(file.project, (projects.get(file.project) ?? 0) + 1);
-    const counts = [...projects]
-      .sort(([a], [b]) => compare(a, b))
-      .map(([project, count]) => `${project} ${count}`);
-    return [
-      torrent.name,
-      `  cycle     ${torrent.cycle_date}`,
-      ...(torrent.supplements === null
-        ? []
-        : [`  adds to   ${torrent.supplements}: files that came later (supplement ${torrent.supplement})`]),
-      `  size      ${formatBytes(torrent.size_bytes)} (${torrent.size_bytes} bytes)`,
-      `  files     ${torrent.files.length}${counts.length === 0 ? '' : ` (${counts.join(', ')})`}`,
-      ...(torrent.retired_at === undefined
-        ? []
-        : [`  retired   ${torrent.retired_at}: not seeded by this host any more`]),
-      `  infohash  ${torrent.infohash}`,
-      ...(torrent.url === null ? [] : [`  torrent   ${torrent.url}`]),
-      `  magnet    ${torrent.magnet}`,
-    ].join('\n');
-  });
-  const head = [
-    'WikiSeed manifest: Wikimedia database dumps as torrents',
-    `Updated ${manifest.last_updated}; ${manifest.torrents.length} torrents, ${formatBytes(totalBytes)}; made by WikiSeed ${options.version}.`,
-    'manifest.json beside this file lists every file with its MD5, SHA-1 and SHA-256.',
-  ].join('\n');
-  return `${[head, ...blocks].join('\n\n')}\n`;
 }

@@ -3,8 +3,11 @@ import { step } from '../lib/steps.ts';
 import type { ObjectStore } from '../ports/index.ts';
 import { sha256Of } from './local-files.ts';
 
-/** Named by its content, as .torrent files are: never changes, so anybody may keep it for a year. */
-const IMMUTABLE = 'public, max-age=31536000, immutable';
+/**
+ * .torrent files: named by their infohash, which covers what they promise but not the addresses around it. Those are looked at every
+ * day; with older ones a client still gets every byte. A day.
+ */
+const SLOWLY_CHANGING = 'public, max-age=86400';
 /** Replaced whenever a fact in it changes: 5 minutes. */
 const CHANGING = 'public, max-age=300';
 
@@ -18,7 +21,8 @@ const CONTENT_TYPES: Readonly<Record<string, string>> = {
 export interface RemoteFile {
   key: string;
   content: Uint8Array;
-  isImmutable: boolean;
+  /** What it says of the world may be a day old. */
+  changesSlowly: boolean;
 }
 
 /**
@@ -41,7 +45,7 @@ export async function publishObject(
   const extension = file.key.slice(file.key.lastIndexOf('.') + 1);
   const facts = {
     contentType: CONTENT_TYPES[extension] ?? 'application/octet-stream',
-    cacheControl: file.isImmutable ? IMMUTABLE : CHANGING,
+    cacheControl: file.changesSlowly ? SLOWLY_CHANGING : CHANGING,
     sha256,
   };
   step('publishing:object_sending');

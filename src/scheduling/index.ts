@@ -8,6 +8,7 @@ import type { JobRequest, Queue } from '../queue/index.ts';
 import { type CycleCalendar, cyclesToOpen, LATE_CYCLE_MS } from './calendar.ts';
 import { longestStep, nextRun } from './next-run.ts';
 
+export { everyMs } from './next-run.ts';
 export { type CycleCalendar, cyclesToOpen, dueCycles, type PlannedCycle } from './calendar.ts';
 
 /** A thing that happens regularly. `cron` is a cron expression in UTC. */
@@ -21,7 +22,7 @@ export interface Schedule {
   isSpread: boolean;
 }
 
-/** A job that is asked for regularly. `cron` is a cron expression in UTC or one of the words of the configuration. */
+/** A job that is asked for regularly. `cron` is a cron expression in UTC, one of the words of the configuration, or what `everyMs` makes. */
 export interface ScheduledJob {
   name: string;
   cron: string;

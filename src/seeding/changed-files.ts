@@ -1,13 +1,13 @@
-import { join, relative, sep } from 'node:path';
+import { relative, sep } from 'node:path';
 import type { Catalog } from '../catalog/index.ts';
 import { type DumpFileId, hours } from '../lib/index.ts';
 import type { Clock } from '../ports/index.ts';
-import type { Layout } from '../storage/index.ts';
+import { fileOfTorrent, type Layout, torrentFolder } from '../storage/index.ts';
 import type { Seeder } from './seeder.ts';
 
 /** What looking after refused files needs. */
 export interface ChangedFilesDeps {
-  catalog: Pick<Catalog, 'torrents' | 'dumpFile' | 'fileInTorrent' | 'otherNames'>;
+  catalog: Pick<Catalog, 'torrents' | 'dumpFile' | 'fileInTorrent' | 'namesInTorrents'>;
   layout: Layout;
   clock: Clock;
   /** Asks for held files to be read again and repaired; asking twice is a no-op. */
@@ -33,8 +33,10 @@ export function createChangedFiles(deps: ChangedFilesDeps): ChangedFiles {
   function dumpUnder(infoHash: string, path: string): DumpFileId | null {
     const torrent = catalog.torrents().find((each) => each.infoHash === infoHash);
     if (torrent === undefined) return null;
-    const root = join(layout.absolute(torrent.contentPath), torrent.name);
-    return catalog.fileInTorrent(infoHash, relative(root, path).split(sep).join('/'));
+    return catalog.fileInTorrent(
+      infoHash,
+      relative(torrentFolder(layout, torrent), path).split(sep).join('/'),
+    );
   }
 
   return {
@@ -52,10 +54,8 @@ export function createChangedFiles(deps: ChangedFilesDeps): ChangedFiles {
       const file = catalog.dumpFile(id);
       if (file === null || file.damagedAt !== null || file.storedMtimeMs === null) return;
       const mtimeMs = file.storedMtimeMs;
-      for (const { torrent, infoHash, pathInTorrent } of catalog.otherNames(id)) {
-        const path = join(layout.torrents, torrent, ...pathInTorrent.split('/'));
-        await seeder.renew({ infoHash, path, mtimeMs });
-      }
+      for (const { infoHash, pathInTorrent, ...place } of catalog.namesInTorrents(id))
+        await seeder.renew({ infoHash, path: fileOfTorrent(layout, place, pathInTorrent), mtimeMs });
     },
   };
 }

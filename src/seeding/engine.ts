@@ -22,6 +22,8 @@ export interface TorrentEngine {
   remove(infoHash: string): Promise<void>;
   /** A file of a served torrent is sound again. Never fails. */
   renew(file: RenewedFile): Promise<void>;
+  /** Says how many others seed a torrent, by infohash; null = unknown. Only for those that serve some and let others rest. */
+  noteSeeders?(counts: ReadonlyMap<string, number | null>): void;
   /** What is known now, or was last known if nobody answers soon. */
   snapshot(): Promise<TorrentActivity[]>;
   /** Where peers reach us; null while that is not known. */
@@ -37,5 +39,8 @@ export interface EngineEvents {
   /** A file is not what its torrent was made from: `path` absolute, null when it is not known which. May be told again and again. */
   onDamaged?: (infoHash: string, path: string | null, reason: string) => void;
   /** Something an operator should know of a torrent, or of the engine as a whole (`infoHash` null); null = it is over. */
-  onProblem?: (infoHash: string | null, problem: { code: string; message: string; hint?: string } | null) => void;
+  onProblem?: (
+    infoHash: string | null,
+    problem: { code: string; message: string; hint?: string } | null,
+  ) => void;
 }

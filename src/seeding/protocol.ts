@@ -51,11 +51,20 @@ export interface TorrentActivity {
   problem: string | null;
 }
 
+/** What came of looking at a file again. */
+export interface RenewAnswer {
+  /** False: it is not what it should be, or its torrent is not served. */
+  isServed: boolean;
+  /** Files and pieces of the torrent that are still not served. */
+  refused: number;
+}
+
 /** Questions to the thread; each is answered by one reply of the same id. */
 export type SeederRequest =
   | { id: number; kind: 'add'; spec: SeedSpec }
   | { id: number; kind: 'remove'; infoHash: string }
   | { id: number; kind: 'renew'; file: RenewedFile }
+  | { id: number; kind: 'limit'; uploadLimitBytesPerSecond: number | null }
   | { id: number; kind: 'snapshot' }
   | { id: number; kind: 'stop' };
 
@@ -64,8 +73,8 @@ export interface SeederAnswers {
   /** Without padding. */
   add: { fileCount: number };
   remove: null;
-  /** False: it is not what it should be, or its torrent is not served. */
-  renew: boolean;
+  renew: RenewAnswer;
+  limit: null;
   snapshot: TorrentActivity[];
   stop: null;
 }
@@ -81,6 +90,11 @@ export type SeederMessage =
   | { kind: 'warning'; infoHash: string; message: string }
   /** A file is not what it was when the torrent was added; its bytes are no longer served. */
   | { kind: 'fileRefused'; infoHash: string; code: string; path: string; message: string }
+  /**
+   * A piece on disk is not what the torrent was made from; none of it is served until one of its files is renewed.
+   * `paths`: of all files that have bytes of it.
+   */
+  | { kind: 'pieceDamaged'; infoHash: string; index: number; paths: string[] }
   /** The client dropped a torrent. */
   | { kind: 'torrentLost'; infoHash: string; message: string }
   /** The client cannot go on; the thread ends. `code` as Node gives it: `EADDRINUSE`. */

@@ -1,47 +1,56 @@
 import { fstatSync } from 'node:fs';
-import { type FileHandle, open, stat } from 'node:fs/promises';
+import { type FileHandle, stat } from 'node:fs/promises';
+import { inParallel } from './in-parallel.ts';
+import {
+  assertUnchanged,
+  changed,
+  isSameTime,
+  type KnownFile,
+  missing,
+  SeedFileError,
+  type StoredFile,
+} from './known-files.worker.ts';
+import { OpenFiles } from './open-files.worker.ts';
+import { createProvenMemory, type ProvenMemory } from './proven-memory.ts';
+import { DamagedPieceError, ProvenPieces } from './proven-pieces.ts';
 
 /*
  * The chunk store webtorrent reads from while it seeds. Runs in the seeding thread, so it may use the file system.
  *
  * Why not the stock store: it opens files for writing and creates what is missing, so a lost disk would look like an
- * unfinished download. Dump files are hard links of the one stored copy: nothing here may ever write to them.
+ * unfinished download, and it serves whatever a file holds. Dump files are hard links of the one stored copy: nothing here may
+ * ever write to them, and no byte leaves that is not what the torrent promises.
  */
 
-/** What a file was when its torrent was added; it is served only as long as it stays that. */
-export type KnownFile =
-  | { kind: 'file'; absolutePath: string; sizeBytes: number; mtimeMs: number }
-  /** Zeros between files; they are on no disk (BEP 47). */
-  | { kind: 'padding'; sizeBytes: number };
-
-type StoredFile = Extract<KnownFile, { kind: 'file' }>;
-
-/** A file that is not, or no longer, what the torrent was made from. */
-export class SeedFileError extends Error {
-  readonly code: 'seed_file_missing' | 'seed_file_changed';
-  readonly path: string;
-  constructor(code: SeedFileError['code'], path: string, message: string) {
-    super(message);
-    this.name = 'SeedFileError';
-    this.code = code;
-    this.path = path;
-  }
+/** Some bytes on disk that hold a piece that is not what it should be. */
+export interface DamagedPiece {
+  index: number;
+  /** Absolute; every file that has bytes of it, since the hash of a piece does not tell which of them. */
+  paths: string[];
 }
 
 /** What the store is created with; webtorrent hands it on as `storeOpts`. */
 export interface ReadOnlyStoreOptions {
   /** In torrent order. */
   knownFiles: readonly KnownFile[];
-  /** Open files at once; default 128, far below the usual limit of 1024 for a process. */
-  handlesMax?: number;
+  /** SHA-1 of each piece, 20 bytes each. */
+  sha1s: Uint8Array;
+  /** Shared by the stores of a thread; one of its own unless given. */
+  openFiles?: OpenFiles;
+  memory?: ProvenMemory;
+  /** How long a refusal takes. Default 1 s: some clients ask again at once, thousands of times a second. */
+  refusalDelayMs?: number;
   /** Hands out the store, which its user makes. */
   onMade?: (store: ReadOnlyStore) => void;
   /** Called at every read of a file that is missing or has changed. */
   onRefused?: (error: SeedFileError) => void;
+  /** Called once for each damaged piece until one of its files is renewed. */
+  onDamaged?: (piece: DamagedPiece) => void;
 }
 
-/** How exactly the time of a file can be set, ms, with a little for rounding. */
-const TIME_GRAIN_MS = 0.002;
+const REFUSAL_DELAY_MS = 1000;
+/** Small files of one piece that are read at the same time. */
+const FILES_AT_ONCE = 8;
 
 type Done<T> = (error: Error | null, value?: T) => void;
 interface GetOptions {
@@ -49,80 +58,70 @@ interface GetOptions {
   length?: number;
 }
 
-/** An open file with the number of reads that use it now. */
-interface OpenFile {
-  handle: Promise<FileHandle>;
-  users: number;
+/** A part of the torrent within one file. */
+interface Slice {
+  file: StoredFile;
+  /** In the file. */
+  position: number;
+  /** In what is read. */
+  from: number;
+  length: number;
 }
 
-/**
- * Looks at every file before its torrent is served.
- * @param files padding has no path
- * @throws SeedFileError for the first one that is missing or of another size
- */
-export async function inspectFiles(
-  files: readonly { absolutePath: string | null; sizeBytes: number }[],
-): Promise<KnownFile[]> {
-  const known: KnownFile[] = [];
-  for (const { absolutePath, sizeBytes } of files) {
-    if (absolutePath === null) {
-      known.push({ kind: 'padding', sizeBytes });
-      continue;
-    }
-    const facts = await stat(absolutePath).catch(() => null);
-    if (facts?.isFile() !== true) throw missing(absolutePath);
-    if (facts.size !== sizeBytes) throw changed(absolutePath, `${facts.size} bytes instead of ${sizeBytes}`);
-    known.push({ kind: 'file', absolutePath, sizeBytes, mtimeMs: facts.mtimeMs });
-  }
-  return known;
-}
-
-/** An abstract-chunk-store that only reads, with a bounded number of open files. */
+/** An abstract-chunk-store that only reads, proves what it gives, and has a bounded number of open files. */
 export class ReadOnlyStore {
   readonly chunkLength: number;
   readonly #files: readonly KnownFile[];
   readonly #starts: number[] = [];
-  readonly #totalBytes: number;
-  readonly #handlesMax: number;
   readonly #onRefused: (error: SeedFileError) => void;
-  /** Least recently used first: a Map keeps the order of insertion. */
-  readonly #open = new Map<number, OpenFile>();
+  readonly #open: OpenFiles;
+  readonly #pieces: ProvenPieces;
+  readonly #refusalDelayMs: number;
   #isClosed = false;
 
   constructor(chunkLength: number, options: ReadOnlyStoreOptions) {
     this.chunkLength = chunkLength;
     this.#files = options.knownFiles;
-    this.#handlesMax = options.handlesMax ?? 128;
     this.#onRefused = options.onRefused ?? (() => {});
-    let total = 0;
+    this.#refusalDelayMs = options.refusalDelayMs ?? REFUSAL_DELAY_MS;
+    this.#open = options.openFiles ?? new OpenFiles();
+    let totalBytes = 0;
     for (const file of this.#files) {
-      this.#starts.push(total);
-      total += file.sizeBytes;
+      this.#starts.push(totalBytes);
+      totalBytes += file.sizeBytes;
     }
-    this.#totalBytes = total;
+    this.#pieces = new ProvenPieces({
+      ...{ pieceLength: chunkLength, totalBytes, sha1s: options.sha1s },
+      memory: options.memory ?? createProvenMemory(),
+      read: (position, target) => this.#readRange(position, target),
+      onDamaged: (index) => options.onDamaged?.({ index, paths: this.#pathsOf(index) }),
+    });
     options.onMade?.(this);
   }
 
   /**
-   * Knows a file by another modification time from now on, and opens it anew: it was repaired, or only touched.
-   * @returns false when it is none of ours, or is not of its size and that time
+   * Knows a file by another modification time from now on, and opens it anew: it was repaired, or only touched. Damaged
+   * pieces of it are tried again.
+   * @returns those pieces; null when it is none of ours, or is not of its size and that time
    */
-  async renew(path: string, mtimeMs: number): Promise<boolean> {
-    const index = this.#files.findIndex((file) => file.kind === 'file' && file.absolutePath === path);
-    const known = this.#files[index];
-    if (known?.kind !== 'file') return false;
+  async renew(path: string, mtimeMs: number): Promise<number[] | null> {
+    const at = this.#files.findIndex((file) => file.kind === 'file' && file.absolutePath === path);
+    const known = this.#files[at];
+    if (known?.kind !== 'file') return null;
     const facts = await stat(path).catch(() => null);
-    if (facts?.isFile() !== true || facts.size !== known.sizeBytes) return false;
-    if (Math.abs(facts.mtimeMs - mtimeMs) > TIME_GRAIN_MS) return false;
+    if (facts?.isFile() !== true || facts.size !== known.sizeBytes) return null;
+    if (!isSameTime(facts.mtimeMs, mtimeMs)) return null;
     known.mtimeMs = facts.mtimeMs;
     // What is open may be a file that another one took the place of.
-    await this.#close(index);
-    return true;
+    await this.#open.forget(known);
+    const start = this.#starts[at]!;
+    const last = Math.max(start, start + known.sizeBytes - 1);
+    return this.#pieces.forgive(Math.floor(start / this.chunkLength), Math.floor(last / this.chunkLength));
   }
 
   /** Number of files open now, for tests. */
   get openCount(): number {
-    return this.#open.size;
+    return this.#open.count;
   }
 
   /** Always refuses: what we serve is the one stored copy. */
@@ -136,14 +135,16 @@ export class ReadOnlyStore {
     const wanted = typeof options === 'function' || options === null ? {} : options;
     this.#read(index, wanted).then(
       (bytes) => done(null, bytes),
-      (error: Error) => done(error),
+      // It keeps nobody from ending.
+      (error: Error) => void setTimeout(() => done(error), this.#refusalDelayMs).unref(),
     );
   }
 
   close(done: Done<never> = () => {}): void {
     this.#isClosed = true;
-    const files = [...this.#open.keys()];
-    Promise.all(files.map((file) => this.#close(file))).then(
+    this.#pieces.clear();
+    const files = this.#files.filter((file) => file.kind === 'file');
+    Promise.all(files.map((file) => this.#open.forget(file))).then(
       () => done(null),
       (error: Error) => done(error),
     );
@@ -156,8 +157,7 @@ export class ReadOnlyStore {
 
   async #read(index: number, { offset = 0, length }: GetOptions): Promise<Uint8Array> {
     if (this.#isClosed) throw new Error('the store is closed');
-    const start = index * this.chunkLength;
-    const pieceBytes = Math.min(this.chunkLength, this.#totalBytes - start);
+    const pieceBytes = this.#pieces.lengthOf(index);
     const wanted = length ?? pieceBytes - offset;
     // A peer chooses these numbers.
     if (
@@ -165,20 +165,51 @@ export class ReadOnlyStore {
     ) {
       throw new RangeError(`no such range: piece ${index}, offset ${offset}, length ${wanted}`);
     }
-    const bytes = Buffer.allocUnsafe(wanted);
-    let done = 0;
-    let file = this.#fileAt(start + offset);
-    while (done < wanted) {
-      const position = start + offset + done - this.#starts[file]!;
-      const known = this.#files[file]!;
-      const count = Math.min(wanted - done, known.sizeBytes - position);
-      const target = bytes.subarray(done, done + count);
-      if (known.kind === 'padding') target.fill(0);
-      else if (count > 0) await this.#readFile(file, known, target, position);
-      done += count;
-      file += 1;
+    try {
+      // Also of what is in memory: a file that changed is to be told of, and may mean that its whole disk is gone.
+      for (const { file } of this.#slices(index * this.chunkLength + offset, wanted)) {
+        const looked = this.#open.peek(file, (handle) => check(file, handle));
+        if (!looked) await this.#lookAt(file);
+      }
+      return await this.#pieces.read(index, offset, wanted);
+    } catch (error) {
+      if (error instanceof SeedFileError) this.#onRefused(error);
+      throw error instanceof DamagedPieceError ? this.#damaged(error) : error;
     }
-    return bytes;
+  }
+
+  #damaged({ index }: DamagedPieceError): SeedFileError {
+    const [path = '', ...others] = this.#pathsOf(index);
+    const more = others.length === 0 ? '' : `, or one of ${others.length} files after it`;
+    const text = `${path}${more} is damaged: piece ${index} is not what the torrent was made from`;
+    return new SeedFileError('seed_file_damaged', path, text);
+  }
+
+  /** A look takes microseconds and touches no disk while the file is open; one that is closed need not be opened for it. */
+  async #lookAt(file: StoredFile): Promise<void> {
+    const facts = await stat(file.absolutePath).catch((error: NodeJS.ErrnoException) => {
+      throw error.code === 'ENOENT' ? missing(file.absolutePath) : error;
+    });
+    assertUnchanged(file, facts);
+  }
+
+  #pathsOf(index: number): string[] {
+    const slices = this.#slices(index * this.chunkLength, this.#pieces.lengthOf(index));
+    return [...new Set(slices.map(({ file }) => file.absolutePath))];
+  }
+
+  /** The files of a range; padding and empty files have no bytes on disk. */
+  #slices(start: number, length: number): Slice[] {
+    const slices: Slice[] = [];
+    let done = 0;
+    for (let at = this.#fileAt(start); done < length; at += 1) {
+      const file = this.#files[at]!;
+      const position = start + done - this.#starts[at]!;
+      const count = Math.min(length - done, file.sizeBytes - position);
+      if (file.kind === 'file' && count > 0) slices.push({ file, position, from: done, length: count });
+      done += count;
+    }
+    return slices;
   }
 
   /** Last file that starts at or before a position of the torrent. */
@@ -193,79 +224,34 @@ export class ReadOnlyStore {
     return low;
   }
 
-  async #readFile(file: number, known: StoredFile, target: Uint8Array, position: number): Promise<void> {
-    const open = this.#use(file, known);
-    try {
-      const handle = await open.handle;
-      assertUnchanged(known, handle);
-      let done = 0;
-      while (done < target.length) {
-        const { bytesRead } = await handle.read(target, done, target.length - done, position + done);
-        if (bytesRead === 0) throw changed(known.absolutePath, 'it ends too early');
-        done += bytesRead;
-      }
-      // Again, because it may have been changed while we read.
-      assertUnchanged(known, handle);
-    } catch (error) {
-      if (error instanceof SeedFileError) this.#onRefused(error);
-      throw error;
-    } finally {
-      open.users -= 1;
-    }
-  }
-
-  #use(file: number, { absolutePath: path }: StoredFile): OpenFile {
-    let entry = this.#open.get(file);
-    if (entry === undefined) {
-      const handle = open(path, 'r').catch((error: NodeJS.ErrnoException) => {
-        this.#open.delete(file);
-        throw error.code === 'ENOENT' ? missing(path) : error;
-      });
-      entry = { handle, users: 0 };
-      this.#closeOldest();
-    } else {
-      this.#open.delete(file);
-    }
-    entry.users += 1;
-    this.#open.set(file, entry);
-    return entry;
-  }
-
-  #closeOldest(): void {
-    for (const [file, entry] of this.#open) {
-      if (this.#open.size < this.#handlesMax) return;
-      // A file in use is passed over: the limit may be exceeded by as many reads as run at once.
-      if (entry.users === 0) void this.#close(file).catch(() => {});
-    }
-  }
-
-  async #close(file: number): Promise<void> {
-    const entry = this.#open.get(file);
-    this.#open.delete(file);
-    const handle = await entry?.handle.catch(() => null);
-    await handle?.close();
+  async #readRange(start: number, target: Uint8Array): Promise<void> {
+    const slices = this.#slices(start, target.length);
+    // Padding lies between them.
+    if (slices.reduce((sum, { length }) => sum + length, 0) < target.length) target.fill(0);
+    await inParallel(slices, FILES_AT_ONCE, ({ file, position, from, length }) =>
+      this.#open.use(file, (handle) =>
+        readFully(file, handle, target.subarray(from, from + length), position),
+      ),
+    );
   }
 }
 
-/** A look at an open file takes microseconds and touches no disk, so it is taken at every read. */
-function assertUnchanged(known: StoredFile, handle: FileHandle): void {
-  const facts = fstatSync(handle.fd);
-  if (facts.size !== known.sizeBytes) {
-    throw changed(known.absolutePath, `${facts.size} bytes instead of ${known.sizeBytes}`);
+async function readFully(
+  file: StoredFile,
+  handle: FileHandle,
+  target: Uint8Array,
+  position: number,
+): Promise<void> {
+  check(file, handle);
+  for (let done = 0; done < target.length; ) {
+    const { bytesRead } = await handle.read(target, done, target.length - done, position + done);
+    if (bytesRead === 0) throw changed(file.absolutePath, 'it ends too early');
+    done += bytesRead;
   }
-  // A repair gives a file its time back, which the system takes in whole microseconds.
-  if (Math.abs(facts.mtimeMs - known.mtimeMs) > TIME_GRAIN_MS)
-    throw changed(known.absolutePath, 'it was written to');
+  // Again, because it may have been changed while we read.
+  check(file, handle);
 }
 
-function missing(path: string): SeedFileError {
-  return new SeedFileError('seed_file_missing', path, `${path} is not there`);
-}
-
-function changed(path: string, how: string): SeedFileError {
-  return new SeedFileError(
-    'seed_file_changed',
-    path,
-    `${path} is not the file the torrent was made from: ${how}`,
-  );
+function check(file: StoredFile, handle: FileHandle): void {
+  assertUnchanged(file, fstatSync(handle.fd));
 }

@@ -2,6 +2,8 @@ import { readFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { parentPort, workerData } from 'node:worker_threads';
 import WebTorrent, { type Torrent } from 'webtorrent';
+import { inspectFiles, type SeedFileError } from './known-files.worker.ts';
+import { OpenFiles } from './open-files.worker.ts';
 import type {
   RenewedFile,
   SeederAnswers,
@@ -10,7 +12,8 @@ import type {
   SeederSettings,
   SeedSpec,
 } from './protocol.ts';
-import { inspectFiles, ReadOnlyStore, type SeedFileError } from './read-only-store.worker.ts';
+import { createProvenMemory } from './proven-memory.ts';
+import { type DamagedPiece, ReadOnlyStore } from './read-only-store.worker.ts';
 import { readTorrentFile } from './torrent-file.ts';
 
 /*
@@ -20,11 +23,25 @@ import { readTorrentFile } from './torrent-file.ts';
 
 const port = parentPort!;
 const settings = workerData as SeederSettings;
-const torrents = new Map<string, Torrent>();
-/** What each torrent is read from, and which of its files were complained of. */
-const stores = new Map<string, { store: ReadOnlyStore; refused: Set<string> }>();
-/** Of each torrent; to the client padding is a file like any other. */
-const fileCounts = new Map<string, number>();
+
+/** A torrent as it is served. */
+interface Served {
+  torrent: Torrent;
+  store: ReadOnlyStore | null;
+  /** Files that were complained of. */
+  refused: Set<string>;
+  /** Pieces that are not what they should be. */
+  damaged: Set<number>;
+  /** To the client padding is a file like any other. */
+  fileCount: number;
+}
+const torrents = new Map<string, Served>();
+// Blocks of 16 KiB are cut from these: one memory for each of them kept the garbage collector busier than everything else.
+Buffer.poolSize = 2 ** 20;
+
+/** Of all torrents together. */
+const openFiles = new OpenFiles();
+const memory = createProvenMemory();
 
 const say = (message: SeederMessage): void => port.postMessage(message);
 
@@ -56,9 +73,9 @@ client.on('error', (error: NodeJS.ErrnoException) => {
 
 async function add(spec: SeedSpec): Promise<SeederAnswers['add']> {
   const present = torrents.get(spec.infoHash);
-  if (present !== undefined) return { fileCount: fileCounts.get(spec.infoHash) ?? 0 };
+  if (present !== undefined) return { fileCount: present.fileCount };
   const bytes = await readFile(spec.torrentFile);
-  const { infoHash, name, files } = readTorrentFile(bytes);
+  const { infoHash, name, files, pieces } = readTorrentFile(bytes);
   if (infoHash !== spec.infoHash) {
     throw Object.assign(new Error(`${spec.torrentFile} holds ${infoHash}, not ${spec.infoHash}`), {
       code: 'torrent_file_differs',
@@ -70,28 +87,27 @@ async function add(spec: SeedSpec): Promise<SeederAnswers['add']> {
       sizeBytes: file.sizeBytes,
     })),
   );
-  const refused = new Set<string>();
   const torrent = client.add(bytes, {
     path: spec.contentRoot,
     store: ReadOnlyStore,
     storeOpts: {
-      knownFiles,
-      onMade: (store: ReadOnlyStore) => stores.set(infoHash, { store, refused }),
-      onRefused: (error: SeedFileError) => {
-        if (refused.has(error.path)) return;
-        refused.add(error.path);
-        const { code, path, message } = error;
-        say({ kind: 'fileRefused', infoHash, code, path, message });
+      ...{ knownFiles, sha1s: pieces, openFiles, memory },
+      onMade: (store: ReadOnlyStore) => {
+        served.store = store;
       },
+      onRefused: (error: SeedFileError) => refuse(served, error),
+      onDamaged: (piece: DamagedPiece) => withhold(served, piece),
     },
-    // Its cache keeps whole pieces, 20 x 16 MiB for each torrent; the operating system's page cache does that better.
+    // Its cache keeps whole pieces, 20 x 16 MiB for each torrent, and nothing proves them.
     storeCacheSlots: 0,
-    // The torrent was hashed from these very files, and their sizes were just compared.
+    // The torrent was hashed from these very files, their sizes were just compared, and the store proves what it gives.
     skipVerify: true,
     deselect: true,
     destroyStoreOnDestroy: false,
   });
-  torrents.set(infoHash, torrent);
+  const fileCount = files.filter(({ isPadding }) => !isPadding).length;
+  const served: Served = { torrent, store: null, refused: new Set(), damaged: new Set(), fileCount };
+  torrents.set(infoHash, served);
   torrent.on('warning', (error: Error) => say({ kind: 'warning', infoHash, message: error.message }));
   await new Promise<void>((resolve, reject) => {
     torrent.once('ready', () => {
@@ -105,29 +121,56 @@ async function add(spec: SeedSpec): Promise<SeederAnswers['add']> {
       say({ kind: 'torrentLost', infoHash, message: error.message });
     });
   });
-  const fileCount = files.filter(({ isPadding }) => !isPadding).length;
-  fileCounts.set(infoHash, fileCount);
   return { fileCount };
+}
+
+function refuse({ torrent: { infoHash }, refused }: Served, { code, path, message }: SeedFileError): void {
+  if (refused.has(path)) return;
+  refused.add(path);
+  say({ kind: 'fileRefused', infoHash, code, path, message });
+}
+
+/**
+ * Peers that know how to hear it are told that we lack the piece, and new ones do not hear of it. Whoever asks all the same is
+ * refused and goes on with other pieces.
+ */
+function withhold({ torrent, damaged }: Served, { index, paths }: DamagedPiece): void {
+  damaged.add(index);
+  torrent.bitfield.set(index, false);
+  for (const wire of torrent.wires) wire.lt_donthave.donthave(index);
+  say({ kind: 'pieceDamaged', infoHash: torrent.infoHash, index, paths });
 }
 
 /** Its peers are told goodbye; its files stay where they are. One that is not served is no error. */
 function remove(infoHash: string): Promise<null> {
-  const torrent = torrents.get(infoHash);
+  const served = torrents.get(infoHash);
   torrents.delete(infoHash);
-  stores.delete(infoHash);
-  if (torrent === undefined) return Promise.resolve(null);
-  return new Promise((resolve) => torrent.destroy({ destroyStore: false }, () => resolve(null)));
+  if (served === undefined) return Promise.resolve(null);
+  return new Promise((resolve) => served.torrent.destroy({ destroyStore: false }, () => resolve(null)));
 }
 
-async function renew({ infoHash, path, mtimeMs }: RenewedFile): Promise<boolean> {
-  const served = stores.get(infoHash);
-  if (served === undefined || !(await served.store.renew(path, mtimeMs))) return false;
-  served.refused.delete(path);
-  return true;
+async function renew({ infoHash, path, mtimeMs }: RenewedFile): Promise<SeederAnswers['renew']> {
+  const served = torrents.get(infoHash);
+  const forgiven = (await served?.store?.renew(path, mtimeMs)) ?? null;
+  if (served === undefined || forgiven === null) return { isServed: false, refused: 0 };
+  const { torrent, refused, damaged } = served;
+  refused.delete(path);
+  for (const index of forgiven) {
+    damaged.delete(index);
+    if (torrent.destroyed) continue;
+    torrent.bitfield.set(index, true);
+    for (const wire of torrent.wires) wire.have(index);
+  }
+  return { isServed: true, refused: refused.size + damaged.size };
+}
+
+function limit(uploadLimitBytesPerSecond: number | null): null {
+  client.throttleUpload(uploadLimitBytesPerSecond ?? -1);
+  return null;
 }
 
 function snapshot(): SeederAnswers['snapshot'] {
-  return [...torrents].map(([infoHash, torrent]) => ({
+  return [...torrents].map(([infoHash, { torrent, refused, damaged }]) => ({
     infoHash,
     peers: torrent.numPeers,
     uploadedBytes: torrent.uploaded,
@@ -135,8 +178,11 @@ function snapshot(): SeederAnswers['snapshot'] {
     isReady: torrent.ready,
     seeders: null,
     leechers: null,
-    state: 'seeding',
-    problem: null,
+    state: torrent.ready ? 'seeding' : 'checking',
+    problem:
+      refused.size + damaged.size === 0
+        ? null
+        : `not served: ${refused.size} changed or missing files, ${damaged.size} damaged pieces`,
   }));
 }
 
@@ -153,6 +199,8 @@ async function answer(request: SeederRequest): Promise<SeederAnswers[keyof Seede
       return remove(request.infoHash);
     case 'renew':
       return renew(request.file);
+    case 'limit':
+      return limit(request.uploadLimitBytesPerSecond);
     case 'snapshot':
       return snapshot();
     case 'stop':

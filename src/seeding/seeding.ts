@@ -1,15 +1,21 @@
 import type { Catalog } from '../catalog/index.ts';
-import type { DumpFileId } from '../lib/index.ts';
-import type { Clock, Log } from '../ports/index.ts';
+import type { Bus } from '../events/index.ts';
+import { assert, type DumpFileId } from '../lib/index.ts';
+import type { Clock, Disk, Http, Log } from '../ports/index.ts';
 import type { AnyJobHandler } from '../queue/index.ts';
 import type { Layout } from '../storage/index.ts';
 import { type ChangedFilesDeps, createChangedFiles } from './changed-files.ts';
+import { createProgram, type ExternalEngineConfig, withWatchFolder } from './choose-engine.ts';
+import type { EngineEvents, TorrentEngine } from './engine.ts';
+import { collectStatsHandler } from './jobs/collect-stats.ts';
 import { seedSpec, startSeedingHandler } from './jobs/start-seeding.ts';
 import type { SeederSettings, TorrentActivity } from './protocol.ts';
 import { createSeeder } from './seeder.ts';
+import { createSwarmStatistics, type SwarmStatisticsDeps } from './statistics/index.ts';
 import { createSwarm, SWARM_LIMITS } from './swarm.ts';
 import { createSwarmPieces, type SwarmPieces } from './swarm-pieces.ts';
 import type { SwarmLimits } from './swarm-protocol.ts';
+import { createWatchFolder, type WatchFolder } from './watch-folder.ts';
 
 /** Settings of the embedded client; see `SeederSettings`. */
 export interface SeedingConfig
@@ -17,6 +23,12 @@ export interface SeedingConfig
     Partial<Pick<SeederSettings, 'host' | 'lsd' | 'utPex' | 'userAgent'>> {
   /** False: no thread, no port; `start_seeding` completes and says so. */
   enabled: boolean;
+  /** More than these are served in turn; default: all at once. */
+  maxActiveTorrents?: number;
+  /** A program beside us seeds instead of the embedded client. */
+  program?: ExternalEngineConfig | null;
+  /** Folder where the .torrent of everything that is served lies for another client, absolute. */
+  watchFolder?: string | null;
   /** How long other seeders are waited for when bytes are lacking. */
   swarm?: Partial<SwarmLimits>;
 }
@@ -32,6 +44,14 @@ export interface SeedingDeps {
   clock: Clock;
   log: Log;
   askForRepair: ChangedFilesDeps['askForRepair'];
+  /** Hears of what an operator should know. */
+  bus?: Pick<Bus, 'emit'>;
+  /** Needed by a program beside us, and for a watch folder. */
+  disk?: Disk;
+  /** Needed by a program beside us. */
+  http?: Http;
+  /** With it, swarms are counted. */
+  statistics?: SwarmStatisticsDeps;
   config: SeedingConfig;
 }
 
@@ -66,10 +86,37 @@ export interface SeedingRoom {
 /** Creates the room; nothing starts before `start`. */
 export function createSeeding(deps: SeedingDeps): SeedingRoom {
   const { catalog, layout, clock, log, config } = deps;
-  const { enabled, swarm: limits, ...chosen } = config;
+  const { enabled, swarm: limits, program = null, watchFolder = null, ...chosen } = config;
   const settings: SeederSettings = { ...DEFAULTS, ...chosen };
   const changed = createChangedFiles(deps);
-  const seeder = enabled ? createSeeder({ settings, clock, log, onChanged: changed.found }) : null;
+  const events: EngineEvents = {
+    onDamaged: (infoHash, path) => {
+      if (path !== null) changed.found(infoHash, path);
+    },
+    onProblem: (infoHash, problem) => tell(deps, infoHash, problem),
+  };
+
+  function engineOf(): TorrentEngine {
+    if (program === null) {
+      const { maxActiveTorrents } = config;
+      return createSeeder({
+        ...{ settings, clock, log, ...events },
+        ...(maxActiveTorrents === undefined ? {} : { maxActiveTorrents }),
+      });
+    }
+    const { http, disk } = deps;
+    assert(http !== undefined && disk !== undefined, 'a program beside us needs http and disk');
+    return createProgram({ config: program, http, disk, clock, log, ...events, dataDir: layout.dataDir });
+  }
+
+  function watchOf(folder: string): WatchFolder {
+    assert(deps.disk !== undefined, 'a watch folder needs a disk');
+    return createWatchFolder({ folder, disk: deps.disk, log });
+  }
+
+  const watch = watchFolder === null ? null : watchOf(watchFolder);
+  const engine = enabled ? engineOf() : null;
+  const seeder = engine !== null && watch !== null ? withWatchFolder(engine, watch) : engine;
   const swarm =
     seeder === null
       ? null
@@ -77,9 +124,19 @@ export function createSeeding(deps: SeedingDeps): SeedingRoom {
           settings: { ...settings, limits: { ...SWARM_LIMITS, ...limits } },
           ...{ clock, log, ownPeerId: seeder.peerId },
         });
+  const statistics =
+    deps.statistics === undefined
+      ? null
+      : createSwarmStatistics({
+          ...{ ...deps.statistics, clock, log },
+          engine: seeder === null ? null : seeder,
+        });
   return {
     pieceSources: swarm === null ? [] : [createSwarmPieces({ catalog, layout, swarm })],
-    handlers: [startSeedingHandler({ catalog, layout, seeder })],
+    handlers: [
+      startSeedingHandler({ catalog, layout, seeder, watch }),
+      ...(statistics === null ? [] : [collectStatsHandler(statistics)]),
+    ],
     async start() {
       const seeded = catalog
         .torrents()
@@ -87,16 +144,36 @@ export function createSeeding(deps: SeedingDeps): SeedingRoom {
       await seeder?.start(seeded.map((torrent) => seedSpec(torrent, layout)));
     },
     async stop() {
+      await statistics?.keep();
       await Promise.all([seeder?.stop(), swarm?.stop()]);
     },
-    retire: async (infoHash) => seeder?.remove(infoHash),
+    retire: async (infoHash) => (seeder === null ? watch?.remove(infoHash) : seeder.remove(infoHash)),
     lookAgain: async (id) => (seeder === null ? undefined : changed.settled(id, seeder)),
-    snapshot: async () => ({
-      isEnabled: enabled,
-      port: seeder?.port() ?? null,
-      restarts: seeder?.restarts() ?? 0,
-      torrents: (await seeder?.snapshot()) ?? [],
-    }),
+    async snapshot() {
+      const torrents = (await seeder?.snapshot()) ?? [];
+      statistics?.note(torrents);
+      return {
+        isEnabled: enabled,
+        port: seeder?.port() ?? null,
+        restarts: seeder?.restarts() ?? 0,
+        torrents,
+      };
+    },
     port: () => seeder?.port() ?? null,
   };
+}
+
+/** A torrent's own trouble, or that of the engine as a whole. */
+function tell(
+  { bus, catalog }: Pick<SeedingDeps, 'bus' | 'catalog'>,
+  infoHash: string | null,
+  problem: { code: string; message: string; hint?: string } | null,
+): void {
+  if (problem === null) {
+    bus?.emit('seeding:problemOver', { infoHash });
+    return;
+  }
+  const torrent = catalog.torrents().find((each) => each.infoHash === infoHash);
+  const { code, message, hint = null } = problem;
+  bus?.emit('seeding:problem', { infoHash, name: torrent?.name ?? null, code, message, hint });
 }

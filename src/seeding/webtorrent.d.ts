@@ -21,6 +21,8 @@ declare module 'webtorrent' {
     extendedHandshake: { metadata_size?: number };
     /** Gives the torrent file to those who have only a magnet link (BEP 9). */
     ut_metadata: { onMessage(message: Uint8Array): void };
+    /** Tells those who know it that we lack a piece after all (BEP 54). */
+    lt_donthave: { donthave(index: number): void };
     have(index: number): void;
     unchoke(): void;
     destroy(): void;
@@ -36,6 +38,8 @@ declare module 'webtorrent' {
     files: TorrentFile[];
     destroyed: boolean;
     wires: Wire[];
+    /** What peers are told that we have. */
+    bitfield: { set(index: number, value: boolean): void };
     /** Pieces it lacks, with the bytes that are missing; null = it has them. */
     pieces: ({ missing: number } | null)[];
     discovery: { complete(): void };
@@ -94,6 +98,8 @@ declare module 'webtorrent' {
     /** The second form is what webtorrent makes of the first. */
     add(torrent: Uint8Array | ParsedTorrent, options: AddOptions): Torrent;
     address(): { port: number } | null;
+    /** Bytes per second, -1 = unlimited. */
+    throttleUpload(rate: number): void;
     destroy(done: (error?: Error) => void): void;
   }
 }

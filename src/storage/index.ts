@@ -11,5 +11,6 @@ export * from './prune-plan.ts';
 export * from './prune-sets.ts';
 export * from './space.ts';
 export * from './tombstones.ts';
+export * from './torrent-place.ts';
 export * from './usage.ts';
 export * from './watch.ts';

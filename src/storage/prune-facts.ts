@@ -81,10 +81,17 @@ export interface PrunePolicy {
   neededBytes: number;
   remoteProofMaxAgeMs: number;
   minSeedersBeforePrune: number;
+  /** How old a count of seeders may be. */
+  seedersMaxAgeMs: number;
   /** False: largest first, within a class. */
   pruneOldestFirst: boolean;
   /** Held files that the archive lacks wait for their upload. */
   uploadsEnabled: boolean;
+}
+
+/** How old a count of seeders may be, where they are counted that often: one look may fail. */
+export function seedersMaxAgeMs(statsIntervalMs: number): number {
+  return 2 * statsIntervalMs;
 }
 
 /** Names a run: `aawiki|classic|20261120`. None of the three has a bar. */

@@ -10,6 +10,7 @@ const POLICY: PrunePolicy = {
   neededBytes: 1,
   remoteProofMaxAgeMs: 7 * DAY_MS,
   minSeedersBeforePrune: 3,
+  seedersMaxAgeMs: 7 * DAY_MS,
   pruneOldestFirst: true,
   uploadsEnabled: true,
 };

@@ -74,11 +74,12 @@ export interface PrunePlan {
  * about what would go. A set (one dump type of one run) goes as a whole or not at all, and only when a newer run's set of the same wiki,
  * source and type is held whole and verified; it stops as soon as enough bytes are planned.
  * @param options.isDetailed also lists what stays, each with its reason
+ * @param options.beforeBytes are freed before any set goes; they count as planned
  */
 export function planPrune(
   facts: PruneFacts,
   policy: PrunePolicy,
-  { isDetailed = true }: { isDetailed?: boolean } = {},
+  { isDetailed = true, beforeBytes = 0 }: { isDetailed?: boolean; beforeBytes?: number } = {},
 ): PrunePlan {
   const { lines } = groupFiles(facts);
   const age = { now: facts.now, remoteProofMaxAgeMs: policy.remoteProofMaxAgeMs };
@@ -99,7 +100,7 @@ export function planPrune(
   for (const line of lines) judgeLine(line, { facts, policy, keep, candidates });
 
   const plan: PrunePlan = {
-    ...{ neededBytes: policy.neededBytes, plannedBytes: 0 },
+    ...{ neededBytes: policy.neededBytes, plannedBytes: beforeBytes },
     ...{ removed: [], kept, keptCounts: [], toProve: [] },
   };
   const toProve = new Map<number, PrunePlan['toProve'][number]>();

@@ -20,6 +20,8 @@ export interface StorageUsage {
   ownBytes(): number | null;
   /** A file became held, or is held no more. */
   noteHeld(facts: { dumpId: number; deltaBytes: number }): void;
+  /** Something else of ours came or went: what is counted is right before the next walk. */
+  noteOthers(deltaBytes: number): void;
   /** Looks at the part files, of which there are few. */
   measurePartials(): Promise<void>;
   /** Adds up the catalog and walks everything else, in pieces; rejects with `Interrupted` at a stop. */
@@ -60,6 +62,8 @@ export function createStorageUsage(deps: StorageUsageDeps): StorageUsage {
   let otherBytes = deps.otherBytesBefore;
   /** While rows are added up: how far, and what changed among those that were passed. */
   let adding: { passedId: number; changedBytes: number } | null = null;
+  /** What `noteOthers` was told since the walk that is under way began. It may have met it: then too little is counted for an hour, and nothing is deleted for it. */
+  let notedBytes = 0;
   let measuring: Promise<void> | null = null;
   let life: AbortController | null = null;
   let cancel = (): void => {};
@@ -104,6 +108,7 @@ export function createStorageUsage(deps: StorageUsageDeps): StorageUsage {
 
   async function walkOthers(signal: AbortSignal | undefined): Promise<void> {
     let sum = 0;
+    notedBytes = 0;
     /** Names still to be met of files with several; what is left at the end has a name in a run's folder and is a held file. */
     const links = new Map<number, number>();
     const inRuns = (path: string): boolean =>
@@ -117,7 +122,7 @@ export function createStorageUsage(deps: StorageUsageDeps): StorageUsage {
       }
       sum += occupied(facts);
     });
-    otherBytes = sum;
+    otherBytes = Math.max(0, sum + Math.min(0, notedBytes));
   }
 
   async function measurePartials(): Promise<void> {
@@ -167,6 +172,10 @@ export function createStorageUsage(deps: StorageUsageDeps): StorageUsage {
       // Rows that were not passed yet will be seen as they are then.
       if (adding !== null && dumpId <= adding.passedId) adding.changedBytes += deltaBytes;
       if (heldBytes !== null) heldBytes = Math.max(0, heldBytes + deltaBytes);
+    },
+    noteOthers(deltaBytes) {
+      notedBytes += deltaBytes;
+      if (otherBytes !== null) otherBytes = Math.max(0, otherBytes + deltaBytes);
     },
     measurePartials,
     measureAll,

@@ -21,10 +21,11 @@ export interface Padding {
 export interface AlignedFile {
   file: DumpPayloadFile;
   firstPiece: number;
-  /** The last one ends with `padding`. */
   pieceCount: number;
-  /** null: its size is a multiple of the piece length. */
+  /** The last piece ends with it. null: the size is a multiple of the piece length, or there is no padding in the torrent. */
   padding: Padding | null;
+  /** The last piece holds nothing else: no padding, and no byte of another file. */
+  endsAlone: boolean;
 }
 
 /** Where in a torrent each file lies. */
@@ -35,11 +36,13 @@ export interface Arrangement {
   totalSizeBytes: number;
   /** Size of the smallest aligned file; null when none is. */
   alignFilesFromBytes: number | null;
-  /** First in the torrent, in byte order of the path. */
+  /** First in the torrent. */
   aligned: readonly AlignedFile[];
   /** After them, end to end, in byte order of the path. */
   rest: readonly PayloadFile[];
+  /** The piece that `rest` begins in, and how many bytes of it are before that: they end the last aligned file. */
   firstPieceOfRest: number;
+  restOffset: number;
   /** In torrent order, as the info dictionary lists them. */
   entries: readonly (PayloadFile | Padding)[];
 }
@@ -63,6 +66,49 @@ export function alignmentOf(sizes: readonly number[], settings: PieceSettings): 
 }
 
 /**
+ * Lays the files of a run out as every mirror has them, without padding: the largest first, so that it begins on a piece, then
+ * all others in byte order of the path. Pure; nothing but the files decides.
+ */
+export function arrangePlain(
+  files: readonly PayloadFile[],
+  { pieceLength }: { pieceLength: number },
+): Arrangement {
+  const sorted = [...files].sort((a, b) => byBytes(a.path, b.path));
+  let largest: DumpPayloadFile | null = null;
+  for (const file of sorted)
+    if (file.kind === 'dump' && file.sizeBytes > (largest?.sizeBytes ?? 0)) largest = file;
+  const rest = sorted.filter((file) => file !== largest);
+  const restBytes = rest.reduce((sum, { sizeBytes }) => sum + sizeBytes, 0);
+  const firstBytes = largest?.sizeBytes ?? 0;
+  const restOffset = firstBytes % pieceLength;
+  const aligned =
+    largest === null
+      ? []
+      : [
+          {
+            ...{
+              file: largest,
+              firstPiece: 0,
+              pieceCount: Math.ceil(firstBytes / pieceLength),
+              padding: null,
+            },
+            endsAlone: restOffset === 0 || restBytes === 0,
+          },
+        ];
+  return {
+    pieceLength,
+    pieceCount: Math.ceil((firstBytes + restBytes) / pieceLength),
+    totalSizeBytes: firstBytes + restBytes,
+    alignFilesFromBytes: null,
+    aligned,
+    rest,
+    firstPieceOfRest: Math.floor(firstBytes / pieceLength),
+    restOffset,
+    entries: [...aligned.map(({ file }) => file), ...rest],
+  };
+}
+
+/**
  * Lays the files of a torrent out: the aligned ones, each followed by padding, then all others end to end. Pure.
  * @param files in byte order of the path
  * @param options.alignFilesFromBytes null: nothing is aligned
@@ -82,7 +128,7 @@ export function arrange(
     }
     const pieceCount = Math.ceil(file.sizeBytes / pieceLength);
     const padding = paddingOf(pieceCount * pieceLength - file.sizeBytes);
-    aligned.push({ file, firstPiece: pieces, pieceCount, padding });
+    aligned.push({ file, firstPiece: pieces, pieceCount, padding, endsAlone: padding === null });
     entries.push(file, ...(padding === null ? [] : [padding]));
     pieces += pieceCount;
   }
@@ -95,6 +141,7 @@ export function arrange(
     aligned,
     rest,
     firstPieceOfRest: pieces,
+    restOffset: 0,
     entries: [...entries, ...rest],
   };
 }

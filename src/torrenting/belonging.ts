@@ -1,5 +1,6 @@
 import { z } from 'zod';
 import {
+  containerOf,
   type DumpFile,
   type DumpRun,
   HELD_STATUSES,
@@ -9,7 +10,7 @@ import {
   type RunNotice,
 } from '../catalog/index.ts';
 import { byBytes } from './byte-order.ts';
-import type { Variant } from './selection.ts';
+import type { Variant } from './which-torrent.ts';
 
 /** Whose torrent tells of a file, and of a dump type that a run does not give. */
 export interface Belonging {
@@ -62,6 +63,26 @@ export function belongingTo(
   return {
     ofFile: (file) => !file.isHistory,
     ofNotice: (dumpType) => regularToo.has(dumpType) || !historyOnly.has(dumpType),
+  };
+}
+
+/**
+ * Of the torrent of unpacked files: the packed files without history.
+ * @param types only these dump types; none = all
+ */
+export function belongingToUnpacked(types: readonly string[]): Belonging {
+  const isWanted = (dumpType: string): boolean => types.length === 0 || types.includes(dumpType);
+  return {
+    ofFile: (file) => !file.isHistory && isWanted(file.dumpType) && containerOf(file.filename) !== null,
+    ofNotice: isWanted,
+  };
+}
+
+/** Of one run: the files with full history, or the others. Nothing is told of what the run does not give: there are no texts. */
+export function belongingToRun(variant: Variant): Belonging {
+  return {
+    ofFile: (file) => file.isHistory === (variant === 'history'),
+    ofNotice: () => false,
   };
 }
 

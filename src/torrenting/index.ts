@@ -1,8 +1,13 @@
-export {
-  type CreateTorrentInput,
-  type CreateTorrentOutput,
-  createTorrent,
-  type TorrentConfig,
-} from './jobs/create-torrent.ts';
+export type { TorrentConfig } from './jobs/create-torrent.ts';
+export { CreateTorrentInput, type CreateTorrentOutput, createTorrent } from './jobs/torrent-job.ts';
 export { findMissingTorrents } from './missing.ts';
+export { DEFAULT_BOUNDS, type TorrentBounds } from './parts.ts';
 export { createTorrenting, type TorrentingDeps, type TorrentingRoom } from './torrenting.ts';
+export {
+  type Grouping,
+  ofCycle,
+  torrentName,
+  type Variant,
+  type WhichTorrent,
+  whichIs,
+} from './which-torrent.ts';

@@ -63,21 +63,3 @@ export function encodeTorrent(
   });
   return { bytes, infoHash: createHash('sha1').update(bencode.encode(dictionary)).digest('hex') };
 }
-
-/** Writes the magnet link (BEP 9); every value is percent-encoded, webseeds are roots (BEP 19). */
-export function magnetLink(facts: {
-  infoHash: string;
-  name: string;
-  totalSizeBytes: number;
-  trackers: readonly string[];
-  webseeds: readonly string[];
-}): string {
-  const parts = [
-    `xt=urn:btih:${facts.infoHash}`,
-    `dn=${encodeURIComponent(facts.name)}`,
-    `xl=${facts.totalSizeBytes}`,
-    ...facts.trackers.map((tracker) => `tr=${encodeURIComponent(tracker)}`),
-    ...facts.webseeds.map((webseed) => `ws=${encodeURIComponent(webseed)}`),
-  ];
-  return `magnet:?${parts.join('&')}`;
-}

@@ -1,7 +1,7 @@
 import { join } from 'node:path';
 import type { Catalog, Torrent } from '../catalog/index.ts';
 import type { Disk } from '../ports/index.ts';
-import type { Layout } from '../storage/index.ts';
+import { isStoredTree, type Layout, runFolder, torrentFolder } from '../storage/index.ts';
 
 /** Recorded torrents whose folder or file is gone: both can be made again, since dump files are other names of the same bytes. */
 export async function findMissingTorrents(deps: {
@@ -14,9 +14,17 @@ export async function findMissingTorrents(deps: {
   for (const torrent of deps.catalog.torrents()) {
     // A retired one lost files for good.
     if (torrent.retiredAt !== null) continue;
-    const folder = await disk.stat(join(layout.absolute(torrent.contentPath), torrent.name));
+    const folder = await disk.stat(folderOf(layout, torrent));
     const file = await disk.stat(layout.absolute(torrent.torrentFilePath));
     if (folder === null || file === null) missing.push(torrent);
   }
   return missing;
+}
+
+/** Of the run of a wiki the folder of that run: that of the wiki holds others, too. */
+function folderOf(layout: Layout, torrent: Torrent): string {
+  const folder = torrentFolder(layout, torrent);
+  const { source, runDate } = torrent;
+  if (!isStoredTree(torrent) || source === null || runDate === null) return folder;
+  return join(folder, runFolder({ source, runDate }));
 }

@@ -6,7 +6,7 @@ import type { Arrangement } from './arrangement.ts';
 import type { ContentFile } from './payload/content.ts';
 import type { DumpPayloadFile, PayloadFile } from './payload/payload.ts';
 import type { ReadingMessage, ReadingPart, ReadingTask } from './reading.worker.ts';
-import { type Reading, type Stretch, stretchesOf, wholeFile } from './readings.ts';
+import { type Reading, type Stretch, stretchesOf, tailOf, wholeFile } from './readings.ts';
 import {
   assertDumpsThere,
   assertSame,
@@ -71,15 +71,15 @@ export async function proveAndHash(deps: ProveDeps, arrangement: Arrangement): P
       return { damaged, pieces, touched: [], assertUnchanged: async () => {} };
     }
     // Their bytes are right after all: they were given back by a torrent's folder, or what was stored of them is wrong.
-    open = [...doubted.keys()].map((reading) =>
-      reading.kind === 'tail' ? wholeFile(reading.aligned) : reading,
+    open = [...doubted].map(([reading, files]) =>
+      reading.kind === 'tail' && files.length > 0 ? wholeFile(reading.aligned, reading.next) : reading,
     );
     await lookAt(open.flatMap((reading) => (reading.kind === 'stretch' ? reading.files : [])));
   }
   // The same bytes were read in two stretches, and proved in one of them.
-  for (const [stretch, sha1] of ends.overlaps)
-    if (stretch.next !== null && ends.heads.get(stretch.next) !== sha1)
-      throw changed(stretch.next.files.filter(isDump).map(({ content }) => content));
+  for (const [next, overlaps] of ends.overlaps)
+    if (overlaps !== ends.heads.get(next))
+      throw changed(next.files.filter(isDump).map(({ content }) => content));
   return {
     damaged: [],
     pieces,
@@ -98,6 +98,7 @@ export async function proveAndHash(deps: ProveDeps, arrangement: Arrangement): P
 /** What was read at the borders of stretches, as SHA-1. */
 interface Ends {
   heads: Map<Stretch, string>;
+  /** Of each stretch, what was seen of its head by whoever reads what is before it. */
   overlaps: Map<Stretch, string>;
 }
 
@@ -108,19 +109,21 @@ function planReadings(
   { facts, pieces }: { facts: ReadonlyMap<string, FileFacts>; pieces: Uint8Array },
 ): Reading[] {
   const readings: Reading[] = [];
+  const stretches = stretchesOf(arrangement);
+  const [first] = stretches;
   for (const aligned of arrangement.aligned) {
+    const next = aligned.endsAlone || aligned.padding !== null ? null : (first ?? null);
     const stored = isUntouched(aligned, facts.get(aligned.file.path))
       ? storedPieces(deps, aligned, arrangement.pieceLength)
       : null;
     if (stored === null) {
-      readings.push(wholeFile(aligned));
+      readings.push(wholeFile(aligned, next));
       continue;
     }
     pieces.set(stored, aligned.firstPiece * DIGEST_BYTES);
-    if (aligned.padding !== null)
-      readings.push({ kind: 'tail', aligned, expected: stored.subarray(-DIGEST_BYTES) });
+    if (!aligned.endsAlone) readings.push(tailOf(aligned, stored.subarray(-DIGEST_BYTES), next));
   }
-  return [...readings, ...stretchesOf(arrangement)];
+  return [...readings, ...stretches];
 }
 
 /** @returns what must be read again, each with the files that were not as recorded */
@@ -158,7 +161,8 @@ async function runReadings(
           const { file, firstPiece, pieceCount } = tail.aligned;
           if (message.digests === null || Buffer.compare(message.digests.short, tail.expected) !== 0)
             doubted.set(tail, [file]);
-          else pieces.set(message.digests.padded, (firstPiece + pieceCount - 1) * DIGEST_BYTES);
+          else pieces.set(message.digests.whole, (firstPiece + pieceCount - 1) * DIGEST_BYTES);
+          if (tail.next !== null) ends.overlaps.set(tail.next, message.overlapSha1);
           return 'done';
         }
         case 'stretch': {
@@ -168,10 +172,11 @@ async function runReadings(
             (file, index): file is DumpPayloadFile =>
               isDump(file) && file.content.dump.sha1 !== message.sha1s[index],
           );
+          assertUnpackedAsMade(stretch, message.sha1s);
           if (wrong.length > 0) doubted.set(stretch, wrong);
           else pieces.set(message.pieces, stretch.firstPiece * DIGEST_BYTES);
           ends.heads.set(stretch, message.headSha1);
-          if (stretch.next !== null) ends.overlaps.set(stretch, message.overlapSha1);
+          if (stretch.next !== null) ends.overlaps.set(stretch.next, message.overlapSha1);
           return 'done';
         }
       }
@@ -179,13 +184,7 @@ async function runReadings(
   });
   // The last piece of a stretch may hold bytes of a file that was doubted in the one after.
   for (const reading of readings)
-    if (
-      reading.kind === 'stretch' &&
-      reading.next !== null &&
-      doubted.has(reading.next) &&
-      !doubted.has(reading)
-    )
-      doubted.set(reading, []);
+    if (reading.next !== null && doubted.has(reading.next) && !doubted.has(reading)) doubted.set(reading, []);
   return doubted;
 }
 
@@ -194,13 +193,23 @@ function taskOf(
   reading: Reading,
   { index, pieceLength }: { index: number; pieceLength: number },
 ): ReadingTask {
-  const partOf = (file: PayloadFile): ReadingPart =>
-    file.kind === 'text'
-      ? { kind: 'bytes', bytes: file.bytes }
-      : { kind: 'file', path: sourcePath(layout, file.content.dump), sizeBytes: file.sizeBytes };
+  const partOf = (file: PayloadFile): ReadingPart => {
+    switch (file.kind) {
+      case 'text':
+        return { kind: 'bytes', bytes: file.bytes };
+      case 'unpacked':
+        return { kind: 'file', path: file.absolutePath, sizeBytes: file.sizeBytes };
+      case 'dump':
+        return { kind: 'file', path: sourcePath(layout, file.content.dump), sizeBytes: file.sizeBytes };
+    }
+  };
   if (reading.kind === 'tail') {
-    const { content, sizeBytes } = reading.aligned.file;
-    return { kind: 'tail', index, path: sourcePath(layout, content.dump), sizeBytes, pieceLength };
+    const { file, padding } = reading.aligned;
+    return {
+      ...{ kind: 'tail', index, path: sourcePath(layout, file.content.dump) },
+      ...{ sizeBytes: file.sizeBytes, pieceLength, paddingBytes: padding?.sizeBytes ?? 0 },
+      overlap: reading.following.map(partOf),
+    };
   }
   const { files, headBytes, following, paddingBytes } = reading;
   return {
@@ -220,6 +229,21 @@ function bytesOf(reading: Reading, pieceLength: number): number {
 
 function isDump(file: { kind: string }): file is DumpPayloadFile {
   return file.kind === 'dump';
+}
+
+/** An unpacked file is not what it was when it was unpacked: it is to be unpacked again. */
+export class UnpackedFileChanged extends RetryableError {
+  readonly path: string;
+  constructor(path: string) {
+    super('unpacked_file_changed', `${path} is not what was unpacked; it is unpacked again`);
+    this.path = path;
+  }
+}
+
+function assertUnpackedAsMade({ files }: Stretch, sha1s: readonly (string | null)[]): void {
+  for (const [index, file] of files.entries())
+    if (file.kind === 'unpacked' && file.sha1 !== sha1s[index])
+      throw new UnpackedFileChanged(file.absolutePath);
 }
 
 function changed(files: readonly ContentFile[]): RetryableError {

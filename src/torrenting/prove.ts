@@ -13,7 +13,8 @@ export async function prove(
   arrangement: Arrangement,
   { isRecorded }: { isRecorded: boolean },
 ): Promise<Proof | HashedProof> {
-  if (!isRecorded || arrangement.aligned.length > 0) return proveAndHash(deps, arrangement);
+  const isUnpacked = arrangement.rest.some(({ kind }) => kind === 'unpacked');
+  if (!isRecorded || isUnpacked || arrangement.aligned.length > 0) return proveAndHash(deps, arrangement);
   const dumps = arrangement.rest.flatMap((file) => (file.kind === 'dump' ? [file.content] : []));
   const totalBytes = dumps.reduce((sum, { dump }) => sum + dump.sizeBytes, 0);
   return proveSources(

@@ -31,6 +31,10 @@ export interface TailTask {
   path: string;
   sizeBytes: number;
   pieceLength: number;
+  /** What the piece goes on with. */
+  overlap: readonly ReadingPart[];
+  /** Zeros after all that. */
+  paddingBytes: number;
 }
 
 export type ReadingTask = StretchTask | TailTask;
@@ -49,8 +53,13 @@ export type ReadingMessage =
       headSha1: string;
       overlapSha1: string;
     }
-  /** The piece as it is, and filled up with zeros; null when the file is not there or of another size. */
-  | { kind: 'tail'; index: number; digests: { short: Uint8Array; padded: Uint8Array } | null }
+  /** What the file has of the piece, and the whole piece; null when the file is not there or of another size. */
+  | {
+      kind: 'tail';
+      index: number;
+      digests: { short: Uint8Array; whole: Uint8Array } | null;
+      overlapSha1: string;
+    }
   | { kind: 'failed'; path: string; message: string };
 
 // Large enough for any disk, small enough to be hashed twice while still in the processor's cache.
@@ -104,6 +113,23 @@ function createReader(say: (message: ReadingMessage) => void) {
       hash(zeros.subarray(0, Math.min(left, zeros.length)));
   }
 
+  /** The first `missingBytes` of what follows. */
+  function readOverlap(
+    parts: readonly ReadingPart[],
+    missingBytes: number,
+    take: (bytes: Uint8Array) => void,
+  ): void {
+    let left = missingBytes;
+    const count = (bytes: Uint8Array): void => {
+      take(bytes);
+      left -= bytes.length;
+    };
+    for (const part of parts) {
+      if (part.kind === 'bytes') count(part.bytes.subarray(0, left));
+      else readFile(part, { offset: 0, end: Math.min(part.sizeBytes, left) }, count);
+    }
+  }
+
   function readStretch(task: StretchTask): ReadingMessage {
     const pieces: Buffer[] = [];
     const head = createHash('sha1');
@@ -141,16 +167,10 @@ function createReader(say: (message: ReadingMessage) => void) {
       });
       return isWhole ? whole.digest('hex') : null;
     });
-    let missing = filled === 0 ? 0 : task.pieceLength - filled;
-    for (const part of task.overlap) {
-      const take = (bytes: Uint8Array): void => {
-        overlap.update(bytes);
-        cut(bytes);
-        missing -= bytes.length;
-      };
-      if (part.kind === 'bytes') take(part.bytes.subarray(0, missing));
-      else readFile(part, { offset: 0, end: Math.min(part.sizeBytes, missing) }, take);
-    }
+    readOverlap(task.overlap, filled === 0 ? 0 : task.pieceLength - filled, (bytes) => {
+      overlap.update(bytes);
+      cut(bytes);
+    });
     zeroFill(cut, task.paddingBytes);
     closePiece();
     return {
@@ -163,7 +183,14 @@ function createReader(say: (message: ReadingMessage) => void) {
     };
   }
 
-  function readTail({ index, path, sizeBytes, pieceLength }: TailTask): ReadingMessage {
+  function readTail({
+    index,
+    path,
+    sizeBytes,
+    pieceLength,
+    overlap,
+    paddingBytes,
+  }: TailTask): ReadingMessage {
     const tailBytes = sizeBytes % pieceLength;
     const hash = createHash('sha1');
     const isWhole = readFile(
@@ -172,8 +199,14 @@ function createReader(say: (message: ReadingMessage) => void) {
       (bytes) => hash.update(bytes),
     );
     const short = hash.copy().digest();
-    zeroFill((bytes) => hash.update(bytes), pieceLength - tailBytes);
-    return { kind: 'tail', index, digests: isWhole ? { short, padded: hash.digest() } : null };
+    const seen = createHash('sha1');
+    readOverlap(overlap, pieceLength - tailBytes, (bytes) => {
+      seen.update(bytes);
+      hash.update(bytes);
+    });
+    zeroFill((bytes) => hash.update(bytes), paddingBytes);
+    const digests = isWhole ? { short, whole: hash.digest() } : null;
+    return { kind: 'tail', index, digests, overlapSha1: seen.digest('hex') };
   }
 
   return (task: ReadingTask): void => {

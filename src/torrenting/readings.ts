@@ -20,8 +20,11 @@ export interface Stretch {
 export interface Tail {
   kind: 'tail';
   aligned: AlignedFile;
-  /** SHA-1 of the piece without padding, 20 bytes. */
+  /** SHA-1 of what the file has of the piece, 20 bytes. */
   expected: Uint8Array;
+  /** As of a stretch: what the piece goes on with, where there is no padding. */
+  following: readonly PayloadFile[];
+  next: Stretch | null;
 }
 
 /** One thing to be read. */
@@ -32,26 +35,35 @@ const STRETCH_PIECES = 32;
 /** With small pieces, more: each stretch is a message to a thread and back. */
 const STRETCH_BYTES_MIN = 8 * 2 ** 20;
 
-/** An aligned file that is read as a whole. */
-export function wholeFile({ file, firstPiece, padding }: AlignedFile): Stretch {
+/**
+ * An aligned file that is read as a whole.
+ * @param next the stretch whose head ends its last piece; null = padding does, or nothing
+ */
+export function wholeFile({ file, firstPiece, padding }: AlignedFile, next: Stretch | null): Stretch {
   return {
     kind: 'stretch',
     files: [file],
     firstPiece,
     headBytes: 0,
-    following: [],
+    following: next === null ? [] : headOf(next),
     paddingBytes: padding?.sizeBytes ?? 0,
-    next: null,
+    next,
   };
 }
 
+/** The last piece of an aligned file of which the others are known; `next` as of `wholeFile`. */
+export function tailOf(aligned: AlignedFile, expected: Uint8Array, next: Stretch | null): Tail {
+  return { kind: 'tail', aligned, expected, following: next === null ? [] : headOf(next), next };
+}
+
 /** Cuts what lies end to end into stretches of whole files, so that several threads can read it. */
-export function stretchesOf({ rest, pieceLength, firstPieceOfRest }: Arrangement): Stretch[] {
+export function stretchesOf({ rest, pieceLength, firstPieceOfRest, restOffset }: Arrangement): Stretch[] {
   const stretchBytes = Math.max(STRETCH_BYTES_MIN, STRETCH_PIECES * pieceLength);
   const stretches: Stretch[] = [];
   let files: PayloadFile[] = [];
   let sizeBytes = 0;
-  let start = 0;
+  // From the beginning of the first piece.
+  let start = restOffset;
   const close = (): void => {
     // A piece that begins before the stretch is not ours.
     const headBytes = Math.min(sizeBytes, (pieceLength - (start % pieceLength)) % pieceLength);

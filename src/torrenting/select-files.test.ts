@@ -2,7 +2,8 @@ import { describe, expect, it } from 'vitest';
 import type { DumpFile, DumpRun, RunNotice, RunStatus } from '../catalog/index.ts';
 import { runStatusOf } from './gaps.ts';
 import { selectFiles } from './select-files.ts';
-import type { SelectionCatalog, Variant } from './selection.ts';
+import type { SelectionCatalog } from './selection.ts';
+import { ofCycle, type Variant } from './which-torrent.ts';
 
 type Notices = RunNotice[];
 
@@ -41,6 +42,7 @@ function setup(options: {
     carriedFiles: () => new Map(),
     cycle: () => ({ includesHistory: true }) as never,
     dumpFiles: () => files,
+    runFiles: () => files,
     replacements: () => new Map(),
     runs: () => [run as DumpRun],
     torrentFiles: () => [],
@@ -51,7 +53,7 @@ function setup(options: {
   };
   const select = (variant: Variant, supplement = 0) =>
     selectFiles({
-      ...{ catalog, variant, supplement, cycleDate: '2026-11-20' },
+      ...{ ...ofCycle('2026-11-20', { variant, supplement }), catalog },
       regularTypes: ['page', 'pagelinks', 'redirect', 'stub-meta-history'],
       historyTypes: ['pages-meta-history', 'stub-meta-history'],
       pieceLengthBytes: 2 ** 24,

@@ -1,6 +1,7 @@
 import { selectNew } from './select-new.ts';
 import { selectFirstForm, selectRecorded } from './select-recorded.ts';
-import { type Selection, type SelectionOptions, torrentName } from './selection.ts';
+import type { Selection, SelectionOptions } from './selection.ts';
+import { torrentName } from './which-torrent.ts';
 
 /**
  * Decides what belongs into a torrent. A torrent that was recorded carries what it carried, and says what it said: whatever
@@ -9,7 +10,9 @@ import { type Selection, type SelectionOptions, torrentName } from './selection.
  */
 export function selectFiles(options: SelectionOptions): Selection {
   const name = torrentName(options);
-  const recorded = options.catalog.torrents().find((torrent) => torrent.name === name);
+  const recorded = options.catalog
+    .torrentsOfCycle(options.cycleDate)
+    .find((torrent) => torrent.name === name);
   if (recorded === undefined) return selectNew(options);
   return recorded.payloadVersion === '1.0'
     ? selectFirstForm(options, recorded)

@@ -2,25 +2,25 @@ import type { DumpFile, Torrent } from '../catalog/index.ts';
 import { belongingTo, isHeld, isSound, noticesOf } from './belonging.ts';
 import { placeInTree } from './payload/content.ts';
 import { newPayloadVersion } from './payload/header.ts';
-import { byPlace, type Selection, type SelectionOptions } from './selection.ts';
+import { byPlace, type Selection, type SelectionOptions, supplementedBy } from './selection.ts';
+import { type WhichTorrent, whichIs } from './which-torrent.ts';
 
 /**
  * What a recorded torrent was made from, from its own rows alone: files that settled, notices that changed, wikis that
  * were renamed and hashes that were published since leave no trace.
  */
 export function selectRecorded(options: SelectionOptions, torrent: Torrent): Selection {
-  const { catalog, cycleDate, variant, supplement } = options;
   const files = filesOf(options, torrent);
+  const what = whatIs(options, torrent);
   return {
-    name: torrent.name,
-    ...{ cycleDate, variant, supplement },
-    payloadVersion: newPayloadVersion(torrent.alignFilesFromBytes),
+    ...what,
+    payloadVersion: newPayloadVersion({ ...what, alignFilesFromBytes: torrent.alignFilesFromBytes }),
     alignFilesFromBytes: torrent.alignFilesFromBytes,
     included: files.filter(isSound),
     absent: [],
     damaged: [],
     lost: files.filter((file) => !isSound(file)),
-    gaps: catalog.torrentGaps(torrent.id),
+    gaps: options.catalog.torrentGaps(torrent.id),
     firstForm: null,
   };
 }
@@ -31,7 +31,7 @@ export function selectRecorded(options: SelectionOptions, torrent: Torrent): Sel
  * that settled since was `missing` in it.
  */
 export function selectFirstForm(options: SelectionOptions, torrent: Torrent): Selection {
-  const { catalog, cycleDate, variant, supplement } = options;
+  const { catalog, cycleDate, variant } = options;
   const all = catalog.dumpFiles(cycleDate);
   const belonging = belongingTo(variant, all, options.historyTypes);
   const files = filesOf(options, torrent);
@@ -53,8 +53,7 @@ export function selectFirstForm(options: SelectionOptions, torrent: Torrent): Se
       })),
   );
   return {
-    name: torrent.name,
-    ...{ cycleDate, variant, supplement },
+    ...whatIs(options, torrent),
     payloadVersion: '1.0',
     alignFilesFromBytes: null,
     included: [...files, ...others.filter(({ id }) => leftOut.has(id))].filter(isHeld).sort(byPlace),
@@ -66,6 +65,18 @@ export function selectFirstForm(options: SelectionOptions, torrent: Torrent): Se
       notices,
       runs: runs.map(({ wikiDbName, source, runDate, status }) => ({ wikiDbName, source, runDate, status })),
     },
+  };
+}
+
+function whatIs(
+  { catalog }: SelectionOptions,
+  torrent: Torrent,
+): WhichTorrent & Pick<Selection, 'name' | 'infoName' | 'hasMore' | 'supplements'> {
+  const which = whichIs(torrent);
+  return {
+    ...{ name: torrent.name, infoName: torrent.infoName, ...which },
+    hasMore: false,
+    supplements: supplementedBy({ ...which, catalog }),
   };
 }
 

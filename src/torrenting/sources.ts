@@ -4,7 +4,7 @@ import { RetryableError } from '../lib/index.ts';
 import type { Disk, FileFacts, Log } from '../ports/index.ts';
 import type { Layout } from '../storage/index.ts';
 import type { FileHashMessage, FileHashTask } from './file-hash.worker.ts';
-import type { ContentFile } from './payload/content.ts';
+import { type ContentFile, placeInTree } from './payload/content.ts';
 import { runInThreads } from './thread-pool.ts';
 
 /** What looking at held files needs. */
@@ -141,10 +141,14 @@ async function hashFiles(
 /** Places where folders of torrents, finished or half built, may hold another name of a file. */
 async function treePaths({ disk, layout }: SourceDeps, file: ContentFile): Promise<string[]> {
   const names = await disk.list(layout.torrents);
-  return names.map((name) =>
-    name.startsWith('.building-')
-      ? join(layout.torrents, name, name.slice('.building-'.length), file.path)
-      : join(layout.torrents, name, file.path),
+  // The path of a run's torrent is that of the stored copy itself; the folders of others have it in their own tree.
+  const { content } = placeInTree([file.dump]);
+  return names.flatMap((name) =>
+    content.map(({ path }) =>
+      name.startsWith('.building-')
+        ? join(layout.torrents, name, name.slice('.building-'.length), path)
+        : join(layout.torrents, name, path),
+    ),
   );
 }
 

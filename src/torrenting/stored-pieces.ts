@@ -52,8 +52,8 @@ export function touchedFiles(
     const mtimeMs = facts.get(each.file.path)?.mtimeMs;
     if (mtimeMs === undefined || mtimeMs === dump.storedMtimeMs) return [];
     const stored = storedPieces(deps, each, pieceLength);
-    // The last piece of the torrent ends with padding; the stored one is compared whenever it is used.
-    const compared = (each.pieceCount - (each.padding === null ? 0 : 1)) * DIGEST_BYTES;
+    // The last piece of it in the torrent may hold more than the file; the stored one is compared whenever it is used.
+    const compared = (each.pieceCount - (each.endsAlone ? 0 : 1)) * DIGEST_BYTES;
     const start = each.firstPiece * DIGEST_BYTES;
     const isSame =
       stored !== null &&

@@ -3,7 +3,7 @@ import { PermanentError } from '../lib/index.ts';
 import { step } from '../lib/steps.ts';
 import { type Disk, type FileFacts, writeAtomically } from '../ports/index.ts';
 import type { Layout } from '../storage/index.ts';
-import type { PayloadFile } from './payload/payload.ts';
+import type { DumpPayloadFile, PayloadFile, UnpackedPayloadFile } from './payload/payload.ts';
 import { sourcePath } from './sources.ts';
 
 /** Tools for building, shared by the steps below. */
@@ -57,6 +57,11 @@ export async function buildTree(
   return target;
 }
 
+/** Where the bytes lie that a name in the tree shares. */
+function bytesPath(layout: Layout, file: DumpPayloadFile | UnpackedPayloadFile): string {
+  return file.kind === 'dump' ? sourcePath(layout, file.content.dump) : file.absolutePath;
+}
+
 async function fill(deps: TreeDeps, root: string, files: readonly PayloadFile[]): Promise<void> {
   const { disk, layout } = deps;
   const folders = new Set<string>([root]);
@@ -67,8 +72,8 @@ async function fill(deps: TreeDeps, root: string, files: readonly PayloadFile[])
     if (!folders.has(dirname(path))) await disk.makeDirectory(dirname(path));
     for (let folder = dirname(path); folder.length > root.length; folder = dirname(folder))
       folders.add(folder);
-    if (file.kind === 'dump') {
-      await disk.link(sourcePath(layout, file.content.dump), path);
+    if (file.kind !== 'text') {
+      await disk.link(bytesPath(layout, file), path);
       step('torrenting:file_linked');
     } else {
       await writeAtomically(disk, path, file.bytes);
@@ -95,8 +100,8 @@ async function treeState(
   for (const file of files) {
     const facts = present.get(file.path);
     present.delete(file.path);
-    if (file.kind === 'dump') {
-      const source = await disk.stat(sourcePath(deps.layout, file.content.dump));
+    if (file.kind !== 'text') {
+      const source = await disk.stat(bytesPath(deps.layout, file));
       if (facts !== undefined && facts.sizeBytes !== file.sizeBytes) return 'different';
       if (facts === undefined || source?.inode !== facts.inode) isExact = false;
     } else {

@@ -12,13 +12,21 @@ const COMPARED = [
 /** Histories and measurements, in which a kill may and should be seen. Every table must be in one of the lists. */
 const DIFFERING = [
   ...['__drizzle_migrations', 'sqlite_sequence', 'sqlite_stat1', 'sqlite_stat4', 'system_state'],
-  ...['job_attempts', 'torrent_stats', 'metrics', 'worker_health', 'alerts'],
+  ...[
+    'job_attempts',
+    'torrent_stats',
+    'torrent_webseeds',
+    'torrent_webseeds',
+    'metrics',
+    'worker_health',
+    'alerts',
+  ],
 ];
 /** Looked at in their own way, below. */
 const SPECIAL = ['jobs', 'shares'];
 
 /** Whether one of these runs while a trial goes on depends on the clock on the wall. */
-const UPKEEP = ['backup_db', 'rehearse_restore', 'maintain_db'];
+const UPKEEP = ['backup_db', 'rehearse_restore', 'maintain_db', 'watch_webseeds'];
 /** Work that is done once for each key and cycle, however often the process died. */
 const ONCE = ['download_dump', 'upload_ia', 'create_torrent'];
 

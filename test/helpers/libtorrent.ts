@@ -42,3 +42,79 @@ export function libtorrentGet(
     onTestFinished(() => void child.kill('SIGKILL'));
   });
 }
+
+const SHOW = `
+import libtorrent as lt, json, sys
+info = lt.torrent_info(sys.argv[1])
+files = info.files()
+print(json.dumps({'infoHash': str(info.info_hashes().v1), 'name': info.name(), 'pieceLength': info.piece_length(), 'files': [
+  {'path': files.file_path(i), 'length': files.file_size(i), 'isPadding': bool(files.file_flags(i) & lt.file_flags_t.flag_pad_file)}
+  for i in range(files.num_files())]}))
+`;
+
+/** What libtorrent reads in a .torrent file; paths begin with the name of the folder. */
+export function libtorrentShow(
+  python: string,
+  torrentFile: string,
+): {
+  infoHash: string;
+  name: string;
+  pieceLength: number;
+  files: { path: string; length: number; isPadding: boolean }[];
+} {
+  const { stdout, stderr, status } = spawnSync(python, ['-c', SHOW, torrentFile], { encoding: 'utf8' });
+  if (status !== 0) throw new Error(stderr);
+  return JSON.parse(stdout);
+}
+
+const MAKE = `
+import libtorrent as lt, sys
+root, name, piece_length = sys.argv[1], sys.argv[2], int(sys.argv[3])
+files = lt.file_storage()
+for argument in sys.argv[4:]:
+    size, path = argument.split(' ', 1)
+    files.add_file(name + '/' + path, int(size))
+torrent = lt.create_torrent(files, piece_length, lt.create_torrent.v1_only)
+lt.set_piece_hashes(torrent, root)
+print(lt.torrent_info(lt.bencode(torrent.generate())).info_hashes().v1)
+`;
+
+/** Has libtorrent make a torrent of the files of a folder, in that order. @returns the infohash */
+export function libtorrentMake(
+  python: string,
+  options: {
+    /** Holds the folder. */
+    root: string;
+    name: string;
+    pieceLength: number;
+    files: readonly { path: string; length: number }[];
+  },
+): string {
+  const { root, name, pieceLength, files } = options;
+  const { stdout, stderr, status } = spawnSync(
+    python,
+    ['-c', MAKE, root, name, String(pieceLength), ...files.map(({ path, length }) => `${length} ${path}`)],
+    { encoding: 'utf8' },
+  );
+  if (status !== 0) throw new Error(stderr);
+  return stdout.trim();
+}
+
+const CHECK = `
+import libtorrent as lt, sys, time
+session = lt.session({'listen_interfaces': '127.0.0.1:0', 'enable_dht': False, 'enable_lsd': False, 'enable_upnp': False,
+  'enable_natpmp': False})
+handle = session.add_torrent({'ti': lt.torrent_info(sys.argv[1]), 'save_path': sys.argv[2]})
+end = time.time() + 60
+def checked():
+    state = handle.status().state
+    return state not in (lt.torrent_status.checking_files, lt.torrent_status.checking_resume_data) and state != 0
+while not checked() and time.time() < end:
+    time.sleep(0.05)
+print('complete' if handle.status().is_seeding else 'incomplete: %s' % handle.status().progress)
+`;
+
+/** Has libtorrent hash the files that lie in a folder. @returns `complete`, or what part of them is right */
+export function libtorrentCheck(python: string, torrentFile: string, folder: string): string {
+  return spawnSync(python, ['-c', CHECK, torrentFile, folder], { encoding: 'utf8' }).stdout.trim();
+}

@@ -32,6 +32,7 @@ const room = createPruning({
   config: {
     remoteProofMaxAgeMs: 7 * 24 * 60 * 60_000,
     minSeedersBeforePrune: 3,
+    seedersMaxAgeMs: 12 * 3_600_000,
     pruneOldestFirst: true,
     uploadsEnabled: false,
   },

@@ -65,7 +65,15 @@ export interface World {
   ): number[];
   file(spec: FileSpec): number;
   /** A torrent of a cycle with hard links to its files. */
-  torrent(cycleDate: string, ids: number[], facts?: { seeders?: number | null; recordedAt?: number }): number;
+  torrent(
+    cycleDate: string,
+    ids: number[],
+    facts?: { seeders?: number | null; recordedAt?: number; language?: string },
+  ): number;
+  /** A torrent of a wiki's run: the stored files themselves. */
+  runTorrent(runDate: string, ids: number[], wiki?: string): number;
+  /** A torrent of a cycle with unpacked bytes, so many for each file. @returns its id and its folder */
+  unpackedTorrent(cycleDate: string, ids: number[], sizeBytes: number): { id: number; folder: string };
   need(neededBytes: number): void;
   pathOf(id: number): string;
   isThere(id: number): boolean;
@@ -134,6 +142,7 @@ export function withPruning(
       config: {
         remoteProofMaxAgeMs: 7 * DAY_MS,
         minSeedersBeforePrune: options.minSeedersBeforePrune ?? 3,
+        seedersMaxAgeMs: 12 * 3_600_000,
         pruneOldestFirst: options.pruneOldestFirst ?? true,
         uploadsEnabled: options.uploadsEnabled ?? false,
       },
@@ -227,9 +236,11 @@ export function withPruning(
       });
     },
     torrent(cycleDate, ids, facts = {}) {
-      const name = `wikimedia-dumps-${cycleDate}`;
+      const { language = null } = facts;
+      const name = `wikimedia-dumps-${language === null ? '' : `language-${language}-`}${cycleDate}`;
       const id = insert('torrents', {
-        ...{ name, grouping: 'cycle', cycle_date: cycleDate, magnet_link: 'magnet:?', total_size_bytes: 1 },
+        ...{ name, grouping: language === null ? 'cycle' : 'language', scope: language },
+        ...{ cycle_date: cycleDate, magnet_link: 'magnet:?', total_size_bytes: 1 },
         info_hash: createHash('sha1').update(name).digest('hex'),
         ...{ file_count: ids.length, piece_length: 16384, piece_count: 1, created_at: 0, seeding_since: 1 },
         ...{ torrent_file_path: `torrents/${name}.torrent`, content_path: 'torrents' },
@@ -256,6 +267,50 @@ export function withPruning(
           recorded_at: facts.recordedAt ?? NOW - 1000,
         });
       return id;
+    },
+    runTorrent(runDate, ids, wiki = 'aawiki') {
+      const name = `${wiki}-${runDate}`;
+      const id = insert('torrents', {
+        ...{ name, info_name: wiki, grouping: 'wiki_run', scope: wiki, source: 'classic', run_date: runDate },
+        ...{ cycle_date: cycleOf(runDate), magnet_link: 'magnet:?', total_size_bytes: 1 },
+        info_hash: createHash('sha1').update(name).digest('hex'),
+        ...{ file_count: ids.length, piece_length: 16384, piece_count: 1, created_at: 0, seeding_since: 1 },
+        ...{ torrent_file_path: `torrents/${name}.torrent`, content_path: 'dumps' },
+      });
+      for (const dumpId of ids)
+        insert('torrent_files', {
+          ...{ torrent_id: id, dump_id: dumpId, size_bytes: 1000 },
+          path_in_torrent: world.pathOf(dumpId).split('/').slice(-2).join('/'),
+        });
+      return id;
+    },
+    unpackedTorrent(cycleDate, ids, sizeBytes) {
+      const name = `wikimedia-dumps-uncompressed-${cycleDate}`;
+      const folder = join(layout.torrents, name);
+      const id = insert('torrents', {
+        ...{ name, grouping: 'cycle', is_uncompressed: 1, cycle_date: cycleDate, magnet_link: 'magnet:?' },
+        info_hash: createHash('sha1').update(name).digest('hex'),
+        ...{
+          total_size_bytes: 1,
+          file_count: ids.length,
+          piece_length: 16384,
+          piece_count: 1,
+          created_at: 0,
+        },
+        ...{ seeding_since: 1, torrent_file_path: `torrents/${name}.torrent`, content_path: 'torrents' },
+      });
+      mkdirSync(folder, { recursive: true });
+      writeFileSync(join(folder, 'README.txt'), 'read me');
+      for (const dumpId of ids) {
+        const path = `uncompressed/aa/wikipedia/${(world.pathOf(dumpId).split('/').at(-1) ?? '').replace('.bz2', '')}`;
+        mkdirSync(dirname(join(folder, path)), { recursive: true });
+        writeFileSync(join(folder, path), Buffer.alloc(sizeBytes, 'u'));
+        const hashes = { md5: 'um', sha1: 'us', sha256: 'uh' };
+        insert('torrent_files', {
+          ...{ torrent_id: id, dump_id: dumpId, path_in_torrent: path, size_bytes: sizeBytes, ...hashes },
+        });
+      }
+      return { id, folder };
     },
     need(neededBytes) {
       Object.assign(usage, { mode: 'cleaning', countedBytes: 84_000_000 + neededBytes });

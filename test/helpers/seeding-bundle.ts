@@ -133,6 +133,7 @@ export async function setup(options: Options = {}) {
     recordDamaged: () => false,
     recordSound: () => true,
     dumpFiles: () => rows,
+    runFiles: () => [],
     runs: () => [],
     wikis: () => [],
     cycle: () => null,
@@ -141,11 +142,11 @@ export async function setup(options: Options = {}) {
     torrentFiles: () => [],
     fileInTorrent: (_infoHash: string, path: string) =>
       rows.find(({ filename }) => path.endsWith(`/${filename}`))?.id ?? null,
-    otherNames: (id: DumpFileId) =>
-      torrents.flatMap(({ name, infoHash, files }) =>
+    namesInTorrents: (id: DumpFileId) =>
+      torrents.flatMap(({ name, infoName, contentPath, infoHash, files }) =>
         files
           .filter(({ dumpId }) => dumpId === id)
-          .map(({ pathInTorrent }) => ({ torrent: name, infoHash, pathInTorrent })),
+          .map(({ pathInTorrent }) => ({ torrent: name, infoName, contentPath, infoHash, pathInTorrent })),
       ),
     torrentsWith: () => [],
     torrentGaps: () => [],
@@ -159,6 +160,7 @@ export async function setup(options: Options = {}) {
     recordTorrent: (facts: TorrentFacts) => {
       torrents.push({
         ...facts,
+        infoName: facts.infoName ?? facts.name,
         id: TorrentId.parse(1),
         seedingSince: null,
         retiredAt: null,
@@ -179,7 +181,6 @@ export async function setup(options: Options = {}) {
       regularTypes: [],
       historyTypes: [],
       trackers: options.trackers ?? [],
-      publicBaseUrl: null,
       version: '0.1.0',
     },
   });

@@ -8,6 +8,7 @@ import type {
   Replacement,
   Torrent,
   TorrentFacts,
+  TorrentKind,
   Verification,
 } from '../../src/catalog/index.ts';
 import { DumpFileId, JobId, TorrentId } from '../../src/lib/index.ts';
@@ -18,12 +19,15 @@ import {
   type Disk,
   silentLog,
 } from '../../src/ports/index.ts';
-import { createLayout } from '../../src/storage/index.ts';
+import { createLayout, createSpaceGuard, type Layout } from '../../src/storage/index.ts';
 import {
   type CreateTorrentInput,
   type CreateTorrentOutput,
   createTorrenting,
+  ofCycle,
+  type TorrentBounds,
 } from '../../src/torrenting/index.ts';
+import { isOfKind } from '../../src/torrenting/selection.ts';
 import { temporaryFolder } from './with-db.ts';
 
 /*
@@ -32,7 +36,7 @@ import { temporaryFolder } from './with-db.ts';
 
 export const CYCLE = '2026-11-20';
 
-interface FileSpec {
+export interface FileSpec {
   wiki: string;
   language: string;
   project: string;
@@ -45,6 +49,8 @@ interface FileSpec {
   runDate?: string;
   source?: DumpFile['source'];
   verification?: Verification;
+  /** Real content; default: bytes that depend on the name, as long as `sizeBytes`. */
+  bytes?: Buffer;
 }
 
 export const AA: FileSpec = {
@@ -110,6 +116,7 @@ export const ALL = [AA, NEWS, HISTORY, EMPTY, GONE, BROKEN_UPSTREAM, EXPORT];
 
 /** Bytes that depend on the name only: every operator downloads the same. */
 export function bytesOf(spec: FileSpec): Buffer {
+  if (spec.bytes !== undefined) return spec.bytes;
   const out = Buffer.alloc(spec.sizeBytes);
   let block = createHash('sha256').update(spec.name).digest();
   for (let at = 0; at < out.length; at += block.length) {
@@ -140,7 +147,8 @@ interface Options {
   alignFilesFromBytes?: number;
   /** Piece length of the hashes that the downloads stored; default that of the setting. */
   storedPieceLengthBytes?: number;
-  publicBaseUrl?: string | null;
+  bounds?: TorrentBounds;
+  uncompressed?: { maxFileSizeBytes: number; types: string[] };
   version?: string;
   /** Torrents that were recorded before, by an earlier version or another run. */
   recorded?: (rows: readonly DumpFile[]) => TorrentFacts[];
@@ -252,13 +260,21 @@ export function setup(options: Options = {}) {
   const clock = options.clock ?? createSystemClock();
   const replacements = new Map<DumpFileId, Replacement>();
   const withId = (facts: TorrentFacts, index: number): Torrent =>
-    ({ alignFilesFromBytes: null, retiredAt: null, ...facts, id: index + 1 }) as unknown as Torrent;
+    ({
+      ...{ alignFilesFromBytes: null, retiredAt: null, infoName: facts.name, part: 0, isUncompressed: false },
+      ...{ scope: null, source: null, runDate: null, ...facts, id: index + 1 },
+    }) as unknown as Torrent;
   const torrentsOf = (): Torrent[] => recorded.map(withId);
   const factsOf = (id: TorrentId): TorrentFacts => recorded[id - 1]!;
   const catalog = {
     cycle: () => ({ includesHistory: true }) as never,
     dumpFile: (id: DumpFileId) => rows.find((row) => row.id === id) ?? null,
     dumpFiles: () => [...rows],
+    runFiles: (run: { wikiDbName: string; source: string; runDate: string }) =>
+      rows.filter(
+        (row) =>
+          row.wikiDbName === run.wikiDbName && row.source === run.source && row.runDate === run.runDate,
+      ),
     pieceHashes: (id: DumpFileId) => storedPieces.get(id) ?? null,
     reopenDumpFile: (id: DumpFileId, reason: string) => {
       const row = rows.find((candidate) => candidate.id === id)!;
@@ -284,15 +300,16 @@ export function setup(options: Options = {}) {
     torrentsOfCycle: torrentsOf,
     torrentGaps: (id: TorrentId) => [...factsOf(id).gaps],
     torrentFiles: (id: TorrentId) =>
-      factsOf(id).files.map(({ dumpId, ...file }) => ({
+      factsOf(id).files.map(({ dumpId, md5 = null, sha1 = null, sha256 = null, ...file }) => ({
         dump: rows.find((row) => row.id === dumpId)!,
+        unpacked: sha1 === null ? null : { md5, sha1, sha256 },
         ...file,
       })),
-    carriedFiles: (_cycleDate: string, isHistory: boolean) =>
+    carriedFiles: (_cycleDate: string, kind: TorrentKind) =>
       new Map(
         torrentsOf()
-          .filter((torrent) => torrent.isHistory === isHistory)
-          .sort((a, b) => b.supplement - a.supplement)
+          .filter((torrent) => isOfKind(torrent, kind))
+          .sort((a, b) => b.supplement - a.supplement || b.part - a.part)
           .flatMap(({ id }) => factsOf(id).files.map(({ dumpId }) => [dumpId, id] as const)),
       ),
     recordTorrent: (facts: TorrentFacts) => {
@@ -305,6 +322,7 @@ export function setup(options: Options = {}) {
   const disk = options.disk?.(createNodeDisk()) ?? createNodeDisk();
   const createRoom = () =>
     createTorrenting({
+      space: createSpaceGuard({ disk, dataDir, safetyMarginBytes: 0, maxSizeBytes: null }),
       catalog,
       disk,
       layout,
@@ -318,7 +336,8 @@ export function setup(options: Options = {}) {
         regularTypes: ['page', 'pages-articles', 'pagelinks', 'redirect', 'stub-meta-history', 'all-titles'],
         historyTypes: ['pages-meta-history', 'stub-meta-history'],
         trackers: ['udp://tracker.example.org:1337/announce', 'http://second.example.org/announce?a=1&b=2'],
-        publicBaseUrl: options.publicBaseUrl ?? null,
+        ...(options.bounds === undefined ? {} : { bounds: options.bounds }),
+        ...(options.uncompressed === undefined ? {} : { uncompressed: options.uncompressed }),
         version: options.version ?? '0.1.0',
       },
     });
@@ -330,18 +349,15 @@ export function setup(options: Options = {}) {
     signal = new AbortController().signal,
     cursor: unknown = null,
   ): Promise<CreateTorrentOutput> =>
-    chosen.run(
-      { cycleDate: CYCLE, variant: 'regular', supplement: 0, ...input },
-      {
-        jobId: JobId.parse(1),
-        attempt: 1,
-        signal,
-        clock: createSystemClock(),
-        log: silentLog,
-        cursor,
-        progress: (state) => void progress.push(state),
-      },
-    );
+    chosen.run(ofCycle(CYCLE, input), {
+      jobId: JobId.parse(1),
+      attempt: 1,
+      signal,
+      clock: createSystemClock(),
+      log: silentLog,
+      cursor,
+      progress: (state) => void progress.push(state),
+    });
   type Given = [input?: Partial<CreateTorrentInput>, signal?: AbortSignal, cursor?: unknown];
   const make = (...given: Given) => makeIn(handler, ...given);
   /** The same data directory after a restart. */
@@ -372,7 +388,7 @@ export function setup(options: Options = {}) {
     chosen: typeof make = make,
   ): Promise<CreateTorrentOutput> => {
     const output = await chosen(input);
-    handler.record?.({ cycleDate: CYCLE, variant: 'regular', supplement: 0, ...input }, output);
+    handler.record?.(ofCycle(CYCLE, input), output);
     return output;
   };
   const rowOf = (spec: FileSpec): DumpFile => rows.find(({ filename }) => filename === spec.name)!;
@@ -392,6 +408,8 @@ export function setup(options: Options = {}) {
   return {
     dataDir,
     layout,
+    catalog,
+    disk,
     rows,
     runs,
     room,
@@ -468,7 +486,7 @@ export function readBencode(bytes: Buffer): { value: Bencoded; info: Buffer } {
   return { value, info };
 }
 
-export function readTorrent(operator: Operator, name = `wikimedia-dumps-${CYCLE}`) {
+export function readTorrent(operator: { layout: Layout }, name = `wikimedia-dumps-${CYCLE}`) {
   const { value, info } = readBencode(readFileSync(join(operator.layout.torrents, `${name}.torrent`)));
   const outer = value as Map<string, Bencoded>;
   const inner = outer.get('info') as Map<string, Bencoded>;

@@ -313,3 +313,41 @@ describe('what it listens to', () => {
     expect(openAlerts(db)).toEqual([]);
   });
 });
+
+describe('seeding', () => {
+  const emit = (bus: ReturnType<typeof setup>['bus'], infoHash: string | null, code: string) =>
+    bus.emit('seeding:problem', {
+      infoHash,
+      name: infoHash === null ? null : 'enwiki-20261120',
+      code,
+      message: code,
+      hint: 'do',
+    });
+
+  test('a torrent and the program have an alert each, which ends with its trouble', () => {
+    const { db, bus } = setup();
+    emit(bus, 'aa', 'engine_downloads');
+    emit(bus, 'bb', 'stopped_by_hand');
+    emit(bus, null, 'engine_down');
+    expect(
+      openAlerts(db)
+        .map(({ key, severity, message }) => `${key} ${severity} ${message}`)
+        .sort(),
+    ).toEqual([
+      'seeding:aa error enwiki-20261120: engine_downloads',
+      'seeding:bb warn enwiki-20261120: stopped_by_hand',
+      'seeding:engine error engine_down',
+    ]);
+    bus.emit('seeding:problemOver', { infoHash: 'aa' });
+    bus.emit('seeding:problemOver', { infoHash: null });
+    expect(openAlerts(db).map(({ key }) => key)).toEqual(['seeding:bb']);
+  });
+
+  test('what a process left open is told again by the next one, or is over', () => {
+    const { db, bus, alerts } = setup();
+    emit(bus, null, 'engine_down');
+    alerts.stop();
+    setup(db);
+    expect(openAlerts(db)).toEqual([]);
+  });
+});

@@ -5,12 +5,12 @@ import { basename, join } from 'node:path';
 import { gzipSync } from 'node:zlib';
 import { afterAll, describe, expect, test } from 'vitest';
 import { containerOf } from '../../src/catalog/index.ts';
-import { BrokenStructure } from '../../src/download/structure/broken-structure.ts';
-import { checkBzip2 } from '../../src/download/structure/check-bzip2.ts';
-import { checkGzip } from '../../src/download/structure/check-gzip.ts';
-import { checkSevenZip } from '../../src/download/structure/check-seven-zip.ts';
 import { checkStructure } from '../../src/download/structure/check-structure.ts';
 import { endingOf } from '../../src/download/structure/text-end.ts';
+import { BrokenStructure } from '../../src/lib/containers/broken-structure.ts';
+import { readBzip2 } from '../../src/lib/containers/bzip2.ts';
+import { readGzip } from '../../src/lib/containers/gzip.ts';
+import { checkSevenZip } from '../../src/lib/containers/seven-zip-frame.ts';
 import { fixtures, has } from '../helpers/needs.ts';
 import { seededRandom } from '../helpers/seeded-random.ts';
 
@@ -50,9 +50,9 @@ async function reasonOf(bytes: Buffer, name: string, step = 4096): Promise<strin
     return bytes.subarray(start, position);
   };
   try {
-    if (name.endsWith('.bz2')) checkBzip2({ read: (target) => next(target.length).copy(target) }, () => {});
+    if (name.endsWith('.bz2')) readBzip2({ read: (target) => next(target.length).copy(target) }, () => {});
     else if (name.endsWith('.gz'))
-      await checkGzip(
+      await readGzip(
         (async function* () {
           while (position < bytes.length) yield next();
         })(),

@@ -18,6 +18,8 @@ import { temporaryFolder, withDb } from '../helpers/with-db.ts';
  * Faults in the budget: damaged pages, rows that refer to nothing, a full disk, a locked database, a lost file. Each is real, each test
  * shows that it was there, and none may cost a committed row or pass unnoticed.
  */
+/** Nothing of the numbers of swarms is old. */
+const NO_SWARMS = { dailyBefore: 0, weeklyBefore: 0, swarmsBefore: 0 };
 const context = (clock = new FakeClock()): JobContext => ({
   jobId: 1 as never,
   attempt: 1,
@@ -167,7 +169,7 @@ test('a step waits for a writer that holds the lock, and goes on when it is gone
       if (waits === 3) other.sqlite.exec('COMMIT');
     },
   };
-  const done = await applyRetention(db.sqlite, pace, { finishedBefore: 10, measuredBefore: 10 });
+  const done = await applyRetention(db.sqlite, pace, { finishedBefore: 10, measuredBefore: 10, ...NO_SWARMS });
   expect(waits).toBe(3);
   expect(done.byTable.jobs).toBe(300);
   // One that never ends is told, not waited for.
@@ -175,7 +177,7 @@ test('a step waits for a writer that holds the lock, and goes on when it is gone
   other.sqlite.exec('BEGIN IMMEDIATE');
   steps = 1;
   await expect(
-    applyRetention(db.sqlite, pace, { finishedBefore: 10, measuredBefore: 10 }),
+    applyRetention(db.sqlite, pace, { finishedBefore: 10, measuredBefore: 10, ...NO_SWARMS }),
   ).rejects.toMatchObject({ code: 'database_busy' });
   other.close();
 });

@@ -16,6 +16,8 @@ import { withDb } from '../helpers/with-db.ts';
  * Goal: each task of database care does what it says on a database in use, and lets the writers of the main thread in between.
  * Method: real SQLite, real threads; the writer writes whenever the thread tells of a step, and what it sees is counted.
  */
+/** Nothing of the numbers of swarms is old. */
+const NO_SWARMS = { dailyBefore: 0, weeklyBefore: 0, swarmsBefore: 0 };
 const count = (db: Db, sql: string): number => db.sqlite.prepare(sql).pluck().get() as number;
 const free = (db: Db): number => db.sqlite.pragma('freelist_count', { simple: true }) as number;
 const pages = (db: Db): number => db.sqlite.pragma('page_count', { simple: true }) as number;
@@ -185,6 +187,44 @@ describe('retention', () => {
     expect(db.sqlite.prepare('SELECT alert_key FROM alerts').pluck().all()).toEqual(['open']);
   });
 
+  test('thins the numbers of swarms: one a day, then one a week, then the newest alone', async () => {
+    const db = withDb();
+    const now = createSystemClock().now();
+    const today = now - (now % 86_400_000);
+    db.sqlite.exec(
+      `INSERT INTO torrents (id, name, grouping, cycle_date, info_hash, magnet_link, total_size_bytes, file_count, piece_length,
+         piece_count, torrent_file_path, content_path, created_at)
+       VALUES (1, 'a', 'cycle', '2020-01-01', '${'a'.repeat(40)}', '', 1, 1, 1, 1, '', '', 0),
+              (2, 'b', 'cycle', '2020-01-01', '${'b'.repeat(40)}', '', 1, 1, 1, 1, '', '', 0)`,
+    );
+    const insert = db.sqlite.prepare(
+      'INSERT INTO torrent_stats (torrent_id, uploaded_bytes, source, recorded_at) VALUES (?, ?, ?, ?)',
+    );
+    // Four a day, oldest first, of a year and a half; the bytes say which of the day it was.
+    for (let day = 550; day >= 1; day -= 1)
+      for (const [index, hour] of [1, 7, 13, 19].entries())
+        insert.run(1, index, 'x', today - day * 86_400_000 + hour * 3_600_000);
+    insert.run(2, 7, 'x', OLD);
+    insert.run(2, 8, 'x', OLD + 1);
+    await withCare(db).care.run('retention');
+    const left = db.sqlite
+      .prepare<[], { at: number; bytes: number }>(
+        'SELECT recorded_at AS at, uploaded_bytes AS bytes FROM torrent_stats WHERE torrent_id = 1 ORDER BY recorded_at',
+      )
+      .all();
+    const between = (from: number, to: number) =>
+      left.filter(({ at }) => at < today - to * 86_400_000 && at >= today - from * 86_400_000);
+    expect(between(13, 0)).toHaveLength(52);
+    expect(between(170, 20)).toHaveLength(150);
+    expect(between(170, 20).every(({ bytes }) => bytes === 3)).toBe(true);
+    expect(between(550, 190).length).toBeGreaterThanOrEqual(Math.floor(360 / 7));
+    expect(between(550, 190).length).toBeLessThanOrEqual(Math.ceil(360 / 7) + 1);
+    // What was ever given is still known.
+    expect(
+      db.sqlite.prepare('SELECT uploaded_bytes FROM torrent_stats WHERE torrent_id = 2').pluck().all(),
+    ).toEqual([8]);
+  });
+
   test('removes by key, whatever the statistics say: never by reading all old rows under the lock', async () => {
     const db = withDb();
     fillWithJobs(db, 3000, OLD);
@@ -197,7 +237,9 @@ describe('retention', () => {
         const details = plan.map(({ detail }) => detail).filter((detail) => detail.includes(kind.table));
         // By its key, or the children of one row; not by when it ended.
         for (const detail of details)
-          expect(detail).toMatch(/^SEARCH .*(INTEGER PRIMARY KEY|idx_jobs_parent) \(\w+=\?\)$/);
+          expect(detail).toMatch(
+            /^SEARCH .*((INTEGER PRIMARY KEY|idx_jobs_parent) \(\w+=\?\)|idx_torrent_stats_torrent \(torrent_id=\? AND recorded_at>\?.*\))$/,
+          );
         expect(details.length).toBeGreaterThan(0);
       }
     }
@@ -228,7 +270,7 @@ describe('retention', () => {
           parentId = id;
           if (unfinished.includes(status) || now - at < hours(1)) expected.add(id);
         }
-        await applyRetention(db.sqlite, PACE, { finishedBefore: now - hours(1), measuredBefore: 0 });
+        await applyRetention(db.sqlite, PACE, { finishedBefore: now - hours(1), measuredBefore: 0, ...NO_SWARMS });
         expect(new Set(db.sqlite.prepare('SELECT id FROM jobs').pluck().all())).toEqual(expected);
       }),
       { numRuns: 200 },

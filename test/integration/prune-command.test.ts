@@ -1,4 +1,4 @@
-import { readdirSync, writeFileSync } from 'node:fs';
+import { existsSync, readdirSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { expect, test } from 'vitest';
 import { runCli } from '../../src/cli/index.ts';
@@ -146,4 +146,43 @@ test('a wiki that nobody knows is an error, one of which nothing is held is not'
   expect(other).toMatchObject({ code: 0, out: expect.stringContaining('No dump file of bbwiki is held.') });
   const one = await run(world, '--dry-run', '--wiki', 'aawiki');
   expect(one.out).toContain('3 kB would be deleted, of all wikis; below is aawiki.');
+});
+
+test('unpacked files are told and go first, and what they took is not asked for twice', async () => {
+  const { world, old } = build();
+  const { id, folder } = world.unpackedTorrent('2026-09-01', old.slice(0, 1), 6000);
+  // As the daemon measured it: the unpacked files are in it.
+  const setOthers = world.db.sqlite.prepare(
+    "UPDATE system_state SET value = json_set(value, '$.otherBytes', ?)",
+  );
+  setOthers.run(6000);
+  const dry = JSON.parse((await run(world, '--dry-run', '--json')).out) as {
+    needed_bytes: number;
+    planned_bytes: number;
+    unpacked: object[];
+    files: { action: string }[];
+  };
+  expect(dry.needed_bytes).toBe(12_000 - Math.floor(MAX_SIZE * 0.84));
+  expect(dry.unpacked).toEqual([
+    {
+      ...{ torrent: 'wikimedia-dumps-uncompressed-2026-09-01', cycle: '2026-09-01', files: 1 },
+      ...{ size_bytes: 6000, action: 'remove' },
+      reason: 'unpacked files: they can be unpacked again from the dumps',
+    },
+  ]);
+  expect(dry.planned_bytes).toBe(9000);
+  const text = (await run(world, '--dry-run')).out;
+  expect(text).toMatch(
+    /Unpacked files, which go before any dump:\n.*\n.*uncompressed-2026-09-01 +1 +6 kB +goes/,
+  );
+  expect(existsSync(folder)).toBe(true);
+
+  // Of one run a text and its links are superfluous, and of the one before it the links: 3 kB beside the unpacked files.
+  expect((await run(world)).out).toBe(
+    '1 torrent of unpacked files and 3 files of 3 sets deleted, 9 kB of 8.6 kB needed.\n',
+  );
+  expect(existsSync(folder)).toBe(false);
+  expect(world.catalog.torrent(id as never)?.retiredAt).not.toBeNull();
+  expect((await run(world)).out).toBe('No room is needed: nothing was deleted.\n');
+  expect((await run(world, '--dry-run', '--wiki', 'aawiki')).out).not.toContain('Unpacked');
 });

@@ -12,6 +12,7 @@ import { createQueue, handleJob, type Queue } from '../../src/queue/index.ts';
 import { startSeeding } from '../../src/seeding/index.ts';
 import { createTorrent } from '../../src/torrenting/index.ts';
 import { proveRemote, uploadIa } from '../../src/upload/index.ts';
+import { checkWebseeds, watchWebseeds } from '../../src/webseeds/index.ts';
 import { NOW, withPruning } from '../helpers/pruning-bundle.ts';
 import { seededRandom } from '../helpers/seeded-random.ts';
 
@@ -68,12 +69,21 @@ function setup(archive: Archive) {
         }),
         record: () => ({ isCurrent: true }),
       }),
-      ...[discoverWikis, findDumps, downloadDump, repairFile, createTorrent, startSeeding, uploadIa].map(
-        (jobType) => handleJob(jobType as never, { run: never }),
-      ),
+      ...[
+        discoverWikis,
+        findDumps,
+        downloadDump,
+        repairFile,
+        createTorrent,
+        startSeeding,
+        uploadIa,
+        checkWebseeds,
+        watchWebseeds,
+      ].map((jobType) => handleJob(jobType as never, { run: never })),
     ]);
     wirePipeline({
-      ...{ queue, catalog, bus, clock, uploadsEnabled: true, historyTypes: [] },
+      ...{ queue, catalog, bus, clock, uploadsEnabled: true },
+      torrents: { groupings: ['cycle'], wikiRunMinSizeBytes: 1, historyTypes: [] },
       ...{ sourcesOf: () => [], isLookedAt: () => true, afterCommit: db.afterCommit },
       proofEnded: room.proofEnded,
     });

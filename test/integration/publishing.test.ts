@@ -3,8 +3,8 @@ import { existsSync, mkdirSync, readFileSync, rmSync, writeFileSync } from 'node
 import { type AddressInfo, createServer, type Socket } from 'node:net';
 import { join } from 'node:path';
 import { expect, onTestFinished, test } from 'vitest';
-import { createCatalog } from '../../src/catalog/index.ts';
-import { JobId, type TorrentId } from '../../src/lib/index.ts';
+import { createCatalog, type TorrentFacts } from '../../src/catalog/index.ts';
+import { formatBytes, JobId, type TorrentId } from '../../src/lib/index.ts';
 import { createNodeDisk, type ObjectStore, silentLog } from '../../src/ports/index.ts';
 import {
   createPublishing,
@@ -79,7 +79,11 @@ async function setup(
   catalog.sealIfSettled(CYCLE, { force: true });
   catalog.advanceCycle(CYCLE, 'torrented');
   mkdirSync(layout.torrents, { recursive: true });
-  function addTorrent(name: string, supplement = 0): { id: TorrentId; infoHash: string; path: string } {
+  function addTorrent(
+    name: string,
+    supplement = 0,
+    facts: Partial<TorrentFacts> = {},
+  ): { id: TorrentId; infoHash: string; path: string } {
     const infoHash = hash('sha1', name);
     const path = join(layout.torrents, `${name}.torrent`);
     writeFileSync(path, `torrent ${name}`);
@@ -107,6 +111,7 @@ async function setup(
         sizeBytes: file.sizeBytes,
         verification: 'sha1',
       })),
+      ...facts,
     });
     catalog.markSeeding(id);
     return { id, infoHash, path };
@@ -186,7 +191,7 @@ test('publishes torrents and manifests, objects before the manifests that name t
 
   const puts = calls.filter((call) => call.startsWith('put'));
   expect(puts).toEqual([
-    `put torrents/${torrent.infoHash}.torrent public, max-age=31536000, immutable`,
+    `put torrents/${torrent.infoHash}.torrent public, max-age=86400`,
     `put manifests/${CYCLE}.json public, max-age=300`,
     'put manifest.txt public, max-age=300',
     'put manifest.json public, max-age=300',
@@ -431,4 +436,57 @@ test('names which torrent a supplement belongs to, for programs and for people',
   expect(local('manifest.txt').match(/^ {2}adds to.*$/gm)).toEqual([
     '  adds to   wikimedia-dumps-2026-11-20: files that came later (supplement 2)',
   ]);
+});
+
+test('torrents of runs and of unpacked files say what they are, and their bytes are counted once', async () => {
+  const { publish, addTorrent, local, files } = await setup({ r2: null });
+  const cycle = addTorrent('wikimedia-dumps-2026-11-20');
+  const run = addTorrent('aawiki-20261120', 0, {
+    ...{ grouping: 'wiki_run', infoName: 'aawiki', scope: 'aawiki', source: 'classic', runDate: '20261120' },
+    ...{ contentPath: 'dumps', totalSizeBytes: 57 },
+    files: files.map(({ id, filename, sizeBytes }) => ({
+      ...{ dumpId: id, pathInTorrent: `20261120/${filename}`, sizeBytes, verification: 'sha1' },
+    })),
+  });
+  const [page] = files;
+  addTorrent('wikimedia-dumps-uncompressed-2026-11-20-part-2', 0, {
+    ...{ isUncompressed: true, part: 2 },
+    files: [
+      {
+        ...{ dumpId: page!.id, pathInTorrent: 'uncompressed/aa/wikipedia/aawiki-20261120-page.sql' },
+        ...{ sizeBytes: 5000, verification: 'sha1', md5: 'm', sha1: 's', sha256: 'h' },
+      },
+    ],
+  });
+  await publish();
+  const manifest = Manifest.parse(JSON.parse(local('manifest.json')));
+  expect(manifest.torrents).toMatchObject([
+    {
+      ...{ name: 'aawiki-20261120', grouping: 'wiki_run', scope: 'aawiki', folder: 'aawiki', part: 0 },
+      files: [{ path_in_torrent: `20261120/${files[0]!.filename}` }, {}],
+    },
+    {
+      ...{ name: 'wikimedia-dumps-2026-11-20', grouping: 'cycle', scope: null, is_uncompressed: false },
+      folder: 'wikimedia-dumps-2026-11-20',
+    },
+    {
+      ...{ part: 2, is_uncompressed: true },
+      files: [
+        {
+          // Of the bytes that it carries; where they come from is told by the address.
+          ...{ size_bytes: 5000, md5: 'm', sha1: 's', sha256: 'h', ia_url: null },
+          ...{ filename: page!.filename, wikimedia_url: page!.wikimediaUrl },
+        },
+      ],
+    },
+  ]);
+  const text = local('manifest.txt');
+  const held = files.reduce((sum, { sizeBytes }) => sum + sizeBytes, 0);
+  expect(text).toContain(`3 torrents, ${formatBytes(held + 5000)};`);
+  expect(text).toContain('  part      2: one torrent could not hold all files');
+  // Whole cycles have a block each, all others a line.
+  expect(text.match(/^ {2}infohash.*$/gm)).toHaveLength(2);
+  expect(text).toContain('Wiki by wiki, laid out as at Wikimedia, cycle 2026-11-20: the same files again\n');
+  expect(text).toContain(`\n  aawiki-20261120  2 files  57 B  ${run.infoHash}\n`);
+  expect(text.indexOf(cycle.infoHash)).toBeLessThan(text.indexOf(run.infoHash));
 });

@@ -6,9 +6,12 @@ import {
   createCoverageQueries,
   createCycleQueries,
   createStatusQueries,
+  createTorrentQueries,
 } from '../../src/monitoring/index.ts';
 import { createCareStore } from '../../src/queue/care-store.ts';
 import { createJobStore } from '../../src/queue/store.ts';
+import { createCarriedFiles } from '../../src/webseeds/serve/carried-files.ts';
+import { createWebseedStore } from '../../src/webseeds/webseed-store.ts';
 import { fillWithJobs, insertJob } from '../helpers/care.ts';
 import { FakeClock } from '../helpers/fake-clock.ts';
 import { withDb } from '../helpers/with-db.ts';
@@ -137,9 +140,14 @@ const MAY_READ_MUCH: readonly { sql: string; plan: RegExp; why: string }[] = [
     why: 'a thousand wikis, for the coverage of all',
   },
   {
-    sql: 'FROM torrents WHERE cycle_date = ? AND supplement > 0',
+    sql: 'FROM torrents WHERE cycle_date = ?',
     plan: /^SEARCH torrents USING INDEX idx_torrents_cycle \(cycle_date=\?\)$/,
     why: 'the torrents of one cycle',
+  },
+  {
+    sql: 'FROM torrent_gaps WHERE torrent_id = ?',
+    plan: /^SEARCH torrent_gaps USING (COVERING )?INDEX idx_torrent_gaps_torrent \(torrent_id=\?\)$/,
+    why: 'the gaps of one torrent',
   },
   { sql: 'FROM mirrors WHERE is_active = 1', plan: /^SCAN mirrors$/, why: 'the configured hosts: a handful' },
   { sql: 'FROM cycles ORDER BY cycle_date DESC', plan: /^SCAN cycles/, why: '24 a year' },
@@ -160,7 +168,7 @@ const NARROW = new RegExp(
   [
     /^SEARCH \w+ USING INTEGER PRIMARY KEY \(rowid=\?\)/,
     /^SEARCH \w+ USING (COVERING )?INDEX (idx_jobs_(claim|due) \(job_type=\?|idx_jobs_(unique|parent|cycle|put_off) \()/,
-    /^SEARCH \w+ USING (COVERING )?INDEX (idx_job_attempts_job|sqlite_autoindex_\w+|\w+_identity|idx_torrent_stats_torrent|torrents_info_hash_unique) \(/,
+    /^SEARCH \w+ USING (COVERING )?INDEX (idx_job_attempts_job|sqlite_autoindex_\w+|\w+_identity|idx_torrent_stats_torrent|idx_torrent_files_path|idx_torrents_info_name|torrents_info_hash_unique) \(/,
     /^(SCAN|SEARCH) \w+ USING (COVERING )?INDEX (idx_jobs_leased|idx_alerts_open)\b/,
   ]
     .map(({ source }) => source)
@@ -186,7 +194,10 @@ function statementsOf(db: Db): string[] {
   createStatusQueries({ db, clock: new FakeClock() });
   createCoverageQueries({ db, clock: new FakeClock() });
   createCycleQueries({ db, clock: new FakeClock() });
+  createTorrentQueries({ db, clock: new FakeClock() });
   createAlertStore(db);
+  createCarriedFiles({ db });
+  createWebseedStore({ db });
   databaseStatistics(db.sqlite, {
     ...{ now: 0, path: db.path, fileBytes: 0, walBytes: 0, freeDiskBytes: 0 },
     isThorough: false,

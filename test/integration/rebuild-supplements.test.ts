@@ -68,7 +68,7 @@ function openCatalog(dataDir: string, db: Db = withDb(dataDir)) {
       pieceLengthBytes: 2 ** 18,
       regularTypes: ['pages-articles', 'page', 'all-titles', 'redirect'],
       historyTypes: ['pages-meta-history', 'all-titles'],
-      ...{ trackers: [], publicBaseUrl: null, version: '0' },
+      ...{ trackers: [], version: '0' },
     },
   });
   const make = async (variant: 'regular' | 'history', supplement = 0): Promise<string> => {

@@ -153,3 +153,16 @@ test('below storage.max_size our own bytes count, and nothing begins before they
   while (t.running.size === 0) await t.clock.advance(1000);
   expect([...t.running.keys()]).toEqual(['large']);
 });
+
+test('what is told to have gone is not counted any more, before the next walk', async () => {
+  const { usage, dataDir } = setup();
+  file(dataDir, 'torrents/a/uncompressed/x', 3000);
+  usage.noteOthers(-500);
+  expect(usage.parts().otherBytes).toBeNull();
+  await usage.measureAll();
+  expect(usage.parts().otherBytes).toBe(3000);
+  usage.noteOthers(-1000);
+  expect(usage.parts().otherBytes).toBe(2000);
+  usage.noteOthers(-5000);
+  expect(usage.parts().otherBytes).toBe(0);
+});

@@ -2,7 +2,7 @@ import { readFileSync, rmSync, unlinkSync } from 'node:fs';
 import { join } from 'node:path';
 import { describe, expect, it } from 'vitest';
 import type { DumpFile, TorrentFacts } from '../../src/catalog/index.ts';
-import { createTorrent } from '../../src/torrenting/index.ts';
+import { createTorrent, ofCycle } from '../../src/torrenting/index.ts';
 import {
   AA,
   ALL,
@@ -221,7 +221,7 @@ describe('a supplement', () => {
 
   it('names its job and its torrent by its number, and asks the input of earlier versions for none', () => {
     const input = createTorrent.input.parse({ cycleDate: CYCLE, variant: 'regular' });
-    expect(input).toEqual({ cycleDate: CYCLE, variant: 'regular', supplement: 0 });
+    expect(input).toEqual(ofCycle(CYCLE));
     expect(createTorrent.request(input).uniqueKey).toBe(`create_torrent:${CYCLE}:regular`);
     expect(createTorrent.request({ ...input, supplement: 2 }).uniqueKey).toBe(
       `create_torrent:${CYCLE}:regular:supplement-2`,

@@ -3,7 +3,7 @@ import { createReadStream, readdirSync, readFileSync, statSync, unlinkSync, writ
 import { join } from 'node:path';
 import { describe, expect, it } from 'vitest';
 import type { Disk } from '../../src/ports/index.ts';
-import { createTorrent } from '../../src/torrenting/index.ts';
+import { createTorrent, ofCycle } from '../../src/torrenting/index.ts';
 import {
   AA,
   ALL,
@@ -91,7 +91,6 @@ describe('create_torrent', () => {
     const other = setup({
       specs: [...ALL].reverse(),
       baseUrl: 'http://127.0.0.1:9999',
-      publicBaseUrl: 'https://seed.example.org',
       version: '9.9.9',
     });
     other.runs.reverse();
@@ -110,7 +109,7 @@ describe('create_torrent', () => {
       .filter((path) => !path.startsWith('compressed/'))
       .map((path) => text(other, path))
       .join('\n');
-    for (const secret of ['127.0.0.1', 'seed.example.org', '9.9.9', other.dataDir])
+    for (const secret of ['127.0.0.1', 'mirror.example.org', '9.9.9', other.dataDir])
       expect(payload).not.toContain(secret);
   });
 
@@ -144,24 +143,31 @@ describe('create_torrent', () => {
     expect(paths).not.toContain(`compressed/aa/wikipedia/${HISTORY.name}`);
   });
 
-  it('writes trackers in tiers, the own webseed as a root, and the date of the cycle', async () => {
-    const operator = setup({ publicBaseUrl: 'https://seed.example.org/' });
-    const output = await operator.make();
+  it('writes trackers in tiers and the date of the cycle, and keeps the webseeds that were found since', async () => {
+    const operator = setup();
+    const output = await operator.makeAndRecord();
     const { outer } = readTorrent(operator);
     expect(String(outer.get('announce'))).toBe('udp://tracker.example.org:1337/announce');
     expect((outer.get('announce-list') as Buffer[][]).map((tier) => tier.map(String))).toEqual([
       ['udp://tracker.example.org:1337/announce'],
       ['http://second.example.org/announce?a=1&b=2'],
     ]);
-    expect((outer.get('url-list') as Buffer[]).map(String)).toEqual(['https://seed.example.org/webseed/']);
     expect(outer.get('creation date')).toBe(Date.UTC(2026, 10, 20) / 1000);
     expect(String(outer.get('created by'))).toBe('WikiSeed 0.1.0');
     const magnet = new URL(output.magnetLink);
     expect(magnet.searchParams.get('xt')).toBe(`urn:btih:${output.infoHash}`);
     expect(magnet.searchParams.getAll('tr')).toEqual(output.trackers);
-    expect(magnet.searchParams.getAll('ws')).toEqual(['https://seed.example.org/webseed/']);
     expect(magnet.searchParams.get('xl')).toBe(String(output.totalSizeBytes));
-    expect(readTorrent(await makeWith({ publicBaseUrl: null })).outer.has('url-list')).toBe(false);
+    expect(outer.has('url-list')).toBe(false);
+    // Nobody looked at an address yet; a look later one works, and the torrent is made again.
+    operator.recorded[0] = { ...operator.recorded[0]!, webseeds: ['https://seed.example.org/webseed/'] };
+    const again = await operator.make();
+    expect(again).toMatchObject({
+      infoHash: output.infoHash,
+      webseeds: ['https://seed.example.org/webseed/'],
+    });
+    expect((readTorrent(operator).outer.get('url-list') as Buffer[]).map(String)).toEqual(again.webseeds);
+    expect(again.magnetLink).toContain('ws=https%3A%2F%2Fseed.example.org%2Fwebseed%2F');
   });
 
   it('keeps the large list of files out of the stored result', async () => {
@@ -175,7 +181,7 @@ describe('create_torrent', () => {
     });
     for (const list of ['files', 'gaps'])
       expect(operator.handler.summarize?.(output)).not.toHaveProperty(list);
-    expect(createTorrent.request({ cycleDate: CYCLE, variant: 'history', supplement: 0 })).toMatchObject({
+    expect(createTorrent.request(ofCycle(CYCLE, { variant: 'history' }))).toMatchObject({
       uniqueKey: `create_torrent:${CYCLE}:history`,
       cycleDate: CYCLE,
     });

@@ -140,6 +140,7 @@ export class SmallDisk {
     };
     return {
       stat: async (path) => call('read', path, () => this.statSync(path)),
+      realPath: async () => refuse(),
       list: async (path) => {
         await gate.pause();
         return call('read', path, () => {

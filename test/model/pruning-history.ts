@@ -1,3 +1,4 @@
+import type { SourceName, TorrentFacts } from '../../src/catalog/index.ts';
 import { DumpFileId, TorrentId } from '../../src/lib/index.ts';
 import type { PruneUsage } from '../../src/storage/index.ts';
 import type { Befalling, PruningCommand, RunShape, Telling, Trouble } from './pruning-commands.ts';
@@ -148,32 +149,48 @@ function createHistory(world: World, count: (what: string) => void) {
       }
   }
 
-  function makeTorrent(cycle: string, isHistory: boolean): void {
-    const carried = files().filter(
+  /** Files of a cycle that are whole now: what a torrent carries. */
+  const whole = (cycle: string) =>
+    files().filter(
       ({ set, file }) =>
         set.cycle === cycle &&
         world.isHeld(file) &&
-        (isHistory ? set.type !== 'pagelinks' : file.links.size === 0) &&
         file.toldVersion !== null &&
         file.heldVersion !== null &&
         disk.names.get(file.path)?.bytes === bytesOf(file, file.heldVersion),
     );
-    if (carried.length === 0) return;
+
+  function record(
+    facts: Pick<TorrentFacts, 'cycleDate' | 'grouping' | 'isHistory' | 'contentPath'> & Partial<TorrentFacts>,
+    carried: { file: TrueFile; path: string; sha1?: string }[],
+  ): string {
     torrentCount += 1;
-    const name = `wikimedia-dumps-${cycle}-${torrentCount}`;
-    const inTree = (file: TrueFile): string => file.path.replace(layout.dumps, 'compressed');
+    const name = `wikimedia-dumps-${facts.cycleDate}-${torrentCount}`;
     catalog.recordTorrent({
-      ...{ name, grouping: 'cycle', cycleDate: cycle, isHistory, supplement: 0, payloadVersion: '1.0' },
+      ...{ ...facts, name, supplement: 0, payloadVersion: '1.0' },
       ...{ infoHash: String(torrentCount).padStart(40, '0'), magnetLink: 'm', totalSizeBytes: 1 },
-      ...{ fileCount: carried.length, pieceLength: 16384, pieceCount: 1, contentPath: 'torrents' },
+      ...{ fileCount: carried.length, pieceLength: 16384, pieceCount: 1 },
       ...{ torrentFilePath: `torrents/${name}.torrent`, trackers: [], webseeds: [], gaps: [] },
-      files: carried.map(({ file }) => ({
-        ...{ dumpId: DumpFileId.parse(file.id), pathInTorrent: inTree(file) },
+      files: carried.map(({ file, path, sha1 = null }) => ({
+        ...{ dumpId: DumpFileId.parse(file.id), pathInTorrent: path, sha1 },
         ...{ sizeBytes: file.sizeBytes, verification: null },
       })),
     });
-    disk.write(`${layout.torrents}/${name}/README.txt`, 'read me', 1);
     disk.write(`${layout.torrents}/${name}.torrent`, 'torrent', 1);
+    return name;
+  }
+
+  function makeTorrent(cycle: string, isHistory: boolean): void {
+    const carried = whole(cycle).filter(({ set, file }) =>
+      isHistory ? set.type !== 'pagelinks' : file.links.size === 0,
+    );
+    if (carried.length === 0) return;
+    const inTree = (file: TrueFile): string => file.path.replace(layout.dumps, 'compressed');
+    const name = record(
+      { grouping: 'cycle', cycleDate: cycle, isHistory, contentPath: 'torrents' },
+      carried.map(({ file }) => ({ file, path: inTree(file) })),
+    );
+    disk.write(`${layout.torrents}/${name}/README.txt`, 'read me', 1);
     for (const { file } of carried) {
       const link = `${layout.torrents}/${name}/${inTree(file)}`;
       const inode = disk.names.get(file.path);
@@ -182,9 +199,46 @@ function createHistory(world: World, count: (what: string) => void) {
     }
   }
 
+  /** Its files lie where they are stored: it has no names of its own. */
+  function makeRunTorrents(cycle: string): void {
+    const runs = Map.groupBy(whole(cycle), ({ set }) => `${set.wiki} ${set.source} ${set.runDate}`);
+    for (const carried of runs.values()) {
+      const { wiki, source, runDate } = (carried[0] as (typeof carried)[number]).set;
+      record(
+        {
+          ...{ grouping: 'wiki_run', cycleDate: cycle, isHistory: false, contentPath: 'dumps' },
+          ...{ infoName: wiki, scope: wiki, source: source as SourceName, runDate },
+        },
+        carried.map(({ file }) => ({ file, path: file.path.slice(`${layout.dumps}/${wiki}/`.length) })),
+      );
+      count('torrents of a run');
+    }
+  }
+
+  /** Bytes of its own, so few that dumps must go as well. */
+  function makeUnpackedTorrent(cycle: string): void {
+    const one = whole(cycle)[0];
+    if (one === undefined) return;
+    const path = `uncompressed/${one.file.filename.replace('.bz2', '')}`;
+    const name = record(
+      {
+        grouping: 'cycle',
+        cycleDate: cycle,
+        isHistory: false,
+        isUncompressed: true,
+        contentPath: 'torrents',
+      },
+      [{ file: one.file, path, sha1: 'unpacked' }],
+    );
+    disk.write(`${layout.torrents}/${name}/README.txt`, 'read me', 1);
+    disk.write(`${layout.torrents}/${name}/${path}`, 'unpacked', 1);
+  }
+
   function makeTorrents(cycle: string): void {
     makeTorrent(cycle, false);
     if (cycle.endsWith('-02-01')) makeTorrent(cycle, true);
+    if (!cycle.endsWith('-01-01')) makeRunTorrents(cycle);
+    if (/-0[136]-01$/.test(cycle)) makeUnpackedTorrent(cycle);
   }
 
   function advance(cycle: string, from: (typeof STATES)[number]): void {
@@ -210,7 +264,7 @@ function createHistory(world: World, count: (what: string) => void) {
       catalog.markSeeding(TorrentId.parse(id));
       sqlite
         .prepare('INSERT INTO torrent_stats (torrent_id, seeders, source, recorded_at) VALUES (?, ?, ?, ?)')
-        .run(id, seeders + 1, 'tracker', clock.now());
+        .run(id, seeders, 'tracker', clock.now());
     }
   }
 

@@ -45,6 +45,16 @@ export function createJudge(deps: {
             (SELECT count(*) FROM deletions x WHERE x.dump_id = d.id) AS tombstones,
             (SELECT count(*) FROM deletions x WHERE x.dump_id = d.id AND x.removed_at IS NULL) AS open FROM dumps d`,
   );
+  const unpacked = sqlite.prepare<[], { name: string; isRetired: 0 | 1 }>(
+    'SELECT name, retired_at IS NOT NULL AS isRetired FROM torrents WHERE is_uncompressed = 1',
+  );
+  /** Torrents that are seeded although they lack a file, of whatever kind they are. */
+  const broken = sqlite
+    .prepare<[], string>(
+      `SELECT t.name || ' lacks ' || d.filename FROM torrents t JOIN torrent_files f ON f.torrent_id = t.id JOIN dumps d ON d.id = f.dump_id
+        WHERE t.retired_at IS NULL AND d.our_status = 'deleted' LIMIT 1`,
+    )
+    .pluck();
   const torrents = sqlite.prepare<[], { name: string; isRetired: 0 | 1 }>(
     'SELECT name, retired_at IS NOT NULL AS isRetired FROM torrents',
   );
@@ -74,6 +84,10 @@ export function createJudge(deps: {
       const buried = tombstone.get(relative(path));
       if (buried === undefined || buried.open === 0) fail(`${path} is removed without a tombstone`);
       assertUnprotected(wikiOf(own), path);
+      if (rowsBefore.get(own.id)?.open === 0)
+        for (const { name, isRetired } of unpacked.all())
+          if (isRetired === 0 && unpackedNames(name).length > 0)
+            fail(`${path} is removed, and ${name} with unpacked files is still there`);
       // What was decided in an earlier life is ended, whoever linked it since.
       const other = disk.namesOf(inode).find((name) => name !== path && !own.links.has(name));
       if (rowsBefore.get(own.id)?.open === 0 && other !== undefined)
@@ -81,6 +95,10 @@ export function createJudge(deps: {
       return;
     }
     if (!path.startsWith(`${paths.torrents}/`)) fail(`${path} is none of our names, and was removed`);
+    if (path.includes('/uncompressed/')) {
+      removingUnpacked(path);
+      return;
+    }
     const file = byLink(path);
     if (file === undefined) return;
     const name = path.slice(paths.torrents.length + 1).split('/')[0];
@@ -92,6 +110,16 @@ export function createJudge(deps: {
     if (disk.namesOf(inode).length > 1 || disk.names.has(file.path)) return;
     if (!isBuried) fail(`${path} was the last name of its bytes, and is removed without a tombstone`);
     assertUnprotected(wikiOf(file), path);
+  }
+
+  const unpackedNames = (torrent: string): string[] =>
+    [...disk.names.keys()].filter((name) => name.startsWith(`${paths.torrents}/${torrent}/uncompressed/`));
+
+  function removingUnpacked(path: string): void {
+    const name = path.slice(paths.torrents.length + 1).split('/')[0];
+    if (unpacked.all().find((one) => one.name === name)?.isRetired !== 1)
+      fail(`${path} is removed from a torrent that is not retired`);
+    count('unpacked removed');
   }
 
   function assertCovered(when: string, only?: string): void {
@@ -191,6 +219,11 @@ export function createJudge(deps: {
         if (retired.get(name) === true) continue;
         if (!disk.names.has(link)) fail(`${link} is missing from a torrent that is not retired`);
       }
+    const lack = broken.get();
+    if (lack !== undefined) fail(`${lack}, and is not retired`);
+    for (const { name, isRetired } of unpacked.all())
+      if (isRetired === 1 && unpackedNames(name).length > 0)
+        fail(`${name} is retired, and its unpacked files are there`);
   }
 }
 

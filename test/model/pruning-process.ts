@@ -144,6 +144,7 @@ export function createMortalRoom(deps: {
     config: {
       remoteProofMaxAgeMs: settings.maxAgeDays * DAY_MS,
       minSeedersBeforePrune: settings.minSeeders,
+      seedersMaxAgeMs: settings.maxAgeDays * 86_400_000,
       pruneOldestFirst: settings.isOldestFirst,
       uploadsEnabled: settings.isUploading,
     },

@@ -40,6 +40,8 @@ export async function playManyPrunings(
     'told meanwhile',
     'sets kept after a second look',
     'input/output errors',
+    'torrents of a run',
+    'unpacked removed',
   ])
     expect(counts[what] ?? 0, `no history had: ${what}`).toBeGreaterThan(0);
 }

@@ -11,9 +11,11 @@ import { publishManifest } from '../../src/publishing/index.ts';
 import { type AnyJobHandler, handleJob } from '../../src/queue/index.ts';
 import { startSeeding } from '../../src/seeding/index.ts';
 import { createTorrent } from '../../src/torrenting/index.ts';
-import { placeInTree } from '../../src/torrenting/payload/content.ts';
+import { place } from '../../src/torrenting/payload/content.ts';
 import { selectFiles } from '../../src/torrenting/select-files.ts';
+import { kindOf } from '../../src/torrenting/selection.ts';
 import { proveRemote, uploadIa } from '../../src/upload/index.ts';
+import { checkWebseeds, watchWebseeds } from '../../src/webseeds/index.ts';
 import { hashOf } from './documents.ts';
 import type { ProcessClock } from './leaping-clock.ts';
 import { MINUTE } from './moments.ts';
@@ -109,16 +111,15 @@ export function fakeTorrents(deps: {
         pieceLengthBytes: 2 ** 24,
         alignFilesFromBytes: 2 ** 26,
       });
-      const { content, leftOut } = placeInTree(selection.included);
+      const { content, leftOut } = place(selection, selection.included);
       const totalSizeBytes = content.reduce((sum, { dump }) => sum + dump.sizeBytes, 0);
       const infoHash = createHash('sha1').update(selection.name);
       for (const { dump, path } of content) infoHash.update(`${path} ${dump.sha1}\n`);
       return {
-        name: selection.name,
-        grouping: 'cycle' as const,
+        ...{ name: selection.name, infoName: selection.infoName, ...kindOf(selection) },
         cycleDate: input.cycleDate,
-        isHistory: input.variant === 'history',
         supplement: input.supplement,
+        ...{ part: selection.part, hasMore: selection.hasMore },
         payloadVersion: selection.payloadVersion,
         infoHash: infoHash.digest('hex'),
         magnetLink: 'magnet:?',
@@ -128,12 +129,12 @@ export function fakeTorrents(deps: {
         pieceCount: Math.ceil(totalSizeBytes / 16_777_216),
         alignFilesFromBytes: selection.alignFilesFromBytes,
         torrentFilePath: `torrents/${selection.name}.torrent`,
-        contentPath: 'torrents',
+        contentPath: selection.grouping === 'wiki_run' ? 'dumps' : 'torrents',
         trackers: [],
         webseeds: [],
         files: content.map(({ dump, path }) => ({
           ...{ dumpId: dump.id, pathInTorrent: path, sizeBytes: dump.sizeBytes },
-          verification: dump.verification,
+          ...{ verification: dump.verification, md5: null, sha1: null, sha256: null },
         })),
         gaps: [
           ...selection.gaps,
@@ -145,7 +146,7 @@ export function fakeTorrents(deps: {
         ],
       };
     },
-    record: (_input, output) => void catalog.recordTorrent(output),
+    record: (_input, { hasMore: _hasMore, ...output }) => catalog.recordTorrent(output),
     summarize: ({ name, infoHash }) => ({ name, infoHash }),
   });
 }
@@ -181,11 +182,18 @@ export function fakeOutlets({ catalog }: { catalog: Catalog }): AnyJobHandler[] 
       },
       summarize: ({ manifestSha256 }) => ({ manifestSha256 }),
     }),
+    handleJob(checkWebseeds, {
+      run: async ({ torrentId }) => ({
+        ...{ torrentId, infoHash: catalog.torrent(torrentId)?.infoHash ?? '' },
+        ...{ isChanged: false, rows: [], webseeds: [], given: [] },
+      }),
+    }),
     // Asked for by nobody here, but the pipeline waits for them.
     handleJob(uploadIa, { run: async () => ({ iaIdentifier: '', iaUrl: '' }) }),
     handleJob(pruneStorage, {
       run: () => Promise.reject(new Error('nothing is pruned here')),
     }),
+    handleJob(watchWebseeds, { run: () => Promise.reject(new Error('nobody looks again here')) }),
     handleJob(repairFile, { run: () => Promise.reject(new Error('nothing rots here')) }),
     handleJob(proveRemote, { run: () => Promise.reject(new Error('nothing is archived here')) }),
   ];

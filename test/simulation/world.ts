@@ -269,7 +269,8 @@ function startProcess(
     ...fakeOutlets({ catalog }),
   ]);
   const pipeline = wirePipeline({
-    ...{ queue, catalog, bus, clock, uploadsEnabled: false, historyTypes: HISTORY_TYPES },
+    ...{ queue, catalog, bus, clock, uploadsEnabled: false },
+    torrents: { groupings: ['cycle', 'wiki_run'], wikiRunMinSizeBytes: 1, historyTypes: HISTORY_TYPES },
     afterCommit: db.afterCommit,
     proofEnded: () => [],
     ...{ sourcesOf: discovery.sourcesOf, isLookedAt: discovery.isLookedAt },

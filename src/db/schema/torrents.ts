@@ -53,6 +53,8 @@ export const torrents = sqliteTable(
   (t) => [
     unique('torrents_identity').on(t.name, t.cycleDate),
     index('idx_torrents_cycle').on(t.cycleDate),
+    // Whoever fetches from our web address names the folder.
+    index('idx_torrents_info_name').on(t.infoName).where(sql`info_name IS NOT NULL`),
     check('torrents_grouping', sql`${t.grouping} IN ('cycle','wiki_run','project','language')`),
     check('torrents_info_hash', sql`length(${t.infoHash}) = 40`),
   ],
@@ -81,6 +83,8 @@ export const torrentFiles = sqliteTable(
   (t) => [
     unique('torrent_files_identity').on(t.torrentId, t.dumpId),
     index('idx_torrent_files_dump').on(t.dumpId),
+    // Whoever fetches from our web address names a path, among 400,000.
+    index('idx_torrent_files_path').on(t.pathInTorrent),
   ],
 );
 
@@ -129,12 +133,18 @@ export const torrentWebseeds = sqliteTable(
     url: text().notNull(),
     /** `unproved`: it was never seen to work. */
     state: text().notNull(),
-    /** What is wrong with it; null while it works. */
+    /** What the last look found wrong with it, in plain words; null = nothing. */
     reason: text(),
     /** Epoch ms of the last look. */
     checkedAt: integer('checked_at').notNull(),
     /** Epoch ms since when it is in that state. */
     since: integer().notNull(),
+    /** Epoch ms at which pieces of it were last compared with their hashes; null = never. */
+    provedAt: integer('proved_at'),
+    /** Epoch ms of the first of the looks in a row that found it not working; null = the last one did not. */
+    failingSince: integer('failing_since'),
+    /** How many those are. */
+    failedLooks: integer('failed_looks').notNull().default(0),
   },
   (t) => [
     unique('torrent_webseeds_identity').on(t.torrentId, t.url),

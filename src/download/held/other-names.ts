@@ -1,9 +1,9 @@
-import { dirname, join } from 'node:path';
+import { dirname } from 'node:path';
 import type { HeldCatalog } from '../../catalog/index.ts';
 import type { DumpFileId } from '../../lib/index.ts';
 import { step } from '../../lib/steps.ts';
 import type { Disk } from '../../ports/index.ts';
-import type { Layout } from '../../storage/index.ts';
+import { fileOfTorrent, type Layout } from '../../storage/index.ts';
 
 /** What looking after the names of a file needs. */
 export interface NamesDeps {
@@ -16,7 +16,7 @@ export interface NamesDeps {
 function treePaths({ catalog, layout }: NamesDeps, id: DumpFileId): string[] {
   return catalog
     .otherNames(id)
-    .map(({ torrent, pathInTorrent }) => join(layout.torrents, torrent, ...pathInTorrent.split('/')));
+    .map(({ pathInTorrent, ...place }) => fileOfTorrent(layout, place, pathInTorrent));
 }
 
 /** Gives a file that lost its name under `dumps/` that name back from a torrent's folder. @returns whether one had it */

@@ -1,12 +1,12 @@
 import { closeSync, createReadStream, fstatSync, openSync, readSync } from 'node:fs';
 import { parentPort, workerData } from 'node:worker_threads';
-import { BrokenStructure } from './broken-structure.ts';
-import { checkBzip2 } from './check-bzip2.ts';
-import { checkGzip } from './check-gzip.ts';
-import { checkSevenZip } from './check-seven-zip.ts';
+import { BrokenStructure } from '../../lib/containers/broken-structure.ts';
+import { readBzip2 } from '../../lib/containers/bzip2.ts';
+import { readGzip } from '../../lib/containers/gzip.ts';
+import { unpackSevenZip } from '../../lib/containers/seven-zip.ts';
+import { checkSevenZip } from '../../lib/containers/seven-zip-frame.ts';
 import type { StructureMessage, StructureTask } from './protocol.ts';
 import { assertEnding, createTextEnd, type TextEnd } from './text-end.ts';
-import { unpackSevenZip } from './unpack-seven-zip.ts';
 
 /** Checks one file and ends. Runs only inside a thread that `check-structure.ts` started. */
 
@@ -20,30 +20,28 @@ async function check(
 ): Promise<void> {
   const end = createTextEnd();
   if (container === 'gz')
-    await checkGzip(createReadStream(path, { highWaterMark: READ_BYTES }), onProgress, end);
-  else checkBlocking({ path, container }, onProgress, end);
-  if (container === '7z') await unpackSevenZip({ path, readAt }, end, onProgress);
+    await readGzip(createReadStream(path, { highWaterMark: READ_BYTES }), onProgress, end);
+  else await checkBlocking({ path, container }, onProgress, end);
   if (ending !== null) assertEnding(end, ending);
 }
 
-const readAt = (fd: number, target: Uint8Array, position: number): number =>
-  readSync(fd, target, 0, target.length, position);
-
 /** Blocking reads: a thread of its own has nobody to wait for. */
-function checkBlocking(
+async function checkBlocking(
   { path, container }: Pick<StructureTask, 'path' | 'container'>,
   onProgress: (checkedBytes: number) => void,
   end: TextEnd,
-): void {
+): Promise<void> {
   const fd = openSync(path, 'r');
+  const readAt = (target: Uint8Array, position: number | null): number =>
+    readSync(fd, target, 0, target.length, position);
   try {
-    if (container === 'bz2')
-      checkBzip2({ read: (target) => readSync(fd, target, 0, target.length, null) }, onProgress, end);
-    else
-      checkSevenZip({
-        sizeBytes: fstatSync(fd).size,
-        readAt: (target, position) => readAt(fd, target, position),
-      });
+    if (container === 'bz2') {
+      readBzip2({ read: (target) => readAt(target, null) }, onProgress, end);
+      return;
+    }
+    const archive = { sizeBytes: fstatSync(fd).size, readAt };
+    checkSevenZip(archive);
+    await unpackSevenZip(archive, onProgress, end);
   } finally {
     closeSync(fd);
   }

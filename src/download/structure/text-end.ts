@@ -1,12 +1,10 @@
-import { BrokenStructure } from './broken-structure.ts';
+import { BrokenStructure, type UnpackedSink } from '../../lib/containers/broken-structure.ts';
 
 /** So many bytes of the unpacked text are kept: more than any ending with the line ends behind it. */
-export const END_BYTES = 64;
+const END_BYTES = 64;
 
 /** The last bytes of a text that comes in pieces. */
-export interface TextEnd {
-  add(bytes: Uint8Array): void;
-  addByte(byte: number): void;
+export interface TextEnd extends UnpackedSink {
   /** As Latin-1: the text may begin in the middle of a character. */
   text(): string;
 }
@@ -20,7 +18,6 @@ export function createTextEnd(): TextEnd {
     count += 1;
   };
   return {
-    addByte,
     add(bytes) {
       for (const byte of bytes.subarray(Math.max(0, bytes.length - END_BYTES))) addByte(byte);
     },

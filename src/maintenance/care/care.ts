@@ -1,5 +1,5 @@
 import type { Bus } from '../../events/index.ts';
-import { describeError, errorCode, formatBytes, Interrupted } from '../../lib/index.ts';
+import { days, describeError, errorCode, formatBytes, Interrupted } from '../../lib/index.ts';
 import type { Clock, Log } from '../../ports/index.ts';
 import { type CareThread, type CareThreadDeps, createCareThread } from './care-thread.ts';
 import type { CheckpointMode } from './checkpoint.ts';
@@ -174,6 +174,10 @@ export function createCare(deps: CareDeps): Care {
       const cutoffs = {
         finishedBefore: now - deps.keep.finishedJobsMs,
         measuredBefore: now - deps.keep.metricsMs,
+        dailyBefore: now - days(14),
+        weeklyBefore: now - days(180),
+        // Seeders over time are asked for years later.
+        swarmsBefore: now - Math.max(deps.keep.metricsMs, days(5 * 365)),
       };
       const { byTable, steps, longestStepMs } = await thread.call('retention', cutoffs, options);
       const parts = Object.entries(byTable).filter(([, rows]) => rows > 0);

@@ -10,6 +10,10 @@ export interface RetentionResult extends Stepped {
 export interface RetentionCutoffs {
   finishedBefore: number;
   measuredBefore: number;
+  /** Of the numbers of swarms one a day is kept before this, one a week before `weeklyBefore`, and of what is older only the newest one. */
+  dailyBefore: number;
+  weeklyBefore: number;
+  swarmsBefore: number;
 }
 
 /** Rows in one transaction at the most. */
@@ -18,6 +22,15 @@ const FIRST_ROWS = 50;
 
 /** A job that nobody will touch again. Anything else is never removed, however old. */
 const FINISHED = `+status IN ('completed','failed','quarantined','cancelled') AND completed_at IS NOT NULL AND completed_at < @before`;
+
+const DAY_MS = 86_400_000;
+const LATER = 'EXISTS (SELECT 1 FROM torrent_stats later WHERE later.torrent_id = torrent_stats.torrent_id';
+
+/** Rows after which another one of the same torrent and the same stretch of time was written. */
+function olderInPeriod(periodMs: number): string {
+  const end = `(torrent_stats.recorded_at / ${periodMs} + 1) * ${periodMs}`;
+  return `recorded_at < @before AND ${LATER} AND later.recorded_at > torrent_stats.recorded_at AND later.recorded_at < ${end})`;
+}
 
 /**
  * What ages. Old jobs are found by an index, so that finding the next few never reads what stays. The others have no index on their age,
@@ -38,7 +51,15 @@ export const RETENTION_KINDS: readonly {
     before: 'finishedBefore',
   },
   { table: 'metrics', where: 'recorded_at < @before', order: 'id', before: 'measuredBefore' },
-  { table: 'torrent_stats', where: 'recorded_at < @before', order: 'id', before: 'measuredBefore' },
+  { table: 'torrent_stats', where: olderInPeriod(DAY_MS), order: 'id', before: 'dailyBefore' },
+  { table: 'torrent_stats', where: olderInPeriod(7 * DAY_MS), order: 'id', before: 'weeklyBefore' },
+  // The newest one says how much was ever given, and stays as long as its torrent.
+  {
+    table: 'torrent_stats',
+    where: `recorded_at < @before AND ${LATER} AND later.recorded_at > torrent_stats.recorded_at)`,
+    order: 'id',
+    before: 'swarmsBefore',
+  },
 ];
 
 /**
@@ -52,7 +73,8 @@ export function retentionStatements(kind: (typeof RETENTION_KINDS)[number]): {
 } {
   const { table, where, order } = kind;
   return {
-    find: `SELECT id FROM ${table} WHERE ${where} ORDER BY ${order} LIMIT @limit`,
+    // Those before `after` were looked at in this run: they stay.
+    find: `SELECT id FROM ${table} WHERE ${order === 'id' ? 'id > @after AND ' : ''}${where} ORDER BY ${order} LIMIT @limit`,
     remove: `DELETE FROM ${table} WHERE id IN (SELECT ${table}.id FROM json_each(@ids) AS old CROSS JOIN ${table} ON ${table}.id = old.value WHERE ${where})`,
   };
 }
@@ -74,17 +96,20 @@ export async function applyRetention(
     const find = connection.prepare<object, number>(sql.find).pluck();
     const remove = connection.prepare(sql.remove);
     const values = { before: cutoffs[before] };
+    const isInOrder = kind.order === 'id';
+    let after = 0;
     let removed = 0;
     const stepped = await inSmallSteps(pace, {
       firstSize: FIRST_ROWS,
       maxSize: MAX_ROWS,
-      find: (size) => find.all({ ...values, limit: size }),
+      find: (size) => find.all({ ...values, limit: size, ...(isInOrder ? { after } : {}) }),
       write(ids) {
         if (ids.length > 0) removed += remove.run({ ...values, ids: JSON.stringify(ids) }).changes;
+        if (isInOrder) after = Math.max(after, ...ids);
         return ids.length;
       },
     });
-    result.byTable[table] = removed;
+    result.byTable[table] = (result.byTable[table] ?? 0) + removed;
     result.steps += stepped.steps;
     result.done += removed;
     result.longestStepMs = Math.max(result.longestStepMs, stepped.longestStepMs);

@@ -3,6 +3,7 @@ import { type Catalog, HELD_STATUSES } from '../../catalog/index.ts';
 import type { Db } from '../../db/index.ts';
 import { DumpFileId, formatBytes, WikiSeedError } from '../../lib/index.ts';
 import type { FileFacts } from '../../ports/index.ts';
+import { fileOfTorrent, type TorrentPlace, torrentFolder } from '../../storage/index.ts';
 import { listFolder, lookAt, Unreadable } from './read-file.ts';
 import type { ReadDeps } from './read-records.ts';
 import type { RebuildReport } from './report.ts';
@@ -139,20 +140,27 @@ async function relink(deps: CheckDeps, file: HeldFile): Promise<boolean> {
   return false;
 }
 
-/** Where the folders of torrents hold other names of a file. Every segment was checked when it was imported. */
+/** Where the folders of torrents hold other names of a file: hard links. Every segment was checked when it was imported. */
 function treePaths({ db, layout }: CheckDeps, file: { id: number }): string[] {
   return db.sqlite
-    .prepare<[number], { name: string; path: string }>(
-      `SELECT t.name, f.path_in_torrent AS path FROM torrent_files f JOIN torrents t ON t.id = f.torrent_id WHERE f.dump_id = ?`,
+    .prepare<[number], TorrentPlace & { path: string }>(
+      `SELECT t.content_path AS contentPath, coalesce(t.info_name, t.name) AS infoName, f.path_in_torrent AS path
+         FROM torrent_files f JOIN torrents t ON t.id = f.torrent_id
+        WHERE f.dump_id = ? AND t.content_path <> 'dumps' AND t.is_uncompressed = 0`,
     )
     .all(file.id)
-    .map(({ name, path }) => join(layout.torrents, name, ...path.split('/')));
+    .map(({ path, ...place }) => fileOfTorrent(layout, place, path));
 }
 
 async function hasLinks({ db, disk, layout }: CheckDeps): Promise<boolean> {
-  const names = db.sqlite.prepare<[], string>('SELECT name FROM torrents').pluck().all();
-  for (const name of names) {
-    const links = await listFolder(disk, join(layout.torrents, name, 'compressed'));
+  const places = db.sqlite
+    .prepare<[], TorrentPlace>(
+      `SELECT content_path AS contentPath, coalesce(info_name, name) AS infoName FROM torrents
+        WHERE content_path <> 'dumps' AND is_uncompressed = 0`,
+    )
+    .all();
+  for (const place of places) {
+    const links = await listFolder(disk, join(torrentFolder(layout, place), 'compressed'));
     if (!(links instanceof Unreadable) && links.length > 0) return true;
   }
   return false;

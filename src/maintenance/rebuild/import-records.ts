@@ -185,7 +185,12 @@ function whyNoTorrent(row: Row): string | null {
   if (typeof name !== 'string' || !isSafeName(name)) return 'its name is no safe file name';
   if (row.torrent_file_path !== `torrents/${name}.torrent`)
     return `its file should be torrents/${name}.torrent`;
-  if (row.content_path !== 'torrents') return 'its folder should be below torrents';
+  const { info_name: infoName = null } = row;
+  if (infoName !== null && (typeof infoName !== 'string' || !isSafeName(infoName)))
+    return 'the name of its folder is no safe folder name';
+  // The stored copies themselves, under the names they have anyway: those of a wiki's run, and no others.
+  const isStored = row.content_path === 'dumps' && row.grouping === 'wiki_run' && infoName !== null;
+  if (!isStored && row.content_path !== 'torrents') return 'its folder should be below torrents';
   if (!/^[0-9a-f]{40}$/.test(String(row.info_hash))) return 'its infohash is none';
   return null;
 }

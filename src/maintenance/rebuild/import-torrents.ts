@@ -1,6 +1,7 @@
 import { join } from 'node:path';
 import type { Db } from '../../db/index.ts';
-import { absentRow, type CycleContext, heldRow, publishedRow } from './derived-rows.ts';
+import { carriedFiles } from './carried-files.ts';
+import { absentRow, type CycleContext, publishedRow } from './derived-rows.ts';
 import { type PayloadFacts, readPayloadFacts } from './payload-facts.ts';
 import { listFolder, readBytes, TORRENT_MAX_BYTES, Unreadable } from './read-file.ts';
 import type { LocalManifest, PublishedTorrent } from './read-manifest.ts';
@@ -8,12 +9,16 @@ import type { TellingReadDeps } from './read-records.ts';
 import type { RebuildReport } from './report.ts';
 import type { Values } from './row-writer.ts';
 import { readTorrentFacts, type TorrentFacts } from './torrent-file.ts';
+import { type NamedTorrent, parseTorrentName } from './torrent-name.ts';
 import { createInserter, createPlaces } from './torrent-rows.ts';
 
 interface Found {
   facts: TorrentFacts;
-  cycleDate: string;
-  isHistory: boolean;
+  /** On this host, and of the .torrent file. */
+  name: string;
+  which: NamedTorrent;
+  /** null: not known before the rows of its run are there. */
+  cycleDate: string | null;
   published: PublishedTorrent | undefined;
   /** Of the .torrent file, epoch ms. */
   mtimeMs: number;
@@ -33,13 +38,27 @@ export async function importTorrents(
   const infoHashOf = db.sqlite
     .prepare<[string, string], string>('SELECT info_hash FROM torrents WHERE name = ? AND cycle_date = ?')
     .pluck();
+  const cycleOf = db.sqlite
+    .prepare<[string | null, string | null, string | null], string>(
+      'SELECT cycle_date FROM dumps WHERE wiki_db_name = ? AND source = ? AND run_date = ? LIMIT 1',
+    )
+    .pluck();
   const seen = new Set<string>();
   for (const found of await findTorrents(deps, report)) {
     deps.signal.throwIfAborted();
-    const { infoHash, name } = found.facts;
+    const { name, which } = found;
+    const { infoHash } = found.facts;
     if (seen.has(infoHash)) continue;
     seen.add(infoHash);
-    const recorded = infoHashOf.get(name, found.cycleDate);
+    const cycleDate = found.cycleDate ?? cycleOf.get(which.scope, which.source, which.runDate);
+    if (cycleDate === undefined) {
+      report.problems.push({
+        what: name,
+        reason: 'neither its record nor anything else of its run is left; it is made again from its files',
+      });
+      continue;
+    }
+    const recorded = infoHashOf.get(name, cycleDate);
     if (recorded !== undefined && recorded !== infoHash) {
       report.problems.push({
         what: `${name}, infohash ${infoHash}`,
@@ -48,8 +67,8 @@ export async function importTorrents(
       continue;
     }
     if (isKnown.get(infoHash) === undefined) report.torrentsFromFiles += 1;
-    const payload = await readPayloadFacts(deps, name);
-    const inserted = db.transaction(() => importOne(db, found, payload, report));
+    const payload = await readPayloadFacts(deps, which);
+    const inserted = db.transaction(() => importOne(db, { ...found, cycleDate }, payload, report));
     if (inserted > 0)
       report.problems.push({
         what: name,
@@ -69,7 +88,8 @@ export async function importTorrents(
 
 /**
  * Regular torrents first: what they carry belongs to them and not to the history. The last supplement before the others:
- * what it carries, they call missing.
+ * what it carries, they call missing. Torrents of a run have no texts, and those of unpacked files none about the dumps: what
+ * others told must be there.
  */
 async function findTorrents(
   deps: TellingReadDeps & { manifest: LocalManifest },
@@ -87,44 +107,46 @@ async function findTorrents(
       if (bytes instanceof Unreadable) unreadable.add(path, bytes.reason);
       const facts = bytes instanceof Uint8Array ? readTorrentFacts(bytes) : null;
       // A damaged one is told where torrents are checked; here it is only no source.
-      if (facts === null || (folder === layout.torrents && file !== `${facts.name}.torrent`)) continue;
+      if (facts === null) continue;
       const published = manifest.torrents.get(facts.infoHash);
-      const cycleDate =
-        published?.cycle_date ?? /(\d{4}-\d{2}-\d{2})(?:-supplement-\d+)?$/.exec(facts.name)?.[1];
+      // Published ones are named by their infohash.
+      const name =
+        folder === layout.torrents ? file.slice(0, -'.torrent'.length) : (published?.name ?? facts.name);
+      const which = parseTorrentName(name);
+      if (folder === layout.torrents && (which?.infoName ?? name) !== facts.name) continue;
       const mtimeMs = Math.round((await disk.stat(path))?.mtimeMs ?? 0);
-      if (cycleDate === undefined) report.foreign.push(layout.relative(path));
-      else found.push({ facts, cycleDate, isHistory: facts.name.includes('-history-'), published, mtimeMs });
+      if (which?.infoName !== facts.name) report.foreign.push(layout.relative(path));
+      else {
+        const cycleDate = published?.cycle_date ?? which.cycleDate;
+        found.push({ facts, name, which, cycleDate, published, mtimeMs });
+      }
     }
   }
-  const supplementOf = ({ facts }: Found): number => Number(/-supplement-(\d+)$/.exec(facts.name)?.[1] ?? 0);
-  return found.sort((a, b) => Number(a.isHistory) - Number(b.isHistory) || supplementOf(b) - supplementOf(a));
+  const order = ({ which }: Found): number[] => [
+    which.isUncompressed ? 3 : which.grouping === 'wiki_run' ? 2 : which.grouping === 'cycle' ? 0 : 1,
+    ...[Number(which.isHistory), -which.supplement, which.part],
+  ];
+  return found
+    .map((each) => ({ each, key: order(each) }))
+    .sort((a, b) => a.key.map((own, index) => own - (b.key[index] ?? 0)).find((by) => by !== 0) ?? 0)
+    .map(({ each }) => each);
 }
 
 /** @returns how many rows were not there */
-function importOne(db: Db, found: Found, payload: PayloadFacts, report: RebuildReport): number {
-  const { facts, published, cycleDate, isHistory } = found;
+function importOne(
+  db: Db,
+  found: Found & { cycleDate: string },
+  payload: PayloadFacts,
+  report: RebuildReport,
+): number {
+  const { facts, published, cycleDate, which } = found;
   const inserter = createInserter(db, report);
   const { insert } = inserter;
-  const context: CycleContext = { cycleDate, isHistory, at: found.mtimeMs };
-  const sizes = new Map(facts.files.map(({ path, sizeBytes }) => [path, sizeBytes]));
-  const publishedByPath = new Map((published?.files ?? []).map((file) => [file.path_in_torrent, file]));
-
-  const carried: { dumpId: number; path: string; sizeBytes: number; verification: string | null }[] = [];
-  const carry = (row: Values | null, path: string, sizeBytes: number, verification: string | null): void => {
-    // The info dictionary is proved by its infohash; a text file beside it is not.
-    if (row === null || sizes.get(path) !== sizeBytes) return;
-    const dumpId = insert('dumps', row);
-    if (dumpId !== null) carried.push({ dumpId, path, sizeBytes, verification });
-  };
-  for (const file of payload.files) {
-    const row = heldRow(file, publishedByPath.get(file.path), {
-      ...context,
-      updatedAt: published?.updatedAt ?? null,
-    });
-    carry(row, file.path, file.sizeBytes, payload.payloadVersion === '1.0' ? null : file.verifiedBy);
-    publishedByPath.delete(file.path);
-  }
-  for (const [path, file] of publishedByPath) carry(publishedRow(file, context), path, file.size_bytes, null);
+  const context: CycleContext = { cycleDate, isHistory: which.isHistory, at: found.mtimeMs };
+  const carried = carriedFiles({
+    ...{ db, facts, which, payload, published, context },
+    insertDump: (row) => insert('dumps', row),
+  });
   const placeOf = createPlaces(db, payload);
   for (const file of payload.absent) insert('dumps', absentRow(file, placeOf(file.wiki), context));
 
@@ -138,19 +160,11 @@ function importOne(db: Db, found: Found, payload: PayloadFacts, report: RebuildR
   }
   const torrentId = insert('torrents', {
     ...torrentRow(found),
-    supplement: payload.supplement,
     // The form of its texts differs from 1.1 in this alone.
     payload_version: found.facts.alignFilesFromBytes === null ? payload.payloadVersion : '1.2',
   });
   if (torrentId === null) return inserter.count;
-  for (const { dumpId, path, sizeBytes, verification } of carried)
-    insert('torrent_files', {
-      torrent_id: torrentId,
-      dump_id: dumpId,
-      path_in_torrent: path,
-      size_bytes: sizeBytes,
-      verification,
-    });
+  for (const file of carried) insert('torrent_files', { torrent_id: torrentId, ...file });
   inserter.insertGaps(torrentId, payload.gaps);
   return inserter.count;
 }
@@ -159,8 +173,11 @@ function importOne(db: Db, found: Found, payload: PayloadFacts, report: RebuildR
 function importPublishedFiles(db: Db, published: PublishedTorrent, report: RebuildReport): void {
   const { insert } = createInserter(db, report);
   const { cycle_date: cycleDate, updatedAt: at, name } = published;
+  const which = parseTorrentName(name);
+  // What it says of unpacked bytes is no fact about a dump.
+  if (which?.isUncompressed === true || published.is_uncompressed === true) return;
   for (const file of published.files) {
-    const row = publishedRow(file, { cycleDate, at, isHistory: name.includes('-history-') });
+    const row = publishedRow(file, { cycleDate, at, isHistory: which?.isHistory === true });
     if (row !== null) insert('dumps', row);
   }
 }
@@ -177,12 +194,14 @@ function runRow(run: PayloadFacts['runs'][number], cycleDate: string, at: number
   };
 }
 
-function torrentRow({ facts, cycleDate, isHistory, published, mtimeMs }: Found): Values {
+function torrentRow({ facts, name, which, cycleDate, published, mtimeMs }: Found): Values {
+  const { grouping, scope, source, runDate, supplement, part } = which;
   return {
-    name: facts.name,
-    grouping: 'cycle',
-    cycle_date: cycleDate,
-    is_history: isHistory ? 1 : 0,
+    name,
+    info_name: facts.name === name ? null : facts.name,
+    ...{ grouping, scope, source, run_date: runDate, cycle_date: cycleDate, supplement, part },
+    is_history: which.isHistory ? 1 : 0,
+    is_uncompressed: which.isUncompressed ? 1 : 0,
     info_hash: facts.infoHash,
     magnet_link: published?.magnet ?? magnetOf(facts),
     total_size_bytes: facts.totalSizeBytes,
@@ -190,8 +209,9 @@ function torrentRow({ facts, cycleDate, isHistory, published, mtimeMs }: Found):
     piece_length: facts.pieceLength,
     piece_count: facts.pieceCount,
     align_files_from: facts.alignFilesFromBytes,
-    torrent_file_path: `torrents/${facts.name}.torrent`,
-    content_path: 'torrents',
+    torrent_file_path: `torrents/${name}.torrent`,
+    // A run's files lie where they are stored.
+    content_path: grouping === 'wiki_run' ? 'dumps' : 'torrents',
     torrent_url: published?.url ?? null,
     trackers: JSON.stringify(facts.trackers),
     webseeds: JSON.stringify(facts.webseeds),

@@ -3,6 +3,7 @@ import { z } from 'zod';
 import { isSafeName } from '../../storage/index.ts';
 import { METADATA_MAX_BYTES, readText, Unreadable } from './read-file.ts';
 import type { TellingReadDeps } from './read-records.ts';
+import type { NamedTorrent } from './torrent-name.ts';
 
 const Name = z.string().refine(isSafeName);
 const Source = z.enum(['classic', 'content_current', 'content_history']);
@@ -80,17 +81,17 @@ export interface PayloadFacts {
   runs: z.infer<typeof Status>['runs'];
   /** Form of the text files. */
   payloadVersion: string;
-  supplement: number;
   /** What it says that it does not carry; none in payload 1.0, where that was not kept. */
   gaps: GapRow[];
 }
 
-/** Reads HASH.json and STATUS.json of one torrent's folder. @param name must be a safe name */
+/** Reads HASH.json and STATUS.json of one torrent's folder; a torrent of a run has neither. @param torrent.infoName must be a safe name */
 export async function readPayloadFacts(
   { disk, layout, unreadable }: TellingReadDeps,
-  name: string,
+  { infoName: name, grouping }: Pick<NamedTorrent, 'infoName' | 'grouping'>,
 ): Promise<PayloadFacts> {
   const read = async <T>(file: string, schema: z.ZodType<T>): Promise<T | null> => {
+    if (grouping === 'wiki_run') return null;
     const path = join(layout.torrents, name, file);
     const text = await readText(disk, path, METADATA_MAX_BYTES);
     if (text instanceof Unreadable) {
@@ -116,7 +117,6 @@ export async function readPayloadFacts(
     notices: [...(status?.failedUpstream ?? []), ...(status?.notOffered ?? [])],
     runs: status?.runs ?? [],
     payloadVersion: hasGaps || hashes?.files.some(({ source }) => source !== undefined) ? '1.1' : '1.0',
-    supplement: Number(/-supplement-(\d{1,4})$/.exec(name)?.[1] ?? 0),
     gaps: hasGaps ? gapsOf(status) : [],
   };
 }

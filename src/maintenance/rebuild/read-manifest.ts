@@ -23,6 +23,7 @@ const PublishedTorrent = z.object({
   magnet: z.string(),
   url: z.string().nullable(),
   cycle_date: z.string().regex(/^\d{4}-\d{2}-\d{2}$/),
+  is_uncompressed: z.boolean().optional(),
   files: z.array(PublishedFile),
 });
 const LocalManifest = z.object({ last_updated: z.iso.datetime(), torrents: z.array(PublishedTorrent) });

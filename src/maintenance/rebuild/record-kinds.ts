@@ -96,7 +96,8 @@ export const KINDS: Readonly<Record<RecordKind, KindSpec>> = {
       torrents: rows(db, 'SELECT * FROM torrents WHERE cycle_date = ? AND name = ?', segments),
       torrent_files: rows(
         db,
-        `SELECT d.wiki_db_name, d.source, d.run_date, d.filename, f.path_in_torrent, f.size_bytes, f.verification
+        `SELECT d.wiki_db_name, d.source, d.run_date, d.filename, f.path_in_torrent, f.size_bytes, f.verification,
+                f.md5, f.sha1, f.sha256
            FROM torrents t JOIN torrent_files f ON f.torrent_id = t.id JOIN dumps d ON d.id = f.dump_id
           WHERE t.cycle_date = ? AND t.name = ? ORDER BY f.path_in_torrent`,
         segments,

@@ -1,6 +1,6 @@
 import { html } from 'hono/html';
 import { formatBytes } from '../../lib/index.ts';
-import { type CycleDetail, GAP_WORDS, type GapKind, SOURCE_WORDS } from '../cycle-types.ts';
+import { type CycleDetail, GAP_WORDS, type GapKind, GROUPING_WORDS, SOURCE_WORDS } from '../cycle-types.ts';
 import { badge, count, type Html, plural, section, table, time } from './parts.ts';
 
 /** Reasons and files on the page; `wikiseed cycles show --all` lists each. */
@@ -9,7 +9,7 @@ const REPLACED_MAX = 50;
 
 /** Where a cycle's files come from, what it lacks and why, and what upstream changed afterwards. */
 export function cycleDetail(detail: CycleDetail): Html {
-  return html`${sources(detail)}${gaps(detail)}${replaced(detail)}${supplements(detail)}`;
+  return html`${sources(detail)}${gaps(detail)}${replaced(detail)}${torrents(detail)}${supplements(detail)}`;
 }
 
 function sources({ sources: list, lateUntil }: CycleDetail): Html {
@@ -95,6 +95,31 @@ function replaced({ replaced: files }: CycleDetail): Html {
 <td class="num">${file.newSizeBytes === null ? html`<span class="none">–</span>` : formatBytes(file.newSizeBytes)}</td><td>${time(file.foundAt)}</td></tr>`,
       ),
     })}${files.length > shown.length ? html`<p class="none more">and ${plural(files.length - shown.length, 'more file')}</p>` : ''}`,
+  });
+}
+
+function torrents({ torrents: list }: CycleDetail): Html {
+  if (list.length === 0) return html``;
+  return section({
+    id: 'cycle-torrents',
+    title: 'Torrents',
+    aside: list.length > 1 ? 'each kind carries the same files' : '',
+    body: table({
+      name: 'Torrents of the cycle, by kind',
+      heads: ['Kind', 'Torrents', 'Seeding', 'Retired', 'Size'],
+      numbers: [1, 2, 3, 4],
+      rows: list.map(
+        ({
+          grouping,
+          isUncompressed,
+          torrents: all,
+          seeding,
+          retired,
+          sizeBytes,
+        }) => html`<tr><th scope="row">${GROUPING_WORDS[grouping]}${isUncompressed ? ', unpacked' : ''}</th>
+<td class="num">${count(all)}</td><td class="num">${count(seeding)}</td><td class="num">${count(retired)}</td><td class="num">${formatBytes(sizeBytes)}</td></tr>`,
+      ),
+    }),
   });
 }
 

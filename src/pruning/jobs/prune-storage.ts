@@ -12,6 +12,8 @@ const Output = z.object({
   removedBytes: z.number().nonnegative(),
   removedFiles: z.number().int().nonnegative(),
   removedSets: z.number().int().nonnegative(),
+  /** Torrents of unpacked files that were retired. */
+  removedTorrents: z.number().int().nonnegative().default(0),
   /** Planned, but not so any more when it came to it. */
   refusedSets: z.number().int().nonnegative(),
   /** Sets that wait for a fresh look at the archive. */

@@ -11,10 +11,10 @@ import {
   type Manifest,
   type ManifestAddresses,
   manifestJson,
-  manifestText,
   publicAddress,
   torrentKey,
 } from '../manifest.ts';
+import { manifestText } from '../manifest-text.ts';
 import { publishObject } from '../remote-files.ts';
 import type { SharePlatform, ShareStore } from '../share-store.ts';
 
@@ -225,10 +225,10 @@ async function publishRemotely(
   context: JobContext,
   written: Set<string>,
 ): Promise<void> {
-  const publish = async (key: string, isImmutable: boolean): Promise<void> => {
+  const publish = async (key: string, changesSlowly: boolean): Promise<void> => {
     const content = await local.read(key);
     if (content === null) return;
-    if (await publishObject(store, { key, content, isImmutable }, context.signal)) written.add(key);
+    if (await publishObject(store, { key, content, changesSlowly }, context.signal)) written.add(key);
     context.progress({ label: key });
   };
   for (const key of torrentKeys) await publish(key, true);

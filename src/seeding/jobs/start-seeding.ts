@@ -4,8 +4,9 @@ import { minutes, PermanentError, TorrentId } from '../../lib/index.ts';
 import { step } from '../../lib/steps.ts';
 import { defineJob, handleJob, type JobHandler } from '../../queue/index.ts';
 import type { Layout } from '../../storage/index.ts';
+import type { TorrentEngine } from '../engine.ts';
 import type { SeedSpec } from '../protocol.ts';
-import type { Seeder } from '../seeder.ts';
+import type { WatchFolder } from '../watch-folder.ts';
 
 const Input = z.object({ torrentId: TorrentId });
 
@@ -14,7 +15,7 @@ const Output = z.object({
   /** Where peers reach us; null when nothing is seeded. */
   peersPort: z.number().int().nullable(),
   isSeeding: z.boolean(),
-  /** Why it is not seeding; null when it is. */
+  /** Why it is not seeding, or not yet; null when it is. */
   note: z.string().nullable(),
 });
 
@@ -36,37 +37,51 @@ export const startSeeding = defineJob<StartSeedingInput, StartSeedingOutput>({
 export function startSeedingHandler(deps: {
   catalog: Pick<Catalog, 'torrent' | 'markSeeding'>;
   layout: Layout;
-  seeder: Seeder | null;
+  seeder: TorrentEngine | null;
+  /** Without an engine, another client may find the torrent there. */
+  watch?: WatchFolder | null;
 }): JobHandler<StartSeedingInput, StartSeedingOutput> {
-  const { catalog, layout, seeder } = deps;
+  const { catalog, layout, seeder, watch = null } = deps;
   return handleJob(startSeeding, {
     async run({ torrentId }, context) {
       const torrent = catalog.torrent(torrentId);
       if (torrent === null) throw new PermanentError('torrent_unknown', `there is no torrent ${torrentId}`);
       const { infoHash } = torrent;
-      if (seeder === null) {
-        context.log.info({ infohash: infoHash }, 'seeding is off; nothing to start');
-        return {
-          infoHash,
-          peersPort: null,
-          isSeeding: false,
-          note: 'seeding is switched off in the configuration',
-        };
-      }
       if (torrent.retiredAt !== null)
         return {
           ...{ infoHash, peersPort: null, isSeeding: false },
           note: 'it is retired: files of it were deleted to make room',
         };
+      if (seeder === null) {
+        context.log.info({ infohash: infoHash }, 'seeding is off; nothing to start');
+        await watch?.put(seedSpec(torrent, layout));
+        return {
+          infoHash,
+          peersPort: null,
+          isSeeding: false,
+          note:
+            watch === null
+              ? 'seeding is switched off in the configuration'
+              : 'seeding is switched off in the configuration; its .torrent lies in the watch folder',
+        };
+      }
       step('seeding:adding');
       await seeder.add(seedSpec(torrent, layout), context.signal);
       step('seeding:added');
-      return { infoHash, peersPort: seeder.port(), isSeeding: true, note: null };
+      const isSeeding = true;
+      return { infoHash, peersPort: seeder.port(), isSeeding, note: await noteOf(seeder, infoHash) };
     },
     record({ torrentId }, output) {
       if (output.isSeeding) catalog.markSeeding(torrentId);
     },
   });
+}
+
+/** A program beside us may read every byte first; that takes longer than a job. */
+async function noteOf(seeder: TorrentEngine, infoHash: string): Promise<string | null> {
+  if (seeder.name === 'webtorrent') return null;
+  const activity = (await seeder.snapshot()).find((each) => each.infoHash === infoHash);
+  return activity?.state === 'checking' ? `${seeder.name} reads its files, and seeds it afterwards` : null;
 }
 
 /** Where the files of a recorded torrent lie. */

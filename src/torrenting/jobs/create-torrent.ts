@@ -1,90 +1,34 @@
 import { join } from 'node:path';
 import { setImmediate as nextTurn } from 'node:timers/promises';
-import { z } from 'zod';
-import type { Catalog } from '../../catalog/index.ts';
-import { CycleDate, DumpFileId, PermanentError } from '../../lib/index.ts';
+import type { Catalog, Torrent } from '../../catalog/index.ts';
+import { PermanentError, type TorrentId } from '../../lib/index.ts';
+import { magnetLink } from '../../lib/magnet.ts';
 import { step } from '../../lib/steps.ts';
 import { type Clock, type Disk, type Log, writeAtomically } from '../../ports/index.ts';
-import { defineJob, handleJob, type JobContext, type JobHandler } from '../../queue/index.ts';
-import type { Layout } from '../../storage/index.ts';
-import { arrange, type PieceSettings } from '../arrangement.ts';
+import { handleJob, type JobContext, type JobHandler } from '../../queue/index.ts';
+import { assertSafeName, type Layout } from '../../storage/index.ts';
+import { type Arrangement, arrange, arrangePlain, type PieceSettings } from '../arrangement.ts';
 import { type LostDeps, type LostFiles, sendBack, waitForLost } from '../lost-files.ts';
-import { encodeTorrent, magnetLink } from '../metainfo.ts';
-import { planPayload } from '../payload/payload.ts';
+import { encodeTorrent } from '../metainfo.ts';
+import { DEFAULT_BOUNDS, type TorrentBounds } from '../parts.ts';
+import { type PayloadFile, planPayload } from '../payload/payload.ts';
 import { hashPieces } from '../piece-hasher.ts';
 import { choosePieceLength } from '../piece-length.ts';
 import { prove } from '../prove.ts';
+import { UnpackedFileChanged } from '../prove-and-hash.ts';
 import { selectFiles } from '../select-files.ts';
-import { type SelectionCatalog, torrentName } from '../selection.ts';
+import { kindOf, type Selection, type SelectionCatalog, type UncompressedSettings } from '../selection.ts';
 import type { TouchedFile } from '../stored-pieces.ts';
 import { buildTree } from '../tree.ts';
-
-const Input = z.object({
-  cycleDate: CycleDate,
-  variant: z.enum(['regular', 'history']),
-  /** Jobs of earlier versions have none. */
-  supplement: z.number().int().nonnegative().default(0),
-});
-
-/** Paths are relative to the data directory. */
-const Output = z.object({
-  name: z.string(),
-  grouping: z.literal('cycle'),
-  cycleDate: CycleDate,
-  isHistory: z.boolean(),
-  supplement: z.number().int().nonnegative(),
-  payloadVersion: z.string(),
-  infoHash: z.string().regex(/^[0-9a-f]{40}$/),
-  magnetLink: z.string(),
-  totalSizeBytes: z.number().int(),
-  /** Dumps and the added text files; no padding. */
-  fileCount: z.number().int(),
-  pieceLength: z.number().int(),
-  pieceCount: z.number().int(),
-  /** Jobs of earlier versions aligned nothing. */
-  alignFilesFromBytes: z.number().int().positive().nullable().default(null),
-  torrentFilePath: z.string(),
-  contentPath: z.string(),
-  trackers: z.array(z.string()),
-  webseeds: z.array(z.string()),
-  /** The dump files only: each row of `torrent_files` points to a row of `dumps`. */
-  files: z.array(
-    z.object({
-      dumpId: DumpFileId,
-      pathInTorrent: z.string(),
-      sizeBytes: z.number().int(),
-      verification: z.enum(['sha1', 'md5', 'sha256-upstream', 'structure-only']).nullable(),
-    }),
-  ),
-  gaps: z.array(
-    z.object({
-      wikiDbName: z.string(),
-      source: z.enum(['classic', 'content_current', 'content_history']),
-      runDate: z.string(),
-      dumpType: z.string(),
-      filename: z.string().nullable(),
-      sizeBytes: z.number().int().nullable(),
-      state: z.enum(['not_included', 'failed_upstream', 'missing', 'quarantined', 'not_offered']),
-      reason: z.string(),
-    }),
-  ),
-});
-
-/** Which torrent: the cycle, whether it is one with the full history, and the number of the supplement (0: the cycle's own). */
-export type CreateTorrentInput = z.infer<typeof Input>;
-/** The finished torrent, as `catalog.recordTorrent` takes it. */
-export type CreateTorrentOutput = z.infer<typeof Output>;
-
-/** Makes one torrent of a sealed cycle: folder of hard links, added text files, piece hashes, .torrent file. */
-export const createTorrent = defineJob<CreateTorrentInput, CreateTorrentOutput>({
-  type: 'create_torrent',
-  input: Input,
-  output: Output,
-  uniqueKey: ({ cycleDate, variant, supplement }) =>
-    [cycleDate, variant, ...(supplement > 0 ? [`supplement-${supplement}`] : [])].join(':'),
-  target: 'disk',
-  subject: (input) => ({ cycleDate: input.cycleDate }),
-});
+import {
+  DEFAULT_UNCOMPRESSED,
+  longerPieces,
+  planUnpacked,
+  type UnpackedPlan,
+} from '../unpacking/plan-unpacked.ts';
+import { type UnpackDeps, workFolder } from '../unpacking/unpack-all.ts';
+import { commentOf, torrentName, type WhichTorrent } from '../which-torrent.ts';
+import { CreateTorrentInput, type CreateTorrentOutput, createTorrent } from './torrent-job.ts';
 
 /** The settings this job needs. */
 export interface TorrentConfig extends PieceSettings {
@@ -93,11 +37,10 @@ export interface TorrentConfig extends PieceSettings {
   /** Dump types of the history torrent beside the files marked as history. */
   historyTypes: readonly string[];
   trackers: readonly string[];
-  /**
-   * Where others reach this host's `/webseed/`; null = no webseed. No other webseed is written: it must hold the
-   * torrent's own tree, which only we do.
-   */
-  publicBaseUrl: string | null;
+  /** Beyond which a torrent is split; default `DEFAULT_BOUNDS`. */
+  bounds?: TorrentBounds;
+  /** Of torrents of unpacked files; default `DEFAULT_UNCOMPRESSED`. */
+  uncompressed?: UncompressedSettings;
   /** Of the program; named as the maker, outside the info dictionary. */
   version: string;
 }
@@ -113,6 +56,8 @@ export interface CreateTorrentDeps {
   log: Log;
   config: TorrentConfig;
   askForRepair: LostDeps['askForRepair'];
+  /** Gives room for unpacked files; without it no torrents of them are made. */
+  space?: UnpackDeps['space'];
   /** Aborts when the room stops. */
   stopping: AbortSignal;
 }
@@ -125,11 +70,11 @@ export interface CreateTorrentDeps {
 export function createTorrentHandler(
   deps: CreateTorrentDeps,
 ): JobHandler<CreateTorrentInput, CreateTorrentOutput> {
-  // Shared by the jobs of both variants: a file that one of them sent back is missing from the other as well.
+  // Shared by all jobs: a file that one of them sent back is missing from the others as well.
   const lost: LostFiles = new Map();
   return handleJob(createTorrent, {
-    run: (input, context) => makeTorrent(deps, lost, input, context),
-    record: (_input, output) => void deps.catalog.recordTorrent(output),
+    run: (input, context) => makeTorrent(deps, lost, CreateTorrentInput.parse(input), context),
+    record: (_input, { hasMore: _hasMore, ...output }): TorrentId => deps.catalog.recordTorrent(output),
     summarize: ({ files, gaps, ...facts }) => ({
       ...facts,
       dumpFileCount: files.length,
@@ -146,30 +91,30 @@ async function makeTorrent(
 ): Promise<CreateTorrentOutput> {
   const { disk, layout, config, log } = deps;
   const signal = AbortSignal.any([context.signal, deps.stopping]);
-  const name = torrentName(input);
-  if (deps.catalog.torrents().some((torrent) => torrent.name === name && torrent.retiredAt !== null))
-    throw new PermanentError('torrent_retired', `${name} is retired: files of it were deleted to make room`, {
-      hint: 'Its record and its .torrent file stay; whoever else seeds it has the bytes.',
-    });
-  const selection = selectFiles({ catalog: deps.catalog, ...input, ...config });
+  const recorded = recordedOf(deps.catalog, input);
+  const which: WhichTorrent = recorded === null ? input : { ...input, part: recorded.part };
+  if (recorded !== null && recorded.retiredAt !== null)
+    throw new PermanentError(
+      'torrent_retired',
+      `${recorded.name} is retired: files of it were deleted to make room`,
+      { hint: 'Its record and its .torrent file stay; whoever else seeds it has the bytes.' },
+    );
+  const selection = selectFiles({ catalog: deps.catalog, ...which, ...config });
+  const name = assertSafeName(selection.name);
+  const infoName = assertSafeName(selection.infoName);
   waitForLost(deps, lost, selection, context.cursor);
-  const { files: payload, leftOut, gaps } = planPayload(selection);
+  const isUnpacked = selection.variant === 'uncompressed';
+  const plan = isUnpacked
+    ? await unpackedPlan(deps, selection, { recorded, signal, context })
+    : { ...planPayload(selection), damaged: [] };
+  if (plan.damaged.length > 0) sendBack(deps, lost, plan.damaged);
+  const { files: payload, leftOut, gaps } = plan;
   for (const { dump, reason } of leftOut)
     log.warn(
       { room: 'torrenting', name, dumpFileId: dump.id, wiki: dump.wikiDbName, reason },
       'a file is left out of a torrent',
     );
-  const recorded = deps.catalog.torrents().find((torrent) => torrent.name === name);
-  const arrangement = arrange(payload, {
-    // A recorded torrent keeps what it was made with, whatever the settings say by now.
-    pieceLength:
-      recorded?.pieceLength ??
-      choosePieceLength(
-        payload.reduce((sum, file) => sum + file.sizeBytes, 0),
-        config.pieceLengthBytes,
-      ),
-    alignFilesFromBytes: selection.alignFilesFromBytes,
-  });
+  const arrangement = layOut(selection, payload, { recorded, config });
   const startedMs = deps.clock.monotonicMs();
   const proof = await prove(
     {
@@ -179,20 +124,21 @@ async function makeTorrent(
         context.progress({ doneBytes, totalBytes, label: 'proving files' }),
     },
     arrangement,
-    { isRecorded: recorded !== undefined },
-  );
+    { isRecorded: recorded !== null },
+  ).catch(async (error: unknown) => {
+    // Nobody's last copy: the packed file is held.
+    if (error instanceof UnpackedFileChanged) await disk.remove(error.path);
+    throw error;
+  });
   step('torrenting:proved');
   if (proof.damaged.length > 0) sendBack(deps, lost, proof.damaged);
 
-  context.progress({ label: 'linking files' });
-  const root = await buildTree({
-    disk,
-    layout,
-    signal,
-    name,
-    files: payload,
-    isFinal: recorded !== undefined,
-  });
+  const isStored = selection.grouping === 'wiki_run';
+  let root = join(layout.dumps, infoName);
+  if (!isStored) {
+    context.progress({ label: 'linking files' });
+    root = await buildTree({ disk, layout, signal, name, files: payload, isFinal: recorded !== null });
+  }
   const { pieceLength, totalSizeBytes } = arrangement;
   const pieces =
     'pieces' in proof
@@ -211,18 +157,19 @@ async function makeTorrent(
   const durationMs = Math.round(deps.clock.monotonicMs() - startedMs);
 
   const trackers = [...config.trackers];
-  const webseeds = ownWebseed(config);
+  // Addresses are looked at, and written into the file, once there is a torrent; what is known of a recorded one stays.
+  const webseeds = [...(recorded?.webseeds ?? [])];
   const { bytes, infoHash } = encodeTorrent(
-    { name, files: arrangement.entries, pieceLength, pieces },
+    { name: infoName, files: arrangement.entries, pieceLength, pieces },
     {
       trackers,
       webseeds,
       cycleDate: input.cycleDate,
       createdBy: `WikiSeed ${config.version}`,
-      comment: `Wikimedia database dumps${input.variant === 'history' ? ' with full history' : ''}, cycle of ${input.cycleDate}${input.supplement === 0 ? '' : `, supplement ${input.supplement}`}; start with README.txt.`,
+      comment: commentOf(selection),
     },
   );
-  if (recorded !== undefined && recorded.infoHash !== infoHash) {
+  if (recorded !== null && recorded.infoHash !== infoHash) {
     throw new PermanentError(
       'torrent_is_final',
       `${name} was made before with infohash ${recorded.infoHash}`,
@@ -239,38 +186,59 @@ async function makeTorrent(
     'torrent made',
   );
 
+  if (isUnpacked) await disk.removeTree(workFolder(root));
   return {
     name,
-    grouping: 'cycle',
-    cycleDate: input.cycleDate,
-    isHistory: input.variant === 'history',
-    supplement: input.supplement,
+    infoName,
+    ...kindOf(selection),
+    cycleDate: selection.cycleDate,
+    supplement: selection.supplement,
+    part: selection.part,
+    hasMore: selection.hasMore,
     payloadVersion: selection.payloadVersion,
     infoHash,
-    magnetLink: magnetLink({ infoHash, name, totalSizeBytes, trackers, webseeds }),
+    magnetLink: magnetLink({ infoHash, name: infoName, totalSizeBytes, trackers, webseeds }),
     totalSizeBytes,
     fileCount: payload.length,
     pieceLength,
     pieceCount: arrangement.pieceCount,
     alignFilesFromBytes: arrangement.alignFilesFromBytes,
     torrentFilePath: layout.relative(torrentFile),
-    contentPath: layout.relative(layout.torrents),
+    contentPath: layout.relative(isStored ? layout.dumps : layout.torrents),
     trackers,
     webseeds,
     files: payload.flatMap((file) =>
-      file.kind === 'dump'
+      file.kind !== 'text'
         ? [
             {
               dumpId: file.content.dump.id,
               pathInTorrent: file.path,
               sizeBytes: file.sizeBytes,
               verification: selection.payloadVersion === '1.0' ? null : file.content.dump.verification,
+              ...hashesOf(file),
             },
           ]
         : [],
     ),
     gaps,
   };
+}
+
+/** Unpacks first: what the torrent is made of is known only then. */
+async function unpackedPlan(
+  deps: CreateTorrentDeps,
+  selection: Selection,
+  { recorded, signal, context }: { recorded: Torrent | null; signal: AbortSignal; context: JobContext },
+): Promise<UnpackedPlan> {
+  const { space, layout, config } = deps;
+  if (space === undefined)
+    throw new PermanentError('no_room_for_unpacked', 'nobody gives room for unpacked files here');
+  const onProgress = (doneBytes: number, totalBytes: number): void =>
+    context.progress({ doneBytes, totalBytes, label: 'unpacking files' });
+  return await planUnpacked({ ...deps, space, signal, onProgress }, selection, {
+    ...{ recorded, cursor: context.cursor, target: join(layout.torrents, selection.infoName) },
+    settings: config.uncompressed ?? DEFAULT_UNCOMPRESSED,
+  });
 }
 
 /** Files that were read because of their time, and were right: whoever comes next need not read them again. */
@@ -285,8 +253,35 @@ async function noteTouched(
   }
 }
 
-/** BEP 19 root: clients append the torrent's name and the path. */
-function ownWebseed(config: TorrentConfig): string[] {
-  if (config.publicBaseUrl === null) return [];
-  return [`${config.publicBaseUrl.replace(/\/+$/, '')}/webseed/`];
+/**
+ * What is recorded of the torrent that is asked for. Whoever asks for all of it means the first part of one that was split.
+ */
+function recordedOf(catalog: Pick<Catalog, 'torrentsOfCycle'>, input: CreateTorrentInput): Torrent | null {
+  const made = catalog.torrentsOfCycle(input.cycleDate);
+  const find = (part: number): Torrent | undefined =>
+    made.find(({ name }) => name === torrentName({ ...input, part }));
+  return find(input.part) ?? (input.part === 0 ? find(1) : undefined) ?? null;
+}
+
+/** Of unpacked bytes; those of a dump file are in its own row. */
+function hashesOf(file: PayloadFile): Record<'md5' | 'sha1' | 'sha256', string | null> {
+  if (file.kind !== 'unpacked') return { md5: null, sha1: null, sha256: null };
+  const { md5, sha1, sha256 } = file;
+  return { md5, sha1, sha256 };
+}
+
+/** Where each file lies. A recorded torrent keeps what it was made with, whatever the settings say by now. */
+function layOut(
+  { grouping, variant, alignFilesFromBytes }: Selection,
+  payload: readonly PayloadFile[],
+  { recorded, config }: { recorded: Torrent | null; config: TorrentConfig },
+): Arrangement {
+  const totalSizeBytes = payload.reduce((sum, file) => sum + file.sizeBytes, 0);
+  const chosen = choosePieceLength(totalSizeBytes, config.pieceLengthBytes);
+  const { maxPieces } = config.bounds ?? DEFAULT_BOUNDS;
+  const wanted = variant === 'uncompressed' ? longerPieces(chosen, { totalSizeBytes, maxPieces }) : chosen;
+  const pieceLength = recorded?.pieceLength ?? wanted;
+  return grouping === 'wiki_run'
+    ? arrangePlain(payload, { pieceLength })
+    : arrange(payload, { pieceLength, alignFilesFromBytes });
 }

@@ -3,21 +3,35 @@ import { PermanentError } from '../../lib/index.ts';
 import { byBytes } from '../byte-order.ts';
 import { fileGap, sortGaps } from '../gaps.ts';
 import type { Selection } from '../selection.ts';
-import { type ContentFile, type LeftOutFile, placeInTree } from './content.ts';
+import { type ContentFile, type LeftOutFile, place } from './content.ts';
 import { hashFiles } from './hash-files.ts';
 import { proseFiles } from './prose-files.ts';
 import { sourceFiles } from './source-files.ts';
 import { statusFiles } from './status-files.ts';
 import { firstStatusFiles } from './status-files-1-0.ts';
 
-/** One file of the torrent: a dump to be linked, or text to be written. */
-export type PayloadFile = DumpPayloadFile | TextPayloadFile;
+/** One file of the torrent: a dump to be linked, one that was unpacked, or text to be written. */
+export type PayloadFile = DumpPayloadFile | UnpackedPayloadFile | TextPayloadFile;
 /** A dump file, to be linked. */
 export interface DumpPayloadFile {
   kind: 'dump';
   path: string;
   sizeBytes: number;
   content: ContentFile;
+}
+/** The unpacked bytes of a dump file, which lie in a place of their own. */
+export interface UnpackedPayloadFile {
+  kind: 'unpacked';
+  path: string;
+  sizeBytes: number;
+  /** Of the packed file. */
+  content: ContentFile;
+  /** Where the unpacked bytes are. */
+  absolutePath: string;
+  /** Of the unpacked bytes, lower-case hex. */
+  md5: string;
+  sha1: string;
+  sha256: string;
 }
 /** Text, to be written. */
 export interface TextPayloadFile {
@@ -38,7 +52,7 @@ export function planPayload(selection: Selection): {
   leftOut: LeftOutFile[];
   gaps: TorrentGap[];
 } {
-  const { content, leftOut } = placeInTree(selection.included);
+  const { content, leftOut } = place(selection, selection.included);
   if (content.length === 0) {
     throw new PermanentError('torrent_empty', `there is no verified file for ${selection.name}`, {
       hint: 'See the failed downloads of this cycle.',
@@ -48,14 +62,6 @@ export function planPayload(selection: Selection): {
     ...selection.gaps,
     ...leftOut.map(({ dump, reason }) => fileGap(dump, 'not_included', reason)),
   ]);
-  const texts = {
-    ...hashFiles(selection, content),
-    ...(selection.payloadVersion === '1.0'
-      ? firstStatusFiles(selection, content, leftOut)
-      : statusFiles(selection, content, gaps)),
-    ...sourceFiles(selection, content),
-    ...proseFiles(selection, content),
-  };
   const files: PayloadFile[] = [
     ...content.map((file) => ({
       kind: 'dump' as const,
@@ -63,10 +69,27 @@ export function planPayload(selection: Selection): {
       sizeBytes: file.dump.sizeBytes,
       content: file,
     })),
-    ...Object.entries(texts).map(([path, text]) => {
+    ...Object.entries(textsOf(selection, { content, leftOut, gaps })).map(([path, text]) => {
       const bytes = new TextEncoder().encode(text);
       return { kind: 'text' as const, path, sizeBytes: bytes.length, bytes };
     }),
   ];
   return { files: files.sort((a, b) => byBytes(a.path, b.path)), leftOut, gaps };
+}
+
+/** The added text files by their names; a run of a wiki has none, since no mirror has them. */
+export function textsOf(
+  selection: Selection,
+  facts: { content: readonly ContentFile[]; leftOut: readonly LeftOutFile[]; gaps: readonly TorrentGap[] },
+): Record<string, string> {
+  const { content, leftOut, gaps } = facts;
+  if (selection.grouping === 'wiki_run') return {};
+  return {
+    ...hashFiles(selection, content),
+    ...(selection.payloadVersion === '1.0'
+      ? firstStatusFiles(selection, content, leftOut)
+      : statusFiles(selection, content, gaps)),
+    ...sourceFiles(selection, content),
+    ...proseFiles(selection, content),
+  };
 }

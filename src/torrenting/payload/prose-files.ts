@@ -1,15 +1,17 @@
 import { byBytes } from '../byte-order.ts';
 import type { Selection } from '../selection.ts';
+import { torrentName } from '../which-torrent.ts';
 import type { ContentFile } from './content.ts';
 import { HOME_PAGE, lines, longDate, SOURCE_PAGE } from './header.ts';
-import { supplemented } from './status-files.ts';
+import { UNPACKED_LEGAL, UNPACKED_PLACE, UNPACKED_READING } from './unpacked-prose.ts';
 
 /** The files that explain: README.txt, LICENSE.txt, legal.txt, VERSION.txt. */
 export function proseFiles(selection: Selection, files: readonly ContentFile[]): Record<string, string> {
+  const isUnpacked = selection.variant === 'uncompressed';
   return {
     'README.txt': readme(selection, files),
-    'LICENSE.txt': licences(files),
-    'legal.txt': LEGAL,
+    'LICENSE.txt': isUnpacked ? licences(files).replace('"compressed"', '"uncompressed"') : licences(files),
+    'legal.txt': isUnpacked ? LEGAL.replace(PASSED_ON, UNPACKED_LEGAL) : LEGAL,
     'VERSION.txt': lines(
       `WikiSeed payload ${selection.payloadVersion}`,
       '',
@@ -23,6 +25,7 @@ export function proseFiles(selection: Selection, files: readonly ContentFile[]):
 }
 
 function readme(selection: Selection, files: readonly ContentFile[]): string {
+  const isUnpacked = selection.variant === 'uncompressed';
   const wikis = new Set(files.map(({ dump }) => dump.wikiDbName)).size;
   const what =
     selection.variant === 'history'
@@ -35,15 +38,19 @@ function readme(selection: Selection, files: readonly ContentFile[]): string {
     'WHAT THIS IS',
     '',
     'A copy of the database dumps of the Wikimedia wikis (Wikipedia, Wiktionary, Wikisource, Wikidata and others),',
-    `${what}.`,
+    `${what}${isUnpacked ? '; unpacked, for readers without the tools' : ''}.`,
     `Wikimedia made them in the dump cycle of ${longDate(selection.cycleDate)}; here are ${files.length} files from ${wikis} wikis.`,
+    scopeNote(selection),
     'Images, sounds and videos are not included. WikiSeed collected the files, proved them and shares them as a',
     'torrent, so that they outlive any single server. You need no program of ours to use them.',
     '',
+    partNote(selection),
     supplementNote(selection),
     'WHERE THINGS ARE',
     '',
-    'compressed/<language>/<project>/<file>   the dump files, exactly as Wikimedia published them',
+    isUnpacked
+      ? UNPACKED_PLACE
+      : 'compressed/<language>/<project>/<file>   the dump files, exactly as Wikimedia published them',
     'HASH.txt, HASH.json, checksums.txt       hashes to check the files with (three forms of the same facts)',
     'STATUS.txt, STATUS.json                  what is inside, what is missing, and why',
     'sources.txt                              where each wiki came from',
@@ -53,7 +60,7 @@ function readme(selection: Selection, files: readonly ContentFile[]): string {
     '',
     'File names are <wiki>-<date>-<content>. enwiki is the English Wikipedia, dewiktionary the German Wiktionary;',
     'the date is year, month, day.',
-    selection.payloadVersion === '1.0' ? [] : CONTENT_EXPORTS,
+    selection.payloadVersion === '1.0' ? [] : isUnpacked ? UNPACKED_EXPORTS : CONTENT_EXPORTS,
     '',
     'HOW TO CHECK IT',
     '',
@@ -67,12 +74,7 @@ function readme(selection: Selection, files: readonly ContentFile[]): string {
     '',
     'HOW TO READ IT',
     '',
-    'Compression. All three formats are open, documented and supported by free programs on every system.',
-    '  .bz2  bzip2 -dc file.bz2 | less           (bzip2, 7-Zip, Python module bz2)',
-    '  .gz   gzip -dc file.gz | less             (gzip, 7-Zip, Python module gzip)',
-    '  .7z   7z x file.7z, or 7z x -so file.7z   (7-Zip, p7zip, libarchive)',
-    'Unpacked, a file is often 4 to 10 times larger, with full history up to 100 times. Read it as a stream',
-    'instead of unpacking it to disk whenever you can.',
+    isUnpacked ? UNPACKED_READING : PACKED_READING,
     '',
     'Content. Everything is UTF-8 text.',
     '  pages-articles       XML: one <page> for each article, template and file description, newest revision only.',
@@ -81,7 +83,7 @@ function readme(selection: Selection, files: readonly ContentFile[]): string {
     '  pages-meta-history   the same with every <revision> a page ever had',
     '  stub-...             the same XML without the text: who changed which page when',
     '  all-titles           one line for each page: number of the namespace, a tab, the title',
-    '  ....sql              a database table as SQL for MySQL or MariaDB: gzip -dc file.sql.gz | mysql <database>.',
+    `  ....sql              a database table as SQL for MySQL or MariaDB: ${isUnpacked ? 'mysql <database> < file.sql' : 'gzip -dc file.sql.gz | mysql <database>'}.`,
     '                       It begins with CREATE TABLE, then come INSERT lines; they can be read as text, too.',
     '                       pagelinks, categorylinks and imagelinks hold numbers: linktarget and page resolve them.',
     'The XML begins with the address of its schema and the list of namespaces. The wiki markup is described at',
@@ -93,14 +95,25 @@ function readme(selection: Selection, files: readonly ContentFile[]): string {
     '',
     'The words were written by the volunteers of the Wikimedia projects, the dumps by the Wikimedia Foundation',
     `(https://dumps.wikimedia.org). WikiSeed (${HOME_PAGE}, ${SOURCE_PAGE})`,
-    'is independent of it and only passes the files on, unchanged. Please keep seeding.',
+    `is independent of it and only passes the files on, ${isUnpacked ? 'unpacked, otherwise unchanged' : 'unchanged'}. Please keep seeding.`,
   );
 }
+
+const PACKED_READING = [
+  'Compression. All three formats are open, documented and supported by free programs on every system.',
+  '  .bz2  bzip2 -dc file.bz2 | less           (bzip2, 7-Zip, Python module bz2)',
+  '  .gz   gzip -dc file.gz | less             (gzip, 7-Zip, Python module gzip)',
+  '  .7z   7z x file.7z, or 7z x -so file.7z   (7-Zip, p7zip, libarchive)',
+  'Unpacked, a file is often 4 to 10 times larger, with full history up to 100 times. Read it as a stream',
+  'instead of unpacking it to disk whenever you can.',
+];
 
 const CONTENT_EXPORTS = [
   'Names with dashes in the date, as in enwiki-2026-11-01-p1p41242.xml.bz2, are content exports: the same XML as',
   'pages-meta-current (or, in a torrent with full history, pages-meta-history), made in another way, in parts by page.',
 ];
+
+const UNPACKED_EXPORTS = CONTENT_EXPORTS.map((line) => line.replace('.xml.bz2', '.xml'));
 
 const PADDING = [
   '',
@@ -109,18 +122,44 @@ const PADDING = [
   'the dumps nobody needs it.',
 ];
 
+/** Whoever looks for another wiki must learn at once that it is not here. */
+function scopeNote({ grouping, scope }: Selection): string[] {
+  if (grouping === 'cycle') return [];
+  return [`Of all of them it holds only those of the ${grouping} "${scope}".`];
+}
+
+/** Which of the parts it is, and where the others are. */
+function partNote(selection: Selection): string[] {
+  if (selection.part === 0) return [];
+  const base = torrentName({ ...selection, part: 0 });
+  return [
+    `THIS IS PART ${selection.part}`,
+    '',
+    `All of it is too much for one torrent. This is part ${selection.part} of ${base}; the parts are`,
+    `${base}-part-1, ${base}-part-2 and so on, wherever you got this one.`,
+    'Each can be used without the others: the wikis of one project and language are together, unless they alone are',
+    'too much. For the whole take all parts, and put the folders "compressed" together: no file is in two of them.',
+    '',
+  ];
+}
+
 /** Whoever has only the supplement has a few late files, and must learn so at once. */
 function supplementNote(selection: Selection): string[] {
   if (selection.supplement === 0) return [];
-  const [main = '', ...others] = supplemented(selection);
+  const [main = '', ...others] = selection.supplements;
+  const isSplit = selection.supplements.length > selection.supplement;
+  const withOthers =
+    others.length === 0 ? '' : isSplit ? ' and the others named below' : ' and its earlier supplements';
   return [
     'THIS IS A SUPPLEMENT',
     '',
-    `It goes with the torrent ${main}${others.length === 0 ? '' : ` and its earlier supplements`}: it carries what was`,
+    `It goes with the torrent ${main}${withOthers}: it carries what was`,
     'finished, or could be fetched, only after that one was made. It is of no use for the files which that torrent',
     'carries; none of them is in here. For the whole cycle take both, and put the folders "compressed" together:',
     'no file of one has the name of a file of the other. STATUS.txt says what is missing even now.',
-    ...(others.length === 0 ? [] : ['Earlier supplements:', ...others.map((name) => `  ${name}`)]),
+    ...(others.length === 0
+      ? []
+      : [`${isSplit ? 'The others' : 'Earlier supplements'}:`, ...others.map((name) => `  ${name}`)]),
     '',
   ];
 }
@@ -171,6 +210,9 @@ function licences(files: readonly ContentFile[]): string {
   );
 }
 
+const PASSED_ON =
+  'with it. WikiSeed gives the files on unchanged, as it received them, without warranty of any kind.';
+
 const LEGAL = lines(
   'LEGAL INFORMATION ABOUT THE DUMPS',
   '',
@@ -202,5 +244,5 @@ const LEGAL = lines(
   'You use the dumps at your own risk. Questions, and infringements you find: legal@wikimedia.org.',
   '',
   'Names and logos of the Wikimedia projects are trademarks of the Wikimedia Foundation. WikiSeed is not affiliated',
-  'with it. WikiSeed gives the files on unchanged, as it received them, without warranty of any kind.',
+  PASSED_ON,
 );

@@ -18,7 +18,7 @@ interface SourceRun {
 export function sourceFiles(selection: Selection, files: readonly ContentFile[]): Record<string, string> {
   const runs = sourceRuns(files);
   return {
-    'sources.txt': sourcesText(selection, runs),
+    'sources.txt': sourcesText(selection, runs, files),
     'ARCHIVE_URLS.json': stableJson({
       cycleDate: selection.cycleDate,
       note: NO_ARCHIVED_PAGES,
@@ -55,7 +55,27 @@ function sourceRuns(files: readonly ContentFile[]): SourceRun[] {
   return [...runs.values()].sort((a, b) => byBytes(a.url, b.url));
 }
 
-function sourcesText(selection: Selection, runs: readonly SourceRun[]): string {
+/** Of each unpacked file the packed one that anybody can fetch, check and unpack to compare. */
+function originLines(files: readonly ContentFile[]): string[] {
+  const lines = files.flatMap(({ dump, path, upstreamUrl, unpacked }) =>
+    unpacked === undefined
+      ? []
+      : [
+          '',
+          `File: ${path}`,
+          `Unpacked From: ${upstreamUrl}`,
+          `Packed SHA1: ${dump.sha1}`,
+          `Packed Size: ${dump.sizeBytes}`,
+        ],
+  );
+  return lines.length === 0 ? [] : ['', '# Which packed file each file was unpacked from', ...lines];
+}
+
+function sourcesText(
+  selection: Selection,
+  runs: readonly SourceRun[],
+  files: readonly ContentFile[],
+): string {
   const isFirstForm = selection.payloadVersion === '1.0';
   return lines(
     header('Sources', selection),
@@ -76,5 +96,6 @@ function sourcesText(selection: Selection, runs: readonly SourceRun[]): string {
         ? []
         : [`Status JSON: ${run.statusUrl}`, 'Archived Status JSON: none recorded']),
     ]),
+    originLines(files),
   );
 }

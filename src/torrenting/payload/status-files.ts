@@ -1,8 +1,9 @@
-import type { DumpFile, DumpRun, TorrentGap } from '../../catalog/index.ts';
+import type { DumpRun, TorrentGap } from '../../catalog/index.ts';
 import { runStatusOf } from '../gaps.ts';
-import { byPlace, placeKey, type Selection, torrentName } from '../selection.ts';
+import { byPlace, placeKey, type Selection } from '../selection.ts';
+import { torrentName } from '../which-torrent.ts';
 import type { ContentFile } from './content.ts';
-import { header, lines, stableJson } from './header.ts';
+import { header, lines, narrowness, stableJson } from './header.ts';
 import { HASH_NAMES, provedBy } from './proof.ts';
 
 const STATE_WORDS = {
@@ -49,15 +50,18 @@ export function statusFiles(
     torrent: selection.name,
     variant: selection.variant,
     supplement: selection.supplement,
-    supplements: supplemented(selection),
+    supplements: selection.supplements,
+    ...(selection.payloadVersion === '1.3'
+      ? { grouping: selection.grouping, scope: selection.scope, part: selection.part }
+      : {}),
     states: STATE_WORDS,
     summary,
     files: [
-      ...files.map(({ dump, path }) => ({
-        ...placeFacts(dump),
-        project: dump.project,
-        language: dump.language,
-        ...{ path, state: 'included', reason: proof(dump) },
+      ...files.map((file) => ({
+        ...placeFacts(file.dump),
+        project: file.dump.project,
+        language: file.dump.language,
+        ...{ path: file.path, state: 'included', reason: proof(file) },
       })),
       ...ofFiles.map(({ state, reason, ...gap }) => ({ ...placeFacts(gap), path: null, state, reason })),
     ],
@@ -78,14 +82,12 @@ export function statusFiles(
     '',
     ...(selection.supplement === 0
       ? []
-      : [
-          'This torrent supplements:',
-          ...supplemented(selection),
-          'What those carry is not listed here.',
-          '',
-        ]),
+      : ['This torrent supplements:', ...selection.supplements, 'What those carry is not listed here.', '']),
+    ...narrownessNote(selection),
     'Files in this torrent:',
-    files.map(({ dump }) => `${'included'.padEnd(16)} ${dump.wikiDbName} ${dump.filename}: ${proof(dump)}`),
+    files.map(
+      (file) => `${'included'.padEnd(16)} ${file.dump.wikiDbName} ${file.dump.filename}: ${proof(file)}`,
+    ),
     '',
     'Expected files that are not in it:',
     orNone(ofFiles.map((gap) => `${gap.state.padEnd(16)} ${gap.wikiDbName} ${gap.filename}: ${gap.reason}`)),
@@ -109,11 +111,18 @@ export function statusFiles(
   return { 'STATUS.json': json, 'STATUS.txt': text };
 }
 
-/** Names of the torrents that a supplement goes with, oldest first. */
-export function supplemented(selection: Selection): string[] {
-  return Array.from({ length: selection.supplement }, (_, supplement) =>
-    torrentName({ ...selection, supplement }),
-  );
+/** Of what else there is, nothing is listed. */
+function narrownessNote(selection: Selection): string[] {
+  const words = narrowness(selection);
+  if (words.length === 0) return [];
+  const base = torrentName({ ...selection, part: 0 });
+  return [
+    ...words.map((line) => `${line}.`),
+    ...(selection.part === 0
+      ? []
+      : [`The parts are ${base}-part-1, ${base}-part-2 and so on; each lists its own files alone.`]),
+    '',
+  ];
 }
 
 /** Runs of which it carries or lacks something. */
@@ -154,8 +163,12 @@ function orNone(list: readonly string[]): readonly string[] {
   return list.length === 0 ? ['(none)'] : list;
 }
 
-function proof(dump: DumpFile): string {
+function proof({ dump, unpacked }: ContentFile): string {
   const algorithm = provedBy(dump);
+  if (unpacked !== undefined)
+    return algorithm === null
+      ? 'here unpacked; of the packed file, Wikimedia published no hash'
+      : `here unpacked; the packed file matches the ${HASH_NAMES[algorithm]} that Wikimedia published`;
   return algorithm === null
     ? 'unverified upstream: Wikimedia published no hash; size and compressed structure were checked'
     : `matches the ${HASH_NAMES[algorithm]} that Wikimedia published`;

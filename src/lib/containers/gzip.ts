@@ -1,8 +1,7 @@
 import { createGunzip } from 'node:zlib';
-import { BrokenStructure } from './broken-structure.ts';
-import { createTextEnd } from './text-end.ts';
+import { BrokenStructure, NOWHERE } from './broken-structure.ts';
 
-/** Of the unpacked bytes only the end is kept; large blocks cost fewer calls. */
+/** Large blocks cost fewer calls. */
 const OUTPUT_BYTES = 1024 * 1024;
 
 /**
@@ -15,13 +14,13 @@ const NEAR_BYTES = 64 * 1024;
  * Reads a gzip file to its end: every member with its checksum and length, and nothing behind the last one.
  * @param chunks the file's bytes in order
  * @param onProgress called after each chunk with the bytes read so far
- * @param end gets the end of the unpacked text
+ * @param sink gets the unpacked bytes, before the checksum of their member is known to be right
  * @throws BrokenStructure, and what `chunks` throws
  */
-export async function checkGzip(
+export async function readGzip(
   chunks: AsyncIterable<Buffer>,
   onProgress: (checkedBytes: number) => void,
-  end = createTextEnd(),
+  sink = NOWHERE,
 ): Promise<void> {
   const gunzip = createGunzip({ chunkSize: OUTPUT_BYTES });
   let error: Error | null = null;
@@ -36,7 +35,16 @@ export async function checkGzip(
       finish();
     });
   });
-  gunzip.on('data', (bytes: Buffer) => end.add(bytes));
+  let refusal: { cause: unknown } | null = null;
+  gunzip.on('data', (bytes: Buffer) => {
+    if (refusal !== null) return;
+    try {
+      sink.add(bytes);
+    } catch (cause) {
+      refusal = { cause };
+      gunzip.destroy(new Error('nobody takes the unpacked bytes'));
+    }
+  });
   let sizeBytes = 0;
   let givenBytes = 0;
   for await (const chunk of chunks) {
@@ -51,6 +59,9 @@ export async function checkGzip(
   if (!isOver) gunzip.end();
   await over;
   gunzip.destroy();
+  // TypeScript does not see what listeners assign.
+  const refused = refusal as { cause: unknown } | null;
+  if (refused !== null) throw refused.cause;
   if (error !== null) {
     const told = new BrokenStructure(wording(error, gunzip.bytesWritten), { cause: error });
     // The checksum at the end says nothing of the place of the damage; anything else is met behind it, within the last chunk.

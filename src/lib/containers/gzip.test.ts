@@ -1,7 +1,7 @@
 import { expect, test } from 'vitest';
 import { storedGzip } from '../../../test/helpers/stored-gzip.ts';
 import { BrokenStructure } from './broken-structure.ts';
-import { checkGzip } from './check-gzip.ts';
+import { readGzip } from './gzip.ts';
 
 /** Goal: where a broken gzip file is to be looked at first. Method: files of stored blocks, whose headers are at known places. */
 
@@ -15,7 +15,7 @@ async function* chunksOf(bytes: Buffer): AsyncGenerator<Buffer> {
 async function whereOf(bytes: Buffer, brokenAt: number): Promise<BrokenStructure['where'] | null> {
   const broken = Buffer.from(bytes);
   broken[brokenAt]! ^= 0x10;
-  const error = await checkGzip(chunksOf(broken), () => {}).catch((thrown: unknown) => thrown);
+  const error = await readGzip(chunksOf(broken), () => {}).catch((thrown: unknown) => thrown);
   expect(error).toBeInstanceOf(BrokenStructure);
   return (error as BrokenStructure).where ?? null;
 }

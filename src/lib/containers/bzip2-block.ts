@@ -1,6 +1,5 @@
 import type { BitReader } from './bit-reader.ts';
-import { BrokenStructure } from './broken-structure.ts';
-import { END_BYTES, type TextEnd } from './text-end.ts';
+import { BrokenStructure, type UnpackedSink } from './broken-structure.ts';
 
 const MAX_CODE_BITS = 20;
 const SYMBOLS_PER_GROUP = 50;
@@ -41,11 +40,18 @@ export interface Bzip2BlockReader {
   read(maxBytes: number): number;
 }
 
+/** Unpacked bytes are given on in parts of this size. */
+const OUTPUT_BYTES = 256 * 1024;
+/** After four equal bytes comes how many more of them follow, at most so many. */
+const RUN_MAX = 255;
+
 /**
- * Decodes blocks as far as their checksum needs: of the text itself only its end is kept, in `end`. Memory is taken once and serves all blocks of
- * a file, some 4 MB.
+ * Decodes blocks and gives on what comes out. Memory is taken once and serves all blocks of a file, some 4 MB; a block of 900,000 bytes
+ * may unpack to 46 MB, which are never held as a whole.
+ * @param sink gets the text of a block before its checksum is known to be right; the bytes are only lent
  */
-export function createBzip2BlockReader(reader: BitReader, end: TextEnd): Bzip2BlockReader {
+export function createBzip2BlockReader(reader: BitReader, sink: UnpackedSink): Bzip2BlockReader {
+  const output = new Uint8Array(OUTPUT_BYTES + RUN_MAX + 1);
   const transform = new Uint32Array(900_000);
   const selectors = new Uint8Array(32768);
   const byteOf = new Uint8Array(256);
@@ -187,8 +193,8 @@ export function createBzip2BlockReader(reader: BitReader, end: TextEnd): Bzip2Bl
     throw new BrokenStructure('a block has no end');
   }
 
-  /** Undoes the Burrows-Wheeler transform and the runs of four, and computes the checksum of what comes out. */
-  function checksum(origin: number, length: number): number {
+  /** Undoes the Burrows-Wheeler transform and the runs of four, gives on what comes out, and computes its checksum. */
+  function unpack(origin: number, length: number): number {
     let sum = 0;
     for (let value = 0; value < 256; value += 1) {
       const count = counts[value]!;
@@ -205,23 +211,28 @@ export function createBzip2BlockReader(reader: BitReader, end: TextEnd): Bzip2Bl
     let previous = -1;
     let repeated = 0;
     let place = transform[origin]! >>> 8;
+    let filled = 0;
     for (let left = length; left > 0; left -= 1) {
       const entry = transform[place]!;
       const value = entry & 0xff;
       place = entry >>> 8;
       if (repeated === 4) {
-        // After four equal bytes comes how many more of them follow.
+        output.fill(previous, filled, filled + value);
+        filled += value;
         for (let more = value; more > 0; more -= 1) crc = (crc << 8) ^ CRC_TABLE[(crc >>> 24) ^ previous]!;
-        if (left <= END_BYTES) end.add(new Uint8Array(value).fill(previous));
         repeated = 0;
         previous = -1;
-        continue;
+      } else {
+        repeated = value === previous ? repeated + 1 : 1;
+        previous = value;
+        output[filled++] = value;
+        crc = (crc << 8) ^ CRC_TABLE[(crc >>> 24) ^ value]!;
       }
-      repeated = value === previous ? repeated + 1 : 1;
-      previous = value;
-      if (left <= END_BYTES) end.addByte(value);
-      crc = (crc << 8) ^ CRC_TABLE[(crc >>> 24) ^ value]!;
+      if (filled < OUTPUT_BYTES) continue;
+      sink.add(output.subarray(0, filled));
+      filled = 0;
     }
+    if (filled > 0) sink.add(output.subarray(0, filled));
     return ~crc >>> 0;
   }
   return {
@@ -232,8 +243,7 @@ export function createBzip2BlockReader(reader: BitReader, end: TextEnd): Bzip2Bl
       const { symbolCount, selectorCount } = readTables();
       const length = readSymbols(maxBytes, symbolCount, selectorCount);
       if (origin >= length) throw new BrokenStructure('a block begins outside itself');
-      if (checksum(origin, length) !== expected)
-        throw new BrokenStructure('the checksum of a block is wrong');
+      if (unpack(origin, length) !== expected) throw new BrokenStructure('the checksum of a block is wrong');
       return expected;
     },
   };

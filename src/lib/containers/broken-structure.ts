@@ -9,3 +9,11 @@ export interface ByteSource {
   /** Fills `target` from the next byte on. Fewer bytes than asked are no end of file; 0 is. */
   read(target: Uint8Array): number;
 }
+
+/** Takes unpacked bytes in their order. They are lent for the call; whoever keeps them copies them. What it throws ends the unpacking. */
+export interface UnpackedSink {
+  add(bytes: Uint8Array): void;
+}
+
+/** Unpacks to nowhere. */
+export const NOWHERE: UnpackedSink = { add() {} };

@@ -1,7 +1,6 @@
 import { BitReader } from './bit-reader.ts';
-import { BrokenStructure, type ByteSource } from './broken-structure.ts';
+import { BrokenStructure, type ByteSource, NOWHERE } from './broken-structure.ts';
 import { type Bzip2BlockReader, createBzip2BlockReader } from './bzip2-block.ts';
-import { createTextEnd } from './text-end.ts';
 
 /** Digits of pi begin a block, digits of its square root end a stream. */
 const BLOCK_MAGIC = [0x314159, 0x265359] as const;
@@ -14,16 +13,16 @@ const END_MAGIC = [0x177245, 0x385090] as const;
  * Done here and not by a package: of those in the registry unbzip2-stream takes four times as long, seek-bzip lets a file
  * pass that ends where a block ends, and those built on libbz2 need the whole file in memory.
  * @param onProgress called after each block with the bytes read so far
- * @param end gets the end of the unpacked text
+ * @param sink gets the unpacked bytes, of each block before its checksum is known to be right
  * @throws BrokenStructure, and what `source` throws
  */
-export function checkBzip2(
+export function readBzip2(
   source: ByteSource,
   onProgress: (checkedBytes: number) => void,
-  end = createTextEnd(),
+  sink = NOWHERE,
 ): void {
   const reader = new BitReader(source);
-  const blocks = createBzip2BlockReader(reader, end);
+  const blocks = createBzip2BlockReader(reader, sink);
   if (reader.isDone()) throw new BrokenStructure('the file is empty');
   let soundUpTo = 0;
   do {

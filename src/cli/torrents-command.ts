@@ -1,0 +1,138 @@
+import { formatBytes, UsageError } from '../lib/index.ts';
+import {
+  createTorrentQueries,
+  GROUPING_WORDS,
+  type ListedTorrent,
+  torrentKind,
+  torrentState,
+} from '../monitoring/index.ts';
+import { createSystemClock } from '../ports/index.ts';
+import { EXIT } from './exit-codes.ts';
+import { fitColumns } from './fit-columns.ts';
+import { type CliIo, printJson } from './io.ts';
+import { loadForCommand, openForReading } from './load.ts';
+import { formatTable } from './table.ts';
+import { everyTorrent, type LiveTorrent, liveTorrents, oneTorrent } from './torrents-find.ts';
+import { readShown, showTorrent } from './torrents-show.ts';
+import { counted } from './words.ts';
+
+/** What the list understands. */
+export interface TorrentsOptions {
+  config?: string;
+  grouping?: string;
+  cycle?: string;
+  json?: boolean;
+}
+
+/** `torrents`: lists them. */
+export async function torrentsCommand(io: CliIo, options: TorrentsOptions): Promise<number> {
+  const filter = filterOf(options);
+  const { config } = loadForCommand(io, options.config);
+  const { dataDir } = config.wikiseed;
+  const db = openForReading(dataDir);
+  try {
+    const torrents = everyTorrent(createTorrentQueries({ db, clock: createSystemClock() }), filter);
+    const live = await liveTorrents(dataDir, io.signal);
+    if (options.json === true)
+      printJson(
+        io,
+        torrents.map((torrent) => ({ ...torrent, state: torrentState(torrent, live.get(torrent.infoHash)) })),
+      );
+    else if (torrents.length === 0)
+      io.out.write(
+        filter.grouping === undefined && filter.cycleDate === undefined
+          ? 'No torrent yet: they are made as soon as every file of a cycle is settled.\n'
+          : 'No torrent matches.\n',
+      );
+    else printList(io, torrents, live);
+    return EXIT.ok;
+  } finally {
+    db.close();
+  }
+}
+
+/** `torrents show`: everything that is known of one. */
+export async function showTorrentCommand(
+  io: CliIo,
+  name: string,
+  options: { config?: string; all?: boolean; json?: boolean },
+): Promise<number> {
+  const { config } = loadForCommand(io, options.config);
+  const { dataDir } = config.wikiseed;
+  const db = openForReading(dataDir);
+  try {
+    const clock = createSystemClock();
+    const queries = createTorrentQueries({ db, clock });
+    const torrent = oneTorrent(queries, name);
+    const live = (await liveTorrents(dataDir, io.signal)).get(torrent.infoHash);
+    const isWhole = options.all === true || options.json === true;
+    const shown = readShown(queries, torrent, { live, isWhole, now: clock.now() });
+    if (options.json === true) printJson(io, shown);
+    else showTorrent(io, shown, dataDir);
+    return EXIT.ok;
+  } finally {
+    db.close();
+  }
+}
+
+function filterOf({ grouping, cycle }: TorrentsOptions): {
+  grouping?: ListedTorrent['grouping'];
+  cycleDate?: string;
+} {
+  if (cycle !== undefined && !/^\d{4}-\d{2}-\d{2}$/.test(cycle))
+    throw new UsageError(`${cycle} is not the date of a cycle`, 'Write it as YYYY-MM-DD.');
+  if (grouping !== undefined && !(grouping in GROUPING_WORDS))
+    throw new UsageError(
+      `--grouping ${grouping} is no kind of torrent`,
+      `Use one of ${Object.keys(GROUPING_WORDS).join(', ')}.`,
+    );
+  return {
+    ...(grouping === undefined ? {} : { grouping: grouping as ListedTorrent['grouping'] }),
+    ...(cycle === undefined ? {} : { cycleDate: cycle }),
+  };
+}
+
+/** A number that may not be known. */
+export const orUnknown = (count: number | null): string => (count === null ? 'unknown' : String(count));
+
+/** `2 working, 1 dead`; `none` when there is none. */
+export function webseedWords({ working, dead, unproved }: ListedTorrent['webseeds']): string {
+  const words = [
+    working > 0 ? `${working} working` : '',
+    dead > 0 ? `${dead} dead` : '',
+    unproved > 0 ? `${unproved} unproved` : '',
+  ].filter((each) => each !== '');
+  return words.length === 0 ? 'none' : words.join(', ');
+}
+
+function printList(
+  io: CliIo,
+  torrents: readonly ListedTorrent[],
+  live: ReadonlyMap<string, LiveTorrent>,
+): void {
+  const rows = torrents.map((torrent) => [
+    torrent.name,
+    torrentKind(torrent),
+    torrent.cycleDate,
+    formatBytes(torrent.sizeBytes),
+    String(torrent.fileCount),
+    orUnknown(torrent.seeders),
+    orUnknown(torrent.leechers),
+    torrentState(torrent, live.get(torrent.infoHash)),
+    webseedWords(torrent.webseeds),
+  ]);
+  const heads = ['name', 'kind', 'cycle', 'size', 'files', 'other seeders', 'leechers', 'state', 'webseeds'];
+  const width = io.out.isTTY === true ? (io.out.columns ?? 80) : Number.POSITIVE_INFINITY;
+  const leaveOut = ['leechers', 'kind', 'files', 'cycle', 'webseeds', 'size'];
+  const fitted = fitColumns({ heads, rows }, { width, leaveOut, keep: 'name' });
+  const numbers = ['size', 'files', 'other seeders', 'leechers']
+    .map((head) => fitted.heads.indexOf(head))
+    .filter((at) => at >= 0);
+  io.out.write(
+    `${formatTable(fitted.rows, { heads: fitted.heads, numbers, flexible: [0], ...(Number.isFinite(width) ? { width } : {}) })}\n`,
+  );
+  // Torrents of wikis carry the same files as those of their cycle, so their bytes are not added up.
+  io.out.write(
+    `\n${counted(torrents.length, 'torrent')}; "wikiseed torrents show <name>" tells all about one\n`,
+  );
+}

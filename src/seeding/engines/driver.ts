@@ -1,0 +1,75 @@
+import { UnavailableError, WikiSeedError } from '../../lib/index.ts';
+
+/** A torrent as the program has it. */
+export interface EngineView {
+  infoHash: string;
+  /** `downloading`: it lacks bytes and would take them from others. `failed`: it gave up, `message` says why. */
+  state: 'seeding' | 'checking' | 'stopped' | 'downloading' | 'failed';
+  /** Every byte is there, as far as the program knows; meaningless while it is checking. */
+  isWhole: boolean;
+  /** As the program writes it, without a slash at the end. */
+  savePath: string;
+  peers: number;
+  uploadedBytes: number;
+  uploadBytesPerSecond: number;
+  /** Besides the program itself; null = unknown. */
+  seeders: number | null;
+  leechers: number | null;
+  /** What the program says is wrong; null = nothing. */
+  message: string | null;
+}
+
+/** What a program is asked to serve. */
+export interface EngineTorrent {
+  infoHash: string;
+  /** The .torrent file itself, and its path as the program sees it. */
+  bytes: Buffer;
+  torrentFile: string;
+  /** Folder that holds the torrent's folder, as the program sees it. */
+  savePath: string;
+  /** With padding. */
+  fileCount: number;
+}
+
+/**
+ * A torrent program beside us, in the few words that we need. Every call may fail with `EngineDown` or `EngineRefusal`;
+ * none ever deletes a file.
+ */
+export interface EngineDriver {
+  readonly name: 'qbittorrent' | 'transmission';
+  /** As its users call it. */
+  readonly title: string;
+  /** Those of the torrents that it has. */
+  look(infoHashes: readonly string[], signal: AbortSignal): Promise<Map<string, EngineView>>;
+  /** Adds a torrent stopped, over the data that is there. One that it has already is no error. */
+  addStopped(torrent: EngineTorrent, signal: AbortSignal): Promise<void>;
+  /** Makes sure that it wants no file: it serves what is there, and cannot fetch what is not. */
+  wantNothing(torrent: Pick<EngineTorrent, 'infoHash' | 'fileCount'>, signal: AbortSignal): Promise<void>;
+  start(infoHash: string, signal: AbortSignal): Promise<void>;
+  stop(infoHash: string, signal: AbortSignal): Promise<void>;
+  /** Takes the torrent out and leaves its files; one that it does not have is no error. */
+  remove(infoHash: string, signal: AbortSignal): Promise<void>;
+  /** Believes or reads the files anew: they were wrong and are right now. It stays stopped. */
+  trustAgain(torrent: EngineTorrent, signal: AbortSignal): Promise<void>;
+  /** Files that lack bytes, with the torrent's own folder, `/` between the segments. */
+  wrongFiles(infoHash: string, signal: AbortSignal): Promise<string[]>;
+  /** Where it listens for peers; null = it does not say. */
+  peersPort(signal: AbortSignal): Promise<number | null>;
+}
+
+/** The program does not answer; it is asked again. */
+export class EngineDown extends UnavailableError {
+  constructor(title: string, url: string, cause: unknown) {
+    const why = cause instanceof Error ? cause.message : String(cause);
+    super('engine_down', `${title} does not answer at ${url}: ${why}`, {
+      hint: `Start ${title}, or correct seeding.url; what it is to seed is given to it as soon as it answers.`,
+    });
+  }
+}
+
+/** The program answers and will not have us: it is asked again much later, because it bans whoever insists. */
+export class EngineRefusal extends WikiSeedError {
+  constructor(message: string, hint: string) {
+    super('engine_refused', message, { hint });
+  }
+}

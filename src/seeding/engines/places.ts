@@ -1,0 +1,26 @@
+import { join, relative } from 'node:path';
+import type { SeedSpec } from '../protocol.ts';
+import type { EngineTorrent, EngineView } from './driver.ts';
+
+/** Paths as a program sees them that may run in another container. */
+export interface Places {
+  of(spec: Pick<SeedSpec, 'contentRoot' | 'torrentFile'>): Pick<EngineTorrent, 'savePath' | 'torrentFile'>;
+  /** The program has it over our files. */
+  isOurs(view: Pick<EngineView, 'savePath'>, spec: SeedSpec): boolean;
+}
+
+/** `engineDataDir`: the data directory as the program sees it; null = the same. */
+export function createPlaces({
+  dataDir,
+  engineDataDir,
+}: {
+  dataDir: string;
+  engineDataDir: string | null;
+}): Places {
+  const seen = (path: string): string =>
+    engineDataDir === null ? path : join(engineDataDir, relative(dataDir, path));
+  return {
+    of: ({ contentRoot, torrentFile }) => ({ savePath: seen(contentRoot), torrentFile: seen(torrentFile) }),
+    isOurs: ({ savePath }, { contentRoot }) => join(savePath) === join(seen(contentRoot)),
+  };
+}

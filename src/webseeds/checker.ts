@@ -1,0 +1,161 @@
+import type { Catalog, Torrent } from '../catalog/index.ts';
+import type { Bus } from '../events/index.ts';
+import { days, Interrupted, type TorrentId } from '../lib/index.ts';
+import { magnetLink } from '../lib/magnet.ts';
+import { withWebseeds } from '../lib/metainfo.ts';
+import { step } from '../lib/steps.ts';
+import { type Clock, type Disk, type Log, writeAtomically } from '../ports/index.ts';
+import type { Layout } from '../storage/index.ts';
+import { type Candidate, candidatesOf, type WebseedConfig } from './candidates.ts';
+import type { Prober } from './probe.ts';
+import { type ReadTorrent, readTorrent } from './read-torrent.ts';
+import { closenessOf, judgeLook, type Look, type WebseedRow } from './verdict.ts';
+import type { WebseedStore } from './webseed-store.ts';
+
+/** So long every server of dumps keeps a run. */
+const KEPT_MS = days(30);
+
+/** What a check of one torrent found, to be recorded. */
+export interface CheckedTorrent {
+  torrentId: TorrentId;
+  infoHash: string;
+  rows: WebseedRow[];
+  /** Roots that its .torrent names now. */
+  webseeds: string[];
+  /** The .torrent, or what the catalog says of its webseeds, was something else before. */
+  isChanged: boolean;
+  /** Roots that were given up by this look. */
+  given: { url: string; reason: string; isExpected: boolean }[];
+}
+
+/** What the check of a torrent needs. */
+export interface CheckerDeps {
+  catalog: Pick<Catalog, 'torrent' | 'recordWebseeds'>;
+  store: WebseedStore;
+  prober: Prober;
+  disk: Disk;
+  layout: Layout;
+  clock: Clock;
+  log: Log;
+  bus: Pick<Bus, 'emit'>;
+  config: WebseedConfig;
+  /** True while a target is stopped for all. */
+  isHalted: (target: string) => boolean;
+}
+
+/** Looks at the roots of torrents, and writes those that work into them. */
+export interface Checker {
+  /**
+   * Looks at whatever is due to be looked at and writes the .torrent; the bytes of its info dictionary stay.
+   * @throws PermanentError, RetryableError when the .torrent cannot be read; Interrupted
+   */
+  check(torrent: Torrent, signal: AbortSignal): Promise<CheckedTorrent>;
+  /** Writes down what was found; joins a running transaction. */
+  record(found: CheckedTorrent): void;
+}
+
+/** See `Checker`. One check of a torrent at a time. */
+export function createChecker(deps: CheckerDeps): Checker {
+  const { catalog, store, prober, disk, layout, clock, log, bus, config } = deps;
+  const turns = new Map<TorrentId, Promise<unknown>>();
+
+  async function lookAll(
+    torrent: Torrent,
+    read: () => Promise<ReadTorrent>,
+    signal: AbortSignal,
+  ): Promise<Pick<CheckedTorrent, 'rows' | 'given'>> {
+    const known = new Map(store.rowsOf(torrent.id).map((row) => [row.url, row]));
+    const rows: WebseedRow[] = [];
+    const given: CheckedTorrent['given'] = [];
+    for (const candidate of candidatesOf(torrent, store.archivedFiles(torrent.id), config)) {
+      if (signal.aborted) throw new Interrupted();
+      const { kind, root } = candidate;
+      const earlier = known.get(root) ?? null;
+      const closeness = closenessOf(kind, earlier, torrent.createdAt, clock.now());
+      const isHalted = kind === 'origin' && deps.isHalted('dumps');
+      const day = new Date(clock.now()).toISOString().slice(0, 10);
+      const look =
+        closeness === 'none' || isHalted
+          ? null
+          : await prober.look(candidate, (await read()).facts, closeness, day, signal);
+      if (look === null) {
+        if (earlier !== null) rows.push(earlier);
+        continue;
+      }
+      const row = judgeLook(root, earlier, look, clock.now());
+      rows.push(row);
+      step('webseeds:looked');
+      const facts = { infohash: torrent.infoHash, name: torrent.name, url: root, reason: row.reason };
+      if (row.state !== earlier?.state) log.info(facts, `a webseed is ${row.state}`);
+      if (row.state === 'dead' && earlier?.state === 'working')
+        given.push({
+          url: root,
+          reason: row.reason ?? '',
+          isExpected: isExpected(candidate, look, clock.now() - torrent.createdAt),
+        });
+    }
+    return { rows, given };
+  }
+
+  async function checkOnce(torrent: Torrent, signal: AbortSignal): Promise<CheckedTorrent> {
+    const path = layout.absolute(torrent.torrentFilePath);
+    let held: ReadTorrent | null = null;
+    const read = async (): Promise<ReadTorrent> => {
+      held ??= await readTorrent(disk, path, torrent);
+      return held;
+    };
+    const { rows, given } = await lookAll(torrent, read, signal);
+    const working = rows.filter(({ state }) => state === 'working').map(({ url }) => url);
+    // Read anew: minutes may have passed, and it may have been made again.
+    const { bytes, facts } = await readTorrent(disk, path, torrent);
+    const isFileOther = !sameList(facts.webseeds, working);
+    if (isFileOther) {
+      // A name of its own: whoever makes the torrent again may be writing in this very moment.
+      await writeAtomically(disk, path, withWebseeds(bytes, working), '.webseeds.tmp');
+      step('webseeds:file_written');
+    }
+    const isChanged = isFileOther || !sameList(torrent.webseeds, working);
+    return { torrentId: torrent.id, infoHash: torrent.infoHash, rows, webseeds: working, isChanged, given };
+  }
+
+  return {
+    async check(torrent, signal) {
+      const before = turns.get(torrent.id) ?? Promise.resolve();
+      const mine = before.catch(() => {}).then(() => checkOnce(torrent, signal));
+      turns.set(torrent.id, mine);
+      try {
+        return await mine;
+      } finally {
+        if (turns.get(torrent.id) === mine) turns.delete(torrent.id);
+      }
+    },
+    record({ torrentId, rows, webseeds, isChanged, given }) {
+      const torrent = catalog.torrent(torrentId);
+      if (torrent === null) return;
+      const before = store.rowsOf(torrentId);
+      store.save(torrentId, rows);
+      if (isChanged)
+        catalog.recordWebseeds(torrentId, {
+          webseeds,
+          magnetLink: magnetLink({ ...torrent, name: torrent.infoName, webseeds }),
+        });
+      for (const root of given) bus.emit('webseed:died', { torrentId, name: torrent.name, ...root });
+      const settled = [
+        ...rows.filter(({ state }) => state === 'working'),
+        ...before.filter(({ url }) => !rows.some((row) => row.url === url)),
+      ];
+      for (const { url } of settled) bus.emit('webseed:settled', { torrentId, url });
+    },
+  };
+}
+
+/** Servers of dumps keep a run for some months. */
+function isExpected(candidate: Candidate, look: Look, ageMs: number): boolean {
+  const isServerOfDumps = candidate.kind === 'origin' || candidate.kind === 'mirror';
+  const isOtherBytes = look.kind === 'broken' && look.isFinal;
+  return isServerOfDumps && !isOtherBytes && ageMs > KEPT_MS;
+}
+
+function sameList(a: readonly string[], b: readonly string[]): boolean {
+  return a.length === b.length && a.every((item, at) => item === b[at]);
+}

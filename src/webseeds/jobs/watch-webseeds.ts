@@ -1,0 +1,97 @@
+import { z } from 'zod';
+import type { Catalog } from '../../catalog/index.ts';
+import { describeError, hours, Interrupted, minutes, TorrentId } from '../../lib/index.ts';
+import { defineJob, handleJob, type JobHandler } from '../../queue/index.ts';
+import type { Checker } from '../checker.ts';
+import type { WebseedStore } from '../webseed-store.ts';
+
+const Input = z.object({});
+const Output = z.object({
+  checked: z.number().int(),
+  /** Torrents whose .torrent names other webseeds now. */
+  changed: z.array(TorrentId),
+  failed: z.number().int(),
+});
+
+/** How many torrents were looked at. */
+export type WatchWebseedsOutput = z.infer<typeof Output>;
+
+/**
+ * Looks again at the roots of some torrents, those first that were looked at longest ago; asked for every hour, so that each has its
+ * turn once a day and no host is asked for all of them at once.
+ */
+export const watchWebseeds = defineJob<Record<string, never>, WatchWebseedsOutput>({
+  type: 'watch_webseeds',
+  input: Input,
+  output: Output,
+  uniqueKey: () => 'all',
+  timeoutMs: hours(2),
+  maxAttempts: 1,
+  isUpkeep: true,
+  priority: 150,
+});
+
+/** A torrent is not looked at twice in this time. */
+const AGAIN_AFTER_MS = hours(20);
+/** Roots that failed, or could not be asked, have their turn so much sooner. */
+const DOUBTFUL_AGAIN_MS = hours(3);
+/** So that all have had their turn a little before the day is over. */
+const HOURS_OF_A_ROUND = 20;
+/** With more torrents a round takes longer than a day: three requests each are enough for one hour. */
+const AT_ONCE_MAX = 60;
+/** One torrent whose hosts are all slow must not keep the others waiting. */
+const ONE_MAX_MS = minutes(20);
+
+/** The behaviour of `watch_webseeds`. */
+export function watchWebseedsHandler(deps: {
+  catalog: Pick<Catalog, 'torrent'>;
+  store: WebseedStore;
+  checker: Checker;
+}): JobHandler<Record<string, never>, WatchWebseedsOutput> {
+  const { catalog, store, checker } = deps;
+  /** Also of torrents that have no roots, which the table does not know; epoch ms. */
+  const turns = new Map<TorrentId, number>();
+
+  function due(now: number): TorrentId[] {
+    const served = store.served();
+    const lastOf = (id: TorrentId, checkedAt: number): number => Math.max(checkedAt, turns.get(id) ?? 0);
+    const wanted = served
+      .map(({ id, checkedAt, doubtfulAt }) => ({ id, last: lastOf(id, checkedAt), doubtfulAt }))
+      .filter(
+        ({ id, last, doubtfulAt }) =>
+          now - last >= AGAIN_AFTER_MS ||
+          (doubtfulAt !== null && now - Math.max(doubtfulAt, turns.get(id) ?? 0) >= DOUBTFUL_AGAIN_MS),
+      )
+      .sort((a, b) => a.last - b.last || a.id - b.id);
+    const share = Math.ceil(served.length / HOURS_OF_A_ROUND);
+    return wanted.slice(0, Math.min(Math.max(share, 2), AT_ONCE_MAX)).map(({ id }) => id);
+  }
+
+  return handleJob(watchWebseeds, {
+    async run(_input, context) {
+      const output: WatchWebseedsOutput = { checked: 0, changed: [], failed: 0 };
+      for (const id of due(context.clock.now())) {
+        const torrent = catalog.torrent(id);
+        if (torrent === null || torrent.retiredAt !== null) continue;
+        turns.set(id, context.clock.now());
+        const late = new AbortController();
+        const cancel = context.clock.after(ONE_MAX_MS, () => late.abort());
+        try {
+          const found = await checker.check(torrent, AbortSignal.any([context.signal, late.signal]));
+          checker.record(found);
+          output.checked += 1;
+          if (found.isChanged) output.changed.push(id);
+        } catch (error) {
+          if (context.signal.aborted) throw new Interrupted();
+          output.failed += 1;
+          const facts = { infohash: torrent.infoHash, name: torrent.name, err: describeError(error) };
+          context.log.warn(facts, 'the webseeds of a torrent could not be looked at');
+        } finally {
+          cancel();
+        }
+        context.progress({ label: torrent.name });
+      }
+      return output;
+    },
+  });
+}

@@ -1,0 +1,161 @@
+import { createHash } from 'node:crypto';
+import { dirname, join, relative } from 'node:path';
+import type { Db } from '../../db/index.ts';
+import { DumpFileId } from '../../lib/index.ts';
+import type { Clock, Disk } from '../../ports/index.ts';
+import { isSafeName, type Layout } from '../../storage/index.ts';
+import { webseedAddress } from '../address.ts';
+import { ownRoot, type WebseedConfig } from '../candidates.ts';
+import { type CarriedFile, createCarriedFiles } from './carried-files.ts';
+import { openExpected } from './opened.ts';
+import { createPayloadLists } from './payload-lists.ts';
+
+/** What is answered for a path of a torrent. */
+export type Served =
+  | {
+      kind: 'bytes';
+      sizeBytes: number;
+      /** Names these very bytes; without quotes. */
+      tag: string;
+      /** Epoch ms; null = there is no such time. */
+      modifiedMs: number | null;
+      /** Fewer bytes than asked means that the file has become shorter. */
+      read(target: Uint8Array, position: number): Promise<number>;
+      /** Must be called, once. */
+      close(): Promise<void>;
+    }
+  /** Whoever has them verified. */
+  | { kind: 'elsewhere'; url: string };
+
+/** Answers for the paths of recorded torrents, and for nothing else. */
+export interface Serving {
+  /**
+   * @param infoName name of the torrent in its info dictionary
+   * @param path below its folder, as its .torrent has it
+   * @returns null when no torrent of that name has such a path, or nobody is known to have its bytes
+   */
+  open(infoName: string, path: string): Promise<Served | null>;
+}
+
+/** What serving needs. */
+export interface ServingDeps {
+  db: Db;
+  disk: Disk;
+  layout: Layout;
+  clock: Clock;
+  /** A held file is missing or is not what it was. */
+  askForRepair: (ids: readonly DumpFileId[]) => void;
+  config: Pick<WebseedConfig, 'publicBaseUrl'>;
+  /** A copy at the archive counts for so long after it was verified there. */
+  remoteProofMaxAgeMs: number;
+}
+
+/** A name that a .torrent of ours may have in a path: no traversal, no hidden file. `.pad` is the folder of padding. */
+const isPart = (name: string): boolean => isSafeName(name);
+
+/** See `Serving`. */
+export function createServing(deps: ServingDeps): Serving {
+  const { disk, layout, clock } = deps;
+  const carried = createCarriedFiles(deps);
+  const lists = createPayloadLists({ disk });
+  const self = ownRoot(deps.config);
+
+  async function openCarried(row: CarriedFile, infoName: string, path: string): Promise<Served | null> {
+    if (row.damagedAt !== null || row.isHeld === 0 || row.localPath === null) return null;
+    const sha1 = row.isUncompressed === 1 ? row.unpackedSha1 : row.dumpSha1;
+    if (sha1 === null) return null;
+    const opened =
+      row.isUncompressed === 1
+        ? await openExpected(disk, layout.absolute(row.contentPath), join(infoName, path), {
+            sizeBytes: row.sizeBytes,
+            mtimeMs: null,
+          })
+        : row.dumpSizeBytes !== row.sizeBytes
+          ? null
+          : await openExpected(disk, layout.dumps, relative(layout.dumps, layout.absolute(row.localPath)), {
+              sizeBytes: row.sizeBytes,
+              mtimeMs: row.storedMtimeMs,
+            });
+    if (opened === null) {
+      // The record says that it is held and sound, and the disk does not.
+      if (row.isUncompressed === 0) deps.askForRepair([DumpFileId.parse(row.dumpId)]);
+      return null;
+    }
+    const { file, facts } = opened;
+    return {
+      ...{ kind: 'bytes', sizeBytes: row.sizeBytes, tag: sha1, modifiedMs: facts.mtimeMs },
+      read: (target, position) => file.read(target, position),
+      close: () => file.close(),
+    };
+  }
+
+  /** The best verified copy out there. */
+  function elsewhere(rows: readonly CarriedFile[], infoName: string, path: string): Served | null {
+    const freshSince = clock.now() - deps.remoteProofMaxAgeMs;
+    const archived = rows.find(
+      ({ iaUrl, iaVerifiedAt, isUncompressed }) =>
+        isUncompressed === 0 && iaUrl !== null && iaVerifiedAt !== null && iaVerifiedAt >= freshSince,
+    );
+    if (archived?.iaUrl != null) return { kind: 'elsewhere', url: archived.iaUrl };
+    for (const { torrentId } of rows) {
+      const root = carried.workingRoots(torrentId).find((url) => url !== self);
+      if (root !== undefined) return { kind: 'elsewhere', url: webseedAddress(root, infoName, path) };
+    }
+    return null;
+  }
+
+  /** The texts and the padding of a torrent. */
+  async function openPayload(infoName: string, path: string): Promise<Served | null> {
+    for (const torrent of carried.named(infoName)) {
+      // Runs carry upstream's files and nothing else.
+      if (torrent.grouping === 'wiki_run') continue;
+      const entry = await lists.find(torrent, layout.absolute(torrent.torrentFilePath), path);
+      if (entry === null) continue;
+      if (entry.isPadding) return zeros(entry.sizeBytes);
+      const { sizeBytes } = entry;
+      const opened = await openExpected(disk, layout.absolute(torrent.contentPath), join(infoName, path), {
+        sizeBytes,
+        mtimeMs: null,
+      });
+      if (opened === null) continue;
+      const { file, facts } = opened;
+      return {
+        ...{ kind: 'bytes', sizeBytes, tag: textTag(torrent.infoHash, path), modifiedMs: facts.mtimeMs },
+        read: (target, position) => file.read(target, position),
+        close: () => file.close(),
+      };
+    }
+    return null;
+  }
+
+  return {
+    async open(infoName, path) {
+      const isPadding = dirname(path) === '.pad';
+      const parts = isPadding ? [path.slice('.pad/'.length)] : path.split('/');
+      if (!isPart(infoName) || !parts.every(isPart)) return null;
+      const rows = isPadding ? [] : carried.find(infoName, path);
+      for (const row of rows) {
+        const served = await openCarried(row, infoName, path);
+        if (served !== null) return served;
+      }
+      return rows.length > 0 ? elsewhere(rows, infoName, path) : openPayload(infoName, path);
+    },
+  };
+}
+
+/** The infohash says what the bytes of every path are. */
+function textTag(infoHash: string, path: string): string {
+  return createHash('sha1').update(`${infoHash}:${path}`).digest('hex');
+}
+
+function zeros(sizeBytes: number): Served {
+  return {
+    ...{ kind: 'bytes', sizeBytes, tag: `zeros-${sizeBytes}`, modifiedMs: null },
+    async read(target, position) {
+      const length = Math.max(0, Math.min(target.length, sizeBytes - position));
+      target.fill(0, 0, length);
+      return length;
+    },
+    close: async () => {},
+  };
+}

@@ -1,0 +1,57 @@
+import { onTestFinished } from 'vitest';
+import { type Clock, createSystemClock, type Log, silentLog } from '../../src/ports/index.ts';
+import type { EngineEvents } from '../../src/seeding/engine.ts';
+import { createSeeder, type Seeder } from '../../src/seeding/seeder.ts';
+import { launchSeederThread, type SeederThread } from '../../src/seeding/seeder-thread.ts';
+import type { PlainTorrent } from './plain-torrent.ts';
+
+/** The embedded seeder on loopback, with nothing switched on but trackers; what it tells is kept. */
+export function embeddedSeeder(options: { clock?: Clock; log?: Log; maxActiveTorrents?: number } = {}) {
+  const damaged: { infoHash: string; path: string | null }[] = [];
+  /** What is wrong now. */
+  const problems = new Map<string | null, string>();
+  const waiting: { isThere: () => boolean; resolve: () => void }[] = [];
+  const wake = (): void => {
+    for (const each of waiting.filter(({ isThere }) => isThere())) {
+      waiting.splice(waiting.indexOf(each), 1);
+      each.resolve();
+    }
+  };
+  let thread: SeederThread | null = null;
+  const events: EngineEvents = {
+    onDamaged(infoHash, path) {
+      damaged.push({ infoHash, path });
+      wake();
+    },
+    onProblem(infoHash, problem) {
+      if (problem === null) problems.delete(infoHash);
+      else problems.set(infoHash, problem.code);
+      wake();
+    },
+  };
+  const seeder: Seeder = createSeeder({
+    settings: {
+      ...{ port: 0, host: '127.0.0.1', maxConnections: 20, dht: false, lsd: false, utPex: false },
+      ...{ uploadLimitBytesPerSecond: null, userAgent: 'WikiSeed/test' },
+    },
+    clock: options.clock ?? createSystemClock(),
+    log: options.log ?? silentLog,
+    ...(options.maxActiveTorrents === undefined ? {} : { maxActiveTorrents: options.maxActiveTorrents }),
+    launchThread(given) {
+      thread = launchSeederThread(given);
+      return thread;
+    },
+    ...events,
+  });
+  onTestFinished(() => seeder.stop());
+  /** Resolves when what was told makes it true. */
+  const until = (isThere: () => boolean): Promise<void> =>
+    isThere() ? Promise.resolve() : new Promise((resolve) => waiting.push({ isThere, resolve }));
+  /** Ends the thread as a crash would. */
+  const kill = async (): Promise<void> => thread?.terminate();
+  return { seeder, damaged, problems, until, kill };
+}
+
+export function specOf({ infoHash, torrentFile, contentRoot }: PlainTorrent) {
+  return { infoHash, torrentFile, contentRoot };
+}
