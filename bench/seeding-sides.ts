@@ -74,6 +74,7 @@ export async function transfer(
   const lifetime = createLifetime();
   try {
     const giver = await side.serve(torrent, lifetime);
+    process.once('exit', () => void giver.kill('SIGKILL'));
     await until(`${side.name} is known to the tracker`, isOffered, { timeoutMs: 60_000 });
     const before = cpuSecondsOf(giver.pid!);
     const began = performance.now();

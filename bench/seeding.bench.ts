@@ -29,6 +29,8 @@ const ROUNDS = 3;
 /** Runs the benchmark. */
 export async function run({ folder, note }: BenchTools): Promise<BenchResult> {
   const shared = createLifetime();
+  // Undone at once where that is possible: the programs are killed, the network goes.
+  process.once('exit', () => void shared.end());
   try {
     const namespace = has('transmission-daemon') && canMakeNamespaces() ? createNamespace(shared) : null;
     const host = namespace?.hostAddress ?? '127.0.0.1';
@@ -44,9 +46,12 @@ export async function run({ folder, note }: BenchTools): Promise<BenchResult> {
     const sides = has('aria2c') ? [ourSide(host), ...others] : [];
     const rounds = new Map<string, Transferred[]>(sides.map(({ name }) => [name, []]));
     for (let round = 1; round <= ROUNDS; round += 1) {
-      for (const side of sides) {
+      for (const side of sides.filter(({ name }) => rounds.has(name))) {
         const seen = new Set(tracker.peers(torrent.infoHash).seeders);
         const target = mkdtempSync(join(existsSync('/dev/shm') ? '/dev/shm' : folder, 'wikiseed-bench-'));
+        // Also after Ctrl-C: it may lie outside the folder that is removed then.
+        const removeTarget = (): void => rmSync(target, { recursive: true, force: true });
+        process.once('exit', removeTarget);
         try {
           const isOffered = (): boolean =>
             tracker.peers(torrent.infoHash).seeders.some((port) => !seen.has(port));
@@ -55,8 +60,14 @@ export async function run({ folder, note }: BenchTools): Promise<BenchResult> {
           note(
             `round ${round}, ${side.name}: ${result.mbPerSecond.toFixed(0)} MB/s, ${result.cpuSeconds.toFixed(1)} s of CPU`,
           );
+        } catch (error) {
+          if (side === sides[0]) throw error;
+          // One that gives nothing here is no measure; the others are.
+          note(`${side.name} is left out: ${error instanceof Error ? error.message : String(error)}`);
+          rounds.delete(side.name);
         } finally {
-          rmSync(target, { recursive: true, force: true });
+          removeTarget();
+          process.off('exit', removeTarget);
         }
       }
     }

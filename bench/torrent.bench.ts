@@ -9,6 +9,7 @@ import { promisify } from 'node:util';
 import { hashPieces } from '../src/torrenting/piece-hasher.ts';
 import { figureOf } from './figure.ts';
 import type { BenchResult, BenchTools } from './registry.ts';
+import { measureLarge } from './torrent-large.ts';
 import { measureStored } from './torrent-stored.ts';
 
 /*
@@ -78,6 +79,7 @@ export async function run({ folder, note }: BenchTools): Promise<BenchResult> {
         : [figureOf({ name: 'piece hashes of 1 GiB, cold file', ...facts, ...cold, target })]),
       figureOf({ name: 'piece hashes of 1 GiB, file in the page cache', ...facts, ...warm, target }),
       ...(await measureStored({ folder, file, digests, note, hasPeer: version !== null })),
+      ...(await measureLarge({ folder, note })),
     ],
     versions: version === null ? {} : { mktorrent: version },
   };

@@ -3,7 +3,14 @@ import { type Config, isLoopbackUrl, type Secrets } from './config/index.ts';
 import type { DiscoveryConfig } from './discovery/index.ts';
 import type { DownloadDeps } from './download/index.ts';
 import type { Bus } from './events/index.ts';
-import { type Clock, createHttp, type Http, limitConnectionsPerHost } from './ports/index.ts';
+import {
+  type Clock,
+  createHttp,
+  type Http,
+  limitConnectionsPerHost,
+  type ObjectStore,
+} from './ports/index.ts';
+import { createS3ObjectStore } from './publishing/index.ts';
 import type { Queue } from './queue/index.ts';
 import type { CycleCalendar } from './scheduling/index.ts';
 import type { ExternalEngineConfig, SeedingConfig } from './seeding/index.ts';
@@ -33,11 +40,6 @@ export function calendarOf(config: Config): CycleCalendar {
     includeHistory: config.dumps.includeHistory,
     historyMonths: config.dumps.historyMonths,
   };
-}
-
-/** Cron expression for a minute of the day, UTC. */
-export function dailyAt(minuteOfDay: number): string {
-  return `${minuteOfDay % 60} ${Math.floor(minuteOfDay / 60)} * * *`;
 }
 
 /** The one http client for all rooms, with the budget for each host. */
@@ -118,6 +120,7 @@ export function torrentsWantedConfigOf({ torrents, dumps }: Config): TorrentsWan
     groupings: torrents.groupings,
     wikiRunMinSizeBytes: torrents.wikiRunMinSizeBytes,
     historyTypes: dumps.historyTypes,
+    hasUncompressed: torrents.uncompressed.enabled,
   };
 }
 
@@ -166,4 +169,18 @@ function seedingProgramOf({ seeding }: Config, secrets: Secrets): ExternalEngine
     password: own.password ?? secrets.seedingPassword,
     uploadLimitBytesPerSecond: seeding.uploadLimitBytesPerSecond,
   };
+}
+
+/** Where published files go besides our own host; null = nowhere. */
+export function objectStoreOf({ publish }: Config, secrets: Secrets, clock: Clock): ObjectStore | null {
+  const { r2 } = publish;
+  if (!r2.enabled) return null;
+  return createS3ObjectStore({
+    endpoint: r2.endpoint ?? `https://${secrets.r2AccountId ?? ''}.r2.cloudflarestorage.com`,
+    bucket: r2.bucket,
+    region: r2.region,
+    accessKeyId: secrets.r2AccessKeyId ?? '',
+    secretAccessKey: secrets.r2SecretAccessKey ?? '',
+    clock,
+  });
 }

@@ -1,12 +1,13 @@
 import { setImmediate as nextTurn } from 'node:timers/promises';
 import { createAlerts } from './alerts/index.ts';
+import { schedulesOf } from './app-schedules.ts';
 import {
   calendarOf,
   createAppHttp,
-  dailyAt,
   discoveryConfigOf,
   downloadConfigOf,
   downloadRatesOf,
+  objectStoreOf,
   seedingConfigOf,
   torrentConfigOf,
   torrentsWantedConfigOf,
@@ -23,11 +24,9 @@ import { createDownload, downloadDump, type HeldFiles, repairFile, scrubFiles } 
 import { type Bus, createBus } from './events/index.ts';
 import { DumpFileId, describeError } from './lib/index.ts';
 import {
-  backupDb,
   backupHandlers,
   createMaintenance,
   createRecordKeeper,
-  rehearseRestore,
   TELL_THEMSELVES,
 } from './maintenance/index.ts';
 import {
@@ -49,10 +48,10 @@ import {
   type Random,
 } from './ports/index.ts';
 import { createPruning, type PruningRoom, pruneStorage } from './pruning/index.ts';
-import { createPublishing, createS3ObjectStore } from './publishing/index.ts';
+import { createPublishing } from './publishing/index.ts';
 import { createQueue, type IdleReport, type Queue } from './queue/index.ts';
-import { createScheduling, everyMs } from './scheduling/index.ts';
-import { collectStats, createSeeding, ENGINE_HALT_CODES, type SeedingFacts } from './seeding/index.ts';
+import { createScheduling } from './scheduling/index.ts';
+import { createSeeding, ENGINE_HALT_CODES, type SeedingFacts } from './seeding/index.ts';
 import {
   createLayout,
   type DiskUsage,
@@ -63,7 +62,7 @@ import {
 import { createTorrent, createTorrenting, findMissingTorrents } from './torrenting/index.ts';
 import { createUpload } from './upload/index.ts';
 import { VERSION } from './version.ts';
-import { createWebseeds, watchWebseeds } from './webseeds/index.ts';
+import { createWebseeds } from './webseeds/index.ts';
 
 /** What a WikiSeed is made from; the ports default to the real ones. */
 export interface AppOptions {
@@ -205,24 +204,13 @@ function wire(deps: Required<AppOptions> & { layout: Layout; db: Db; lock: DataD
     },
   });
   bus.on('storage:modeChanged', ({ mode }) => void queue.enqueue(pruning.requestsFor(mode)));
-  const r2 = config.publish.r2;
-  const objectStore = r2.enabled
-    ? createS3ObjectStore({
-        endpoint: r2.endpoint ?? `https://${secrets.r2AccountId ?? ''}.r2.cloudflarestorage.com`,
-        bucket: r2.bucket,
-        region: r2.region,
-        accessKeyId: secrets.r2AccessKeyId ?? '',
-        secretAccessKey: secrets.r2SecretAccessKey ?? '',
-        clock,
-      })
-    : null;
   const publishing = createPublishing({
     ...shared,
     db,
-    objectStore,
+    objectStore: objectStoreOf(config, secrets, clock),
     config: {
       publicBaseUrl: config.wikiseed.publicBaseUrl,
-      r2PublicBaseUrl: r2.publicBaseUrl,
+      r2PublicBaseUrl: config.publish.r2.publicBaseUrl,
       version: VERSION,
     },
   });
@@ -284,29 +272,7 @@ function wire(deps: Required<AppOptions> & { layout: Layout; db: Db; lock: DataD
       wikiDiscovery: config.scheduling.wikiDiscovery,
       dumpCheck: config.scheduling.dumpCheck,
     },
-    jobs: [
-      {
-        name: backupDb.type,
-        cron: dailyAt(config.maintenance.backupMinuteOfDay),
-        request: () => backupDb.request({ reason: 'scheduled' }),
-      },
-      {
-        name: rehearseRestore.type,
-        cron: config.maintenance.restoreRehearsal,
-        request: () => rehearseRestore.request({}),
-      },
-      ...maintenance.schedules(),
-      {
-        name: collectStats.type,
-        cron: everyMs(config.seeding.statsIntervalMs),
-        request: () => collectStats.request({}),
-      },
-      { name: watchWebseeds.type, cron: 'hourly', request: () => watchWebseeds.request({}) },
-      { name: pruneStorage.type, cron: 'daily', request: () => pruneStorage.request({}) },
-      ...(scrub.enabled
-        ? [{ name: scrubFiles.type, cron: 'daily', request: () => scrubFiles.request({}) }]
-        : []),
-    ],
+    jobs: schedulesOf(config, maintenance.schedules()),
     requests: {
       discoverWikis: () => discoverWikis.request({}),
       lastLookAt: (cycle) => discovery.lastLookAt(cycle),

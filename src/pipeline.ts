@@ -188,7 +188,7 @@ export function wirePipeline(deps: PipelineDeps): Pipeline {
     return [
       checkWebseeds.request({ torrentId: id }, { cycleDate }),
       startSeeding.request({ torrentId: id }, { cycleDate, delayMs: WEBSEEDS_WAITED_FOR_MS }),
-      ...(hasMore ? [torrentsWanted.nextPart(torrent)] : []),
+      ...(hasMore ? [torrentsWanted.nextPart(torrent)] : torrentsWanted.unpacked(cycleDate)),
     ];
   });
   // One that could not be made holds nothing up.

@@ -11,6 +11,8 @@ export interface TorrentsWantedConfig {
   wikiRunMinSizeBytes: number;
   /** Dump types of the history torrent beside the files marked as history. */
   historyTypes: readonly string[];
+  /** Whether each cycle gets a torrent of unpacked files, too; default: no. */
+  hasUncompressed?: boolean;
 }
 
 /** Says which torrents a cycle lacks. */
@@ -21,6 +23,8 @@ export interface TorrentsWanted {
   supplements(cycleDate: string): JobRequest[];
   /** The same torrent again. */
   again(torrent: Torrent): JobRequest;
+  /** The torrent of unpacked files, once what it is unpacked from is in a torrent. */
+  unpacked(cycleDate: string): JobRequest[];
   /** What one torrent could not hold. */
   nextPart(torrent: Torrent): JobRequest;
 }
@@ -29,9 +33,16 @@ export interface TorrentsWanted {
  * Lower first. What holds everything comes first; a run of a wiki is read anew, and the large ones take hours, so the small ones
  * are not kept waiting.
  */
-const PRIORITIES: Readonly<Record<Grouping, number>> = { cycle: 100, project: 102, language: 102, wiki_run: 103 };
+const PRIORITIES: Readonly<Record<Grouping, number>> = {
+  cycle: 100,
+  project: 102,
+  language: 102,
+  wiki_run: 103,
+};
 
 function requestOf(which: WhichTorrent): JobRequest {
+  // Unpacking takes hours, and gives nothing that the others have not.
+  if (which.variant === 'uncompressed') return createTorrent.request(which, { priority: 110 });
   return createTorrent.request(which, {
     priority: PRIORITIES[which.grouping] + (which.variant === 'regular' ? 0 : 1),
   });
@@ -50,31 +61,32 @@ export function createTorrentsWanted({
   const { historyTypes } = config;
 
   /** The first torrent of each kind that the cycle has files for. */
-  function mainTorrents(cycleDate: string): WhichTorrent[] {
+  const mainTorrents = (cycleDate: string): WhichTorrent[] =>
+    config.groupings.flatMap((grouping) => mainOf(cycleDate, grouping));
+
+  function mainOf(cycleDate: string, grouping: Grouping): WhichTorrent[] {
     const variantOf = ({ isHistory }: { isHistory: boolean }) => (isHistory ? 'history' : 'regular');
-    return config.groupings.flatMap((grouping): WhichTorrent[] => {
-      switch (grouping) {
-        case 'cycle': {
-          const { regular, history } = catalog.heldVariants(cycleDate);
-          return [
-            ...(regular ? [ofCycle(cycleDate)] : []),
-            ...(history ? [ofCycle(cycleDate, { variant: 'history' })] : []),
-          ];
-        }
-        case 'project':
-        case 'language':
-          return catalog
-            .heldScopes(cycleDate, grouping)
-            .map(({ scope, ...held }) => ofCycle(cycleDate, { grouping, scope, variant: variantOf(held) }));
-        case 'wiki_run':
-          return catalog
-            .heldRuns(cycleDate, config.wikiRunMinSizeBytes)
-            .reverse()
-            .map(({ wikiDbName: scope, source, runDate, ...held }) =>
-              ofCycle(cycleDate, { grouping, scope, source, runDate, variant: variantOf(held) }),
-            );
+    switch (grouping) {
+      case 'cycle': {
+        const { regular, history } = catalog.heldVariants(cycleDate);
+        return [
+          ...(regular ? [ofCycle(cycleDate)] : []),
+          ...(history ? [ofCycle(cycleDate, { variant: 'history' })] : []),
+        ];
       }
-    });
+      case 'project':
+      case 'language':
+        return catalog
+          .heldScopes(cycleDate, grouping)
+          .map(({ scope, ...held }) => ofCycle(cycleDate, { grouping, scope, variant: variantOf(held) }));
+      case 'wiki_run':
+        return catalog
+          .heldRuns(cycleDate, config.wikiRunMinSizeBytes)
+          .reverse()
+          .map(({ wikiDbName: scope, source, runDate, ...held }) =>
+            ofCycle(cycleDate, { grouping, scope, source, runDate, variant: variantOf(held) }),
+          );
+    }
   }
 
   /** Torrents that were split and lack a part still, each as its last part. */
@@ -94,7 +106,17 @@ export function createTorrentsWanted({
   const nextPart = (torrent: Torrent): JobRequest =>
     requestOf({ ...whichIs(torrent), part: torrent.part + 1 });
 
+  /** Of the cycle's own files: there are no supplements of it. */
+  function unpacked(cycleDate: string): JobRequest[] {
+    if (config.hasUncompressed !== true) return [];
+    const made = catalog.torrentsOfCycle(cycleDate);
+    const isMade = (which: WhichTorrent): boolean => made.some((torrent) => isMainOf(torrent, which));
+    const which = ofCycle(cycleDate, { variant: 'uncompressed' });
+    return isMade(ofCycle(cycleDate)) && !isMade(which) ? [requestOf(which)] : [];
+  }
+
   return {
+    unpacked,
     missing(cycleDate) {
       const made = catalog.torrentsOfCycle(cycleDate);
       // The first file of a kind that the sealed cycle had none of does not make its torrent while more may come.
@@ -105,6 +127,7 @@ export function createTorrentsWanted({
       return [
         ...lacking.map(requestOf),
         ...unfinishedSplits(cycleDate, made).map(nextPart),
+        ...unpacked(cycleDate),
         // A file that was lost and fetched again is not in its torrent's folder yet; the infohash stays.
         ...catalog.torrentsToMakeAgain(cycleDate).map((torrent) => requestOf(whichIs(torrent))),
       ];

@@ -56,15 +56,23 @@ const TOP: Readonly<Record<string, readonly string[] | 'everything'>> = {
   'main.ts': ['cli'],
   'app.ts': 'everything',
   'app-settings.ts': [
-    ...['version.ts', 'discovery', 'download', 'upload', 'torrenting', 'seeding', 'scheduling', 'webseeds'],
+    ...['version.ts', 'torrents-wanted.ts', 'discovery', 'download', 'upload', 'torrenting', 'seeding'],
+    ...['publishing', 'scheduling', 'webseeds'],
+    ...FLOOR,
+  ],
+  'app-schedules.ts': [
+    ...['download', 'maintenance', 'pruning', 'scheduling', 'seeding', 'webseeds'],
     ...FLOOR,
   ],
   'app-storage.ts': FLOOR,
   'data-directory.ts': ['maintenance', ...FLOOR],
   'order-of-work.ts': ['download', ...FLOOR],
+  'torrents-wanted.ts': ['discovery', 'download', 'torrenting', ...FLOOR],
   'pipeline.ts': [
     ...[
       'order-of-work.ts',
+      'torrents-wanted.ts',
+      'torrents-wanted.ts',
       'discovery',
       'download',
       'upload',
@@ -76,16 +84,20 @@ const TOP: Readonly<Record<string, readonly string[] | 'everything'>> = {
     ],
     ...FLOOR,
   ],
+  'torrents-wanted.ts': ['discovery', 'download', 'torrenting', ...FLOOR],
   'version.ts': [],
 };
 /** Only the composition root and the command line may import these. */
 const TOP_IMPORTERS: Readonly<Record<string, readonly string[]>> = {
   'app.ts': ['cli'],
   'app-settings.ts': ['app.ts', 'cli'],
+  'app-schedules.ts': ['app.ts'],
   'app-storage.ts': ['app.ts'],
   'data-directory.ts': ['app.ts'],
   'order-of-work.ts': ['pipeline.ts'],
+  'torrents-wanted.ts': ['pipeline.ts', 'app-settings.ts'],
   'pipeline.ts': ['app.ts'],
+  'torrents-wanted.ts': ['app-settings.ts', 'pipeline.ts'],
   'version.ts': ['app.ts', 'app-settings.ts', 'cli'],
 };
 

@@ -5,7 +5,10 @@ import type { DumpFile, SourceName, TorrentKind } from './types.ts';
 
 const { dumps } = schema;
 
-type TorrentCandidates = Pick<Catalog, 'heldRuns' | 'heldScopes' | 'lateScopes' | 'hasMoreParts' | 'runFiles'>;
+type TorrentCandidates = Pick<
+  Catalog,
+  'heldRuns' | 'heldScopes' | 'lateScopes' | 'hasMoreParts' | 'runFiles'
+>;
 
 /** What a new torrent may carry. */
 const SOUND = `d.our_status IN ('downloaded', 'uploading', 'uploaded', 'included') AND d.damaged_at IS NULL

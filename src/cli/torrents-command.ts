@@ -14,7 +14,7 @@ import { loadForCommand, openForReading } from './load.ts';
 import { formatTable } from './table.ts';
 import { everyTorrent, type LiveTorrent, liveTorrents, oneTorrent } from './torrents-find.ts';
 import { readShown, showTorrent } from './torrents-show.ts';
-import { counted } from './words.ts';
+import { counted, orUnknown } from './words.ts';
 
 /** What the list understands. */
 export interface TorrentsOptions {
@@ -91,9 +91,6 @@ function filterOf({ grouping, cycle }: TorrentsOptions): {
     ...(cycle === undefined ? {} : { cycleDate: cycle }),
   };
 }
-
-/** A number that may not be known. */
-export const orUnknown = (count: number | null): string => (count === null ? 'unknown' : String(count));
 
 /** `2 working, 1 dead`; `none` when there is none. */
 export function webseedWords({ working, dead, unproved }: ListedTorrent['webseeds']): string {

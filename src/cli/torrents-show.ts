@@ -13,9 +13,8 @@ import {
 } from '../monitoring/index.ts';
 import type { CliIo } from './io.ts';
 import { formatTable, plainText } from './table.ts';
-import { orUnknown } from './torrents-command.ts';
 import type { LiveTorrent } from './torrents-find.ts';
-import { counted } from './words.ts';
+import { counted, orUnknown } from './words.ts';
 
 /** Everything that is known of one torrent; also its JSON. */
 export interface ShownTorrent extends TorrentDetail {

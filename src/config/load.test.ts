@@ -329,7 +329,6 @@ describe('contradictions', () => {
 
 describe('what this version does not do yet', () => {
   test.each([
-    'torrents: {uncompressed: {enabled: true}}',
     'ia: {bandwidth_limit: 5MB/s}',
     'ia: {multipart_above: 5GB}',
     'monitoring: {heartbeat_url: "https://hc.example.org/x"}',

@@ -21,7 +21,6 @@ const NO_EFFECT = 'has no effect in this version yet.';
  * when the feature arrives; the entry here is removed together with that arrival.
  */
 const NOT_YET: readonly NotYet[] = [
-  { path: 'torrents.uncompressed.enabled' },
   { path: 'ia.bandwidth_limit' },
   { path: 'ia.multipart_above' },
   { path: 'publish.gist.enabled' },

@@ -137,6 +137,9 @@ td br + .none, td br + .badtext { font-size: .88em; }
 .running .reason { overflow-wrap: anywhere; }
 .file { overflow-wrap: anywhere; min-width: 14rem; width: 45%; }
 .kind { white-space: nowrap; }
+.by { overflow-wrap: anywhere; }
+tbody th.file, tbody th time { font-weight: 400; }
+tbody th .badtext, tbody th .none { font-weight: 400; }
 .side table { font-size: .88rem; }
 .side th, .side td { padding-right: .55rem; }
 .badge { display: inline-block; padding: 0 .5rem; border-radius: 99px; font-size: .82rem; line-height: 1.55; white-space: nowrap; background: var(--soft); color: var(--quiet); }
@@ -213,6 +216,7 @@ button:hover, .button:hover { border-color: var(--accent); }
   .stages .reached { position: relative; }
   .stages .reached::before { content: ""; position: absolute; left: calc(-.8rem - 4px); width: 4px; top: 0; bottom: 0; background: var(--accent); }
   dl.facts { grid-template-columns: 1fr 1fr; }
+  dl.facts dd time { white-space: normal; }
   .stacked, .stacked tbody, .stacked tr, .stacked th, .stacked td { display: block; }
   .stacked thead { position: absolute; width: 1px; height: 1px; overflow: hidden; clip-path: inset(50%); }
   .stacked tr { border-top: 1px solid var(--line); padding: .5rem 0; }

@@ -8,8 +8,8 @@ import type { JobRequest, Queue } from '../queue/index.ts';
 import { type CycleCalendar, cyclesToOpen, LATE_CYCLE_MS } from './calendar.ts';
 import { longestStep, nextRun } from './next-run.ts';
 
-export { everyMs } from './next-run.ts';
 export { type CycleCalendar, cyclesToOpen, dueCycles, type PlannedCycle } from './calendar.ts';
+export { everyMs } from './next-run.ts';
 
 /** A thing that happens regularly. `cron` is a cron expression in UTC. */
 export interface Schedule {

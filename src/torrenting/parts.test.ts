@@ -1,6 +1,6 @@
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
-import { arrange, arrangePlain, alignmentOf } from './arrangement.ts';
+import { alignmentOf, arrange, arrangePlain } from './arrangement.ts';
 import { encodeTorrent } from './metainfo.ts';
 import { ENVELOPE_BYTES, filesInFirstPart, type PartItem, type PartRules } from './parts.ts';
 import type { PayloadFile } from './payload/payload.ts';
@@ -30,7 +30,9 @@ function measure(items: readonly PartItem[], rules: PartRules): { pieceCount: nu
   const texts = rules.textBytes + items.reduce((sum, { textBytes }) => sum + textBytes, 0);
   const files: PayloadFile[] = [
     ...items.map(({ path, sizeBytes }) => ({ kind: 'dump', path, sizeBytes, content: null }) as never),
-    ...(rules.hasPadding ? [{ kind: 'text', path: 'README.txt', sizeBytes: texts, bytes: null } as never] : []),
+    ...(rules.hasPadding
+      ? [{ kind: 'text', path: 'README.txt', sizeBytes: texts, bytes: null } as never]
+      : []),
   ];
   const total = files.reduce((sum, { sizeBytes }) => sum + sizeBytes, 0);
   const pieceLength = choosePieceLength(total, rules.pieceLengthBytes);
@@ -40,7 +42,12 @@ function measure(items: readonly PartItem[], rules: PartRules): { pieceCount: nu
     : arrangePlain(files, { pieceLength });
   const envelope = { trackers: [], webseeds: [], cycleDate: '2026-11-20', createdBy: '', comment: '' };
   const { bytes } = encodeTorrent(
-    { name: 'wikimedia-dumps-2026-11-20', files: entries, pieceLength, pieces: new Uint8Array(pieceCount * 20) },
+    {
+      name: 'wikimedia-dumps-2026-11-20',
+      files: entries,
+      pieceLength,
+      pieces: new Uint8Array(pieceCount * 20),
+    },
     envelope,
   );
   return { pieceCount, bytes: bytes.length };
@@ -66,7 +73,13 @@ const files = fc
   )
   .map((list) =>
     list
-      .map(({ group, name, ...file }, index): PartItem => ({ ...file, group, path: `compressed/${group}/${name}${index}` }))
+      .map(
+        ({ group, name, ...file }, index): PartItem => ({
+          ...file,
+          group,
+          path: `compressed/${group}/${name}${index}`,
+        }),
+      )
       .sort((a, b) => (a.group < b.group ? -1 : a.group > b.group ? 1 : 0)),
   );
 const rules = fc.record({

@@ -15,6 +15,8 @@ import type { WebseedStore } from './webseed-store.ts';
 /** So long every server of dumps keeps a run. */
 const KEPT_MS = days(30);
 
+const NOT_ASKED: Look = { kind: 'unproved', reason: 'it was not asked yet: its host rests' };
+
 /** What a check of one torrent found, to be recorded. */
 export interface CheckedTorrent {
   torrentId: TorrentId;
@@ -79,7 +81,8 @@ export function createChecker(deps: CheckerDeps): Checker {
           ? null
           : await prober.look(candidate, (await read()).facts, closeness, day, signal);
       if (look === null) {
-        if (earlier !== null) rows.push(earlier);
+        // Known to be wanted from here on, so that its turn comes soon.
+        rows.push(earlier ?? judgeLook(root, null, NOT_ASKED, clock.now()));
         continue;
       }
       const row = judgeLook(root, earlier, look, clock.now());

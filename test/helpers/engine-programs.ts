@@ -1,6 +1,6 @@
 import { pbkdf2Sync } from 'node:crypto';
 import { once } from 'node:events';
-import { mkdirSync, writeFileSync } from 'node:fs';
+import { chownSync, mkdirSync, readdirSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { createHttp, createSystemClock } from '../../src/ports/index.ts';
 import type { EngineDriver } from '../../src/seeding/engines/driver.ts';
@@ -57,6 +57,17 @@ async function running(
   return self;
 }
 
+/** Nobody, where we are root: what a seeding program may do to files of other users is part of what is tested. */
+const USER = 65_534;
+
+/** What goes before a command that has a folder of its own and nothing else. */
+function asAnotherUser(folder: string): string[] {
+  if (process.getuid?.() !== 0) return [];
+  for (const name of ['.', ...readdirSync(folder, { recursive: true, encoding: 'utf8' })])
+    chownSync(join(folder, name), USER, USER);
+  return ['setpriv', `--reuid=${USER}`, `--regid=${USER}`, '--clear-groups'];
+}
+
 /** qbittorrent-nox on all addresses for peers, on loopback for us. */
 export async function qbittorrentProgram(lifetime: Lifetime): Promise<EngineProgram> {
   const profile = lifetime.folder();
@@ -94,7 +105,10 @@ WebUI\\Password_PBKDF2="@ByteArray(${salt.toString('base64')}:${hash.toString('b
   );
   return running(
     lifetime,
-    () => lifetime.program('qbittorrent-nox', [`--profile=${profile}`], { HOME: profile }),
+    () => {
+      const [command, ...args] = [...asAnotherUser(profile), 'qbittorrent-nox', `--profile=${profile}`];
+      return lifetime.program(command!, args, { HOME: profile });
+    },
     ({ password = LOGIN.password } = {}) =>
       createQbittorrent({
         http,
@@ -109,7 +123,7 @@ WebUI\\Password_PBKDF2="@ByteArray(${salt.toString('base64')}:${hash.toString('b
 /** transmission-daemon in a network of its own: it refuses peers on loopback. */
 export async function transmissionProgram(lifetime: Lifetime, namespace: Namespace): Promise<EngineProgram> {
   const folder = lifetime.folder();
-  const [command, ...inside] = namespace.prefix;
+  const [command, ...before] = namespace.prefix;
   const port = await freePort();
   const settings = {
     ...{ 'rpc-port': port, 'rpc-bind-address': '0.0.0.0', 'rpc-whitelist-enabled': false },
@@ -129,13 +143,15 @@ export async function transmissionProgram(lifetime: Lifetime, namespace: Namespa
   writeFileSync(join(folder, 'settings.json'), JSON.stringify(settings));
   return running(
     lifetime,
-    () =>
-      lifetime.program(command!, [
-        ...inside,
+    () => {
+      const inside = [
+        ...asAnotherUser(folder),
         'transmission-daemon',
         '--foreground',
         `--config-dir=${folder}`,
-      ]),
+      ];
+      return lifetime.program(command!, [...before, ...inside], { HOME: folder });
+    },
     ({ password = LOGIN.password, byMessageMaxBytes } = {}) =>
       createTransmission({
         http,

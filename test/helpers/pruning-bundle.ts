@@ -142,7 +142,7 @@ export function withPruning(
       config: {
         remoteProofMaxAgeMs: 7 * DAY_MS,
         minSeedersBeforePrune: options.minSeedersBeforePrune ?? 3,
-        seedersMaxAgeMs: 12 * 3_600_000,
+        seedersMaxAgeMs: 7 * 86_400_000,
         pruneOldestFirst: options.pruneOldestFirst ?? true,
         uploadsEnabled: options.uploadsEnabled ?? false,
       },

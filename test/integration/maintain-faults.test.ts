@@ -169,7 +169,11 @@ test('a step waits for a writer that holds the lock, and goes on when it is gone
       if (waits === 3) other.sqlite.exec('COMMIT');
     },
   };
-  const done = await applyRetention(db.sqlite, pace, { finishedBefore: 10, measuredBefore: 10, ...NO_SWARMS });
+  const done = await applyRetention(db.sqlite, pace, {
+    finishedBefore: 10,
+    measuredBefore: 10,
+    ...NO_SWARMS,
+  });
   expect(waits).toBe(3);
   expect(done.byTable.jobs).toBe(300);
   // One that never ends is told, not waited for.

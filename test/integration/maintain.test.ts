@@ -270,7 +270,11 @@ describe('retention', () => {
           parentId = id;
           if (unfinished.includes(status) || now - at < hours(1)) expected.add(id);
         }
-        await applyRetention(db.sqlite, PACE, { finishedBefore: now - hours(1), measuredBefore: 0, ...NO_SWARMS });
+        await applyRetention(db.sqlite, PACE, {
+          finishedBefore: now - hours(1),
+          measuredBefore: 0,
+          ...NO_SWARMS,
+        });
         expect(new Set(db.sqlite.prepare('SELECT id FROM jobs').pluck().all())).toEqual(expected);
       }),
       { numRuns: 200 },

@@ -322,3 +322,94 @@ describe('health', () => {
     expect((await get('/healthz')).status).toBe(200);
   });
 });
+
+describe('torrents', () => {
+  test('the list can be narrowed and paged; unknown is a word, and never a zero', async () => {
+    const { start, rows, insert, now, clock } = await setup();
+    const hash = (n: number): string => n.toString(16).padStart(40, '0');
+    rows.torrent();
+    for (let n = 1; n <= 120; n += 1)
+      rows.torrent({ name: `w${n}-20261120`, grouping: 'wiki_run', info_hash: hash(n), info_name: 'w' });
+    rows.torrent({ name: 'older', cycle_date: '2026-11-01', info_hash: hash(999) });
+    insert('torrent_stats', {
+      torrent_id: 1,
+      seeders: 3,
+      leechers: 0,
+      source: 'udp://x',
+      recorded_at: now - 1,
+    });
+    insert('torrent_webseeds', {
+      torrent_id: 1,
+      url: 'https://a/',
+      state: 'dead',
+      checked_at: now,
+      since: now,
+    });
+    const get = await start();
+    const page = async (path: string): Promise<string> => (await get(path)).text();
+    const all = await page('/torrents');
+    expect(all).toContain('3 other seeders');
+    expect(all).toContain('no webseed works, 1 dead');
+    expect(all).toContain('1–50 of 122 torrents');
+    expect(all).toContain('other seeders unknown');
+    expect(all).not.toMatch(/>0 (other )?seeders?/);
+    const wikis = await page('/torrents?kind=wiki_run&page=3');
+    expect(wikis).toContain('101–120 of 120 torrents');
+    expect(wikis).not.toContain(`/torrents/${HASH}"`);
+    const older = await page('/torrents?cycle=2026-11-01&kind=cycle');
+    expect(older).toContain(hash(999));
+    expect(older).not.toContain(`/torrents/${HASH}"`);
+    expect(await page('/torrents?kind=project')).toContain('No torrent matches.');
+    // What was counted weeks ago says nothing of now.
+    clock.setWall(now + 22 * 86_400_000);
+    expect(await page('/torrents')).not.toContain('3 other seeders');
+  });
+
+  test('one torrent: facts, chart with its gap, webseeds and trackers with their reasons, files, gaps', async () => {
+    const { start, rows, insert, now } = await setup();
+    rows.torrent({ trackers: JSON.stringify([`udp://${EVIL}`, 'http://t.example.org/announce']) });
+    const dump = rows.dump({ ...held, our_status: 'included' });
+    insert('torrent_files', { torrent_id: 1, dump_id: dump, path_in_torrent: `x/${EVIL}`, size_bytes: 5 });
+    insert('torrent_gaps', {
+      ...{
+        torrent_id: 1,
+        wiki_db_name: 'aawiki',
+        source: 'classic',
+        run_date: '20261120',
+        dump_type: 'page',
+      },
+      ...{ state: 'missing', reason: EVIL },
+    });
+    for (const [ago, seeders] of [
+      [4, 2],
+      [3, null],
+      [2, 5],
+    ] as const)
+      insert('torrent_stats', { torrent_id: 1, seeders, source: EVIL, recorded_at: now - ago * 86_400_000 });
+    insert('torrent_webseeds', {
+      torrent_id: 1,
+      url: EVIL,
+      state: 'dead',
+      reason: EVIL,
+      checked_at: now,
+      since: now,
+    });
+    rows.state('tracker:http://t.example.org/announce', {
+      ...{ askedAt: now, answeredAt: null, asked: 9, known: 0, restsUntil: now + 8e7, resumeAfter: null },
+      problem: { code: 'tracker_refused', message: EVIL },
+    });
+    const get = await start();
+    const response = await get(`/torrents/${HASH}`);
+    const text = await response.text();
+    expect(response.status).toBe(200);
+    expect(text).not.toContain(EVIL);
+    expect(text).not.toMatch(/ style=/);
+    // Two stretches: the line does not run through what nobody knew.
+    expect(/class="line"[^>]* d="([^"]+)"/.exec(text)?.[1]).toMatch(/^M0\.0 60\.0M1000\.0 0\.0$/);
+    expect(text).toContain('Between 2 and 5 from');
+    expect(text).toContain('>unknown<');
+    expect(text.split(EVIL_ESCAPED).length).toBeGreaterThan(6);
+    expect(await (await get(`/torrents/${'0'.repeat(40)}`)).status).toBe(404);
+    expect(await (await get(`/torrents/${HASH}?files=7&gaps=x`)).status).toBe(200);
+  });
+});

@@ -2,6 +2,7 @@ import { existsSync, linkSync, rmSync, statSync, truncateSync, utimesSync, write
 import { join } from 'node:path';
 import { describe, expect, test } from 'vitest';
 import { DumpFileId } from '../../src/lib/index.ts';
+import { readFacts } from '../../src/pruning/read-facts.ts';
 import { NOW, namesBelow, withPruning } from '../helpers/pruning-bundle.ts';
 
 /**
@@ -278,4 +279,37 @@ test('old proofs are told, and nothing waits for answers that nobody asks for', 
     ...{ removedFiles: 1, waitingSets: 0 },
     items: [{ identifier: 'wikiseed-aawiki-20260901', wikiDbName: 'aawiki', runDate: '20260901' }],
   });
+});
+
+test('only the newest look at a torrent says how many others seed its files, and only for a while', () => {
+  const world = withPruning();
+  const [file] = world.run('20260901') as [number];
+  const torrentId = world.torrent('2026-09-01', [file]);
+  const HOUR = 3_600_000;
+  const insert = world.db.sqlite.prepare(
+    'INSERT INTO torrent_stats (torrent_id, seeders, source, recorded_at) VALUES (?, ?, ?, ?)',
+  );
+  const others = (agoMs = 0): number | null =>
+    readFacts(world.db.sqlite, { now: NOW + agoMs, statsMaxAgeMs: 12 * HOUR, look: () => null }).otherSeeders(
+      {
+        id: file,
+      },
+    );
+  expect(others()).toBe(null);
+  insert.run(torrentId, 9, 'udp://a', NOW - 13 * HOUR);
+  expect(others()).toBe(null);
+  insert.run(torrentId, 5, 'udp://a', NOW - 6 * HOUR);
+  // As it is written: we are not among them, whether we seed it or not.
+  expect(others()).toBe(5);
+  world.db.sqlite.prepare('UPDATE torrents SET seeding_since = 1').run();
+  expect(others()).toBe(5);
+  expect(others(6 * HOUR)).toBe(5);
+  expect(others(7 * HOUR)).toBe(null);
+  // Unknown is not enough, and what another place said before does not stand in for it.
+  insert.run(torrentId, null, 'nobody', NOW - HOUR);
+  expect(others()).toBe(null);
+  insert.run(torrentId, 0, 'udp://b', NOW - 1);
+  expect(others()).toBe(0);
+  world.db.sqlite.prepare('UPDATE torrents SET retired_at = 1').run();
+  expect(others()).toBe(null);
 });

@@ -145,6 +145,11 @@ const MAY_READ_MUCH: readonly { sql: string; plan: RegExp; why: string }[] = [
     why: 'the torrents of one cycle',
   },
   {
+    sql: 'cycle_date = @cycleDate',
+    plan: /^SEARCH torrents USING (COVERING )?INDEX idx_torrents_cycle \(cycle_date=\?\)$/,
+    why: 'a list of the torrents of one cycle',
+  },
+  {
     sql: 'FROM torrent_gaps WHERE torrent_id = ?',
     plan: /^SEARCH torrent_gaps USING (COVERING )?INDEX idx_torrent_gaps_torrent \(torrent_id=\?\)$/,
     why: 'the gaps of one torrent',

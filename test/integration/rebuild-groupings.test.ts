@@ -89,6 +89,8 @@ async function setup() {
     paths.all(unpacked.id).map((file) => ({
       ...told(file.id, file.path),
       ...{ sizeBytes: 3000, md5: 'um', sha1: 'us', sha256: 'uh' },
+      filename: file.path.split('/').at(-1),
+      unpackedFrom: { filename: world.pathOf(file.id).split('/').at(-1), sizeBytes: 1000 },
     })),
   );
   for (const id of [cycle, language, run, unpacked.id]) writeTorrent(world, id);
@@ -138,6 +140,12 @@ test('without the records the torrents themselves tell it', async () => {
       ].map((column) => row[column]),
     );
   expect(kept(after)).toEqual(kept(before));
+  expect(after.torrents?.map(({ name, payload_version: form }) => [name, form])).toEqual([
+    ['aawiki-20261101', 'none'],
+    ['wikimedia-dumps-2026-11-01', '1.1'],
+    ['wikimedia-dumps-language-aa-2026-11-01', '1.3'],
+    ['wikimedia-dumps-uncompressed-2026-11-01', '1.4'],
+  ]);
   const carried = ({ torrent_files: files = [] }: typeof after) =>
     files.map((row) =>
       ['name', 'filename', 'path_in_torrent', 'size_bytes', 'md5', 'sha1', 'sha256'].map(

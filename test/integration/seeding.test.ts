@@ -271,7 +271,9 @@ describe('seeding', () => {
     renameSync(root, `${root}-moved`);
     await seeding.start();
     expect(seeding.port()).not.toBeNull();
-    expect((await seeding.snapshot()).torrents).toEqual([]);
+    expect((await seeding.snapshot()).torrents).toMatchObject([
+      { isReady: false, state: 'broken', problem: expect.stringContaining('is not there') },
+    ]);
     expect(recorded.entries).toContainEqual(
       expect.objectContaining({ level: 'error', message: 'a torrent cannot be seeded' }),
     );

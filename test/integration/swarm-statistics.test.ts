@@ -85,7 +85,8 @@ describe('at real trackers', () => {
 
   test.skipIf(!has('opentracker'))('opentracker, which serves only what is in its list', async () => {
     const { http, udp } = await startOpentracker([hash(1), hash(2)]);
-    await announce(http, hash(1), 20001);
+    // It reads its list beside, and knows nobody before.
+    await expect.poll(() => announce(http, hash(1), 20001)).toContain('interval');
     await announce(http, hash(1), 40002);
     await announce(http, hash(1), 60003, 7);
     expect(await announce(http, hash(9), 1001)).toContain('not authorized');

@@ -10,7 +10,7 @@ import { AA, CYCLE, EXPORT, GONE, NEWS, readTorrent, setup, tree } from '../help
  * Method: real files in temporary data directories, the real job handler, small bounds; each part is recorded as the queue does.
  */
 
-const PIECE = 2 ** 18;
+const PIECE = 2 ** 16;
 const file = (wiki: string, language: string, project: string, type: string, pieces: number) => ({
   ...{ wiki, language, project, name: `${wiki}-20261120-${type}.gz`, dumpType: 'page' },
   sizeBytes: pieces * PIECE - 77,
@@ -78,7 +78,11 @@ describe('a torrent that is too large', () => {
 
   it('is one torrent, without a number, when it fits', async () => {
     const operator = setup({ ...SETTINGS, bounds: { maxPieces: 130, maxTorrentSizeBytes: 10_000_000 } });
-    expect(await operator.make()).toMatchObject({ name: `wikimedia-dumps-${CYCLE}`, part: 0, hasMore: false });
+    expect(await operator.make()).toMatchObject({
+      name: `wikimedia-dumps-${CYCLE}`,
+      part: 0,
+      hasMore: false,
+    });
     const small = setup({ ...SETTINGS, bounds: { maxPieces: 130, maxTorrentSizeBytes: 67_000 } });
     expect(await small.make()).toMatchObject({ name: `wikimedia-dumps-${CYCLE}-part-1`, hasMore: true });
   });
@@ -128,7 +132,9 @@ it('a run of a wiki is split, too; its parts share the folder of the wiki', asyn
   const which = ofCycle(CYCLE, {
     ...{ grouping: 'wiki_run', scope: 'aawiki', source: 'classic', runDate: '20261120' },
   });
-  const specs = ['a', 'b', 'c', 'd'].map((type, index) => file('aawiki', 'aa', 'wikipedia', type, 30 + index));
+  const specs = ['a', 'b', 'c', 'd'].map((type, index) =>
+    file('aawiki', 'aa', 'wikipedia', type, 30 + index),
+  );
   const operator = setup({ ...SETTINGS, specs: [...specs, NEWS, GONE, EXPORT, AA] });
   const outputs = await makeAll(operator, which);
   expect(outputs.map(({ name, infoName }) => [name, infoName])).toEqual([

@@ -6,10 +6,9 @@ import bencode from 'bencode';
 import { describe, expect, it, onTestFinished } from 'vitest';
 import type { Disk } from '../../src/ports/index.ts';
 import { createSystemClock, silentLog } from '../../src/ports/index.ts';
-import { startTracker } from '../../src/sandbox/index.ts';
 import { createSeeder } from '../../src/seeding/seeder.ts';
 import { has } from '../helpers/needs.ts';
-import { aria2 } from '../helpers/seeding-bundle.ts';
+import { aria2, startTracker } from '../helpers/seeding-bundle.ts';
 import { CYCLE, type FileSpec, readTorrent, setup, tree } from '../helpers/torrenting-bundle.ts';
 import { temporaryFolder } from '../helpers/with-db.ts';
 
@@ -137,7 +136,7 @@ describe.skipIf(!canPack)('the torrent of unpacked files', () => {
     expect(titles.gaps.every(({ dumpType }) => dumpType === 'all-titles' || dumpType === '*')).toBe(true);
   });
 
-  it('is made again as it was: folder gone, file rotten, setting smaller', async () => {
+  it('is made again as it was: folder gone, file rotten', async () => {
     const world = operator();
     const made = await world.makeAndRecord(UNCOMPRESSED);
     rmSync(world.root, { recursive: true });
@@ -174,7 +173,7 @@ describe.skipIf(!canPack)('the torrent of unpacked files', () => {
     const expected = (await operator().make(UNCOMPRESSED)).infoHash;
     let failures = 0;
     let passes = 0;
-    for (let failAt = 0; ; failAt += 1) {
+    for (let failAt = 0; ; failAt += call === 'link' ? 1 : 4) {
       let calls = 0;
       const disk = (real: Disk): Disk => ({
         ...real,
@@ -203,9 +202,8 @@ describe.skipIf(!canPack)('the torrent of unpacked files', () => {
     const world = operator();
     const made = await world.makeAndRecord(UNCOMPRESSED);
     const tracker = await startTracker();
-    onTestFinished(() => tracker.stop());
     const torrentFile = join(world.torrents, `${NAME}.torrent`);
-    const outer = bencode.decode(readFileSync(torrentFile)) as Record<string, unknown>;
+    const outer = bencode.decode(readFileSync(torrentFile)) as Record<string, string | Uint8Array>;
     delete outer['announce-list'];
     outer.announce = Buffer.from(tracker.url);
     writeFileSync(torrentFile, bencode.encode(outer));

@@ -84,6 +84,7 @@ function setup(packed: Record<string, Buffer>, options: { freeBytes?: number; sp
     return { dump, path: `uncompressed/aa/wikipedia/${filename.replace(/\.[^.]+$/, '')}`, upstreamUrl: '' };
   });
   mkdirSync(layout.torrents, { recursive: true });
+  const now = { ms: 1000 };
   let freeBytes = options.freeBytes ?? 1e12;
   const space =
     options.space ??
@@ -96,14 +97,21 @@ function setup(packed: Record<string, Buffer>, options: { freeBytes?: number; sp
   const run = (facts: Partial<UnpackRequest> = {}, deps: Partial<UnpackDeps> = {}) =>
     unpackAll(
       {
-        ...{ disk, layout, space, log: silentLog, signal: new AbortController().signal },
+        ...{
+          disk,
+          layout,
+          space,
+          log: silentLog,
+          clock: { now: () => now.ms },
+          signal: new AbortController().signal,
+        },
         onProgress: (done, total) => void progress.push([done, total]),
         ...deps,
       },
       { target, files, maxFileBytes: CAP, recorded: new Map(), cursor: null, ...facts },
     );
   return {
-    ...{ layout, disk, files, run, target, space, progress },
+    ...{ now, layout, disk, files, run, target, space, progress },
     folder: workFolder(target),
     setFree: (bytes: number) => {
       freeBytes = bytes;
@@ -305,9 +313,12 @@ describe.skipIf(!canPack)('interruptions', () => {
     expect(snooze).toBeInstanceOf(Snooze);
     expect(snooze.message).toMatch(/no room for unpacked files/);
     expect(readdirSync(world.layout.torrents)).toEqual([]);
-    expect(snooze.cursor).toEqual({ neededBytes: CAP });
+    expect(snooze.cursor).toEqual({ neededBytes: CAP, sinceMs: 1000 });
     expect(await thrown(world.run({ cursor: snooze.cursor }))).toBeInstanceOf(Snooze);
     expect(readdirSync(world.layout.torrents)).toEqual([]);
+    // After a day it gives up, so that nothing waits for it; it is asked for anew.
+    world.now.ms += 25 * 3_600_000;
+    expect(await thrown(world.run({ cursor: snooze.cursor }))).toMatchObject({ code: 'no_room_to_unpack' });
     world.setFree(CAP);
     // There is room for one at a time only: the others wait for it.
     expect((await world.run({ cursor: snooze.cursor })).unpacked).toHaveLength(6);

@@ -10,7 +10,6 @@ import {
   CYCLE,
   GONE,
   HISTORY,
-  makeWith,
   NEWS,
   readBencode,
   readTorrent,

@@ -309,7 +309,7 @@ describe('the dump site', () => {
       { dumpsBaseUrl: origin.baseUrl },
       { isHalted: (target) => target === 'dumps' },
     );
-    expect(await check(torrent.id)).toMatchObject({ rows: [] });
+    expect(await check(torrent.id)).toMatchObject({ rows: [{ state: 'unproved' }], webseeds: [] });
     expect(origin.requestLog().length).toBe(0);
   });
 });

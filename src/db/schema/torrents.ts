@@ -152,7 +152,7 @@ export const torrentWebseeds = sqliteTable(
   ],
 );
 
-/** Swarm numbers over time; null means unknown, never zero. Owner: seeding. */
+/** Swarm numbers over time, one row for each look at a torrent; null means unknown, never zero. Owner: seeding. */
 export const torrentStats = sqliteTable(
   'torrent_stats',
   {
@@ -160,10 +160,14 @@ export const torrentStats = sqliteTable(
     torrentId: integer('torrent_id')
       .notNull()
       .references(() => torrents.id, { onDelete: 'cascade' }),
+    /** Others than us: the highest number that anybody told, one less where we may be counted. */
     seeders: integer(),
     leechers: integer(),
+    /** How often it was downloaded whole. */
     completed: integer(),
+    /** All we ever gave of it, over restarts of the engine. */
     uploadedBytes: integer('uploaded_bytes'),
+    /** Who told the number of seeders: a tracker's address, or an engine's name. */
     source: text().notNull(),
     recordedAt: integer('recorded_at').notNull(),
   },

@@ -26,7 +26,7 @@ export interface CarriedSources {
 }
 
 /** What the file of a dump is called once it is unpacked: without one of these. */
-const PACKED = ['.bz2', '.gz', '.7z', ''];
+const PACKED = ['.bz2', '.gz', '.7z'];
 
 /** The dump files of a torrent, as far as its own texts, the manifest and the rows that are there already tell them. */
 export function carriedFiles(sources: CarriedSources): Carried[] {
@@ -87,6 +87,10 @@ function unpackedFiles({ db, facts, payload, published, context }: CarriedSource
   const find = db.sqlite.prepare<[string, string, string], { id: number; verification: string | null }>(
     'SELECT id, verification FROM dumps WHERE wiki_db_name = ? AND filename = ? AND cycle_date = ?',
   );
+  const packedNames = new Map([
+    ...(published?.files ?? []).map((file) => [file.path_in_torrent, file.filename] as const),
+    ...payload.files.map((file) => [file.path, file.unpackedFrom?.filename] as const),
+  ]);
   const told = new Map<string, { md5: string | null; sha1: string | null; sha256: string | null }>([
     ...(published?.files ?? []).map((file) => [file.path_in_torrent, file] as const),
     ...payload.files.map((file) => [file.path, file] as const),
@@ -96,8 +100,9 @@ function unpackedFiles({ db, facts, payload, published, context }: CarriedSource
     if (hashes == null || hashes.sha1 === null) return [];
     const filename = path.slice(path.lastIndexOf('/') + 1);
     const wiki = filename.split('-')[0] ?? '';
-    for (const ending of PACKED) {
-      const dump = find.get(wiki, `${filename}${ending}`, context.cycleDate);
+    const packed = packedNames.get(path);
+    for (const name of packed === undefined ? PACKED.map((ending) => `${filename}${ending}`) : [packed]) {
+      const dump = find.get(wiki, name, context.cycleDate);
       if (dump === undefined) continue;
       const { md5, sha1, sha256 } = hashes;
       return [{ ...asItIs(dump.id, path, sizeBytes, dump.verification), md5, sha1, sha256 }];

@@ -160,13 +160,20 @@ function importOne(
   }
   const torrentId = insert('torrents', {
     ...torrentRow(found),
-    // The form of its texts differs from 1.1 in this alone.
-    payload_version: found.facts.alignFilesFromBytes === null ? payload.payloadVersion : '1.2',
+    payload_version: formOf(found, payload),
   });
   if (torrentId === null) return inserter.count;
   for (const file of carried) insert('torrent_files', { torrent_id: torrentId, ...file });
   inserter.insertGaps(torrentId, payload.gaps);
   return inserter.count;
+}
+
+/** Of its texts, as `torrenting/payload/header.ts` numbers them; what the texts themselves do not tell, the torrent does. */
+function formOf({ which, facts }: Found, { payloadVersion }: PayloadFacts): string {
+  if (which.grouping === 'wiki_run') return 'none';
+  if (which.isUncompressed) return '1.4';
+  if (which.grouping !== 'cycle' || which.part > 0) return '1.3';
+  return facts.alignFilesFromBytes === null ? payloadVersion : '1.2';
 }
 
 /** Without its .torrent file the torrent itself cannot be told; its files can. */

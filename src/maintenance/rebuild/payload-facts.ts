@@ -26,6 +26,8 @@ const HashedFile = z.object({
   upstreamUrl: z.string(),
   /** Payload 1.0 has none: there the address tells it. */
   source: Source.optional(),
+  /** The dump file; then `filename`, size and hashes are those of the unpacked bytes. */
+  unpackedFrom: z.object({ filename: Name }).optional(),
 });
 const AbsentFile = z.object({
   ...FileFacts,

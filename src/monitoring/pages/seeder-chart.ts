@@ -66,10 +66,11 @@ function counts(history: readonly SwarmCount[]): Html {
     name: 'Counts, newest first',
     heads: ['Counted', 'Other seeders', 'Leechers', 'Downloads', 'Given by us', 'By'],
     numbers: [1, 2, 3, 4],
+    isStacked: true,
     rows: rows.map(
       ({ at, seeders, leechers, completed, uploadedBytes, source }) =>
-        html`<tr><td>${time(at)}</td><td class="num">${known(seeders)}</td><td class="num">${known(leechers)}</td><td class="num">${known(completed)}</td>
-<td class="num">${uploadedBytes === null ? known(null) : formatBytes(uploadedBytes)}</td><td class="file">${source}</td></tr>`,
+        html`<tr role="row"><th scope="row" role="rowheader">${time(at)}</th><td role="cell" data-label="Other seeders" class="num">${known(seeders)}</td><td role="cell" data-label="Leechers" class="num">${known(leechers)}</td><td role="cell" data-label="Downloads" class="num">${known(completed)}</td>
+<td role="cell" data-label="Given by us" class="num">${uploadedBytes === null ? known(null) : formatBytes(uploadedBytes)}</td><td role="cell" data-label="By" class="by">${source}</td></tr>`,
     ),
   })}
 ${history.length > rows.length ? html`<p class="none more">The newest ${rows.length} of ${count(history.length)} counts of the last year.</p>` : ''}`;

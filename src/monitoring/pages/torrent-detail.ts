@@ -110,6 +110,7 @@ function webseedTable({ webseeds, now }: TorrentPageFacts): Html {
   return table({
     name: 'Webseeds',
     heads: ['Address', 'State', 'Since', 'Looked at'],
+    isStacked: true,
     rows: webseeds.map(
       ({
         url,
@@ -117,8 +118,8 @@ function webseedTable({ webseeds, now }: TorrentPageFacts): Html {
         reason,
         since,
         checkedAt,
-      }) => html`<tr><td class="file">${url}${reason === null ? '' : html`<br><span class="${state === 'dead' ? 'badtext' : 'none'}">${reason}</span>`}</td>
-<td><span class="badge ${state === 'working' ? 'done' : state === 'dead' ? 'bad' : 'plain'}">${state}</span></td><td>${moment(since, now)}</td><td>${moment(checkedAt, now)}</td></tr>`,
+      }) => html`<tr role="row"><th scope="row" role="rowheader" class="file">${url}${reason === null ? '' : html`<br><span class="${state === 'dead' ? 'badtext' : 'none'}">${reason}</span>`}</th>
+<td role="cell" data-label="State"><span class="badge ${state === 'working' ? 'done' : state === 'dead' ? 'bad' : 'plain'}">${state}</span></td><td role="cell" data-label="Since">${moment(since, now)}</td><td role="cell" data-label="Looked at">${moment(checkedAt, now)}</td></tr>`,
     ),
   });
 }
@@ -128,6 +129,7 @@ function trackerTable({ trackers, now }: TorrentPageFacts): Html {
   return table({
     name: 'Trackers',
     heads: ['Address', 'Asked for numbers', 'Answer'],
+    isStacked: true,
     rows: trackers.map(
       ({
         url,
@@ -137,14 +139,14 @@ function trackerTable({ trackers, now }: TorrentPageFacts): Html {
         asked,
         known,
         restsUntil,
-      }) => html`<tr><td class="file">${url}</td><td>${askedAt === null ? html`<span class="none">never</span>` : moment(askedAt, now)}</td>
-<td class="why">${
+      }) => html`<tr role="row"><th scope="row" role="rowheader" class="file">${url}</th><td role="cell" data-label="Asked">${askedAt === null ? html`<span class="none">never</span>` : moment(askedAt, now)}</td>
+<td role="cell" data-label="Answer" class="why"><span>${
         problem !== null
           ? html`<span class="${askedAt === null ? 'none' : 'badtext'}">${problem.message}</span>${answeredAt === null ? '' : html`<br><span class="none">last answered ${moment(answeredAt, now)}</span>`}`
           : askedAt === null
             ? html`<span class="none">not asked yet</span>`
             : html`knows ${count(known)} of ${plural(asked, 'torrent')}`
-      }${problem !== null && restsUntil !== null && restsUntil - now > 3_600_000 ? html`<br><span class="none">asked again ${moment(restsUntil, now)}</span>` : ''}</td></tr>`,
+      }${problem !== null && restsUntil !== null && restsUntil - now > 3_600_000 ? html`<br><span class="none">asked again ${moment(restsUntil, now)}</span>` : ''}</span></td></tr>`,
     ),
   });
 }

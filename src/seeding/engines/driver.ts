@@ -43,7 +43,10 @@ export interface EngineDriver {
   look(infoHashes: readonly string[], signal: AbortSignal): Promise<Map<string, EngineView>>;
   /** Adds a torrent stopped, over the data that is there. One that it has already is no error. */
   addStopped(torrent: EngineTorrent, signal: AbortSignal): Promise<void>;
-  /** Makes sure that it wants no file: it serves what is there, and cannot fetch what is not. */
+  /**
+   * Tells it that it wants no file: it serves what is there, and does not fetch what is not. Transmission keeps to it; qBittorrent
+   * forgets it with the first piece that it finds wrong, and what holds then are the rights of the files.
+   */
   wantNothing(torrent: Pick<EngineTorrent, 'infoHash' | 'fileCount'>, signal: AbortSignal): Promise<void>;
   start(infoHash: string, signal: AbortSignal): Promise<void>;
   stop(infoHash: string, signal: AbortSignal): Promise<void>;

@@ -8,6 +8,7 @@ import { createPlaces } from './places.ts';
 import { createComplaints, type Problem } from './problems.ts';
 import { activityOf, problemOf } from './standing.ts';
 import { readStoredTorrent } from './stored-torrent.ts';
+import { codeOf, createTurns, isOfTheEngine } from './turns.ts';
 
 /** How often we look whether all is as it should be. */
 const LOOK_MS = minutes(1);
@@ -62,36 +63,7 @@ export function createExternalEngine(deps: ExternalEngineDeps): TorrentEngine {
   let port: number | null = null;
   let cancelLook = (): void => {};
   let backoffMs = BACKOFF_MIN_MS;
-  /** Why the program refuses us; it is not asked before `until`. */
-  let refusal: { error: EngineRefusal; until: number } | null = null;
-  let tail: Promise<unknown> = Promise.resolve();
-
-  /** One thing at a time: a look between adding and starting would take the torrent for one that a hand stopped. */
-  function exclusive<T>(signal: AbortSignal, work: () => Promise<T>): Promise<T> {
-    const turn = tail.then(() => {
-      if (signal.aborted) throw new Interrupted();
-      if (refusal !== null && clock.monotonicMs() < refusal.until) throw refusal.error;
-      return work();
-    });
-    tail = turn.catch(() => {});
-    return turn.then(
-      (value) => {
-        refusal = null;
-        tell.over(null);
-        return value;
-      },
-      (error: unknown) => {
-        if (error instanceof EngineRefusal && refusal?.error !== error) {
-          refusal = { error, until: clock.monotonicMs() + REFUSED_MS };
-          tell.problem(null, { code: error.code, message: error.message, hint: error.hint });
-        } else if (codeOf(error) === 'engine_down') {
-          const { message, hint } = error as RetryableError;
-          tell.problem(null, { code: 'engine_down', message, hint });
-        }
-        throw error;
-      },
-    );
-  }
+  const turns = createTurns({ clock, tell, refusedMs: REFUSED_MS });
 
   const see = async (standing: Standing, signal: AbortSignal): Promise<EngineView | null> => {
     const { infoHash } = standing.spec;
@@ -260,10 +232,10 @@ export function createExternalEngine(deps: ExternalEngineDeps): TorrentEngine {
     cancelLook();
     let nextMs = LOOK_MS;
     try {
-      await exclusive(signal, () => look(signal));
+      await turns.take(signal, () => look(signal));
     } catch (error) {
       if (signal.aborted) return;
-      // The program itself is told about by `exclusive`.
+      // The program itself is told about by `turns`.
       if (!isOfTheEngine(error)) log.error({ err: error }, 'a look at the seeding program failed');
       nextMs = backoffMs;
       backoffMs = Math.min(backoffMs * 2, LOOK_MS);
@@ -316,7 +288,7 @@ export function createExternalEngine(deps: ExternalEngineDeps): TorrentEngine {
       const standing = standingOf(spec);
       const either = AbortSignal.any([signal, life.signal]);
       try {
-        await exclusive(either, async () => {
+        await turns.take(either, async () => {
           if (standing.bad !== null)
             throw new RetryableError(standing.bad.code, standing.bad.message, {
               hint: standing.bad.hint ?? '',
@@ -342,11 +314,13 @@ export function createExternalEngine(deps: ExternalEngineDeps): TorrentEngine {
       wanted.delete(infoHash);
       tell.over(infoHash);
       const signal = life?.signal ?? AbortSignal.timeout(STOP_DEADLINE_MS);
-      const work = exclusive(signal, () => driver.remove(infoHash, signal)).catch((error: unknown) => {
-        // Its files go next: the program then says itself that they are missing, and fetches nothing.
-        if (!signal.aborted)
-          log.warn({ infohash: infoHash, err: error }, 'a torrent could not be taken out of the program');
-      });
+      const work = turns
+        .take(signal, () => driver.remove(infoHash, signal))
+        .catch((error: unknown) => {
+          // Its files go next: the program then says itself that they are missing, and fetches nothing.
+          if (!signal.aborted)
+            log.warn({ infohash: infoHash, err: error }, 'a torrent could not be taken out of the program');
+        });
       await within(STOP_DEADLINE_MS, work, () => {});
     },
 
@@ -354,24 +328,26 @@ export function createExternalEngine(deps: ExternalEngineDeps): TorrentEngine {
       const standing = wanted.get(infoHash);
       const signal = life?.signal;
       if (standing?.bad == null || signal === undefined) return;
-      await exclusive(signal, async () => {
-        const torrent = {
-          infoHash,
-          ...(await readStoredTorrent(disk, standing.spec)),
-          ...places.of(standing.spec),
-        };
-        await driver.trustAgain(torrent, signal);
-        standing.bad = null;
-        await serve(standing, signal);
-      }).catch((error: unknown) => {
-        if (!signal.aborted)
-          log.warn({ infohash: infoHash, err: error }, 'a mended torrent could not be served yet');
-      });
+      await turns
+        .take(signal, async () => {
+          const torrent = {
+            infoHash,
+            ...(await readStoredTorrent(disk, standing.spec)),
+            ...places.of(standing.spec),
+          };
+          await driver.trustAgain(torrent, signal);
+          standing.bad = null;
+          await serve(standing, signal);
+        })
+        .catch((error: unknown) => {
+          if (!signal.aborted)
+            log.warn({ infohash: infoHash, err: error }, 'a mended torrent could not be served yet');
+        });
     },
 
     async snapshot() {
       const signal = life?.signal;
-      if (signal !== undefined && refusal === null) {
+      if (signal !== undefined && !turns.isRefused()) {
         const fresh = driver.look([...wanted.keys()], signal).then(
           (views) => {
             for (const [infoHash, standing] of wanted) standing.view = views.get(infoHash) ?? standing.view;
@@ -390,11 +366,4 @@ export function createExternalEngine(deps: ExternalEngineDeps): TorrentEngine {
     peerId: () => null,
     restarts: () => 0,
   };
-}
-
-const codeOf = (error: unknown): string | null => (error instanceof RetryableError ? error.code : null);
-
-/** The program as a whole is to blame, not one torrent. */
-function isOfTheEngine(error: unknown): boolean {
-  return error instanceof EngineRefusal || error instanceof Interrupted || codeOf(error) === 'engine_down';
 }

@@ -2,13 +2,13 @@ import { dirname, join } from 'node:path';
 import { containerOf } from '../../catalog/index.ts';
 import type { DumpFileId } from '../../lib/index.ts';
 import { errorCode, Interrupted, RetryableError } from '../../lib/index.ts';
-import type { Disk, Log } from '../../ports/index.ts';
+import type { Clock, Disk, Log } from '../../ports/index.ts';
 import { diskFull, type Layout, type SpaceGuard } from '../../storage/index.ts';
 import type { ContentFile } from '../payload/content.ts';
 import { type DamagedFile, proveSources } from '../sources.ts';
 import { type Journal, openJournal } from './journal.ts';
 import type { UnpackedFacts } from './protocol.ts';
-import { assertRoomSinceLastTime, createRoom, NoRoom, noRoomYet } from './room.ts';
+import { assertRoom, createRoom, type Earlier, NoRoom, noRoomYet } from './room.ts';
 import { type ToUnpack, unpackFiles } from './unpack-files.ts';
 
 /** What unpacking needs. */
@@ -16,6 +16,7 @@ export interface UnpackDeps {
   disk: Disk;
   layout: Layout;
   log: Log;
+  clock: Pick<Clock, 'now'>;
   space: Pick<SpaceGuard, 'reserve' | 'onHardStop' | 'noteFull'>;
   signal: AbortSignal;
   /** Packed bytes. */
@@ -69,7 +70,7 @@ export function workFolder(target: string): string {
  */
 export async function unpackAll(deps: UnpackDeps, request: UnpackRequest): Promise<UnpackResult> {
   const { disk, space } = deps;
-  await assertRoomSinceLastTime(space, request.cursor);
+  const earlier: Earlier = { cursor: request.cursor, now: deps.clock.now() };
   const folder = workFolder(request.target);
   const stopped = new AbortController();
   const forget = space.onHardStop((reason) => stopped.abort(reason));
@@ -84,11 +85,11 @@ export async function unpackAll(deps: UnpackDeps, request: UnpackRequest): Promi
     if (deps.signal.aborted) throw new Interrupted();
     if (stopped.signal.aborted) {
       await disk.removeTree(folder);
-      throw noRoomYet(new NoRoom((stopped.signal.reason as Error).message, 0));
+      throw noRoomYet(new NoRoom((stopped.signal.reason as Error).message, 0), earlier);
     }
     if (error instanceof NoRoom) {
       await disk.removeTree(folder);
-      throw noRoomYet(error);
+      throw noRoomYet(error, earlier);
     }
     if (!['ENOSPC', 'EDQUOT'].includes(errorCode(error))) throw error;
     space.noteFull(error);
@@ -111,6 +112,7 @@ async function inRounds(
   for (let round = 1; ; round += 1) {
     const { result, open } = await sortOut(deps, request, { folder, journal });
     if (open.length === 0) return result;
+    if (round === 1) await assertRoom(deps.space, request, leastBytes(open));
     const usedBytes = (): number => result.unpacked.reduce((sum, { facts }) => sum + facts.sizeBytes, 0);
     const suspects = await unpackFiles(
       { ...deps, room: createRoom(deps.space, usedBytes) },
@@ -134,6 +136,17 @@ async function inRounds(
         `${suspects[0]?.dump.localPath ?? 'a file'} was changed while it was unpacked`,
       );
   }
+}
+
+/** Packed text is a third of its size at most, with hardly an exception. */
+const RATIO_MIN = 3;
+
+/** What will come out at least: who has no room for that need not begin. */
+function leastBytes(open: readonly ToUnpack[]): number {
+  return open.reduce(
+    (sum, { content, maxBytes }) => sum + Math.min(maxBytes, RATIO_MIN * content.dump.sizeBytes),
+    0,
+  );
 }
 
 /** What is known already, and what is to be unpacked. */

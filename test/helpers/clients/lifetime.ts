@@ -61,7 +61,15 @@ export function createLifetime(): Lifetime {
       return { child, output: () => output, ended };
     },
     async end() {
-      for (const undo of undoings.splice(0).reverse()) await undo();
+      const failures: unknown[] = [];
+      // One that fails leaves nothing else running.
+      for (const undo of undoings.splice(0).reverse())
+        try {
+          await undo();
+        } catch (error) {
+          failures.push(error);
+        }
+      if (failures.length > 0) throw failures[0];
     },
   };
   return lifetime;
