@@ -67,11 +67,9 @@ const TOP: Readonly<Record<string, readonly string[] | 'everything'>> = {
   'app-storage.ts': FLOOR,
   'data-directory.ts': ['maintenance', ...FLOOR],
   'order-of-work.ts': ['download', ...FLOOR],
-  'torrents-wanted.ts': ['discovery', 'download', 'torrenting', ...FLOOR],
   'pipeline.ts': [
     ...[
       'order-of-work.ts',
-      'torrents-wanted.ts',
       'torrents-wanted.ts',
       'discovery',
       'download',
@@ -95,7 +93,6 @@ const TOP_IMPORTERS: Readonly<Record<string, readonly string[]>> = {
   'app-storage.ts': ['app.ts'],
   'data-directory.ts': ['app.ts'],
   'order-of-work.ts': ['pipeline.ts'],
-  'torrents-wanted.ts': ['pipeline.ts', 'app-settings.ts'],
   'pipeline.ts': ['app.ts'],
   'torrents-wanted.ts': ['app-settings.ts', 'pipeline.ts'],
   'version.ts': ['app.ts', 'app-settings.ts', 'cli'],

@@ -30,26 +30,38 @@ export interface EnvelopeFacts {
   comment: string;
 }
 
+/** Entries of files encoded without a pause: some 6 ms. */
+const ENTRIES_AT_ONCE = 1000;
+
 /**
- * Encodes a multi-file torrent (BEP 3, 12, 19, 47). `private` is left out on purpose: any value of it changes the infohash.
+ * Encodes a multi-file torrent (BEP 3, 12, 19, 47), and pauses at each `yield`: 30,000 files take a quarter of a second. `private`
+ * is left out on purpose: any value of it changes the infohash.
  * @returns the bytes of the .torrent file, and the infohash as 40 lower-case hex digits
  */
-export function encodeTorrent(
+export function* torrentEncoding(
   info: InfoFacts,
   envelope: EnvelopeFacts,
-): { bytes: Uint8Array; infoHash: string } {
-  const dictionary = {
-    files: info.files.map(({ path, sizeBytes, kind }) => ({
+): Generator<void, { bytes: Uint8Array; infoHash: string }> {
+  const files: Uint8Array[] = [];
+  for (let from = 0; from < info.files.length; from += ENTRIES_AT_ONCE) {
+    const entries = info.files.slice(from, from + ENTRIES_AT_ONCE).map(({ path, sizeBytes, kind }) => ({
       ...(kind === 'padding' ? { attr: 'p' } : {}),
       length: sizeBytes,
       path: path.split('/'),
-    })),
-    name: info.name,
-    'piece length': info.pieceLength,
-    pieces: info.pieces,
-  };
+    }));
+    // The list without its `l` and `e`.
+    files.push(bencode.encode(entries).subarray(1, -1));
+    yield;
+  }
+  const { name, pieces } = info;
+  const rest = bencode.encode({ name, 'piece length': info.pieceLength, pieces }).subarray(1);
+  // Keys of a dictionary are sorted: what follows `files` is `rest`, with its `e`.
+  const dictionary = Buffer.concat([Buffer.from('d5:filesl'), ...files, Buffer.from('e'), rest]);
+  yield;
+  const infoHash = createHash('sha1').update(dictionary).digest('hex');
+  yield;
   const [firstTracker] = envelope.trackers;
-  const bytes = bencode.encode({
+  const before = bencode.encode({
     // One tracker to a tier: clients go through them in this order and never take one for a mirror of another.
     ...(firstTracker === undefined
       ? {}
@@ -58,8 +70,23 @@ export function encodeTorrent(
     'created by': envelope.createdBy,
     'creation date': Date.parse(`${envelope.cycleDate}T00:00:00Z`) / 1000,
     encoding: 'UTF-8',
-    info: dictionary,
-    ...(envelope.webseeds.length === 0 ? {} : { 'url-list': envelope.webseeds }),
   });
-  return { bytes, infoHash: createHash('sha1').update(bencode.encode(dictionary)).digest('hex') };
+  const after = bencode.encode(envelope.webseeds.length === 0 ? {} : { 'url-list': envelope.webseeds });
+  const bytes = Buffer.concat([
+    ...[before.subarray(0, -1), Buffer.from('4:info'), dictionary],
+    after.subarray(1),
+  ]);
+  return { bytes, infoHash };
+}
+
+/** The same without a pause, for small ones. */
+export function encodeTorrent(
+  info: InfoFacts,
+  envelope: EnvelopeFacts,
+): { bytes: Uint8Array; infoHash: string } {
+  const encoding = torrentEncoding(info, envelope);
+  for (;;) {
+    const { done, value } = encoding.next();
+    if (done === true) return value;
+  }
 }

@@ -276,11 +276,7 @@ export function createExternalEngine(deps: ExternalEngineDeps): TorrentEngine {
       life?.abort();
       life = null;
       cancelLook();
-      await within(
-        STOP_DEADLINE_MS,
-        tail.then(() => {}),
-        () => {},
-      );
+      await within(STOP_DEADLINE_MS, turns.idle(), () => {});
     },
 
     async add(spec, signal) {

@@ -9,7 +9,7 @@ import { handleJob, type JobContext, type JobHandler } from '../../queue/index.t
 import { assertSafeName, type Layout } from '../../storage/index.ts';
 import { type Arrangement, arrange, arrangePlain, type PieceSettings } from '../arrangement.ts';
 import { type LostDeps, type LostFiles, sendBack, waitForLost } from '../lost-files.ts';
-import { encodeTorrent } from '../metainfo.ts';
+import { torrentEncoding } from '../metainfo.ts';
 import { DEFAULT_BOUNDS, type TorrentBounds } from '../parts.ts';
 import { type PayloadFile, planPayload } from '../payload/payload.ts';
 import { hashPieces } from '../piece-hasher.ts';
@@ -159,7 +159,7 @@ async function makeTorrent(
   const trackers = [...config.trackers];
   // Addresses are looked at, and written into the file, once there is a torrent; what is known of a recorded one stays.
   const webseeds = [...(recorded?.webseeds ?? [])];
-  const { bytes, infoHash } = encodeTorrent(
+  const encoding = torrentEncoding(
     { name: infoName, files: arrangement.entries, pieceLength, pieces },
     {
       trackers,
@@ -169,6 +169,7 @@ async function makeTorrent(
       comment: commentOf(selection),
     },
   );
+  const { bytes, infoHash } = await inTurns(encoding);
   if (recorded !== null && recorded.infoHash !== infoHash) {
     throw new PermanentError(
       'torrent_is_final',
@@ -239,6 +240,15 @@ async function unpackedPlan(
     ...{ recorded, cursor: context.cursor, target: join(layout.torrents, selection.infoName) },
     settings: config.uncompressed ?? DEFAULT_UNCOMPRESSED,
   });
+}
+
+/** Gives everything else its turn at each pause. */
+async function inTurns<Result>(work: Generator<void, Result>): Promise<Result> {
+  for (;;) {
+    const { done, value } = work.next();
+    if (done === true) return value;
+    await nextTurn();
+  }
 }
 
 /** Files that were read because of their time, and were right: whoever comes next need not read them again. */
