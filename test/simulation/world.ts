@@ -270,7 +270,7 @@ function startProcess(
   ]);
   const pipeline = wirePipeline({
     ...{ queue, catalog, bus, clock, uploadsEnabled: false },
-    torrents: { groupings: ['cycle', 'wiki_run'], wikiRunMinSizeBytes: 1, historyTypes: HISTORY_TYPES },
+    torrents: { groupings: ['cycle'], wikiRunMinSizeBytes: 1, historyTypes: HISTORY_TYPES },
     afterCommit: db.afterCommit,
     proofEnded: () => [],
     ...{ sourcesOf: discovery.sourcesOf, isLookedAt: discovery.isLookedAt },
