@@ -29,6 +29,9 @@ export interface DemoOptions {
 /** As many as the defaults of a real installation name. */
 const MIRRORS = 2;
 
+/** A wiki with more than this share of all dumps gets a torrent of its own. */
+const LARGE_WIKI_SHARE = 12;
+
 /** Below this not even the smallest tables of a few wikis fit. */
 const MIN_SIZE_BYTES = 100_000;
 
@@ -104,8 +107,22 @@ export async function demoCommand(io: CliIo, options: DemoOptions): Promise<numb
     const world = sandbox;
     const before = world.counters();
     const log = createLogger({ level: 'debug', file: logFile });
-    const make = (pagePort: number): Promise<App> =>
-      createApp({ ...demoConfig(world, { dataDir, port: pagePort }), log, clock });
+    const make = (pagePort: number): Promise<App> => {
+      const { config, secrets } = demoConfig(world, { dataDir, port: pagePort });
+      return createApp({
+        config: {
+          ...config,
+          // Torrents name the page as a webseed; of a port that is chosen later nobody knows yet.
+          wikiseed: {
+            ...config.wikiseed,
+            publicBaseUrl: pagePort === 0 ? null : `http://127.0.0.1:${pagePort}`,
+          },
+          // No wiki of this world has a gigabyte: the largest ones get a torrent of their own all the same.
+          torrents: { ...config.torrents, wikiRunMinSizeBytes: sizeBytes / LARGE_WIKI_SHARE },
+        },
+        ...{ secrets, log, clock },
+      });
+    };
     const started = await startApp(io, make, port);
     app = started.app;
     const { url } = started;
@@ -125,6 +142,7 @@ export async function demoCommand(io: CliIo, options: DemoOptions): Promise<numb
       cycleDate: due.cycleDate,
       dataDir,
       sizeBytes,
+      pageUrl: url,
     });
     const outcome = await outcomeOf(app, idle);
     const durationMs = clock.monotonicMs() - startedMs;

@@ -1,6 +1,8 @@
 import { join } from 'node:path';
 import type { App } from '../app.ts';
+import type { Torrent } from '../catalog/index.ts';
 import { formatBytes } from '../lib/index.ts';
+import { readMetainfo } from '../lib/metainfo.ts';
 import { createNodeDisk } from '../ports/index.ts';
 import type { Sandbox, SandboxCounters } from '../sandbox/index.ts';
 import { counted } from './words.ts';
@@ -20,13 +22,14 @@ export interface DemoFacts {
   before: SandboxCounters;
   cycleDate: string;
   dataDir: string;
+  pageUrl: string;
   /** What the sandbox offers for a date. */
   sizeBytes: number;
 }
 
 /** Goes through the stages in order; every judgement needs evidence outside the database. */
 export async function inspectDemo(facts: DemoFacts): Promise<DemoStage[]> {
-  const { app, sandbox, before, cycleDate, dataDir, sizeBytes } = facts;
+  const { app, sandbox, before, cycleDate, dataDir, sizeBytes, pageUrl } = facts;
   const disk = createNodeDisk();
   const after = sandbox.counters();
   const { catalog } = app;
@@ -61,6 +64,9 @@ export async function inspectDemo(facts: DemoFacts): Promise<DemoStage[]> {
     torrents.map(async (t) => (await fetch(`${sandbox.r2.publicBaseUrl}/torrents/${t.infoHash}.torrent`)).ok),
   );
 
+  const thisRun = [pageUrl, sandbox.dumpsBaseUrl, ...sandbox.mirrors.map(({ baseUrl }) => baseUrl)];
+  const roots = (await Promise.all(torrents.map((t) => askWebseeds(t, dataDir, thisRun)))).flat();
+
   const projects = new Set(wikis.map((w) => w.project)).size;
   const languages = new Set(wikis.map((w) => w.language)).size;
   const stage = (name: string, happened: boolean, detail: string): DemoStage => ({ name, happened, detail });
@@ -85,20 +91,18 @@ export async function inspectDemo(facts: DemoFacts): Promise<DemoStage[]> {
       files.length > 0 && filed === files.length && after.archive.files >= files.length,
       `${filed} of ${counted(files.length, 'file')} verified in ${counted(after.archive.items, 'Internet Archive item')}; ${sent} sent in this run`,
     ),
+    stage('torrent', torrents.length > 0 && torrentFiles.every((f) => f !== null), torrentsText(torrents)),
     stage(
-      'torrent',
-      torrents.length > 0 && torrentFiles.every((f) => f !== null),
-      torrents
-        .map(
-          (t) =>
-            `${t.name}: ${counted(t.fileCount, 'file')}, ${counted(t.pieceCount, 'piece')} of ${pieceText(t.pieceLength)}, infohash ${t.infoHash}`,
-        )
-        .join('; '),
+      'webseed',
+      roots.every(({ isWorking }) => isWorking),
+      roots.length === 0
+        ? 'no torrent names an address of this run: they stand at those of an earlier one'
+        : `${roots.filter(({ isWorking }) => isWorking).length} of ${counted(roots.length, 'address', 'addresses')} in ${counted(torrents.length, 'torrent')} give the bytes to whoever asks`,
     ),
     stage(
       'seed',
       torrents.length > 0 && seeded.length === torrents.length && seeders.every((n) => n > 0),
-      `${seeded.length} of ${counted(torrents.length, 'torrent')} seeding on port ${seeding.port ?? '?'}; the tracker counts ${seeders.map((n) => counted(n, 'seeder')).join(', ')}`,
+      `${seeded.length} of ${counted(torrents.length, 'torrent')} seeding on port ${seeding.port ?? '?'}; the tracker counts ${counted(Math.min(...seeders), 'seeder')}${seeders.length > 1 ? ' of each' : ''}`,
     ),
     stage(
       'publish',
@@ -109,6 +113,65 @@ export async function inspectDemo(facts: DemoFacts): Promise<DemoStage[]> {
       `manifest with ${listed.length} of ${counted(torrents.length, 'torrent')} and ${linked.length} of ${counted(archived.length, 'Internet Archive address', 'Internet Archive addresses')}; ${counted(after.r2.objects, 'object')} in the S3 store, ${after.r2.puts - before.r2.puts} written in this run`,
     ),
   ];
+}
+
+/** The cycle's torrent in full, those of single wikis by name. */
+function torrentsText(torrents: readonly Torrent[]): string {
+  const whole = torrents.filter(({ grouping }) => grouping === 'cycle');
+  const others = torrents.filter(({ grouping }) => grouping !== 'cycle');
+  const parts = whole.map(
+    (t) =>
+      `${t.name}: ${counted(t.fileCount, 'file')}, ${counted(t.pieceCount, 'piece')} of ${pieceText(t.pieceLength)}, infohash ${t.infoHash}`,
+  );
+  if (others.length > 0)
+    parts.push(
+      `${counted(others.length, 'large wiki')} with one of its own: ${others.map(({ name }) => name).join(', ')}`,
+    );
+  return parts.join('; ');
+}
+
+/** Asks each address that the .torrent names for the beginning of its largest file, as a client would. */
+async function askWebseeds(
+  torrent: Torrent,
+  dataDir: string,
+  /** An earlier run had other ports, and nothing answers there any more. */
+  thisRun: readonly string[],
+): Promise<{ isWorking: boolean }[]> {
+  const disk = createNodeDisk();
+  const open = async (path: string, sizeBytes: number): Promise<Buffer> => {
+    const bytes = Buffer.alloc(sizeBytes);
+    const file = await disk.open(path, 'read');
+    await file.read(bytes, 0);
+    await file.close();
+    return bytes;
+  };
+  const torrentFile = join(dataDir, torrent.torrentFilePath);
+  const { webseeds, files } = await readMetainfo(
+    await open(torrentFile, (await disk.stat(torrentFile))?.sizeBytes ?? 0),
+  );
+  const [largest] = files.filter(({ isPadding }) => !isPadding).sort((a, b) => b.sizeBytes - a.sizeBytes);
+  if (largest === undefined) return [];
+  const path = [torrent.infoName, ...largest.path.split('/')];
+  const wanted = await open(join(dataDir, torrent.contentPath, ...path), Math.min(largest.sizeBytes, 1000));
+  return Promise.all(
+    webseeds
+      .filter((root) => thisRun.some((address) => root.startsWith(address)))
+      .map(async (root) => {
+        try {
+          // Wikimedia refuses whoever does not say who it is.
+          const headers = {
+            range: `bytes=0-${wanted.length - 1}`,
+            'user-agent': 'a BitTorrent client (demo@localhost)',
+          };
+          const answer = await fetch(`${root}${path.map(encodeURIComponent).join('/')}`, { headers });
+          return {
+            isWorking: answer.status === 206 && wanted.equals(Buffer.from(await answer.arrayBuffer())),
+          };
+        } catch {
+          return { isWorking: false };
+        }
+      }),
+  );
 }
 
 /** The infohashes and Internet Archive addresses a published manifest names; none when it cannot be read. */
