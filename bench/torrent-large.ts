@@ -1,11 +1,12 @@
-import { mkdirSync, rmSync, truncateSync, writeFileSync } from 'node:fs';
+import { mkdirSync, rmSync, statSync, truncateSync, writeFileSync } from 'node:fs';
 import { dirname, join } from 'node:path';
-import { setTimeout as sleep } from 'node:timers/promises';
-import type { DumpFile, Torrent } from '../src/catalog/index.ts';
-import { DumpFileId, JobId } from '../src/lib/index.ts';
+import { setImmediate as nextTurn, setTimeout as sleep } from 'node:timers/promises';
+import { createCatalog } from '../src/catalog/index.ts';
+import { type Db, migrateDb, openDb } from '../src/db/index.ts';
+import { JobId } from '../src/lib/index.ts';
 import { createNodeDisk, createSystemClock, silentLog } from '../src/ports/index.ts';
-import { createLayout } from '../src/storage/index.ts';
-import { type CreateTorrentOutput, createTorrenting, ofCycle } from '../src/torrenting/index.ts';
+import { createLayout, type Layout } from '../src/storage/index.ts';
+import { type CreateTorrentOutput, createThreadPlanner, createTorrenting, ofCycle } from '../src/torrenting/index.ts';
 import { figureOf, type MeasuredFigure } from './figure.ts';
 
 const PIECE_LENGTH = 16 * 2 ** 20;
@@ -17,7 +18,7 @@ const CYCLE = '2026-11-20';
 
 /**
  * The torrent of a large cycle: 30,000 files of six pieces, 3 TB in 180,000 pieces, whose hashes are stored. The files are holes of
- * that length; everything else is what `create_torrent` does, with the catalog in memory.
+ * that length; everything else is what `create_torrent` does, up to the row in the database.
  */
 export async function measureLarge({
   folder,
@@ -46,6 +47,7 @@ export async function measureLarge({
       throw new Error('it is another torrent than was meant');
   }
   operator.clear();
+  operator.close();
   const facts = { better: 'low', theirs: null } as const;
   return [
     figureOf({
@@ -91,71 +93,74 @@ function watchLoop() {
 
 function setup(dataDir: string) {
   const layout = createLayout(dataDir);
-  const sizeBytes = PIECES_OF_FILE * PIECE_LENGTH;
-  const rows: DumpFile[] = [];
-  for (let index = 0; index < FILES; index += 1) {
-    const wikiDbName = `w${index % WIKIS}wiki`;
-    const filename = `${wikiDbName}-20261120-pages-articles${Math.floor(index / WIKIS)}.xml.bz2`;
-    const place = { source: 'classic', wikiDbName, runDate: '20261120', filename } as const;
-    const path = layout.dumpFile(place);
-    mkdirSync(dirname(path), { recursive: true });
-    writeFileSync(path, '');
-    truncateSync(path, sizeBytes);
-    const hex = index.toString(16);
-    rows.push({
-      ...{ ...place, id: DumpFileId.parse(index + 1), language: `w${index % WIKIS}`, project: 'wikipedia' },
-      ...{ cycleDate: CYCLE, dumpType: 'pages-articles', isHistory: false, replacedAt: null },
-      ...{ md5: hex.padStart(32, '0'), sha1: hex.padStart(40, '0'), sha256: hex.padStart(64, '0') },
-      ...{ verification: 'sha1', ourStatus: 'downloaded', localPath: layout.relative(path), sizeBytes },
-      ...{ storedMtimeMs: null, damagedAt: null },
-    } as unknown as DumpFile);
-  }
-  const sha1s = Buffer.alloc(20 * PIECES_OF_FILE, 7);
-  const disk = createNodeDisk();
+  const clock = createSystemClock();
+  const db = openDb(join(dataDir, 'db', 'jobs.db'));
+  migrateDb(db, { dataDir, now: new Date(0) });
+  const catalog = createCatalog({ db, clock });
+  fill(db, layout);
   const room = createTorrenting({
-    catalog: {
-      dumpFile: () => null,
-      reopenDumpFile: () => {},
-      recordDamaged: () => false,
-      recordSound: () => true,
-      dumpFiles: () => rows,
-      runFiles: () => [],
-      pieceHashes: () => ({ pieceLength: PIECE_LENGTH, sha1s }),
-      runs: () => [],
-      wikis: () => [],
-      cycle: () => null,
-      replacements: () => new Map(),
-      carriedFiles: () => new Map(),
-      torrentFiles: () => [],
-      torrentGaps: () => [],
-      torrents: (): Torrent[] => [],
-      torrentsOfCycle: () => [],
-      recordTorrent: () => {
-        throw new Error('nothing is recorded here');
-      },
-    },
-    ...{ disk, layout, clock: createSystemClock(), log: silentLog, askForRepair: () => {} },
+    ...{ catalog, disk: createNodeDisk(), layout, clock, log: silentLog, askForRepair: () => {} },
+    planner: createThreadPlanner({ databasePath: db.path }),
     config: {
       ...{ pieceLengthBytes: PIECE_LENGTH, alignFilesFromBytes: 2 ** 26 },
       ...{ regularTypes: [], historyTypes: [], trackers: [], version: 'bench' },
     },
   });
-  const noteTimes = async (): Promise<void> => {
-    for (const row of rows) {
-      const facts = await disk.stat(layout.absolute(row.localPath ?? ''));
-      row.storedMtimeMs = facts?.mtimeMs ?? null;
-    }
-  };
-  let isNoted = false;
+  const handler = room.handlers[0]!;
   return {
     async make(): Promise<CreateTorrentOutput> {
-      if (!isNoted) await noteTimes();
-      isNoted = true;
-      return (await room.handlers[0]!.run(ofCycle(CYCLE), {
+      const output: CreateTorrentOutput = await handler.run(ofCycle(CYCLE), {
         ...{ jobId: JobId.parse(1), attempt: 1, signal: new AbortController().signal, cursor: null },
-        ...{ clock: createSystemClock(), log: silentLog, progress: () => {} },
-      })) as CreateTorrentOutput;
+        ...{ clock, log: silentLog, progress: () => {} },
+      });
+      await nextTurn();
+      // What the queue does with it.
+      handler.jobType.output.parse(output);
+      db.transaction(() => handler.record?.(ofCycle(CYCLE), output));
+      return output;
     },
-    clear: () => rmSync(layout.torrents, { recursive: true, force: true }),
+    clear(): void {
+      rmSync(layout.torrents, { recursive: true, force: true });
+      db.sqlite.exec(`DELETE FROM torrents; UPDATE dumps SET our_status = 'downloaded'`);
+    },
+    close: () => db.close(),
   };
+}
+
+/** A cycle that was downloaded. */
+function fill(db: Db, layout: Layout): void {
+  const insert = db.sqlite.prepare<[Record<string, unknown>]>(
+    `INSERT INTO dumps (project, language, wiki_db_name, run_date, cycle_date, dump_type, filename, size_bytes, md5, sha1, sha256,
+       upstream_sha1, verification, wikimedia_url, fetched_from_url, local_path, wikimedia_status, our_status, discovered_at,
+       downloaded_at, verified_at, stored_mtime_ms)
+     VALUES ('wikipedia', @language, @wikiDbName, @runDate, '${CYCLE}', 'pages-articles', @filename, @sizeBytes, @md5, @sha1, @sha256,
+       @sha1, 'sha1', @url, @url, @localPath, 'done', 'downloaded', 1, 2, 3, @mtimeMs)`,
+  );
+  const keep = db.sqlite.prepare<[number | bigint, number, Buffer]>(
+    'INSERT INTO dump_piece_hashes (dump_id, piece_length, sha1s) VALUES (?, ?, ?)',
+  );
+  const sha1s = Buffer.alloc(20 * PIECES_OF_FILE, 7);
+  const sizeBytes = PIECES_OF_FILE * PIECE_LENGTH;
+  const runDate = CYCLE.replaceAll('-', '');
+  db.transaction(() => {
+    db.sqlite
+      .prepare(`INSERT INTO cycles (cycle_date, status, includes_history, opened_at, sealed_at, deadline_at) VALUES (?, 'sealed', 0, 1, 2, 3)`)
+      .run(CYCLE);
+    for (let index = 0; index < FILES; index += 1) {
+      const wikiDbName = `w${index % WIKIS}wiki`;
+      const filename = `${wikiDbName}-${runDate}-pages-articles${Math.floor(index / WIKIS)}.xml.bz2`;
+      const path = layout.dumpFile({ source: 'classic', wikiDbName, runDate, filename });
+      mkdirSync(dirname(path), { recursive: true });
+      writeFileSync(path, '');
+      truncateSync(path, sizeBytes);
+      const hex = index.toString(16);
+      const { lastInsertRowid } = insert.run({
+        ...{ language: `w${index % WIKIS}`, wikiDbName, runDate, filename, sizeBytes },
+        ...{ md5: hex.padStart(32, '0'), sha1: hex.padStart(40, '0'), sha256: hex.padStart(64, '0') },
+        url: `https://dumps.wikimedia.org/${wikiDbName}/${runDate}/${filename}`,
+        ...{ localPath: layout.relative(path), mtimeMs: statSync(path).mtimeMs },
+      });
+      keep.run(lastInsertRowid, PIECE_LENGTH, sha1s);
+    }
+  });
 }

@@ -149,6 +149,7 @@ function setup({ folder, file, digests }: { folder: string; file: string; digest
       torrentGaps: () => [],
       torrents: (): Torrent[] => [],
       torrentsOfCycle: () => [],
+      *prepareTorrent() {},
       recordTorrent: () => {
         throw new Error('nothing is recorded here');
       },

@@ -59,7 +59,7 @@ import {
   STORAGE_HALT_CODES,
   seedersMaxAgeMs,
 } from './storage/index.ts';
-import { createTorrent, createTorrenting, findMissingTorrents } from './torrenting/index.ts';
+import { createThreadPlanner, createTorrent, createTorrenting, findMissingTorrents } from './torrenting/index.ts';
 import { createUpload } from './upload/index.ts';
 import { VERSION } from './version.ts';
 import { createWebseeds } from './webseeds/index.ts';
@@ -191,7 +191,10 @@ function wire(deps: Required<AppOptions> & { layout: Layout; db: Db; lock: DataD
     },
   });
   const upload = createUpload({ ...shared, http, bus, config: uploadConfigOf(config, secrets) });
-  const torrenting = createTorrenting({ ...shared, space: storage.space, config: torrentConfigOf(config) });
+  const torrenting = createTorrenting({
+    ...{ ...shared, space: storage.space, config: torrentConfigOf(config) },
+    planner: createThreadPlanner({ databasePath: db.path }),
+  });
   bus.on('job:completed', ({ jobType, dumpId }) => {
     if (jobType === repairFile.type && dumpId !== null) void seeding.lookAgain(DumpFileId.parse(dumpId));
   });

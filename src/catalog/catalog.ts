@@ -174,6 +174,12 @@ export interface Catalog extends Deletions, HeldCatalog {
   /** `isFinal`: the archive will never take it; it is not asked again. */
   recordNotUploaded(id: DumpFileId, message: string, isFinal: boolean): void;
 
+  /**
+   * Writes the files of a torrent that is about to be recorded, in transactions of a few milliseconds with a pause after each;
+   * nobody sees it before `recordTorrent` is called with the same facts. Files are `included` from here on.
+   */
+  prepareTorrent(facts: TorrentFacts): Generator<void, void>;
+  /** Whole and at once; little is left to do for one that was prepared. */
   recordTorrent(facts: TorrentFacts): TorrentId;
   torrent(id: TorrentId): Torrent | null;
   torrentsOfCycle(cycleDate: string): Torrent[];

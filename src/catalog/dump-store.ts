@@ -129,6 +129,9 @@ export function createDumpStore({ db, clock }: { db: Db; clock: Clock }): DumpSt
     .from(dumps)
     .where(eq(dumps.id, sql.placeholder('id')))
     .prepare();
+  const piecesById = db.sqlite.prepare<[number], { pieceLength: number; sha1s: Buffer }>(
+    'SELECT piece_length AS pieceLength, sha1s FROM dump_piece_hashes WHERE dump_id = ?',
+  );
   const find: Catalog['dumpFile'] = (id) => (fileById.get({ id }) as DumpFile | undefined) ?? null;
 
   /** Moves one file on; any move that docs/state-machine.md does not draw is a programmer error. */
@@ -151,10 +154,7 @@ export function createDumpStore({ db, clock }: { db: Db; clock: Clock }): DumpSt
         .where(eq(dumps.cycleDate, cycleDate))
         .orderBy(asc(dumps.wikiDbName), asc(dumps.filename))
         .all() as DumpFile[],
-    pieceHashes: (id) => {
-      const row = db.orm.select().from(dumpPieceHashes).where(eq(dumpPieceHashes.dumpId, id)).get();
-      return row === undefined ? null : { pieceLength: row.pieceLength, sha1s: row.sha1s };
-    },
+    pieceHashes: (id) => piecesById.get(id) ?? null,
     markDownloading: (id) =>
       move(id, ['pending', 'downloading', 'failed', 'quarantined'], {
         ourStatus: 'downloading',

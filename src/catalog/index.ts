@@ -7,6 +7,7 @@ import { createDumpStore } from './dump-store.ts';
 import { createHeldStore } from './held-store.ts';
 import { createRunStore } from './run-store.ts';
 import { createTorrentCandidates } from './torrent-candidates.ts';
+import { createTorrentRecorder } from './torrent-recorder.ts';
 import { createTorrentStore } from './torrent-store.ts';
 import { createWikiStore } from './wiki-store.ts';
 
@@ -26,6 +27,7 @@ export function createCatalog(deps: { db: Db; clock: Clock }): Catalog {
     ...createRunStore(deps),
     ...createDumpStore(deps),
     ...createTorrentStore(deps),
+    ...createTorrentRecorder(deps),
     ...createTorrentCandidates(deps),
     ...createDeletionStore(deps),
     ...createHeldStore(deps),

@@ -1,16 +1,19 @@
-import { asc, desc, eq } from 'drizzle-orm';
+import { and, asc, desc, eq, sql } from 'drizzle-orm';
 import { type Db, schema } from '../db/index.ts';
 import { assert, DumpFileId, TorrentId } from '../lib/index.ts';
 import type { Clock } from '../ports/index.ts';
 import type { Catalog } from './catalog.ts';
 import { columnsOf } from './torrent-candidates.ts';
+import { IS_BEING_RECORDED } from './torrent-recorder.ts';
 import type { DumpFile, Replacement, SourceName, Torrent, TorrentGap, Verification } from './types.ts';
 
 const { torrents, torrentFiles, torrentGaps, dumps } = schema;
 
+/** What is being written down is no torrent yet. */
+const isRecorded = sql.raw(`NOT ${IS_BEING_RECORDED.replace('t.id', 'torrents.id')}`);
+
 type TorrentStore = Pick<
   Catalog,
-  | 'recordTorrent'
   | 'torrent'
   | 'torrentsOfCycle'
   | 'torrents'
@@ -46,12 +49,12 @@ interface ReplacementRow {
   sha256: string | null;
 }
 
-/** Everything on `torrents`, `torrent_files` and `torrent_gaps`, and whatever else is asked of a whole cycle to make them. */
+/** Everything on `torrents`, `torrent_files` and `torrent_gaps` but their writing (torrent-recorder.ts), and whatever else is asked of a whole cycle to make them. */
 export function createTorrentStore({ db, clock }: { db: Db; clock: Clock }): TorrentStore {
   // Recording a torrent makes its files `included`; fetching one again makes it `downloaded`.
   const fetchedAgain = db.sqlite
     .prepare<[string], number>(
-      `SELECT t.id FROM torrents t WHERE t.cycle_date = ? AND t.retired_at IS NULL
+      `SELECT t.id FROM torrents t WHERE t.cycle_date = ? AND t.retired_at IS NULL AND NOT ${IS_BEING_RECORDED}
           AND EXISTS (SELECT 1 FROM torrent_files f JOIN dumps d ON d.id = f.dump_id
                        WHERE f.torrent_id = t.id AND d.our_status IN ('downloaded', 'uploading', 'uploaded'))
           AND NOT EXISTS (SELECT 1 FROM torrent_files f JOIN dumps d ON d.id = f.dump_id
@@ -65,7 +68,7 @@ export function createTorrentStore({ db, clock }: { db: Db; clock: Clock }): Tor
     { dumpId: number; torrentId: number }
   >(
     `SELECT f.dump_id AS dumpId, t.id AS torrentId FROM torrents t JOIN torrent_files f ON f.torrent_id = t.id
-      WHERE t.cycle_date = @cycleDate AND t.grouping = @grouping AND t.is_history = @isHistory
+      WHERE NOT ${IS_BEING_RECORDED} AND t.cycle_date = @cycleDate AND t.grouping = @grouping AND t.is_history = @isHistory
         AND t.is_uncompressed = @isUncompressed AND t.scope IS @scope AND t.source IS @source AND t.run_date IS @runDate
       ORDER BY t.supplement DESC, t.part DESC`,
   );
@@ -74,59 +77,17 @@ export function createTorrentStore({ db, clock }: { db: Db; clock: Clock }): Tor
        FROM dump_replacements r JOIN dumps d ON d.id = r.dump_id WHERE d.cycle_date = ?`,
   );
 
-  // Prepared once: a torrent has thousands of files, and all of them are written in one go.
-  const carry = db.sqlite.prepare<[Record<string, unknown>]>(
-    `INSERT INTO torrent_files (torrent_id, dump_id, path_in_torrent, size_bytes, verification, md5, sha1, sha256)
-     VALUES (@torrentId, @dumpId, @pathInTorrent, @sizeBytes, @verification, @md5, @sha1, @sha256)`,
-  );
-  const include = db.sqlite.prepare<[number]>(
-    `UPDATE dumps SET our_status = 'included' WHERE id = ? AND our_status IN ('downloaded', 'uploading', 'uploaded', 'included')`,
-  );
-  const lack = db.sqlite.prepare<[Record<string, unknown>]>(
-    `INSERT INTO torrent_gaps (torrent_id, wiki_db_name, source, run_date, dump_type, filename, size_bytes, state, reason)
-     VALUES (@torrentId, @wikiDbName, @source, @runDate, @dumpType, @filename, @sizeBytes, @state, @reason)`,
-  );
-  /** Written once, when the torrent is made: making it again changes nothing of what it said. */
-  function recordGaps(torrentId: number, gaps: readonly TorrentGap[]): void {
-    const known = db.orm
-      .select({ id: torrentGaps.id })
-      .from(torrentGaps)
-      .where(eq(torrentGaps.torrentId, torrentId))
-      .limit(1)
-      .get();
-    if (known !== undefined) return;
-    for (const gap of gaps) lack.run({ torrentId, ...gap });
-  }
-
   return {
     torrentsToMakeAgain: (cycleDate) =>
       fetchedAgain
         .all(cycleDate)
         .map((id) => fromRow(db.orm.select().from(torrents).where(eq(torrents.id, id)).get()) as Torrent),
-    recordTorrent: ({ files, gaps, trackers, webseeds, infoName, ...rest }) =>
-      db.transaction(() => {
-        const facts = { ...rest, infoName: infoName === rest.name ? null : infoName };
-        const lists = { trackers: JSON.stringify(trackers), webseeds: JSON.stringify(webseeds) };
-        const { id } = db.orm
-          .insert(torrents)
-          .values({ ...facts, ...lists, createdAt: clock.now() })
-          .onConflictDoUpdate({ target: [torrents.name, torrents.cycleDate], set: { ...facts, ...lists } })
-          .returning({ id: torrents.id })
-          .get();
-        db.orm.delete(torrentFiles).where(eq(torrentFiles.torrentId, id)).run();
-        recordGaps(id, gaps);
-        for (const { dumpId, md5 = null, sha1 = null, sha256 = null, ...file } of files) {
-          carry.run({ torrentId: id, dumpId, ...file, md5, sha1, sha256 });
-          include.run(dumpId);
-        }
-        return TorrentId.parse(id);
-      }),
     torrent: (id) => fromRow(db.orm.select().from(torrents).where(eq(torrents.id, id)).get()),
     torrentsOfCycle: (cycleDate) =>
       db.orm
         .select()
         .from(torrents)
-        .where(eq(torrents.cycleDate, cycleDate))
+        .where(and(eq(torrents.cycleDate, cycleDate), isRecorded))
         .orderBy(asc(torrents.name))
         .all()
         .map((row) => fromRow(row) as Torrent),
@@ -134,6 +95,7 @@ export function createTorrentStore({ db, clock }: { db: Db; clock: Clock }): Tor
       db.orm
         .select()
         .from(torrents)
+        .where(isRecorded)
         .orderBy(desc(torrents.cycleDate), asc(torrents.name))
         .all()
         .map((row) => fromRow(row) as Torrent),

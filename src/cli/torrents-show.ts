@@ -73,7 +73,8 @@ export function showTorrent(io: CliIo, torrent: ShownTorrent, dataDir: string): 
   line(`${torrent.name}: ${torrentKind(torrent)}, ${torrent.state}`);
   if (torrent.problem !== null) line(`  ${torrent.problem}`);
   for (const [name, value] of factsOf(torrent, dataDir)) line(`  ${name.padEnd(14)} ${value}`);
-  line(`\n${torrent.magnetLink}`);
+  io.out.write('\n');
+  line(torrent.magnetLink);
   list('Trackers', trackerTable(torrent.trackerStates, width));
   list('Webseeds', webseedTable(torrent.webseedStates, width));
   list('Seeders over time', historyTable(torrent.history));

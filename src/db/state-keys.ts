@@ -19,6 +19,8 @@ export const STATE_KEYS = {
   lastRehearsal: 'maintenance:last_rehearsal',
   /** How full the disk is and what follows from it, for commands beside the daemon; written by the wiring of storage. */
   storage: 'storage:state',
+  /** `torrent:recording:<id>`: a torrent whose files are being written down, and that does not count yet; written by the catalog. */
+  recording: 'torrent:recording:',
   /** `tracker:<announce address>`: what it said when it was last asked for numbers; written by seeding. */
   tracker: 'tracker:',
   /** How far the counter of uploaded bytes of each torrent was when it was last read; written by seeding. */

@@ -126,9 +126,9 @@ export const GAP_WORDS: Readonly<Record<GapKind, string>> = {
 /** What kinds of torrents are called. */
 export const GROUPING_WORDS: Readonly<Record<CycleTorrents['grouping'], string>> = {
   cycle: 'whole cycle',
-  wiki_run: 'wiki by wiki',
-  project: 'project by project',
-  language: 'language by language',
+  wiki_run: 'one wiki',
+  project: 'one project',
+  language: 'one language',
 };
 
 /** What sources are called. */

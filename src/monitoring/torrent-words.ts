@@ -22,7 +22,7 @@ export function torrentState(
   return seedingSince === null ? 'waiting' : 'seeding';
 }
 
-/** What kind of torrent it is: `whole cycle, history`, `wiki by wiki`. */
+/** What kind of torrent it is: `whole cycle, history`, `one wiki`. */
 export function torrentKind(
   torrent: Pick<ListedTorrent, 'isHistory' | 'isUncompressed'> & { grouping: CycleTorrents['grouping'] },
 ): string {

@@ -1,6 +1,6 @@
 import type { Stats } from 'node:fs';
 import { stat } from 'node:fs/promises';
-import { inParallel } from './in-parallel.ts';
+import { inParallel } from '../lib/in-parallel.ts';
 
 /*
  * What the files of a torrent were when it was added. Runs in the seeding thread, so it may use the file system.

@@ -64,7 +64,6 @@ export type SeederRequest =
   | { id: number; kind: 'add'; spec: SeedSpec }
   | { id: number; kind: 'remove'; infoHash: string }
   | { id: number; kind: 'renew'; file: RenewedFile }
-  | { id: number; kind: 'limit'; uploadLimitBytesPerSecond: number | null }
   | { id: number; kind: 'snapshot' }
   | { id: number; kind: 'stop' };
 
@@ -74,7 +73,6 @@ export interface SeederAnswers {
   add: { fileCount: number };
   remove: null;
   renew: RenewAnswer;
-  limit: null;
   snapshot: TorrentActivity[];
   stop: null;
 }

@@ -1,6 +1,6 @@
 import { fstatSync } from 'node:fs';
 import { type FileHandle, stat } from 'node:fs/promises';
-import { inParallel } from './in-parallel.ts';
+import { inParallel } from '../lib/in-parallel.ts';
 import {
   assertUnchanged,
   changed,

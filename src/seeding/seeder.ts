@@ -38,8 +38,6 @@ export interface Seeder extends TorrentEngine {
   add(spec: SeedSpec, signal: AbortSignal): Promise<void>;
   /** Says how many others seed a torrent, by infohash; null = unknown. Who is served follows within ten minutes. */
   noteSeeders(counts: ReadonlyMap<string, number | null>): void;
-  /** From now on, also in later lives of the thread. null = unlimited. */
-  setUploadLimit(bytesPerSecond: number | null): void;
 }
 
 /** One life of the thread. */
@@ -62,8 +60,7 @@ export function createSeeder(
     launchThread?: typeof launchSeederThread;
   } & EngineEvents,
 ): Seeder {
-  const { clock, log } = deps;
-  const settings = { ...deps.settings };
+  const { settings, clock, log } = deps;
   const roster = createRoster(deps.maxActiveTorrents ?? Number.POSITIVE_INFINITY);
   const events = createSeederEvents({ ...deps });
   let life: Life | null = null;
@@ -286,13 +283,6 @@ export function createSeeder(
     },
 
     noteSeeders: (counts) => roster.noteSeeders(counts),
-
-    setUploadLimit(bytesPerSecond) {
-      settings.uploadLimitBytesPerSecond = bytesPerSecond;
-      void life?.thread
-        .ask<'limit'>({ kind: 'limit', uploadLimitBytesPerSecond: bytesPerSecond })
-        .catch(() => {});
-    },
 
     async snapshot() {
       const target = life;

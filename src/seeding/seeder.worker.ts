@@ -164,11 +164,6 @@ async function renew({ infoHash, path, mtimeMs }: RenewedFile): Promise<SeederAn
   return { isServed: true, refused: refused.size + damaged.size };
 }
 
-function limit(uploadLimitBytesPerSecond: number | null): null {
-  client.throttleUpload(uploadLimitBytesPerSecond ?? -1);
-  return null;
-}
-
 function snapshot(): SeederAnswers['snapshot'] {
   return [...torrents].map(([infoHash, { torrent, refused, damaged }]) => ({
     infoHash,
@@ -199,8 +194,6 @@ async function answer(request: SeederRequest): Promise<SeederAnswers[keyof Seede
       return remove(request.infoHash);
     case 'renew':
       return renew(request.file);
-    case 'limit':
-      return limit(request.uploadLimitBytesPerSecond);
     case 'snapshot':
       return snapshot();
     case 'stop':

@@ -141,7 +141,13 @@ export function createSeeding(deps: SeedingDeps): SeedingRoom {
       const seeded = catalog
         .torrents()
         .filter(({ seedingSince, retiredAt }) => seedingSince !== null && retiredAt === null);
-      await seeder?.start(seeded.map((torrent) => seedSpec(torrent, layout)));
+      await seeder?.start(
+        seeded.map((torrent) => ({
+          ...seedSpec(torrent, layout),
+          // Who is needed most has a place from the beginning.
+          seeders: statistics?.lastSeeders(torrent.id) ?? null,
+        })),
+      );
     },
     async stop() {
       await statistics?.keep();

@@ -98,8 +98,6 @@ declare module 'webtorrent' {
     /** The second form is what webtorrent makes of the first. */
     add(torrent: Uint8Array | ParsedTorrent, options: AddOptions): Torrent;
     address(): { port: number } | null;
-    /** Bytes per second, -1 = unlimited. */
-    throttleUpload(rate: number): void;
     destroy(done: (error?: Error) => void): void;
   }
 }

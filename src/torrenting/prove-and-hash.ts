@@ -1,5 +1,7 @@
 import { availableParallelism } from 'node:os';
 import type { Catalog } from '../catalog/index.ts';
+import { inParallel } from '../lib/in-parallel.ts';
+import { inTurns } from '../lib/in-turns.ts';
 import { RetryableError } from '../lib/index.ts';
 import type { FileFacts } from '../ports/index.ts';
 import type { Arrangement } from './arrangement.ts';
@@ -15,7 +17,7 @@ import {
   type SourceDeps,
   sourcePath,
 } from './sources.ts';
-import { DIGEST_BYTES, isUntouched, storedPieces, type TouchedFile, touchedFiles } from './stored-pieces.ts';
+import { DIGEST_BYTES, FILES_AT_ONCE, isUntouched, storedPieces, type TouchedFile, touchedFiles } from './stored-pieces.ts';
 import { runInThreads } from './thread-pool.ts';
 
 /** What proving needs; the number of bytes to be read is known before the first one is. */
@@ -34,6 +36,8 @@ export interface HashedProof extends Proof {
 
 /** A thread takes some 50 ms to start; less than this is read sooner by one that runs. */
 const BYTES_PER_THREAD = 64 * 2 ** 20;
+/** Files that are looked at on the disk at the same time. */
+const LOOKS_AT_ONCE = 16;
 /** Files that change while they are read again and again are somebody else's work in progress. */
 const ROUNDS_MAX = 3;
 
@@ -53,14 +57,14 @@ export async function proveAndHash(deps: ProveDeps, arrangement: Arrangement): P
   const facts = new Map<string, FileFacts>();
   const dumps = arrangement.entries.filter(isDump);
   const lookAt = async (files: readonly PayloadFile[]): Promise<void> => {
-    for (const file of files.filter(isDump)) {
+    await inParallel(files.filter(isDump), LOOKS_AT_ONCE, async (file) => {
       const found = await deps.disk.stat(sourcePath(deps.layout, file.content.dump));
       if (found !== null) facts.set(file.path, found);
-    }
+    });
   };
   await lookAt(dumps);
   const ends: Ends = { heads: new Map(), overlaps: new Map() };
-  let open = planReadings(deps, arrangement, { facts, pieces });
+  let open = await inTurns(planReadings(deps, arrangement, { facts, pieces }));
   for (let round = 1; open.length > 0; round += 1) {
     const doubted = await runReadings(deps, open, { arrangement, pieces, ends });
     if (doubted.size === 0) break;
@@ -83,14 +87,15 @@ export async function proveAndHash(deps: ProveDeps, arrangement: Arrangement): P
   return {
     damaged: [],
     pieces,
-    touched: touchedFiles(deps, arrangement, { facts, pieces }),
+    touched: await inTurns(touchedFiles(deps, arrangement, { facts, pieces })),
     async assertUnchanged() {
-      for (const { content, path } of dumps)
+      await inParallel(dumps, LOOKS_AT_ONCE, async ({ content, path }) =>
         assertSame(
           content.dump,
           facts.get(path),
           await deps.disk.stat(sourcePath(deps.layout, content.dump)),
-        );
+        ),
+      );
     },
   };
 }
@@ -102,16 +107,17 @@ interface Ends {
   overlaps: Map<Stretch, string>;
 }
 
-/** Takes from the store what can be taken, and says what must be read. */
-function planReadings(
+/** Takes from the store what can be taken, and says what must be read; pauses, since each file is a question to the catalog. */
+function* planReadings(
   deps: ProveDeps,
   arrangement: Arrangement,
   { facts, pieces }: { facts: ReadonlyMap<string, FileFacts>; pieces: Uint8Array },
-): Reading[] {
+): Generator<void, Reading[]> {
   const readings: Reading[] = [];
   const stretches = stretchesOf(arrangement);
   const [first] = stretches;
-  for (const aligned of arrangement.aligned) {
+  for (const [index, aligned] of arrangement.aligned.entries()) {
+    if (index % FILES_AT_ONCE === FILES_AT_ONCE - 1) yield;
     const next = aligned.endsAlone || aligned.padding !== null ? null : (first ?? null);
     const stored = isUntouched(aligned, facts.get(aligned.file.path))
       ? storedPieces(deps, aligned, arrangement.pieceLength)

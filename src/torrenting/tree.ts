@@ -1,4 +1,5 @@
 import { dirname, join } from 'node:path';
+import { inParallel } from '../lib/in-parallel.ts';
 import { PermanentError } from '../lib/index.ts';
 import { step } from '../lib/steps.ts';
 import { type Disk, type FileFacts, writeAtomically } from '../ports/index.ts';
@@ -12,6 +13,9 @@ interface TreeDeps {
   layout: Layout;
   signal: AbortSignal;
 }
+
+/** Files that are looked at, linked or written at the same time. */
+const FILES_AT_ONCE = 16;
 
 /** Read-only for everybody: hard links share their bytes, a careless edit would harm the one stored copy. */
 const READ_ONLY = 0o444;
@@ -65,13 +69,17 @@ function bytesPath(layout: Layout, file: DumpPayloadFile | UnpackedPayloadFile):
 async function fill(deps: TreeDeps, root: string, files: readonly PayloadFile[]): Promise<void> {
   const { disk, layout } = deps;
   const folders = new Set<string>([root]);
-  await disk.makeDirectory(root);
-  for (const file of files) {
+  for (const file of files)
+    for (
+      let folder = dirname(join(root, file.path));
+      folder.length > root.length && !folders.has(folder);
+      folder = dirname(folder)
+    )
+      folders.add(folder);
+  await inParallel([...folders], FILES_AT_ONCE, (folder) => disk.makeDirectory(folder));
+  await inParallel(files, FILES_AT_ONCE, async (file) => {
     deps.signal.throwIfAborted();
     const path = join(root, file.path);
-    if (!folders.has(dirname(path))) await disk.makeDirectory(dirname(path));
-    for (let folder = dirname(path); folder.length > root.length; folder = dirname(folder))
-      folders.add(folder);
     if (file.kind !== 'text') {
       await disk.link(bytesPath(layout, file), path);
       step('torrenting:file_linked');
@@ -80,8 +88,8 @@ async function fill(deps: TreeDeps, root: string, files: readonly PayloadFile[])
       step('torrenting:text_written');
       await disk.chmod(path, READ_ONLY);
     }
-  }
-  for (const folder of folders) await disk.syncDirectory(folder);
+  });
+  await inParallel([...folders], FILES_AT_ONCE, (folder) => disk.syncDirectory(folder));
 }
 
 /**
@@ -97,19 +105,21 @@ async function treeState(
   if ((await disk.stat(root)) === null) return 'absent';
   const present = await walk(disk, root);
   let isExact = true;
-  for (const file of files) {
+  let isDifferent = false;
+  await inParallel(files, FILES_AT_ONCE, async (file) => {
     const facts = present.get(file.path);
     present.delete(file.path);
+    if (isDifferent) return;
     if (file.kind !== 'text') {
       const source = await disk.stat(bytesPath(deps.layout, file));
-      if (facts !== undefined && facts.sizeBytes !== file.sizeBytes) return 'different';
+      if (facts !== undefined && facts.sizeBytes !== file.sizeBytes) isDifferent = true;
       if (facts === undefined || source?.inode !== facts.inode) isExact = false;
     } else {
       const text = facts === undefined ? null : await disk.readText(join(root, file.path));
-      if (text === null || Buffer.compare(Buffer.from(text), file.bytes) !== 0) return 'different';
+      if (text === null || Buffer.compare(Buffer.from(text), file.bytes) !== 0) isDifferent = true;
     }
-  }
-  if (present.size > 0) return 'different';
+  });
+  if (isDifferent || present.size > 0) return 'different';
   return isExact ? 'exact' : 'unlinked';
 }
 
@@ -117,12 +127,13 @@ async function treeState(
 async function walk(disk: Disk, root: string): Promise<Map<string, FileFacts>> {
   const found = new Map<string, FileFacts>();
   const visit = async (folder: string, prefix: string): Promise<void> => {
-    for (const name of await disk.list(folder)) {
+    const below: string[] = [];
+    await inParallel(await disk.list(folder), FILES_AT_ONCE, async (name) => {
       const facts = await disk.stat(join(folder, name));
-      if (facts === null) continue;
-      if (facts.isDirectory) await visit(join(folder, name), `${prefix}${name}/`);
-      else found.set(`${prefix}${name}`, facts);
-    }
+      if (facts?.isDirectory === true) below.push(name);
+      else if (facts !== null) found.set(`${prefix}${name}`, facts);
+    });
+    for (const name of below) await visit(join(folder, name), `${prefix}${name}/`);
   };
   await visit(root, '');
   return found;

@@ -192,7 +192,7 @@ test('lists and shows: what is unknown is called so, and states are words', asyn
   const lines = list.out.split('\n');
   expect(lines[1]).toMatch(/^young +whole cycle +2026-12-01 .* unknown +unknown +waiting +none$/);
   expect(lines[2]).toMatch(/^tree-2026 .* 4 +unknown +seeding +1 working, 1 dead$/);
-  expect(lines[3]).toMatch(/^aawiki-20261120 +wiki by wiki .* retired +none$/);
+  expect(lines[3]).toMatch(/^aawiki-20261120 +one wiki .* retired +none$/);
   expect((await cli('torrents', '--grouping', 'wiki_run')).out).not.toContain('tree-2026');
   expect((await cli('torrents', '--cycle', '2020-01-01')).out).toBe('No torrent matches.\n');
   expect(await cli('torrents', '--grouping', 'wiki')).toMatchObject({

@@ -61,15 +61,18 @@ async function running(
 const USER = 65_534;
 
 /** What goes before a command that has a folder of its own and nothing else. */
-function asAnotherUser(folder: string): string[] {
-  if (process.getuid?.() !== 0) return [];
+function asAnotherUser(folder: string, { isRoot }: { isRoot: boolean }): string[] {
+  if (isRoot || process.getuid?.() !== 0) return [];
   for (const name of ['.', ...readdirSync(folder, { recursive: true, encoding: 'utf8' })])
     chownSync(join(folder, name), USER, USER);
   return ['setpriv', `--reuid=${USER}`, `--regid=${USER}`, '--clear-groups'];
 }
 
 /** qbittorrent-nox on all addresses for peers, on loopback for us. */
-export async function qbittorrentProgram(lifetime: Lifetime): Promise<EngineProgram> {
+export async function qbittorrentProgram(
+  lifetime: Lifetime,
+  options: { isRoot: boolean },
+): Promise<EngineProgram> {
   const profile = lifetime.folder();
   const [web, peers] = [await freePort(), await freePort()];
   const salt = Buffer.alloc(16, 7);
@@ -106,7 +109,7 @@ WebUI\\Password_PBKDF2="@ByteArray(${salt.toString('base64')}:${hash.toString('b
   return running(
     lifetime,
     () => {
-      const [command, ...args] = [...asAnotherUser(profile), 'qbittorrent-nox', `--profile=${profile}`];
+      const [command, ...args] = [...asAnotherUser(profile, options), 'qbittorrent-nox', `--profile=${profile}`];
       return lifetime.program(command!, args, { HOME: profile });
     },
     ({ password = LOGIN.password } = {}) =>
@@ -121,7 +124,11 @@ WebUI\\Password_PBKDF2="@ByteArray(${salt.toString('base64')}:${hash.toString('b
 }
 
 /** transmission-daemon in a network of its own: it refuses peers on loopback. */
-export async function transmissionProgram(lifetime: Lifetime, namespace: Namespace): Promise<EngineProgram> {
+export async function transmissionProgram(
+  lifetime: Lifetime,
+  namespace: Namespace,
+  options: { isRoot: boolean },
+): Promise<EngineProgram> {
   const folder = lifetime.folder();
   const [command, ...before] = namespace.prefix;
   const port = await freePort();
@@ -145,7 +152,7 @@ export async function transmissionProgram(lifetime: Lifetime, namespace: Namespa
     lifetime,
     () => {
       const inside = [
-        ...asAnotherUser(folder),
+        ...asAnotherUser(folder, options),
         'transmission-daemon',
         '--foreground',
         `--config-dir=${folder}`,

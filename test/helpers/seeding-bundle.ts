@@ -157,6 +157,7 @@ export async function setup(options: Options = {}) {
       const torrent = torrents.find((candidate) => candidate.id === id);
       if (torrent) torrent.seedingSince = 1;
     },
+    *prepareTorrent() {},
     recordTorrent: (facts: TorrentFacts) => {
       torrents.push({
         ...facts,

@@ -312,6 +312,7 @@ export function setup(options: Options = {}) {
           .sort((a, b) => b.supplement - a.supplement || b.part - a.part)
           .flatMap(({ id }) => factsOf(id).files.map(({ dumpId }) => [dumpId, id] as const)),
       ),
+    *prepareTorrent() {},
     recordTorrent: (facts: TorrentFacts) => {
       const known = recorded.findIndex(({ name }) => name === facts.name);
       if (known < 0) return TorrentId.parse(recorded.push(facts));

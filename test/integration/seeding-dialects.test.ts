@@ -62,6 +62,7 @@ describe('qBittorrent 5.x', () => {
       hash: HASH,
       state: 'stoppedUP',
       amount_left: 0,
+      progress: 1,
       save_path: '/data/torrents/',
       uploaded: 5,
       upspeed: 1,
@@ -71,7 +72,12 @@ describe('qBittorrent 5.x', () => {
 
   /** Answers as 5.2 does: 204 at the login, other words for stopping, 404 for the old ones. */
   async function five(
-    options: { info?: object; isSessionLost?: (asked: Asked) => boolean; extension?: boolean } = {},
+    options: {
+      info?: object;
+      isSessionLost?: (asked: Asked) => boolean;
+      extension?: boolean;
+      forgets?: boolean;
+    } = {},
   ) {
     let logins = 0;
     const server = await serve((asked) => {
@@ -87,12 +93,17 @@ describe('qBittorrent 5.x', () => {
       if (path.startsWith('torrents/info')) return { body: JSON.stringify([{ ...INFO, ...options.info }]) };
       if (path === 'app/preferences')
         return {
-          body: JSON.stringify({ listen_port: 6881, incomplete_files_ext: options.extension === true }),
+          body: JSON.stringify({
+            listen_port: 6881,
+            incomplete_files_ext: options.extension === true,
+            enable_upload_suggestions: options.forgets !== true,
+          }),
         };
       if (
-        ['torrents/add', 'torrents/start', 'torrents/stop', 'torrents/filePrio', 'torrents/delete'].includes(
-          path,
-        )
+        [
+          ...['torrents/add', 'torrents/start', 'torrents/stop', 'torrents/delete'],
+          'app/setPreferences',
+        ].includes(path)
       )
         return { body: 'Ok.' };
       return { status: 404 };
@@ -135,7 +146,7 @@ describe('qBittorrent 5.x', () => {
     expect(logins()).toBe(1);
   });
 
-  it('hands over the very bytes, stopped, believed, without limits of time', async () => {
+  it('hands over the very bytes, stopped, never to be believed unread, without limits of time', async () => {
     const { driver, asked } = await five();
     await driver.addStopped(TORRENT, never);
     const { body, headers } = asked.findLast(({ path }) => path.endsWith('torrents/add'))!;
@@ -148,15 +159,45 @@ describe('qBittorrent 5.x', () => {
       }),
     );
     expect(fields).toMatchObject({
-      ...{ torrents: TORRENT.bytes.toString('latin1'), savepath: '/data/torrents', skip_checking: 'true' },
+      ...{ torrents: TORRENT.bytes.toString('latin1'), savepath: '/data/torrents' },
       ...{ paused: 'true', stopped: 'true', autoTMM: 'false', ratioLimit: '-1', seedingTimeLimit: '-1' },
       ...{ upLimit: '2000000', contentLayout: 'Original' },
     });
+    expect(fields).not.toHaveProperty('skip_checking');
+    expect(asked.some(({ path }) => path.endsWith('setPreferences'))).toBe(false);
+  });
+
+  it('has it remember that it wants nothing before it is given anything', async () => {
+    const { driver, asked } = await five({ forgets: true });
+    await driver.addStopped(TORRENT, never);
+    const paths = asked.filter(({ headers }) => headers.cookie !== undefined).map(({ path }) => path);
+    expect(paths.map((path) => path.replace('/api/v2/', ''))).toEqual([
+      ...['app/preferences', 'app/setPreferences', 'torrents/add'],
+    ]);
+    const { body } = asked.findLast(({ path }) => path.endsWith('setPreferences'))!;
+    expect(JSON.parse(new URLSearchParams(body).get('json')!)).toEqual({ enable_upload_suggestions: true });
+  });
+
+  it('is not believed to want nothing when it did not hear it', async () => {
+    const { driver } = await five();
+    await expect(driver.wantNothing({ infoHash: HASH, fileCount: 3 }, never)).rejects.toMatchObject({
+      code: 'engine_rejects',
+    });
+  });
+
+  it.each([
+    [{}, true],
+    // Nothing is wanted and not everything is there, or what is wanted is not.
+    [{ progress: 0 }, false],
+    [{ progress: 0.99, amount_left: 16384 }, false],
+  ])('has everything only when it says so twice (%o)', async (info, isWhole) => {
+    const { driver } = await five({ info });
+    expect((await driver.look([HASH], never)).get(HASH)).toMatchObject({ isWhole });
   });
 
   it('never asks for files to be deleted', async () => {
     const { driver, asked } = await five();
-    await driver.trustAgain(TORRENT, never);
+    await driver.beginAgain(TORRENT, never);
     await driver.remove(HASH, never);
     const deletions = asked.filter(
       ({ path, headers }) => path.endsWith('delete') && headers.cookie !== undefined,

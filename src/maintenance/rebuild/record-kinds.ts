@@ -1,5 +1,5 @@
 import { join } from 'node:path';
-import type { Db } from '../../db/index.ts';
+import { type Db, STATE_KEYS } from '../../db/index.ts';
 import { assertSafeName, type Layout } from '../../storage/index.ts';
 
 /** One row as SQLite has it, by column name, without row ids; blobs are base64. */
@@ -93,7 +93,13 @@ export const KINDS: Readonly<Record<RecordKind, KindSpec>> = {
       },
     ],
     read: (db, segments) => ({
-      torrents: rows(db, 'SELECT * FROM torrents WHERE cycle_date = ? AND name = ?', segments),
+      // One that is still being written down is none yet.
+      torrents: rows(
+        db,
+        `SELECT t.* FROM torrents t WHERE t.cycle_date = ? AND t.name = ?
+            AND NOT EXISTS (SELECT 1 FROM system_state s WHERE s.key = '${STATE_KEYS.recording}' || t.id)`,
+        segments,
+      ),
       torrent_files: rows(
         db,
         `SELECT d.wiki_db_name, d.source, d.run_date, d.filename, f.path_in_torrent, f.size_bytes, f.verification,

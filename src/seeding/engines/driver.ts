@@ -39,21 +39,26 @@ export interface EngineDriver {
   readonly name: 'qbittorrent' | 'transmission';
   /** As its users call it. */
   readonly title: string;
+  /** What is added stopped is read at once; else it has to be told (`readAgain`), after it was told what it wants. */
+  readonly readsWhatIsAdded: boolean;
   /** Those of the torrents that it has. */
   look(infoHashes: readonly string[], signal: AbortSignal): Promise<Map<string, EngineView>>;
   /** Adds a torrent stopped, over the data that is there. One that it has already is no error. */
   addStopped(torrent: EngineTorrent, signal: AbortSignal): Promise<void>;
   /**
-   * Tells it that it wants no file: it serves what is there, and does not fetch what is not. Transmission keeps to it; qBittorrent
-   * forgets it with the first piece that it finds wrong, and what holds then are the rights of the files.
+   * Tells it that it wants no file: it serves what is there, and does not fetch what is not. Heard by qBittorrent only while it does
+   * not have everything.
+   * @throws RetryableError `engine_rejects`
    */
   wantNothing(torrent: Pick<EngineTorrent, 'infoHash' | 'fileCount'>, signal: AbortSignal): Promise<void>;
   start(infoHash: string, signal: AbortSignal): Promise<void>;
   stop(infoHash: string, signal: AbortSignal): Promise<void>;
   /** Takes the torrent out and leaves its files; one that it does not have is no error. */
   remove(infoHash: string, signal: AbortSignal): Promise<void>;
-  /** Believes or reads the files anew: they were wrong and are right now. It stays stopped. */
-  trustAgain(torrent: EngineTorrent, signal: AbortSignal): Promise<void>;
+  /** Reads every byte; what was stopped stays so. It says that it is reading a moment later. */
+  readAgain(infoHash: string, signal: AbortSignal): Promise<void>;
+  /** As if it were new: its files were wrong or gone, and are right now. It stays stopped. */
+  beginAgain(torrent: EngineTorrent, signal: AbortSignal): Promise<void>;
   /** Files that lack bytes, with the torrent's own folder, `/` between the segments. */
   wrongFiles(infoHash: string, signal: AbortSignal): Promise<string[]>;
   /** Where it listens for peers; null = it does not say. */

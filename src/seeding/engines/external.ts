@@ -3,7 +3,7 @@ import { HaltPipelineError, hours, Interrupted, minutes, RetryableError, seconds
 import type { Clock, Disk, Log } from '../../ports/index.ts';
 import type { EngineEvents, TorrentEngine } from '../engine.ts';
 import type { SeedSpec, TorrentActivity } from '../protocol.ts';
-import { type EngineDriver, EngineRefusal, type EngineView } from './driver.ts';
+import { type EngineDriver, EngineRefusal, type EngineTorrent, type EngineView } from './driver.ts';
 import { createPlaces } from './places.ts';
 import { createComplaints, type Problem } from './problems.ts';
 import { activityOf, problemOf } from './standing.ts';
@@ -20,6 +20,8 @@ const BACKOFF_MIN_MS = seconds(5);
 const REFUSED_MS = hours(1);
 /** A torrent that is still being read after that goes on without being waited for. */
 const SETTLE_MS = seconds(20);
+/** A program says a moment later what it was told, and what it found. */
+const QUIET_MS = seconds(4);
 const WRONG_FILES_TRIES = 10;
 const WRONG_FILES_WAIT_MS = 500;
 const POLL_MIN_MS = 100;
@@ -45,6 +47,8 @@ interface Standing {
   view: EngineView | null;
   /** We have started it: if it is stopped after that, somebody's hand did it. */
   isStarted: boolean;
+  /** It was told to read everything since it was added. */
+  isRead: boolean;
   /** It must not be started: bytes are wrong. Ends with `renew`, or when it is whole in the program. */
   bad: Problem | null;
   /** When its files were last looked at; null = not in this process. */
@@ -83,6 +87,20 @@ export function createExternalEngine(deps: ExternalEngineDeps): TorrentEngine {
       if ((view !== null && isThere(view)) || clock.monotonicMs() >= end) return view;
       await clock.sleep(waitMs, signal);
     }
+  }
+
+  /** Whether it has every byte, once it is read through; still `checking` after some seconds. */
+  function verdict(standing: Standing, signal: AbortSignal): Promise<EngineView | null> {
+    let quietSince: number | null = null;
+    return settled(
+      standing,
+      ({ state, isWhole }) => {
+        if (state === 'checking') quietSince = null;
+        else quietSince ??= clock.monotonicMs();
+        return quietSince !== null && (isWhole || clock.monotonicMs() - quietSince >= QUIET_MS);
+      },
+      signal,
+    );
   }
 
   /** Resolves when it has stopped indeed. */
@@ -139,6 +157,7 @@ export function createExternalEngine(deps: ExternalEngineDeps): TorrentEngine {
     let view = await see(standing, signal);
     if (view === null) {
       await driver.addStopped(torrent, signal);
+      standing.isRead = driver.readsWhatIsAdded;
       view = await settled(standing, () => true, signal);
       if (view === null)
         throw new RetryableError('engine_rejects', `${title} did not take the torrent`, {
@@ -159,9 +178,15 @@ export function createExternalEngine(deps: ExternalEngineDeps): TorrentEngine {
     }
     if (view.state === 'downloading') await condemn(standing, problemOf(title, view), signal);
     // All files are there again: it gave up earlier.
-    if (view.state === 'failed') await driver.trustAgain(torrent, signal);
+    if (view.state === 'failed') await beginAgain(standing, torrent, signal);
     await driver.wantNothing(torrent, signal);
     view = await settled(standing, ({ state }) => state !== 'checking', signal);
+    if (view?.isWhole === false && view.state !== 'checking') {
+      // Unread is not wrong.
+      if (!standing.isRead) await driver.readAgain(infoHash, signal);
+      standing.isRead = true;
+      view = await verdict(standing, signal);
+    }
     if (view === null || view.state === 'checking') return;
     if (!view.isWhole) await condemn(standing, problemOf(title, view), signal);
     if (view.state === 'stopped') {
@@ -171,6 +196,13 @@ export function createExternalEngine(deps: ExternalEngineDeps): TorrentEngine {
     standing.isStarted = view?.state === 'seeding';
     standing.servedMs = clock.monotonicMs();
     if (view !== null) await judge(standing, view, signal);
+  }
+
+  /** Resolves when the program has it again, stopped. */
+  async function beginAgain(standing: Standing, torrent: EngineTorrent, signal: AbortSignal): Promise<void> {
+    await driver.beginAgain(torrent, signal);
+    standing.isRead = driver.readsWhatIsAdded;
+    await settled(standing, () => true, signal);
   }
 
   /** What a look says of a torrent that the program has. @throws RetryableError when it had to be stopped */
@@ -259,7 +291,7 @@ export function createExternalEngine(deps: ExternalEngineDeps): TorrentEngine {
   const standingOf = (spec: SeedSpec): Standing => {
     const known = wanted.get(spec.infoHash);
     if (known !== undefined) known.spec = spec;
-    return known ?? { spec, view: null, isStarted: false, bad: null, servedMs: null };
+    return known ?? { spec, view: null, isStarted: false, isRead: false, bad: null, servedMs: null };
   };
 
   return {
@@ -331,7 +363,7 @@ export function createExternalEngine(deps: ExternalEngineDeps): TorrentEngine {
             ...(await readStoredTorrent(disk, standing.spec)),
             ...places.of(standing.spec),
           };
-          await driver.trustAgain(torrent, signal);
+          await beginAgain(standing, torrent, signal);
           standing.bad = null;
           await serve(standing, signal);
         })

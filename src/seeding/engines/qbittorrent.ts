@@ -30,6 +30,7 @@ const Info = z.object({
   hash: z.string(),
   state: z.string(),
   amount_left: z.number(),
+  progress: z.number(),
   save_path: z.string(),
   uploaded: z.number(),
   upspeed: z.number(),
@@ -45,9 +46,21 @@ const Files = z.array(
 /** Of each piece; it has those with `HERE`. */
 const PieceStates = z.array(z.number());
 const HERE = 2;
-const Preferences = z.object({ listen_port: z.number().int(), incomplete_files_ext: z.boolean() });
+const Preferences = z.object({
+  listen_port: z.number().int(),
+  incomplete_files_ext: z.boolean(),
+  enable_upload_suggestions: z.boolean(),
+});
+/**
+ * Without it the program forgets, with the last byte it finds, that it is to want none: whoever lets it read a rotten file again
+ * then lets it fetch and write, over the stored file. For other torrents it means a hint or two to peers.
+ */
+const REMEMBERS = { enable_upload_suggestions: true };
 
-/** Speaks to qBittorrent 4.5 and 5.x (WebUI API v2). */
+/**
+ * Speaks to qBittorrent 4.5 and 5.x (WebUI API v2). It is never told to believe that files are right: it would then look at a piece
+ * when a peer asks for it, want everything once one is wrong, and write over the stored file.
+ */
 export function createQbittorrent(deps: { http: Http; access: EngineAccess }): EngineDriver {
   const { http, access } = deps;
   const base = access.url.replace(/\/+$/, '');
@@ -139,7 +152,11 @@ export function createQbittorrent(deps: { http: Http; access: EngineAccess }): E
   async function preferences(signal: AbortSignal): Promise<z.infer<typeof Preferences>> {
     const answer = await ask('app/preferences', {}, signal);
     const read = Preferences.safeParse(parseAnswer(TITLE, origin, answer));
-    if (read.success) return read.data;
+    if (read.success) {
+      if (!read.data.enable_upload_suggestions)
+        await post('app/setPreferences', { json: JSON.stringify(REMEMBERS) }, signal);
+      return read.data;
+    }
     throw new EngineDown(TITLE, origin, 'it answers in a form that is not known here');
   }
 
@@ -152,8 +169,6 @@ export function createQbittorrent(deps: { http: Http; access: EngineAccess }): E
     const limit = access.uploadLimitBytesPerSecond;
     const multipart = torrentForm(torrent, {
       savepath: torrent.savePath,
-      // Its bytes were proved when the torrent was made; to read 3 TB once more takes a day.
-      skip_checking: 'true',
       contentLayout: 'Original',
       ...{ autoTMM: 'false', useDownloadPath: 'false' },
       // Both words: 4.x knows the first, 5.x the second.
@@ -180,6 +195,7 @@ export function createQbittorrent(deps: { http: Http; access: EngineAccess }): E
   return {
     name: 'qbittorrent',
     title: TITLE,
+    readsWhatIsAdded: false,
     addStopped: add,
     remove,
 
@@ -197,14 +213,23 @@ export function createQbittorrent(deps: { http: Http; access: EngineAccess }): E
 
     async wantNothing({ infoHash, fileCount }, signal) {
       const id = Array.from({ length: fileCount }, (_, index) => index).join('|');
-      await post('torrents/filePrio', { hash: infoHash, id, priority: '0' }, signal);
+      const { status } = await post('torrents/filePrio', { hash: infoHash, id, priority: '0' }, signal);
+      // Not started before it has heard that.
+      if (status !== 200)
+        throw new RetryableError('engine_rejects', `${TITLE} does not give up its wishes: ${status}`, {
+          hint: 'It is told again at the next look.',
+        });
     },
 
     start: (infoHash, signal) => postEither(['start', 'resume'], infoHash, signal),
     stop: (infoHash, signal) => postEither(['stop', 'pause'], infoHash, signal),
 
-    async trustAgain(torrent, signal) {
-      // It reads a torrent again only to fetch what is wrong; taken out and added it believes us.
+    async readAgain(infoHash, signal) {
+      await post('torrents/recheck', { hashes: infoHash }, signal);
+    },
+
+    async beginAgain(torrent, signal) {
+      // What it wants is heard only before it has read everything.
       await remove(torrent.infoHash, signal);
       await add(torrent, signal);
     },
@@ -261,7 +286,8 @@ function viewOf(info: z.infer<typeof Info>): EngineView {
   return {
     infoHash: info.hash.toLowerCase(),
     state,
-    isWhole: info.amount_left === 0,
+    // Of what it wants, which is nothing until it has everything; then it counts everything.
+    isWhole: info.amount_left === 0 && info.progress === 1,
     savePath: info.save_path.replace(/(?<=.)\/+$/, ''),
     peers: info.num_seeds + info.num_leechs,
     uploadedBytes: info.uploaded,

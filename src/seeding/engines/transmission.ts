@@ -76,6 +76,7 @@ export function createTransmission(deps: {
   return {
     name: 'transmission',
     title: TITLE,
+    readsWhatIsAdded: true,
 
     async look(infoHashes, signal) {
       if (infoHashes.length === 0) return new Map();
@@ -111,7 +112,8 @@ export function createTransmission(deps: {
       await ask('torrent_remove', { ids: [infoHash], delete_local_data: false }, signal);
     },
 
-    trustAgain: ({ infoHash }, signal) => act('torrent_verify', infoHash, signal),
+    readAgain: (infoHash, signal) => act('torrent_verify', infoHash, signal),
+    beginAgain: ({ infoHash }, signal) => act('torrent_verify', infoHash, signal),
 
     async wrongFiles(infoHash, signal) {
       const { torrents } = await read(Files, 'torrent_get', { ids: [infoHash], fields: ['files'] }, signal);

@@ -26,6 +26,8 @@ export interface Statistics {
   look(signal: AbortSignal): Promise<LookResult>;
   /** Numbers of the engine that somebody asked for anyway: what it gave is not lost when it ends. */
   note(activities: readonly TorrentActivity[]): void;
+  /** Seeders of a torrent besides us when they were last counted; null = unknown. */
+  lastSeeders(torrentId: number): number | null;
   /** Reads the counters a last time, before the engine ends. Never fails. */
   keep(): Promise<void>;
 }
@@ -136,6 +138,7 @@ export function createStatistics(deps: StatisticsDeps): Statistics {
         known: [...seeders.values()].filter((count) => count !== null).length,
       };
     },
+    lastSeeders: (torrentId) => store.newest(torrentId)?.seeders ?? null,
     async keep() {
       note((await engine?.snapshot().catch(() => [])) ?? []);
       tally.save(clock.now());

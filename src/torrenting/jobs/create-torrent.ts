@@ -1,7 +1,8 @@
 import { join } from 'node:path';
 import { setImmediate as nextTurn } from 'node:timers/promises';
 import type { Catalog, Torrent } from '../../catalog/index.ts';
-import { PermanentError, type TorrentId } from '../../lib/index.ts';
+import { inTurns } from '../../lib/in-turns.ts';
+import { assert, PermanentError, type TorrentId } from '../../lib/index.ts';
 import { magnetLink } from '../../lib/magnet.ts';
 import { step } from '../../lib/steps.ts';
 import { type Clock, type Disk, type Log, writeAtomically } from '../../ports/index.ts';
@@ -11,12 +12,13 @@ import { type Arrangement, arrange, arrangePlain, type PieceSettings } from '../
 import { type LostDeps, type LostFiles, sendBack, waitForLost } from '../lost-files.ts';
 import { torrentEncoding } from '../metainfo.ts';
 import { DEFAULT_BOUNDS, type TorrentBounds } from '../parts.ts';
-import { type PayloadFile, planPayload } from '../payload/payload.ts';
+import type { PayloadFile } from '../payload/payload.ts';
 import { hashPieces } from '../piece-hasher.ts';
 import { choosePieceLength } from '../piece-length.ts';
+import { type PayloadPlan, type PlanInput, refused, type TorrentPlan } from '../planning/make-plan.ts';
+import type { TorrentPlanner } from '../planning/planner.ts';
 import { prove } from '../prove.ts';
 import { UnpackedFileChanged } from '../prove-and-hash.ts';
-import { selectFiles } from '../select-files.ts';
 import { kindOf, type Selection, type SelectionCatalog, type UncompressedSettings } from '../selection.ts';
 import type { TouchedFile } from '../stored-pieces.ts';
 import { buildTree } from '../tree.ts';
@@ -27,7 +29,7 @@ import {
   type UnpackedPlan,
 } from '../unpacking/plan-unpacked.ts';
 import { type UnpackDeps, workFolder } from '../unpacking/unpack-all.ts';
-import { commentOf, torrentName, type WhichTorrent } from '../which-torrent.ts';
+import { commentOf, torrentName, type WhichTorrent, whichOf } from '../which-torrent.ts';
 import { CreateTorrentInput, type CreateTorrentOutput, createTorrent } from './torrent-job.ts';
 
 /** The settings this job needs. */
@@ -49,13 +51,14 @@ export interface TorrentConfig extends PieceSettings {
 export interface CreateTorrentDeps {
   catalog: SelectionCatalog &
     LostDeps['catalog'] &
-    Pick<Catalog, 'pieceHashes' | 'recordSound' | 'recordTorrent'>;
+    Pick<Catalog, 'pieceHashes' | 'prepareTorrent' | 'recordSound' | 'recordTorrent'>;
   disk: Disk;
   layout: Layout;
   clock: Clock;
   log: Log;
   config: TorrentConfig;
   askForRepair: LostDeps['askForRepair'];
+  planner: TorrentPlanner;
   /** Gives room for unpacked files; without it no torrents of them are made. */
   space?: UnpackDeps['space'];
   /** Aborts when the room stops. */
@@ -99,14 +102,15 @@ async function makeTorrent(
       `${recorded.name} is retired: files of it were deleted to make room`,
       { hint: 'Its record and its .torrent file stay; whoever else seeds it has the bytes.' },
     );
-  const selection = selectFiles({ catalog: deps.catalog, ...which, ...config });
+  const planned = await deps.planner.plan({ ...whichOf(which), ...settingsOf(config) }, signal);
+  const { selection } = planned;
   const name = assertSafeName(selection.name);
   const infoName = assertSafeName(selection.infoName);
   waitForLost(deps, lost, selection, context.cursor);
   const isUnpacked = selection.variant === 'uncompressed';
   const plan = isUnpacked
     ? await unpackedPlan(deps, selection, { recorded, signal, context })
-    : { ...planPayload(selection), damaged: [] };
+    : { ...payloadOf(planned), damaged: [] };
   if (plan.damaged.length > 0) sendBack(deps, lost, plan.damaged);
   const { files: payload, leftOut, gaps } = plan;
   for (const { dump, reason } of leftOut)
@@ -188,14 +192,13 @@ async function makeTorrent(
   );
 
   if (isUnpacked) await disk.removeTree(workFolder(root));
-  return {
+  const facts = {
     name,
     infoName,
     ...kindOf(selection),
     cycleDate: selection.cycleDate,
     supplement: selection.supplement,
     part: selection.part,
-    hasMore: selection.hasMore,
     payloadVersion: selection.payloadVersion,
     infoHash,
     magnetLink: magnetLink({ infoHash, name: infoName, totalSizeBytes, trackers, webseeds }),
@@ -223,6 +226,10 @@ async function makeTorrent(
     ),
     gaps,
   };
+  context.progress({ label: 'recording' });
+  await inTurns(deps.catalog.prepareTorrent(facts));
+  step('torrenting:prepared');
+  return { ...facts, hasMore: selection.hasMore };
 }
 
 /** Unpacks first: what the torrent is made of is known only then. */
@@ -242,13 +249,20 @@ async function unpackedPlan(
   });
 }
 
-/** Gives everything else its turn at each pause. */
-async function inTurns<Result>(work: Generator<void, Result>): Promise<Result> {
-  for (;;) {
-    const { done, value } = work.next();
-    if (done === true) return value;
-    await nextTurn();
-  }
+function payloadOf({ payload, refusal }: TorrentPlan): PayloadPlan {
+  if (refusal !== null) throw refused(refusal);
+  assert(payload !== null, 'a plan that is not refused says what is in the torrent');
+  return payload;
+}
+
+/** What decides what a torrent is made of. */
+function settingsOf(config: TorrentConfig): Omit<PlanInput, keyof WhichTorrent> {
+  const { pieceLengthBytes, alignFilesFromBytes, regularTypes, historyTypes, uncompressed, bounds } = config;
+  return {
+    ...{ pieceLengthBytes, alignFilesFromBytes, regularTypes, historyTypes },
+    ...(uncompressed === undefined ? {} : { uncompressed }),
+    ...(bounds === undefined ? {} : { bounds }),
+  };
 }
 
 /** Files that were read because of their time, and were right: whoever comes next need not read them again. */
