@@ -6,7 +6,12 @@ import { type Db, migrateDb, openDb } from '../src/db/index.ts';
 import { JobId } from '../src/lib/index.ts';
 import { createNodeDisk, createSystemClock, silentLog } from '../src/ports/index.ts';
 import { createLayout, type Layout } from '../src/storage/index.ts';
-import { type CreateTorrentOutput, createThreadPlanner, createTorrenting, ofCycle } from '../src/torrenting/index.ts';
+import {
+  type CreateTorrentOutput,
+  createThreadPlanner,
+  createTorrenting,
+  ofCycle,
+} from '../src/torrenting/index.ts';
 import { figureOf, type MeasuredFigure } from './figure.ts';
 
 const PIECE_LENGTH = 16 * 2 ** 20;
@@ -122,6 +127,8 @@ function setup(dataDir: string) {
     clear(): void {
       rmSync(layout.torrents, { recursive: true, force: true });
       db.sqlite.exec(`DELETE FROM torrents; UPDATE dumps SET our_status = 'downloaded'`);
+      // A daemon has a thread for it.
+      db.sqlite.pragma('wal_checkpoint(TRUNCATE)');
     },
     close: () => db.close(),
   };
@@ -144,7 +151,9 @@ function fill(db: Db, layout: Layout): void {
   const runDate = CYCLE.replaceAll('-', '');
   db.transaction(() => {
     db.sqlite
-      .prepare(`INSERT INTO cycles (cycle_date, status, includes_history, opened_at, sealed_at, deadline_at) VALUES (?, 'sealed', 0, 1, 2, 3)`)
+      .prepare(
+        `INSERT INTO cycles (cycle_date, status, includes_history, opened_at, sealed_at, deadline_at) VALUES (?, 'sealed', 0, 1, 2, 3)`,
+      )
       .run(CYCLE);
     for (let index = 0; index < FILES; index += 1) {
       const wikiDbName = `w${index % WIKIS}wiki`;

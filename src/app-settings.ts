@@ -10,7 +10,7 @@ import {
   limitConnectionsPerHost,
   type ObjectStore,
 } from './ports/index.ts';
-import { createS3ObjectStore } from './publishing/index.ts';
+import { createS3ObjectStore, type PublishingDeps } from './publishing/index.ts';
 import type { Queue } from './queue/index.ts';
 import type { CycleCalendar } from './scheduling/index.ts';
 import type { ExternalEngineConfig, SeedingConfig } from './seeding/index.ts';
@@ -183,4 +183,13 @@ export function objectStoreOf({ publish }: Config, secrets: Secrets, clock: Cloc
     secretAccessKey: secrets.r2SecretAccessKey ?? '',
     clock,
   });
+}
+
+/** Where what we publish can be fetched. */
+export function publishConfigOf({ wikiseed, publish }: Config): PublishingDeps['config'] {
+  return {
+    publicBaseUrl: wikiseed.publicBaseUrl,
+    r2PublicBaseUrl: publish.r2.publicBaseUrl,
+    version: VERSION,
+  };
 }

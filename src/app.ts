@@ -8,6 +8,7 @@ import {
   downloadConfigOf,
   downloadRatesOf,
   objectStoreOf,
+  publishConfigOf,
   seedingConfigOf,
   torrentConfigOf,
   torrentsWantedConfigOf,
@@ -59,7 +60,12 @@ import {
   STORAGE_HALT_CODES,
   seedersMaxAgeMs,
 } from './storage/index.ts';
-import { createThreadPlanner, createTorrent, createTorrenting, findMissingTorrents } from './torrenting/index.ts';
+import {
+  createThreadPlanner,
+  createTorrent,
+  createTorrenting,
+  findMissingTorrents,
+} from './torrenting/index.ts';
 import { createUpload } from './upload/index.ts';
 import { VERSION } from './version.ts';
 import { createWebseeds } from './webseeds/index.ts';
@@ -174,6 +180,7 @@ function wire(deps: Required<AppOptions> & { layout: Layout; db: Db; lock: DataD
   const seeding = createSeeding({
     ...shared,
     ...{ http, bus },
+    rebuild: (torrent) => pipeline.rebuild(torrent),
     statistics: { db, http, random, datagrams: createDatagrams() },
     config: seedingConfigOf(config, secrets),
   });
@@ -211,11 +218,7 @@ function wire(deps: Required<AppOptions> & { layout: Layout; db: Db; lock: DataD
     ...shared,
     db,
     objectStore: objectStoreOf(config, secrets, clock),
-    config: {
-      publicBaseUrl: config.wikiseed.publicBaseUrl,
-      r2PublicBaseUrl: config.publish.r2.publicBaseUrl,
-      version: VERSION,
-    },
+    config: publishConfigOf(config),
   });
   const webseeds = createWebseeds({
     ...{ ...shared, db, http, bus },
@@ -263,6 +266,7 @@ function wire(deps: Required<AppOptions> & { layout: Layout; db: Db; lock: DataD
   ]);
   const pipeline = wirePipeline({
     ...{ queue, catalog, bus, clock, uploadsEnabled },
+    seedingEnabled: config.seeding.engine !== 'none',
     afterCommit: db.afterCommit,
     proofEnded: (identifier, end) => pruning.proofEnded(identifier, end),
     ...{ sourcesOf: discovery.sourcesOf, isLookedAt: discovery.isLookedAt },

@@ -31,6 +31,8 @@ export interface PipelineDeps {
   afterCommit: (tell: () => void) => void;
   /** False: downloads are final, nothing goes to the Internet Archive. */
   uploadsEnabled: boolean;
+  /** False: no engine is chosen, torrents are made and published only. */
+  seedingEnabled: boolean;
   /** A question about an item at the archive is over. */
   proofEnded: PruningRoom['proofEnded'];
 }
@@ -300,12 +302,16 @@ export function wirePipeline(deps: PipelineDeps): Pipeline {
     for (const { cycleDate, status } of catalog.cycles()) {
       if (status !== 'open' && !catalog.takesFiles(cycleDate)) catalog.closeLateWindow(cycleDate);
       yield trySeal(cycleDate);
-      if (status === 'torrented')
-        yield catalog
-          .torrentsOfCycle(cycleDate)
-          .filter(isServable)
-          .map((torrent) => seedingRequest(torrent.id, cycleDate));
     }
+    // Whatever was made and never served: no engine was chosen then, or it could not serve it. Without an engine that is no news.
+    const torrented = new Set(
+      catalog.cycles().flatMap((cycle) => (cycle.status === 'torrented' ? [cycle.cycleDate] : [])),
+    );
+    yield catalog
+      .torrents()
+      .filter((torrent) => isServable(torrent) && torrent.seedingSince === null)
+      .filter(({ cycleDate }) => deps.seedingEnabled || torrented.has(cycleDate))
+      .map(({ id, cycleDate }) => seedingRequest(id, cycleDate));
     if (catalog.torrents().length > 0) yield [publishManifest.request({})];
   }
 

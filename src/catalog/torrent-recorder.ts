@@ -18,10 +18,13 @@ export const IS_BEING_RECORDED = `EXISTS (SELECT 1 FROM system_state s WHERE s.k
  * under the torrent's own row, which a mark in `system_state` keeps out of sight until the transaction that records it takes the
  * mark away. What a crash leaves under a mark is removed when the next torrent is written down.
  */
-export function createTorrentRecorder({ db, clock }: { db: Db; clock: Clock }): Pick<
-  Catalog,
-  'prepareTorrent' | 'recordTorrent'
-> {
+export function createTorrentRecorder({
+  db,
+  clock,
+}: {
+  db: Db;
+  clock: Clock;
+}): Pick<Catalog, 'prepareTorrent' | 'recordTorrent'> {
   const { sqlite } = db;
   const state = createSystemState(db);
   /** Prepared by this process: how its rows were found complete, by the list of files they were written from. */
@@ -134,8 +137,7 @@ export function createTorrentRecorder({ db, clock }: { db: Db; clock: Clock }): 
           for (const file of facts.files) writeFile(id, file);
         }
         // Written once, when the torrent is made: making it again changes nothing of what it said.
-        if (hasGaps.get(id) === undefined)
-          for (const gap of facts.gaps) lack.run({ torrentId: id, ...gap });
+        if (hasGaps.get(id) === undefined) for (const gap of facts.gaps) lack.run({ torrentId: id, ...gap });
         return TorrentId.parse(id);
       }),
   };

@@ -11,7 +11,7 @@ const CHANGED = 'seed_file_changed';
 const DAMAGED = 'seed_file_damaged';
 
 const DAMAGE_HINT =
-  'None of it is given to anybody. Dump files are read again and repaired by themselves; a text of the torrent itself has to be put back, and is served after a restart. Look at the disk: dmesg, smartctl -a.';
+  'None of it is given to anybody. Dump files are read again and repaired by themselves, unpacked ones are unpacked again; a text of the torrent itself has to be put back, and is served after a restart. Look at the disk: dmesg, smartctl -a.';
 
 /** What the thread says, for the log, for those who repair, and for the operator. */
 export interface SeederEvents {

@@ -44,6 +44,8 @@ export interface SeedingDeps {
   clock: Clock;
   log: Log;
   askForRepair: ChangedFilesDeps['askForRepair'];
+  /** Without it, unpacked files that rot stay so until somebody removes them. */
+  rebuild?: NonNullable<ChangedFilesDeps['rebuild']>;
   /** Hears of what an operator should know. */
   bus?: Pick<Bus, 'emit'>;
   /** Needed by a program beside us, and for a watch folder. */
@@ -134,7 +136,7 @@ export function createSeeding(deps: SeedingDeps): SeedingRoom {
   return {
     pieceSources: swarm === null ? [] : [createSwarmPieces({ catalog, layout, swarm })],
     handlers: [
-      startSeedingHandler({ catalog, layout, seeder, watch }),
+      startSeedingHandler({ catalog, layout, seeder, watch, takeRemade: changed.takeRemade }),
       ...(statistics === null ? [] : [collectStatsHandler(statistics)]),
     ],
     async start() {

@@ -93,11 +93,12 @@ export function absentGap(file: DumpFile): TorrentGap {
   );
 }
 
+/** What upstream did; every other word of an error, such as how many mirrors were asked, is the operator's own. */
 function whyFailed(message: string | null): string {
-  if (message === null) return 'it could not be fetched';
-  // `<host> has no <path>`, as the http port tells a 404: the origin or any mirror, it comes to the same.
-  if (/ has no \/|\b404\b/.test(message)) return 'Wikimedia listed it, but has it no more';
-  return withoutHosts(message);
+  // `<host> has no <path>`, as the http port tells a 404: the origin or any mirror, one or all of them, it comes to the same.
+  const isGone = message !== null && / has no \/|\b404\b|^none of \d+ sources has /.test(message);
+  if (isGone) return 'Wikimedia listed it, but has it no more';
+  return message?.startsWith('upstream ') ? withoutHosts(message) : 'it could not be fetched';
 }
 
 const STATE_OF_KIND: Readonly<Record<NoticeKind, TorrentGap['state']>> = {

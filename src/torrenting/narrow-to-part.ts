@@ -33,7 +33,10 @@ export function narrowToPart(
   earlier: EarlierParts,
 ): Selection {
   const isCarried = new Set(earlier.files.map(({ id }) => id));
-  const { content: placed, leftOut } = place(selection, [...earlier.files, ...selection.included]);
+  const { content: placed, leftOut } = place(
+    selection,
+    earlier.files.length === 0 ? selection.included : [...earlier.files, ...selection.included],
+  );
   const content = placed.filter(({ dump }) => !isCarried.has(dump.id));
   const groupOf = groupsOf(options, earlier.all);
   const gaps = sortGaps([

@@ -17,7 +17,14 @@ import {
   type SourceDeps,
   sourcePath,
 } from './sources.ts';
-import { DIGEST_BYTES, FILES_AT_ONCE, isUntouched, storedPieces, type TouchedFile, touchedFiles } from './stored-pieces.ts';
+import {
+  DIGEST_BYTES,
+  FILES_AT_ONCE,
+  isUntouched,
+  storedPieces,
+  type TouchedFile,
+  touchedFiles,
+} from './stored-pieces.ts';
 import { runInThreads } from './thread-pool.ts';
 
 /** What proving needs; the number of bytes to be read is known before the first one is. */

@@ -1,4 +1,5 @@
 import { dirname, join } from 'node:path';
+import { setImmediate as nextTurn } from 'node:timers/promises';
 import { inParallel } from '../lib/in-parallel.ts';
 import { PermanentError } from '../lib/index.ts';
 import { step } from '../lib/steps.ts';
@@ -16,6 +17,8 @@ interface TreeDeps {
 
 /** Files that are looked at, linked or written at the same time. */
 const FILES_AT_ONCE = 16;
+/** Files whose folders are thought of without a pause: some 5 ms. */
+const FOLDERS_AT_ONCE = 5000;
 
 /** Read-only for everybody: hard links share their bytes, a careless edit would harm the one stored copy. */
 const READ_ONLY = 0o444;
@@ -69,13 +72,15 @@ function bytesPath(layout: Layout, file: DumpPayloadFile | UnpackedPayloadFile):
 async function fill(deps: TreeDeps, root: string, files: readonly PayloadFile[]): Promise<void> {
   const { disk, layout } = deps;
   const folders = new Set<string>([root]);
-  for (const file of files)
+  for (const [index, file] of files.entries()) {
     for (
       let folder = dirname(join(root, file.path));
       folder.length > root.length && !folders.has(folder);
       folder = dirname(folder)
     )
       folders.add(folder);
+    if (index % FOLDERS_AT_ONCE === FOLDERS_AT_ONCE - 1) await nextTurn();
+  }
   await inParallel([...folders], FILES_AT_ONCE, (folder) => disk.makeDirectory(folder));
   await inParallel(files, FILES_AT_ONCE, async (file) => {
     deps.signal.throwIfAborted();

@@ -82,7 +82,7 @@ function setup(archive: Archive) {
       ].map((jobType) => handleJob(jobType as never, { run: never })),
     ]);
     wirePipeline({
-      ...{ queue, catalog, bus, clock, uploadsEnabled: true },
+      ...{ queue, catalog, bus, clock, uploadsEnabled: true, seedingEnabled: true },
       torrents: { groupings: ['cycle'], wikiRunMinSizeBytes: 1, historyTypes: [] },
       ...{ sourcesOf: () => [], isLookedAt: () => true, afterCommit: db.afterCommit },
       proofEnded: room.proofEnded,

@@ -287,6 +287,11 @@ describe('what upstream changed after we took it', () => {
     expect(await reasonWith({ errorMessage: '127.0.0.1:9 has no /aawiki/20261120/x' })).toMatchObject({
       ...{ state: 'missing', reason: 'Wikimedia listed it, but has it no more' },
     });
+    // As many mirrors as an operator has: the same words, or the swarm would split.
+    for (const count of [2, 3])
+      expect(await reasonWith({ errorMessage: `none of ${count} sources has x` })).toMatchObject({
+        reason: 'Wikimedia listed it, but has it no more',
+      });
     expect(await reasonWith({ errorMessage: 'upstream has removed the run' })).toMatchObject({
       reason: 'upstream has removed the run',
     });

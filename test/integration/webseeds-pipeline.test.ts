@@ -83,8 +83,8 @@ async function setup(look: (signal: AbortSignal) => Promise<{ isChanged: boolean
       watchWebseeds,
     ].map((jobType) => job(jobType, () => Promise.reject(new Error('not in this test')))),
   ]);
-  wirePipeline({
-    ...{ queue, catalog, bus, clock, uploadsEnabled: false },
+  const pipeline = wirePipeline({
+    ...{ queue, catalog, bus, clock, uploadsEnabled: false, seedingEnabled: true },
     torrents: { groupings: [], wikiRunMinSizeBytes: 0, historyTypes: [] },
     ...{ sourcesOf: () => [], isLookedAt: () => true, afterCommit: db.afterCommit, proofEnded: () => [] },
   } as Parameters<typeof wirePipeline>[0]);
@@ -94,7 +94,7 @@ async function setup(look: (signal: AbortSignal) => Promise<{ isChanged: boolean
     { ...createTorrent.request({ cycleDate: CYCLE, variant: 'regular' } as never), cycleDate: CYCLE },
   ]);
   await clock.advance(1000);
-  return { ...world, torrent, queue, begun };
+  return { ...world, torrent, queue, begun, pipeline };
 }
 
 test('a look that never ends is not waited for longer than two minutes', async () => {
@@ -144,4 +144,18 @@ test('a root that died is an alert until it works again, and an old run that a m
   expect(open()).toEqual([expect.stringContaining('it has no 20261120/x (404)')]);
   bus.emit('webseed:settled', { torrentId, url });
   expect(open()).toEqual([]);
+});
+
+test('what was never served is asked for at each start, also when its cycle was published long ago', async () => {
+  const { begun, pipeline, catalog, db, clock } = await setup(async () => ({ isChanged: false }));
+  db.sqlite.exec("UPDATE torrents SET seeding_since = NULL; UPDATE cycles SET status = 'seeding'");
+  expect(catalog.cycle(CYCLE)?.status).toBe('seeding');
+  begun.length = 0;
+  await pipeline.reconcile();
+  await clock.advance(1000);
+  expect(begun).toContain('start_seeding');
+  begun.length = 0;
+  await pipeline.reconcile();
+  await clock.advance(1000);
+  expect(begun).not.toContain('start_seeding');
 });

@@ -269,7 +269,7 @@ function startProcess(
     ...fakeOutlets({ catalog }),
   ]);
   const pipeline = wirePipeline({
-    ...{ queue, catalog, bus, clock, uploadsEnabled: false },
+    ...{ queue, catalog, bus, clock, uploadsEnabled: false, seedingEnabled: true },
     torrents: { groupings: ['cycle'], wikiRunMinSizeBytes: 1, historyTypes: HISTORY_TYPES },
     afterCommit: db.afterCommit,
     proofEnded: () => [],

@@ -40,8 +40,10 @@ export function startSeedingHandler(deps: {
   seeder: TorrentEngine | null;
   /** Without an engine, another client may find the torrent there. */
   watch?: WatchFolder | null;
+  /** True once for a torrent whose files were made again. */
+  takeRemade?: (infoHash: string) => boolean;
 }): JobHandler<StartSeedingInput, StartSeedingOutput> {
-  const { catalog, layout, seeder, watch = null } = deps;
+  const { catalog, layout, seeder, watch = null, takeRemade = () => false } = deps;
   return handleJob(startSeeding, {
     async run({ torrentId }, context) {
       const torrent = catalog.torrent(torrentId);
@@ -65,6 +67,7 @@ export function startSeedingHandler(deps: {
               : 'seeding is switched off in the configuration; its .torrent lies in the watch folder',
         };
       }
+      if (takeRemade(infoHash)) await seeder.remove(infoHash);
       step('seeding:adding');
       await seeder.add(seedSpec(torrent, layout), context.signal);
       step('seeding:added');

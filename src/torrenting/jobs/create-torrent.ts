@@ -118,7 +118,9 @@ async function makeTorrent(
       { room: 'torrenting', name, dumpFileId: dump.id, wiki: dump.wikiDbName, reason },
       'a file is left out of a torrent',
     );
+  await nextTurn();
   const arrangement = layOut(selection, payload, { recorded, config });
+  await nextTurn();
   const startedMs = deps.clock.monotonicMs();
   const proof = await prove(
     {
@@ -160,6 +162,7 @@ async function makeTorrent(
   if ('touched' in proof) await noteTouched(deps, proof.touched);
   const durationMs = Math.round(deps.clock.monotonicMs() - startedMs);
 
+  await nextTurn();
   const trackers = [...config.trackers];
   // Addresses are looked at, and written into the file, once there is a torrent; what is known of a recorded one stays.
   const webseeds = [...(recorded?.webseeds ?? [])];

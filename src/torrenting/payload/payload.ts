@@ -74,7 +74,7 @@ export function planPayload(selection: Selection): {
       return { kind: 'text' as const, path, sizeBytes: bytes.length, bytes };
     }),
   ];
-  return { files: files.sort((a, b) => byBytes(a.path, b.path)), leftOut, gaps };
+  return { files: files.sort((a, b) => byBytes(a.path, b.path)), leftOut: [...leftOut], gaps };
 }
 
 /** The added text files by their names; a run of a wiki has none, since no mirror has them. */

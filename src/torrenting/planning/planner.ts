@@ -55,7 +55,7 @@ export function createThreadPlanner({ databasePath }: { databasePath: string }):
         workerData: { databasePath, input, port: port2 } satisfies PlannerFacts,
         transferList: [port2],
         // Of the rows that pass through few live on: room for the young ones saves half of the time.
-        resourceLimits: { maxYoungGenerationSizeMb: 64 },
+        resourceLimits: { maxYoungGenerationSizeMb: 32 },
       });
       const onAbort = (): void => void worker.terminate();
       signal.addEventListener('abort', onAbort, { once: true });
@@ -66,6 +66,8 @@ export function createThreadPlanner({ databasePath }: { databasePath: string }):
           worker.on('exit', () => reject(signal.aborted ? new Interrupted() : failed(undefined)));
         });
         if (message.kind === 'refused') throw refused(message.refusal);
+        // Its memory is free from here on; what it told waits here.
+        await worker.terminate();
         return await collect(message, parts, signal);
       } finally {
         signal.removeEventListener('abort', onAbort);

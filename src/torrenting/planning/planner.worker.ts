@@ -21,13 +21,11 @@ function work({ databasePath, input, port }: PlannerFacts): void {
       port.postMessage({ of, list, items: part }, buffers);
     }
   };
-  const t0 = performance.now(); console.error("thread loaded after", Math.round(performance.now()));
   const plan = planFromOneState(databasePath, input);
   if ('refusal' in plan && !('selection' in plan)) {
     say({ kind: 'refused', refusal: plan.refusal });
     return;
   }
-  console.error("planned", Math.round(performance.now() - t0), Math.round(process.threadCpuUsage().user / 1000));
   const { payload, refusal } = plan;
   const selection = { ...plan.selection };
   // What is told of a torrent is in its payload by then.
@@ -38,7 +36,6 @@ function work({ databasePath, input, port }: PlannerFacts): void {
   }
   for (const list of Object.keys(payload ?? {}) as (keyof PayloadPlan)[])
     tell('payload', list, (payload?.[list] ?? []) as Item[]);
-  console.error("told", Math.round(performance.now() - t0), Math.round(process.threadCpuUsage().user / 1000));
   say({ kind: 'planned', selection, hasPayload: payload !== null, refusal });
 }
 
