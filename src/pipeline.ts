@@ -217,7 +217,10 @@ export function wirePipeline(deps: PipelineDeps): Pipeline {
   queue.follow(watchWebseeds, (_input, { changed }) => [
     ...changed.flatMap((id) => {
       const torrent = catalog.torrent(id);
-      return torrent?.seedingSince == null ? [] : [seedingRequest(id, torrent.cycleDate)];
+      // Of a retired one only its .torrent is published.
+      return torrent?.seedingSince == null || !isServable(torrent)
+        ? []
+        : [seedingRequest(id, torrent.cycleDate)];
     }),
     ...(changed.length > 0 ? [publishManifest.request({})] : []),
   ]);

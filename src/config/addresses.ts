@@ -1,3 +1,5 @@
+import { isPublicAddress } from '../lib/public-address.ts';
+
 /** Rules for addresses: where plain text may travel, and what an address may carry. */
 
 /**
@@ -21,4 +23,22 @@ export function isPlainAndRemote(text: string): boolean {
   return (
     url !== null && (url.protocol === 'http:' || url.protocol === 'ws:') && !isLoopbackHost(url.hostname)
   );
+}
+
+/**
+ * Whether only this machine, or only the network it is in, can reach an address: by its form, no name is looked up. True also for
+ * one that cannot be read.
+ */
+export function isPrivateUrl(text: string): boolean {
+  const url = URL.parse(text);
+  if (url === null) return true;
+  const host = url.hostname.replace(/^\[|\]$/g, '').replace(/\.$/, '').toLowerCase();
+  if (host.includes(':') || /^[\d.]+$/.test(host)) return !isPublicAddress(host);
+  return !host.includes('.') || /\.(localhost|local|internal|lan|home\.arpa)$/.test(host);
+}
+
+/** Whether an address names every address of a machine, at which one can listen and which nobody can reach. */
+export function isUnspecifiedUrl(text: string): boolean {
+  const host = URL.parse(text)?.hostname;
+  return host === '0.0.0.0' || host === '[::]';
 }

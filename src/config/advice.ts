@@ -1,4 +1,4 @@
-import { isLoopbackHost, isPlainAndRemote } from './addresses.ts';
+import { isLoopbackHost, isLoopbackUrl, isPlainAndRemote, isPrivateUrl, isUnspecifiedUrl } from './addresses.ts';
 import type { Finding } from './contradictions.ts';
 import type { Config } from './schema.ts';
 import type { Secrets } from './secrets.ts';
@@ -7,6 +7,7 @@ import type { Secrets } from './secrets.ts';
 export function adviceOn(config: Config, secrets: Secrets): readonly Finding[] {
   return [
     ...plainHttp(config),
+    ...reach(config),
     ...dumpTypes(config),
     ...manners(config),
     ...swarm(config),
@@ -39,6 +40,25 @@ function plainHttp({ wikiseed, download, torrents, seeding }: Config): Finding[]
     ),
     ...one(['seeding', 'url'], seeding.url, '; keep it inside a private network.'),
   ];
+}
+
+/** Whoever has a torrent of ours may be anywhere. In the sandbox all addresses are those of this machine. */
+function reach({ wikiseed, discovery, torrents, ia }: Config): Finding[] {
+  if (isLoopbackUrl(discovery.dumpsBaseUrl)) return [];
+  const findings: Finding[] = [];
+  const { publicBaseUrl } = wikiseed;
+  // Worse than private, and an error of its own.
+  if (publicBaseUrl !== null && isPrivateUrl(publicBaseUrl) && !isUnspecifiedUrl(publicBaseUrl)) {
+    const message =
+      'can be reached from this machine or its network only: it is not written into torrents, and the addresses in the manifest help nobody outside.';
+    const hint = 'Write the address under which everybody reaches this host, such as https://seed.example.org, or null.';
+    findings.push(warning(['wikiseed', 'public_base_url'], message, hint));
+  }
+  if (ia.enabled && torrents.webseeds.includes('internet_archive') && isPrivateUrl(ia.siteUrl)) {
+    const message = 'can be reached from this machine or its network only: it is not written into torrents.';
+    findings.push(warning(['ia', 'site_url'], message, 'The Internet Archive is at https://archive.org.'));
+  }
+  return findings;
 }
 
 // Names of files, without number and ending, as of 2026. New ones appear, hence a warning and no error.

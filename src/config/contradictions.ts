@@ -1,4 +1,4 @@
-import { isLoopbackHost, isLoopbackUrl } from './addresses.ts';
+import { isLoopbackHost, isLoopbackUrl, isUnspecifiedUrl } from './addresses.ts';
 import { adviceOn } from './advice.ts';
 import { findNotYet } from './not-yet.ts';
 import type { Config } from './schema.ts';
@@ -25,6 +25,7 @@ export function findContradictions(config: Config, secrets: Secrets): readonly F
     ...credentials(config, secrets),
     ...mail(config),
     ...doors(config, secrets),
+    ...ownAddress(config),
     ...database(config),
     ...adviceOn(config, secrets),
     ...findNotYet(config),
@@ -168,6 +169,15 @@ function doors({ monitoring, seeding }: Config, secrets: Secrets): Finding[] {
     );
   }
   return findings;
+}
+
+function ownAddress({ wikiseed }: Config): Finding[] {
+  const { publicBaseUrl } = wikiseed;
+  if (publicBaseUrl === null || !isUnspecifiedUrl(publicBaseUrl)) return [];
+  const message = 'is an address to listen at, at which nobody can reach anything.';
+  const hint =
+    'Write the address under which others reach this host, such as https://seed.example.org, or null.';
+  return [error('wikiseed.public_base_url', message, hint)];
 }
 
 function database({ maintenance }: Config): Finding[] {

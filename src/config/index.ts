@@ -1,6 +1,6 @@
 /** The configuration room: one YAML file and the environment in, a checked and typed `Config` out. Pure; file access is passed in. */
 
-export { isLoopbackHost, isLoopbackUrl } from './addresses.ts';
+export { isLoopbackHost, isLoopbackUrl, isPrivateUrl } from './addresses.ts';
 export { type BandwidthLimit, type BandwidthWindow, bandwidthAt } from './bandwidth.ts';
 export type { HourRange } from './kinds-time.ts';
 export { DEFAULT_PATHS, type LoadOptions, type LoadResult, loadConfig } from './load.ts';

@@ -9,7 +9,7 @@ import type { Clock } from './clock.ts';
 import { networkError, refusedRedirect } from './http-errors.ts';
 import { followRedirects, foreignRedirect, MAX_REDIRECTS } from './http-redirects.ts';
 import { guardSocket, publicLookup } from './http-sockets.ts';
-import { isPublicAddress, literalAddress } from './public-address.ts';
+import { isPublicAddress, literalAddress } from '../lib/public-address.ts';
 
 export { networkError, statusError } from './http-errors.ts';
 export { limitConnectionsPerHost } from './http-limit.ts';

@@ -4,5 +4,5 @@ export * from './disk.ts';
 export * from './http.ts';
 export * from './log.ts';
 export * from './object-store.ts';
-export * from './public-address.ts';
+export * from '../lib/public-address.ts';
 export * from './random.ts';

@@ -64,7 +64,7 @@ export function createChangedFiles(deps: ChangedFilesDeps): ChangedFiles {
       if (id === null || catalog.dumpFile(id)?.damagedAt !== null) return;
       if (!isEarly(id)) deps.askForRepair([id]);
     },
-    takeRemade: (infoHash) => false && remade.delete(infoHash),
+    takeRemade: (infoHash) => remade.delete(infoHash),
     async settled(id, seeder) {
       const file = catalog.dumpFile(id);
       if (file === null || file.damagedAt !== null || file.storedMtimeMs === null) return;

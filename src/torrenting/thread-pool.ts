@@ -1,4 +1,5 @@
 import { availableParallelism } from 'node:os';
+import { setImmediate as nextTurn } from 'node:timers/promises';
 import { Worker } from 'node:worker_threads';
 import { Interrupted, RetryableError } from '../lib/index.ts';
 
@@ -29,17 +30,28 @@ export async function runInThreads<Task, Message>(options: {
   const threads = Math.min(options.threads ?? availableParallelism(), THREADS_MAX, wanted);
   const workers: Worker[] = [];
   let onAbort = (): void => {};
+  let onFailure: (error: unknown) => void = () => {};
   try {
     const aborted = new Promise<never>((_, reject) => {
       onAbort = () => reject(new Interrupted());
       signal.addEventListener('abort', onAbort, { once: true });
     });
-    const finished = Array.from({ length: threads }, () => {
+    const finished: Promise<void>[] = [];
+    const failed = new Promise<never>((_, reject) => {
+      onFailure = reject;
+    });
+    // Whoever is told of it is the race below; a thread may fail before the last one runs.
+    for (const promise of [aborted, failed]) promise.catch(() => {});
+    for (let started = 0; started < threads && !signal.aborted; started += 1) {
+      // Starting one takes some 20 ms of this thread.
+      if (started > 0) await nextTurn();
       const worker = new Worker(options.script, { workerData: options.workerData });
       workers.push(worker);
-      return drain(worker, take, options.onMessage);
-    });
-    await Promise.race([Promise.all(finished), aborted]);
+      const drained = drain(worker, take, options.onMessage);
+      drained.catch(onFailure);
+      finished.push(drained);
+    }
+    await Promise.race([Promise.all(finished), aborted, failed]);
   } finally {
     signal.removeEventListener('abort', onAbort);
     await Promise.all(workers.map((worker) => worker.terminate()));

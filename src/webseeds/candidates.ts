@@ -1,6 +1,5 @@
 import type { Torrent } from '../catalog/index.ts';
-import { isLoopbackUrl } from '../config/index.ts';
-import { isPublicAddress } from '../ports/index.ts';
+import { isLoopbackUrl, isPrivateUrl } from '../config/index.ts';
 import { webseedAddress } from './address.ts';
 
 /** Who a candidate is; it decides how often it is asked. */
@@ -35,6 +34,14 @@ export interface ArchivedFile {
   iaVerifiedAt: number | null;
 }
 
+/**
+ * Whether clients out there may be sent to an address: one in the house helps nobody outside. In the sandbox everybody is on this
+ * machine, and only its own mirrors are meant. Pure.
+ */
+export function isForClients(address: string, { dumpsBaseUrl }: Pick<WebseedConfig, 'dumpsBaseUrl'>): boolean {
+  return isLoopbackUrl(dumpsBaseUrl) || !isPrivateUrl(address);
+}
+
 /** The root of our own `/webseed/` route. */
 export function ownRoot(config: Pick<WebseedConfig, 'publicBaseUrl'>): string | null {
   return config.publicBaseUrl === null ? null : `${config.publicBaseUrl.replace(/\/+$/, '')}/webseed/`;
@@ -43,10 +50,11 @@ export function ownRoot(config: Pick<WebseedConfig, 'publicBaseUrl'>): string | 
 /**
  * Every root at which a torrent may lie, the first one first; whether it does lie there is for a probe to say. Pure.
  * Only a torrent of one run has upstream's own names and nothing else; every other tree is ours alone.
+ * @param filesOf where the archive has its files; asked for at most once, since a torrent may have 30,000
  */
 export function candidatesOf(
   torrent: Pick<Torrent, 'grouping' | 'source' | 'isUncompressed' | 'infoName'>,
-  files: readonly ArchivedFile[],
+  filesOf: () => readonly ArchivedFile[],
   config: WebseedConfig,
 ): Candidate[] {
   const isUpstreamTree = torrent.grouping === 'wiki_run' && !torrent.isUncompressed;
@@ -54,22 +62,24 @@ export function candidatesOf(
   const found = config.order.flatMap((word): Candidate[] => {
     if (word === 'self') return own === null ? [] : [{ kind: 'self', root: own }];
     if (!isUpstreamTree) return [];
-    if (word === 'internet_archive') return archiveRoot(torrent, files, config);
+    if (word === 'internet_archive') return archiveRoot(torrent, filesOf(), config);
     // Content exports lie under other paths at upstream: `other/mediawiki_content_current/<wiki>/<date>/xml/bzip2/`.
     return torrent.source === 'classic' ? mirrorRoots(config) : [];
   });
-  return found.filter(({ root }, at) => found.findIndex((other) => other.root === root) === at);
+  return found.filter(
+    ({ root }, at) => found.findIndex((other) => other.root === root) === at && isForClients(root, config),
+  );
 }
 
-/** Mirrors first, so that the origin is asked for what no mirror has. */
-function mirrorRoots(config: WebseedConfig): Candidate[] {
+/** Roots of upstream's own tree. Mirrors first, so that the origin is asked for what no mirror has. Pure. */
+export function mirrorRoots(config: Pick<WebseedConfig, 'dumpsBaseUrl' | 'mirrors'>): Candidate[] {
   const isSandbox = isLoopbackUrl(config.dumpsBaseUrl);
   const all: Candidate[] = [
     ...config.mirrors.map((base) => ({ kind: 'mirror' as const, root: `${base.replace(/\/+$/, '')}/` })),
     { kind: 'origin', root: `${config.dumpsBaseUrl.replace(/\/+$/, '')}/` },
   ];
-  // A mirror in the house helps nobody outside, and the sandbox's mirrors only whoever is in the sandbox.
-  return all.filter(({ root }) => (isSandbox ? isLoopbackUrl(root) : !isPrivate(root)));
+  // The sandbox's mirrors help only whoever is in the sandbox.
+  return all.filter(({ root }) => (isSandbox ? isLoopbackUrl(root) : isForClients(root, config)));
 }
 
 /** One item that holds every file, under the very paths; a run spread over several items has no root there. */
@@ -88,13 +98,4 @@ function archiveRoot(
       file.iaUrl === webseedAddress(root, torrent.infoName, file.pathInTorrent),
   );
   return isWhole ? [{ kind: 'internet_archive', root }] : [];
-}
-
-/** True for an address that only this machine, or only this network, can reach. */
-function isPrivate(address: string): boolean {
-  const url = URL.parse(address);
-  if (url === null) return true;
-  const host = url.hostname.replace(/^\[|\]$/g, '').toLowerCase();
-  if (host.includes(':') || /^[\d.]+$/.test(host)) return !isPublicAddress(host);
-  return !host.includes('.') || /\.(localhost|local|internal|lan|home\.arpa)$/.test(host);
 }

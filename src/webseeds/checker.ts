@@ -1,19 +1,16 @@
 import type { Catalog, Torrent } from '../catalog/index.ts';
 import type { Bus } from '../events/index.ts';
-import { days, Interrupted, type TorrentId } from '../lib/index.ts';
+import { Interrupted, type TorrentId } from '../lib/index.ts';
 import { magnetLink } from '../lib/magnet.ts';
 import { withWebseeds } from '../lib/metainfo.ts';
 import { step } from '../lib/steps.ts';
 import { type Clock, type Disk, type Log, writeAtomically } from '../ports/index.ts';
 import type { Layout } from '../storage/index.ts';
-import { type Candidate, candidatesOf, type WebseedConfig } from './candidates.ts';
+import { type CandidateKind, candidatesOf, type WebseedConfig } from './candidates.ts';
 import type { Prober } from './probe.ts';
 import { type ReadTorrent, readTorrent } from './read-torrent.ts';
-import { closenessOf, judgeLook, type Look, type WebseedRow } from './verdict.ts';
+import { closenessOf, isExpectedEnd, judgeLook, type Look, type WebseedRow } from './verdict.ts';
 import type { WebseedStore } from './webseed-store.ts';
-
-/** So long every server of dumps keeps a run. */
-const KEPT_MS = days(30);
 
 const NOT_ASKED: Look = { kind: 'unproved', reason: 'it was not asked yet: its host rests' };
 
@@ -28,6 +25,8 @@ export interface CheckedTorrent {
   isChanged: boolean;
   /** Roots that were given up by this look. */
   given: { url: string; reason: string; isExpected: boolean }[];
+  /** Roots that need nobody's look: they work, or it is no news any more that they do not. */
+  settled: string[];
 }
 
 /** What the check of a torrent needs. */
@@ -65,11 +64,18 @@ export function createChecker(deps: CheckerDeps): Checker {
     torrent: Torrent,
     read: () => Promise<ReadTorrent>,
     signal: AbortSignal,
-  ): Promise<Pick<CheckedTorrent, 'rows' | 'given'>> {
+  ): Promise<Pick<CheckedTorrent, 'rows' | 'given' | 'settled'>> {
     const known = new Map(store.rowsOf(torrent.id).map((row) => [row.url, row]));
     const rows: WebseedRow[] = [];
     const given: CheckedTorrent['given'] = [];
-    for (const candidate of candidatesOf(torrent, store.archivedFiles(torrent.id), config)) {
+    const settled: string[] = [];
+    const ageMs = clock.now() - torrent.createdAt;
+    const keep = (kind: CandidateKind, row: WebseedRow): void => {
+      rows.push(row);
+      const isOver = row.state === 'dead' && isExpectedEnd(kind, row.reason, ageMs);
+      if (row.state === 'working' || isOver) settled.push(row.url);
+    };
+    for (const candidate of candidatesOf(torrent, () => store.archivedFiles(torrent.id), config)) {
       if (signal.aborted) throw new Interrupted();
       const { kind, root } = candidate;
       const earlier = known.get(root) ?? null;
@@ -82,11 +88,11 @@ export function createChecker(deps: CheckerDeps): Checker {
           : await prober.look(candidate, (await read()).facts, closeness, day, signal);
       if (look === null) {
         // Known to be wanted from here on, so that its turn comes soon.
-        rows.push(earlier ?? judgeLook(root, null, NOT_ASKED, clock.now()));
+        keep(kind, earlier ?? judgeLook(root, null, NOT_ASKED, clock.now()));
         continue;
       }
       const row = judgeLook(root, earlier, look, clock.now());
-      rows.push(row);
+      keep(kind, row);
       step('webseeds:looked');
       const facts = { infohash: torrent.infoHash, name: torrent.name, url: root, reason: row.reason };
       if (row.state !== earlier?.state) log.info(facts, `a webseed is ${row.state}`);
@@ -94,10 +100,10 @@ export function createChecker(deps: CheckerDeps): Checker {
         given.push({
           url: root,
           reason: row.reason ?? '',
-          isExpected: isExpected(candidate, look, clock.now() - torrent.createdAt),
+          isExpected: isExpectedEnd(kind, row.reason, ageMs),
         });
     }
-    return { rows, given };
+    return { rows, given, settled };
   }
 
   async function checkOnce(torrent: Torrent, signal: AbortSignal): Promise<CheckedTorrent> {
@@ -107,18 +113,21 @@ export function createChecker(deps: CheckerDeps): Checker {
       held ??= await readTorrent(disk, path, torrent);
       return held;
     };
-    const { rows, given } = await lookAll(torrent, read, signal);
+    const { rows, given, settled } = await lookAll(torrent, read, signal);
     const working = rows.filter(({ state }) => state === 'working').map(({ url }) => url);
     // Read anew: minutes may have passed, and it may have been made again.
     const { bytes, facts } = await readTorrent(disk, path, torrent);
     const isFileOther = !sameList(facts.webseeds, working);
     if (isFileOther) {
       // A name of its own: whoever makes the torrent again may be writing in this very moment.
-      await writeAtomically(disk, path, withWebseeds(bytes, working), '.webseeds.tmp');
+      await writeAtomically(disk, path, await withWebseeds(bytes, working), '.webseeds.tmp');
       step('webseeds:file_written');
     }
     const isChanged = isFileOther || !sameList(torrent.webseeds, working);
-    return { torrentId: torrent.id, infoHash: torrent.infoHash, rows, webseeds: working, isChanged, given };
+    return {
+      ...{ torrentId: torrent.id, infoHash: torrent.infoHash },
+      ...{ rows, webseeds: working, isChanged, given, settled },
+    };
   }
 
   return {
@@ -132,7 +141,7 @@ export function createChecker(deps: CheckerDeps): Checker {
         if (turns.get(torrent.id) === mine) turns.delete(torrent.id);
       }
     },
-    record({ torrentId, rows, webseeds, isChanged, given }) {
+    record({ torrentId, rows, webseeds, isChanged, given, settled }) {
       const torrent = catalog.torrent(torrentId);
       if (torrent === null) return;
       const before = store.rowsOf(torrentId);
@@ -142,21 +151,19 @@ export function createChecker(deps: CheckerDeps): Checker {
           webseeds,
           magnetLink: magnetLink({ ...torrent, name: torrent.infoName, webseeds }),
         });
-      for (const root of given) bus.emit('webseed:died', { torrentId, name: torrent.name, ...root });
-      const settled = [
-        ...rows.filter(({ state }) => state === 'working'),
-        ...before.filter(({ url }) => !rows.some((row) => row.url === url)),
-      ];
-      for (const { url } of settled) bus.emit('webseed:settled', { torrentId, url });
+      const isRetired = torrent.retiredAt !== null;
+      for (const { isExpected, ...root } of given)
+        bus.emit('webseed:died', {
+          ...{ torrentId, name: torrent.name, ...root },
+          // Nobody here can do anything for it any more.
+          isExpected: isExpected || isRetired,
+        });
+      const known = [...rows, ...before].map(({ url }) => url);
+      const isWanted = (url: string): boolean => rows.some((row) => row.url === url);
+      const over = isRetired ? known : [...settled, ...known.filter((url) => !isWanted(url))];
+      for (const url of new Set(over)) bus.emit('webseed:settled', { torrentId, url });
     },
   };
-}
-
-/** Servers of dumps keep a run for some months. */
-function isExpected(candidate: Candidate, look: Look, ageMs: number): boolean {
-  const isServerOfDumps = candidate.kind === 'origin' || candidate.kind === 'mirror';
-  const isOtherBytes = look.kind === 'broken' && look.isFinal;
-  return isServerOfDumps && !isOtherBytes && ageMs > KEPT_MS;
 }
 
 function sameList(a: readonly string[], b: readonly string[]): boolean {

@@ -37,7 +37,7 @@ export function createWebseeds(deps: WebseedsDeps): WebseedsRoom {
   return {
     handlers: [
       checkWebseedsHandler({ catalog: deps.catalog, checker }),
-      watchWebseedsHandler({ catalog: deps.catalog, store, checker }),
+      watchWebseedsHandler({ catalog: deps.catalog, store, checker, bus: deps.bus }),
     ],
     serving: createServing(deps),
     webseedsOf: (torrentId) => store.rowsOf(torrentId),

@@ -6,7 +6,7 @@ import { problemOfRoot, webseedAddress } from './address.ts';
 import { askRange, pieceHash, type RangeAnswer } from './ask-range.ts';
 import type { Candidate } from './candidates.ts';
 import { chooseFiles, choosePieces, type SamplePiece } from './sample.ts';
-import type { Closeness, Look } from './verdict.ts';
+import { type Closeness, type Look, OTHER_BYTES } from './verdict.ts';
 
 /** A host that cannot serve and names no time is left alone for so long. */
 const REST_MS = minutes(10);
@@ -76,7 +76,7 @@ export function createProber(deps: { http: Http; clock: Clock }): Prober {
     return {
       kind: 'broken',
       isFinal: true,
-      reason: `it sends other bytes than the torrent has: piece ${piece.index} (${names}) does not have its hash`,
+      reason: `${OTHER_BYTES}: piece ${piece.index} (${names}) does not have its hash`,
     };
   }
 

@@ -1,6 +1,21 @@
 import { days, hours, minutes } from '../lib/index.ts';
 import type { CandidateKind } from './candidates.ts';
 
+/** How the reason begins when pieces were compared and are not what they should be. */
+export const OTHER_BYTES = 'it sends other bytes than the torrent has';
+
+/** So long every server of dumps keeps a run. */
+const KEPT_MS = days(30);
+
+/**
+ * Whether it is no news that a root was given up: servers of dumps keep a run for some months. Pure.
+ * @param torrentAgeMs since the torrent was made
+ */
+export function isExpectedEnd(kind: CandidateKind, reason: string | null, torrentAgeMs: number): boolean {
+  const isServerOfDumps = kind === 'origin' || kind === 'mirror';
+  return isServerOfDumps && reason?.startsWith(OTHER_BYTES) !== true && torrentAgeMs > KEPT_MS;
+}
+
 /** What one look at a root found. */
 export type Look =
   /** `isProved`: pieces were compared with their hashes. */

@@ -4,9 +4,11 @@ import { TorrentId } from '../lib/index.ts';
 import type { ArchivedFile } from './candidates.ts';
 import type { WebseedRow } from './verdict.ts';
 
-/** A torrent that is not retired, with the times of looks at its roots, in epoch ms. */
-export interface ServedTorrent {
+/** A torrent with the times of looks at its roots, in epoch ms. */
+export interface WatchedTorrent {
   id: TorrentId;
+  /** Others have it, and we do not. */
+  isRetired: boolean;
   /** The last one; 0 = none. */
   checkedAt: number;
   /** The last one at a root of which nobody knows whether it works; null = there is none such. */
@@ -21,8 +23,10 @@ export interface WebseedStore {
   save(torrentId: TorrentId, rows: readonly WebseedRow[]): void;
   /** Where the archive has its files, by path. */
   archivedFiles(torrentId: TorrentId): ArchivedFile[];
-  /** Every torrent that is not retired. */
-  served(): ServedTorrent[];
+  /** Every torrent. */
+  watched(): WatchedTorrent[];
+  /** Roots that work no more, of torrents that were retired since then, epoch ms. */
+  deadOfRetired(since: number): { torrentId: TorrentId; url: string }[];
 }
 
 /** See `WebseedStore`. */
@@ -32,11 +36,14 @@ export function createWebseedStore({ db }: { db: Db }): WebseedStore {
     `SELECT f.path_in_torrent AS pathInTorrent, d.ia_identifier AS iaIdentifier, d.ia_url AS iaUrl, d.ia_verified_at AS iaVerifiedAt
        FROM torrent_files f JOIN dumps d ON d.id = f.dump_id WHERE f.torrent_id = ?`,
   );
-  const served = db.sqlite.prepare<[], ServedTorrent>(
-    `SELECT t.id, coalesce(max(w.checked_at), 0) AS checkedAt,
+  const watched = db.sqlite.prepare<[], Omit<WatchedTorrent, 'isRetired'> & { isRetired: 0 | 1 }>(
+    `SELECT t.id, t.retired_at IS NOT NULL AS isRetired, coalesce(max(w.checked_at), 0) AS checkedAt,
             min(CASE WHEN w.state = 'unproved' OR (w.state = 'working' AND w.failing_since IS NOT NULL) THEN w.checked_at END) AS doubtfulAt
-       FROM torrents t LEFT JOIN torrent_webseeds w ON w.torrent_id = t.id
-      WHERE t.retired_at IS NULL GROUP BY t.id`,
+       FROM torrents t LEFT JOIN torrent_webseeds w ON w.torrent_id = t.id GROUP BY t.id`,
+  );
+  const deadOfRetired = db.sqlite.prepare<[number], { torrentId: number; url: string }>(
+    `SELECT t.id AS torrentId, w.url FROM torrents t JOIN torrent_webseeds w ON w.torrent_id = t.id
+      WHERE t.retired_at >= ? AND w.state = 'dead'`,
   );
   return {
     rowsOf: (torrentId) =>
@@ -63,6 +70,9 @@ export function createWebseedStore({ db }: { db: Db }): WebseedStore {
       });
     },
     archivedFiles: (torrentId) => archived.all(torrentId),
-    served: () => served.all().map((row) => ({ ...row, id: TorrentId.parse(row.id) })),
+    watched: () =>
+      watched.all().map((row) => ({ ...row, id: TorrentId.parse(row.id), isRetired: row.isRetired === 1 })),
+    deadOfRetired: (since) =>
+      deadOfRetired.all(since).map((row) => ({ ...row, torrentId: TorrentId.parse(row.torrentId) })),
   };
 }

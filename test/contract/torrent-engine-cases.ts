@@ -205,7 +205,11 @@ interface Subject {
 
 const SUBJECTS: readonly Subject[] = [
   { name: 'webtorrent', isHere: () => true, launch: null },
-  { name: 'qbittorrent', isHere: () => has('qbittorrent-nox'), launch: (options) => qbittorrentProgram(lifetime, options) },
+  {
+    name: 'qbittorrent',
+    isHere: () => has('qbittorrent-nox'),
+    launch: (options) => qbittorrentProgram(lifetime, options),
+  },
   {
     name: 'transmission',
     isHere: () => has('transmission-daemon') && hasNamespaces(),

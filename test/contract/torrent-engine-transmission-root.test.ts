@@ -1,4 +1,5 @@
 import { describe } from 'vitest';
 import { torrentEngineContract } from './torrent-engine-cases.ts';
 
-describe('transmission-daemon as a torrent engine, run as root', () => torrentEngineContract('transmission', { isRoot: true }));
+describe('transmission-daemon as a torrent engine, run as root', () =>
+  torrentEngineContract('transmission', { isRoot: true }));

@@ -103,8 +103,8 @@ test.skipIf(!has('aria2c'))(
     expect(aria2.wrongPieces()).toBe(0);
     await expect.poll(() => openAlerts(db).map(({ key }) => key)).toEqual([]);
     expect(resolvedAlerts(db).map(({ key }) => key)).toEqual(expect.arrayContaining(keys));
-    expect((await app.seeding()).torrents.find(({ infoHash }) => infoHash === torrent.infoHash)).toMatchObject(
-      { state: 'seeding', problem: null },
-    );
+    expect(
+      (await app.seeding()).torrents.find(({ infoHash }) => infoHash === torrent.infoHash),
+    ).toMatchObject({ state: 'seeding', problem: null });
   },
 );

@@ -109,7 +109,11 @@ WebUI\\Password_PBKDF2="@ByteArray(${salt.toString('base64')}:${hash.toString('b
   return running(
     lifetime,
     () => {
-      const [command, ...args] = [...asAnotherUser(profile, options), 'qbittorrent-nox', `--profile=${profile}`];
+      const [command, ...args] = [
+        ...asAnotherUser(profile, options),
+        'qbittorrent-nox',
+        `--profile=${profile}`,
+      ];
       return lifetime.program(command!, args, { HOME: profile });
     },
     ({ password = LOGIN.password } = {}) =>

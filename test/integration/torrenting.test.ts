@@ -220,6 +220,7 @@ describe('after a crash at any point', () => {
         () => false,
         () => true,
       );
+      left = Number.POSITIVE_INFINITY;
       expect((await operator.make()).infoHash).toBe(expected);
       expect(readdirSync(operator.layout.torrents).sort()).toEqual([
         `wikimedia-dumps-${CYCLE}`,

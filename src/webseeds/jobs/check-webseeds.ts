@@ -25,6 +25,7 @@ const Output = z.object({
   rows: z.array(Row),
   webseeds: z.array(z.string()),
   given: z.array(z.object({ url: z.string(), reason: z.string(), isExpected: z.boolean() })),
+  settled: z.array(z.string()).default([]),
 });
 
 /** Which torrent. */
@@ -58,7 +59,7 @@ export function checkWebseedsHandler(deps: {
       // Its files are gone here; what the others have of it is theirs to say.
       if (torrent.retiredAt !== null) {
         context.log.info({ infohash: infoHash }, 'the torrent is retired; its webseeds stay as they are');
-        return { torrentId, infoHash, isChanged: false, rows: [], webseeds, given: [] };
+        return { torrentId, infoHash, isChanged: false, rows: [], webseeds, given: [], settled: [] };
       }
       return deps.checker.check(torrent, context.signal);
     },

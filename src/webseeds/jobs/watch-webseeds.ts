@@ -1,9 +1,10 @@
 import { z } from 'zod';
 import type { Catalog } from '../../catalog/index.ts';
-import { describeError, hours, Interrupted, minutes, TorrentId } from '../../lib/index.ts';
+import type { Bus } from '../../events/index.ts';
+import { days, describeError, hours, Interrupted, minutes, TorrentId } from '../../lib/index.ts';
 import { defineJob, handleJob, type JobHandler } from '../../queue/index.ts';
 import type { Checker } from '../checker.ts';
-import type { WebseedStore } from '../webseed-store.ts';
+import type { WatchedTorrent, WebseedStore } from '../webseed-store.ts';
 
 const Input = z.object({});
 const Output = z.object({
@@ -18,7 +19,8 @@ export type WatchWebseedsOutput = z.infer<typeof Output>;
 
 /**
  * Looks again at the roots of some torrents, those first that were looked at longest ago; asked for every hour, so that each has its
- * turn once a day and no host is asked for all of them at once.
+ * turn once a day and no host is asked for all of them at once. Retired ones have theirs once a week: their .torrent is published as before,
+ * and what it says of others is to stay true.
  */
 export const watchWebseeds = defineJob<Record<string, never>, WatchWebseedsOutput>({
   type: 'watch_webseeds',
@@ -39,6 +41,10 @@ const DOUBTFUL_AGAIN_MS = hours(3);
 const HOURS_OF_A_ROUND = 20;
 /** With more torrents a round takes longer than a day: three requests each are enough for one hour. */
 const AT_ONCE_MAX = 60;
+/** The same for retired torrents, which become ever more. */
+const RETIRED_AGAIN_MS = days(7) - hours(4);
+const HOURS_OF_A_RETIRED_ROUND = 7 * HOURS_OF_A_ROUND;
+const RETIRED_AT_ONCE_MAX = 10;
 /** One torrent whose hosts are all slow must not keep the others waiting. */
 const ONE_MAX_MS = minutes(20);
 
@@ -47,32 +53,49 @@ export function watchWebseedsHandler(deps: {
   catalog: Pick<Catalog, 'torrent'>;
   store: WebseedStore;
   checker: Checker;
+  bus: Pick<Bus, 'emit'>;
 }): JobHandler<Record<string, never>, WatchWebseedsOutput> {
-  const { catalog, store, checker } = deps;
+  const { catalog, store, checker, bus } = deps;
   /** Also of torrents that have no roots, which the table does not know; epoch ms. */
   const turns = new Map<TorrentId, number>();
 
+  /** Alerts of torrents that were retired before are over, epoch ms. */
+  let settledUntil = 0;
+
   function due(now: number): TorrentId[] {
-    const served = store.served();
-    const lastOf = (id: TorrentId, checkedAt: number): number => Math.max(checkedAt, turns.get(id) ?? 0);
-    const wanted = served
-      .map(({ id, checkedAt, doubtfulAt }) => ({ id, last: lastOf(id, checkedAt), doubtfulAt }))
-      .filter(
-        ({ id, last, doubtfulAt }) =>
-          now - last >= AGAIN_AFTER_MS ||
-          (doubtfulAt !== null && now - Math.max(doubtfulAt, turns.get(id) ?? 0) >= DOUBTFUL_AGAIN_MS),
-      )
-      .sort((a, b) => a.last - b.last || a.id - b.id);
-    const share = Math.ceil(served.length / HOURS_OF_A_ROUND);
-    return wanted.slice(0, Math.min(Math.max(share, 2), AT_ONCE_MAX)).map(({ id }) => id);
+    const all = store.watched().map((torrent) => {
+      const last = Math.max(torrent.checkedAt, turns.get(torrent.id) ?? 0);
+      return { ...torrent, last };
+    });
+    const isDoubtful = ({ id, doubtfulAt }: WatchedTorrent): boolean =>
+      doubtfulAt !== null && now - Math.max(doubtfulAt, turns.get(id) ?? 0) >= DOUBTFUL_AGAIN_MS;
+    const retired = all.filter(({ isRetired }) => isRetired);
+    const served = all.filter(({ isRetired }) => !isRetired);
+    const ofRetired = firstOf(
+      retired.filter(({ last }) => now - last >= RETIRED_AGAIN_MS),
+      Math.min(Math.ceil(retired.length / HOURS_OF_A_RETIRED_ROUND), RETIRED_AT_ONCE_MAX),
+    );
+    const share = Math.max(Math.ceil(served.length / HOURS_OF_A_ROUND), 2);
+    const ofServed = firstOf(
+      served.filter((torrent) => now - torrent.last >= AGAIN_AFTER_MS || isDoubtful(torrent)),
+      Math.min(share, AT_ONCE_MAX - ofRetired.length),
+    );
+    return [...ofServed, ...ofRetired];
+  }
+
+  /** Nobody is to mend what only others have now. */
+  function settleRetired(now: number): void {
+    for (const root of store.deadOfRetired(settledUntil)) bus.emit('webseed:settled', root);
+    settledUntil = now;
   }
 
   return handleJob(watchWebseeds, {
     async run(_input, context) {
       const output: WatchWebseedsOutput = { checked: 0, changed: [], failed: 0 };
+      settleRetired(context.clock.now());
       for (const id of due(context.clock.now())) {
         const torrent = catalog.torrent(id);
-        if (torrent === null || torrent.retiredAt !== null) continue;
+        if (torrent === null) continue;
         turns.set(id, context.clock.now());
         const late = new AbortController();
         const cancel = context.clock.after(ONE_MAX_MS, () => late.abort());
@@ -94,4 +117,12 @@ export function watchWebseedsHandler(deps: {
       return output;
     },
   });
+}
+
+/** Those that were looked at longest ago. */
+function firstOf(torrents: readonly { id: TorrentId; last: number }[], count: number): TorrentId[] {
+  return torrents
+    .toSorted((a, b) => a.last - b.last || a.id - b.id)
+    .slice(0, count)
+    .map(({ id }) => id);
 }

@@ -18,6 +18,16 @@ export interface CarriedFile {
   dumpSizeBytes: number;
   /** Relative to the data directory; null = not held. */
   localPath: string | null;
+  source: 'classic' | 'content_current' | 'content_history';
+  wikiDbName: string;
+  runDate: string;
+  filename: string;
+  /** Where it lay at the origin. */
+  wikimediaUrl: string;
+  /** Where its bytes came from; null = unknown. */
+  fetchedFromUrl: string | null;
+  /** Upstream has other bytes under that name now, or none. */
+  isReplaced: 0 | 1;
   isHeld: 0 | 1;
   /** Epoch ms since which its bytes are known to be wrong; null = sound. */
   damagedAt: number | null;
@@ -42,8 +52,17 @@ export interface CarriedFiles {
   find(infoName: string, path: string): CarriedFile[];
   /** The same order. */
   named(infoName: string): NamedTorrent[];
-  /** Roots at which that torrent was seen to work, in the order of its .torrent. */
-  workingRoots(torrentId: number): string[];
+  /** Roots that are known of all torrents that carry that dump file as it is, retired ones last, and where the file is below them. */
+  rootsOf(dumpId: number): KnownRoot[];
+}
+
+/** What is known of one root of a torrent that carries a file. */
+export interface KnownRoot {
+  url: string;
+  state: 'working' | 'dead' | 'unproved';
+  infoName: string;
+  path: string;
+  sizeBytes: number;
 }
 
 /** One path is in no more torrents than this that matter. */
@@ -55,6 +74,8 @@ export function createCarriedFiles({ db }: { db: Db }): CarriedFiles {
   const find = db.sqlite.prepare<[{ path: string; infoName: string }], CarriedFile>(
     `SELECT t.id AS torrentId, d.id AS dumpId, t.info_hash AS infoHash, t.content_path AS contentPath, t.is_uncompressed AS isUncompressed,
             f.size_bytes AS sizeBytes, f.sha1 AS unpackedSha1, d.sha1 AS dumpSha1, d.size_bytes AS dumpSizeBytes, d.local_path AS localPath,
+            d.source, d.wiki_db_name AS wikiDbName, d.run_date AS runDate, d.filename, d.wikimedia_url AS wikimediaUrl,
+            d.fetched_from_url AS fetchedFromUrl, EXISTS (SELECT 1 FROM dump_replacements x WHERE x.dump_id = d.id) AS isReplaced,
             d.our_status IN (${held}) AS isHeld, d.damaged_at AS damagedAt, d.stored_mtime_ms AS storedMtimeMs, d.ia_url AS iaUrl,
             d.ia_verified_at AS iaVerifiedAt
        FROM torrent_files f INDEXED BY idx_torrent_files_path
@@ -69,15 +90,17 @@ export function createCarriedFiles({ db }: { db: Db }): CarriedFiles {
                     UNION ALL SELECT ${columns} FROM torrents WHERE name = @infoName AND info_name IS NULL)
       ORDER BY isRetired, torrentId DESC LIMIT ${ROWS_MAX}`,
   );
-  const roots = db.sqlite
-    .prepare<[number], string>(
-      `SELECT w.url FROM torrents t CROSS JOIN json_each(t.webseeds) part CROSS JOIN torrent_webseeds w ON w.torrent_id = t.id AND w.url = part.value
-        WHERE t.id = ? AND w.state = 'working' ORDER BY part.key`,
-    )
-    .pluck();
+  // Those of a .torrent in its order, then all others.
+  const roots = db.sqlite.prepare<[number], KnownRoot>(
+    `SELECT w.url, w.state, coalesce(t.info_name, t.name) AS infoName, f.path_in_torrent AS path, f.size_bytes AS sizeBytes
+       FROM torrent_files f CROSS JOIN torrents t ON t.id = f.torrent_id CROSS JOIN torrent_webseeds w ON w.torrent_id = t.id
+       LEFT JOIN json_each(t.webseeds) part ON part.value = w.url
+      WHERE f.dump_id = ? AND t.is_uncompressed = 0
+      ORDER BY t.retired_at IS NOT NULL, t.id DESC, part.key IS NULL, part.key, w.id`,
+  );
   return {
     find: (infoName, path) => find.all({ infoName, path }),
     named: (infoName) => named.all({ infoName }),
-    workingRoots: (torrentId) => roots.all(torrentId),
+    rootsOf: (dumpId) => roots.all(dumpId),
   };
 }

@@ -4,9 +4,9 @@ import type { Db } from '../../db/index.ts';
 import { DumpFileId } from '../../lib/index.ts';
 import type { Clock, Disk } from '../../ports/index.ts';
 import { isSafeName, type Layout } from '../../storage/index.ts';
-import { webseedAddress } from '../address.ts';
-import { ownRoot, type WebseedConfig } from '../candidates.ts';
+import type { WebseedConfig } from '../candidates.ts';
 import { type CarriedFile, createCarriedFiles } from './carried-files.ts';
+import { placesElsewhere } from './elsewhere.ts';
 import { openExpected } from './opened.ts';
 import { createPayloadLists } from './payload-lists.ts';
 
@@ -24,7 +24,7 @@ export type Served =
       /** Must be called, once. */
       close(): Promise<void>;
     }
-  /** Whoever has them verified. */
+  /** Whoever has them, as far as is known. */
   | { kind: 'elsewhere'; url: string };
 
 /** Answers for the paths of recorded torrents, and for nothing else. */
@@ -45,8 +45,8 @@ export interface ServingDeps {
   clock: Clock;
   /** A held file is missing or is not what it was. */
   askForRepair: (ids: readonly DumpFileId[]) => void;
-  config: Pick<WebseedConfig, 'publicBaseUrl'>;
-  /** A copy at the archive counts for so long after it was verified there. */
+  config: WebseedConfig;
+  /** A copy at the archive that was verified so recently is the best place to be sent to. */
   remoteProofMaxAgeMs: number;
 }
 
@@ -58,7 +58,6 @@ export function createServing(deps: ServingDeps): Serving {
   const { disk, layout, clock } = deps;
   const carried = createCarriedFiles(deps);
   const lists = createPayloadLists({ disk });
-  const self = ownRoot(deps.config);
 
   async function openCarried(row: CarriedFile, infoName: string, path: string): Promise<Served | null> {
     if (row.damagedAt !== null || row.isHeld === 0 || row.localPath === null) return null;
@@ -89,17 +88,12 @@ export function createServing(deps: ServingDeps): Serving {
     };
   }
 
-  /** The best verified copy out there. */
-  function elsewhere(rows: readonly CarriedFile[], infoName: string, path: string): Served | null {
-    const freshSince = clock.now() - deps.remoteProofMaxAgeMs;
-    const archived = rows.find(
-      ({ iaUrl, iaVerifiedAt, isUncompressed }) =>
-        isUncompressed === 0 && iaUrl !== null && iaVerifiedAt !== null && iaVerifiedAt >= freshSince,
-    );
-    if (archived?.iaUrl != null) return { kind: 'elsewhere', url: archived.iaUrl };
-    for (const { torrentId } of rows) {
-      const root = carried.workingRoots(torrentId).find((url) => url !== self);
-      if (root !== undefined) return { kind: 'elsewhere', url: webseedAddress(root, infoName, path) };
+  /** The best place out there. Torrents of that name and path may carry several files: none is left out. */
+  function elsewhere(rows: readonly CarriedFile[]): Served | null {
+    const facts = { now: clock.now(), remoteProofMaxAgeMs: deps.remoteProofMaxAgeMs };
+    for (const row of rows) {
+      const [url] = placesElsewhere(row, carried.rootsOf(row.dumpId), deps.config, facts);
+      if (url !== undefined) return { kind: 'elsewhere', url };
     }
     return null;
   }
@@ -138,7 +132,7 @@ export function createServing(deps: ServingDeps): Serving {
         const served = await openCarried(row, infoName, path);
         if (served !== null) return served;
       }
-      return rows.length > 0 ? elsewhere(rows, infoName, path) : openPayload(infoName, path);
+      return rows.length > 0 ? elsewhere(rows) : openPayload(infoName, path);
     },
   };
 }
