@@ -32,7 +32,10 @@ export function isPlainAndRemote(text: string): boolean {
 export function isPrivateUrl(text: string): boolean {
   const url = URL.parse(text);
   if (url === null) return true;
-  const host = url.hostname.replace(/^\[|\]$/g, '').replace(/\.$/, '').toLowerCase();
+  const host = url.hostname
+    .replace(/^\[|\]$/g, '')
+    .replace(/\.$/, '')
+    .toLowerCase();
   if (host.includes(':') || /^[\d.]+$/.test(host)) return !isPublicAddress(host);
   return !host.includes('.') || /\.(localhost|local|internal|lan|home\.arpa)$/.test(host);
 }

@@ -1,4 +1,10 @@
-import { isLoopbackHost, isLoopbackUrl, isPlainAndRemote, isPrivateUrl, isUnspecifiedUrl } from './addresses.ts';
+import {
+  isLoopbackHost,
+  isLoopbackUrl,
+  isPlainAndRemote,
+  isPrivateUrl,
+  isUnspecifiedUrl,
+} from './addresses.ts';
 import type { Finding } from './contradictions.ts';
 import type { Config } from './schema.ts';
 import type { Secrets } from './secrets.ts';
@@ -51,7 +57,8 @@ function reach({ wikiseed, discovery, torrents, ia }: Config): Finding[] {
   if (publicBaseUrl !== null && isPrivateUrl(publicBaseUrl) && !isUnspecifiedUrl(publicBaseUrl)) {
     const message =
       'can be reached from this machine or its network only: it is not written into torrents, and the addresses in the manifest help nobody outside.';
-    const hint = 'Write the address under which everybody reaches this host, such as https://seed.example.org, or null.';
+    const hint =
+      'Write the address under which everybody reaches this host, such as https://seed.example.org, or null.';
     findings.push(warning(['wikiseed', 'public_base_url'], message, hint));
   }
   if (ia.enabled && torrents.webseeds.includes('internet_archive') && isPrivateUrl(ia.siteUrl)) {

@@ -5,11 +5,11 @@ import type { LookupFunction } from 'node:net';
 import type { Readable } from 'node:stream';
 import got, { type Headers as GotHeaders } from 'got';
 import { Interrupted, RetryableError } from '../lib/errors.ts';
+import { isPublicAddress, literalAddress } from '../lib/public-address.ts';
 import type { Clock } from './clock.ts';
 import { networkError, refusedRedirect } from './http-errors.ts';
 import { followRedirects, foreignRedirect, MAX_REDIRECTS } from './http-redirects.ts';
 import { guardSocket, publicLookup } from './http-sockets.ts';
-import { isPublicAddress, literalAddress } from '../lib/public-address.ts';
 
 export { networkError, statusError } from './http-errors.ts';
 export { limitConnectionsPerHost } from './http-limit.ts';

@@ -1,4 +1,4 @@
-import { join } from 'node:path';
+import { dirname, join } from 'node:path';
 import { type Catalog, HELD_STATUSES, type Torrent } from '../catalog/index.ts';
 import type { Db } from '../db/index.ts';
 import type { TorrentId } from '../lib/index.ts';
@@ -7,18 +7,21 @@ import type { Disk, Log } from '../ports/index.ts';
 import { fileOfTorrent, isStoredTree, type Layout, torrentFolder } from '../storage/index.ts';
 import { isUnpackedBusy } from './unpacked.ts';
 
-/** What becomes of a torrent that lost a file: its record and its .torrent file stay, everything else of it ends. */
+/**
+ * What becomes of a torrent that lost a file: its record, its .torrent file and its texts stay, everything else of it ends. The texts are a
+ * few MB that nobody else has: without them nobody could fetch the whole torrent, from wherever its dump files may be.
+ */
 export interface TorrentRetirement {
   /** Idempotent; a torrent that is not seeded is no error. */
   stopSeeding(id: TorrentId): Promise<void>;
   /**
-   * Removes its folder of hard links, or of unpacked files; the bytes of files that are held have another name. A torrent of a
-   * wiki's run has no folder of its own. Idempotent.
+   * Removes its hard links, and of a torrent of unpacked files everything, since nobody can make it whole any more; the bytes of files that
+   * are held have another name. A torrent of a wiki's run has no folder of its own. Idempotent.
    */
   removeFolder(id: TorrentId): Promise<void>;
   /** Retires a torrent of unpacked files and removes them. @returns what was freed; null: it is retired already, or a job is at it */
   retireUnpacked(id: TorrentId): Promise<{ files: number; sizeBytes: number } | null>;
-  /** Folders of retired torrents that are still there: the process died between. */
+  /** What is still there of retired torrents and should not: the process died between. */
   removeLeftFolders(): Promise<void>;
 }
 
@@ -37,6 +40,8 @@ interface Freed {
   sizeBytes: number;
 }
 
+/** Folders within that of a torrent, in which its dump files lie, as they are or unpacked; beside them lie its texts. */
+const FILE_FOLDERS = ['compressed', 'uncompressed'];
 /** Rows of a torrent read in one turn: a few milliseconds. */
 const ROWS = 2000;
 
@@ -93,7 +98,11 @@ export function createTorrentRetirement(deps: {
     // Its files are the stored copies themselves, and beside them lies every other run of the wiki.
     if (isStoredTree(torrent)) return freed;
     const folder = torrentFolder(layout, torrent);
-    if ((await disk.stat(folder)) === null) return freed;
+    const going: string[] = [];
+    for (const path of torrent.isUncompressed ? [folder] : FILE_FOLDERS.map((name) => join(folder, name)))
+      if ((await disk.stat(path)) !== null) going.push(path);
+    // Asked for every retired torrent at every start: of those whose turn was long ago no row is read.
+    if (going.length === 0) return freed;
     let isClear = true;
     try {
       for (let after = 0; ; ) {
@@ -106,8 +115,7 @@ export function createTorrentRetirement(deps: {
     } finally {
       if (freed.sizeBytes > 0) deps.onUnpackedRemoved(freed.sizeBytes);
     }
-    for (const name of ['compressed', 'uncompressed'])
-      if (isClear && (await hasFiles(join(folder, name)))) isClear = false;
+    for (const name of FILE_FOLDERS) if (isClear && (await hasFiles(join(folder, name)))) isClear = false;
     if (!isClear) {
       log.warn(
         { name: torrent.name, folder },
@@ -115,8 +123,10 @@ export function createTorrentRetirement(deps: {
       );
       return freed;
     }
-    await disk.removeTree(folder);
-    await disk.syncDirectory(layout.absolute(torrent.contentPath));
+    for (const path of going) {
+      await disk.removeTree(path);
+      await disk.syncDirectory(dirname(path));
+    }
     step('pruning:folder_removed');
     log.info({ name: torrent.name, infohash: torrent.infoHash }, 'a torrent was retired');
     return freed;

@@ -9,8 +9,9 @@ export interface TorrentEngine {
   /**
    * Begins to work, and from then on keeps every wanted torrent served. Resolves when all were tried, or after some seconds; it
    * goes on by itself. Never fails because of one torrent, nor because the program does not answer. Idempotent.
+   * @param retired infohashes of what was served once and must not be any more: a program beside us may have missed it
    */
-  start(wanted: readonly SeedSpec[]): Promise<void>;
+  start(wanted: readonly SeedSpec[], retired?: readonly string[]): Promise<void>;
   /** Ends what it began, within some seconds; a program beside us goes on seeding. Idempotent; safe before `start`. */
   stop(): Promise<void>;
   /**
@@ -18,7 +19,10 @@ export interface TorrentEngine {
    * @throws RetryableError with a code and a hint; Interrupted
    */
   add(spec: SeedSpec, signal: AbortSignal): Promise<void>;
-  /** Serves a torrent no more; its files stay. One that is not served is no error. */
+  /**
+   * Serves a torrent no more; its files stay. One that is not served is no error. Works before `start`, too.
+   * @throws WikiSeedError when it is not known that it is served no more; it is tried again at each look and each start
+   */
   remove(infoHash: string): Promise<void>;
   /** A file of a served torrent is sound again. Never fails. */
   renew(file: RenewedFile): Promise<void>;

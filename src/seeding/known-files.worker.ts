@@ -1,5 +1,5 @@
 import type { Stats } from 'node:fs';
-import { stat } from 'node:fs/promises';
+import { opendir, stat } from 'node:fs/promises';
 import { inParallel } from '../lib/in-parallel.ts';
 
 /*
@@ -22,8 +22,8 @@ export interface StoredFile {
 
 /** A file that is not, or no longer, what the torrent was made from. */
 export class SeedFileError extends Error {
-  /** `damaged`: size and time are right, bytes are not. */
-  readonly code: 'seed_file_missing' | 'seed_file_changed' | 'seed_file_damaged';
+  /** `damaged`: size and time are right, bytes are not. `seed_folder_missing`: all that lies there is gone. */
+  readonly code: 'seed_file_missing' | 'seed_folder_missing' | 'seed_file_changed' | 'seed_file_damaged';
   readonly path: string;
   constructor(code: SeedFileError['code'], path: string, message: string) {
     super(message);
@@ -72,6 +72,31 @@ export function assertUnchanged(known: StoredFile, facts: Pick<Stats, 'size' | '
 /** A repair gives a file its time back, which the system takes in whole microseconds. */
 export function isSameTime(oneMs: number, otherMs: number): boolean {
   return Math.abs(oneMs - otherMs) <= TIME_GRAIN_MS;
+}
+
+/** False also when it is empty, as a folder is whose disk is not mounted. */
+export async function isFolderThere(path: string): Promise<boolean> {
+  try {
+    const folder = await opendir(path, { bufferSize: 1 });
+    const first = await folder.read();
+    await folder.close();
+    return first !== null;
+  } catch {
+    return false;
+  }
+}
+
+/**
+ * Looks for the folder that holds the folders of torrents.
+ * @throws SeedFileError `seed_folder_missing`
+ */
+export async function assertFolder(path: string): Promise<void> {
+  if (!(await isFolderThere(path))) throw folderMissing(path);
+}
+
+/** What is said of a folder that is not there, or is empty. */
+export function folderMissing(path: string): SeedFileError {
+  return new SeedFileError('seed_folder_missing', path, `the folder ${path} is not there, or is empty`);
 }
 
 /** What is said of a file that is not there. */

@@ -1,6 +1,6 @@
 /** What the seeding thread is started with. */
 export interface SeederSettings {
-  /** 0 = any free port. */
+  /** TCP, and UDP for the distributed hash table. 0 = any free ports, each its own. */
   port: number;
   /** Address to listen on; null = all interfaces. */
   host: string | null;
@@ -82,11 +82,16 @@ export type SeederMessage =
   /** `peerId`: by which other peers know it, 40 hex digits. */
   | { kind: 'listening'; port: number; peerId: string }
   | { kind: 'answer'; id: number; value: SeederAnswers[keyof SeederAnswers] }
+  /** The distributed hash table has no port; everything else goes on without it. `code` as Node gives it: `EADDRINUSE`. */
+  | { kind: 'dhtOff'; code: string | null; message: string }
   /** `path`: of the file that was to blame; null = none. */
   | { kind: 'refusal'; id: number; code: string; message: string; path: string | null }
   /** Something outside went wrong and heals by itself: a tracker does not answer. */
   | { kind: 'warning'; infoHash: string; message: string }
-  /** A file is not what it was when the torrent was added; its bytes are no longer served. */
+  /**
+   * A file is not what it was when the torrent was added; its bytes are no longer served. `seed_folder_missing`: nothing is there
+   * any more, and `path` is the folder of all torrents' folders.
+   */
   | { kind: 'fileRefused'; infoHash: string; code: string; path: string; message: string }
   /**
    * A piece on disk is not what the torrent was made from; none of it is served until one of its files is renewed.

@@ -1,3 +1,5 @@
+import { Turnstile } from './turnstile.ts';
+
 /** Something that may be dropped when room is needed. */
 export interface Droppable {
   readonly bytes: number;
@@ -40,46 +42,39 @@ export class RecentlyUsed {
   }
 }
 
-/** Lets so many in at a time, in the order in which they came, and sends away who would wait too long. */
-export class Turnstile {
-  #free: number;
-  readonly #waitingMax: number;
-  readonly #waiting: (() => void)[] = [];
-
-  constructor(atOnce: number, waitingMax: number) {
-    this.#free = atOnce;
-    this.#waitingMax = waitingMax;
-  }
-
-  /** @throws Error when too many wait already; what `work` throws */
-  async pass<T>(work: () => Promise<T>): Promise<T> {
-    if (this.#free > 0) this.#free -= 1;
-    else if (this.#waiting.length >= this.#waitingMax) throw new Error('too much is asked for at once');
-    else await new Promise<void>((resolve) => this.#waiting.push(resolve));
-    try {
-      return await work();
-    } finally {
-      const next = this.#waiting.shift();
-      if (next === undefined) this.#free += 1;
-      else next();
-    }
-  }
-}
-
 /** Used again rather than allocated: megabytes that come and go make the garbage collector look at everything each time. */
 export class Buffers {
+  readonly #idleMaxBytes: number;
+  /** Given back longest ago first. */
   readonly #free: Buffer[] = [];
+  #idleBytes = 0;
+
+  constructor(idleMaxBytes: number) {
+    this.#idleMaxBytes = idleMaxBytes;
+  }
+
+  /** Of those that nobody uses. */
+  get idleBytes(): number {
+    return this.#idleBytes;
+  }
 
   /** What is in it is what was there before. */
   take(length: number): Buffer {
-    const at = this.#free.findIndex((each) => each.length === length);
-    return (at < 0 ? undefined : this.#free.splice(at, 1)[0]) ?? Buffer.allocUnsafeSlow(length);
+    const at = this.#free.findLastIndex((each) => each.length === length);
+    const found = at < 0 ? undefined : this.#free.splice(at, 1)[0];
+    if (found === undefined) return Buffer.allocUnsafeSlow(length);
+    this.#idleBytes -= length;
+    return found;
   }
 
   /** From the next turn of the event loop on, when all who were just given some of it have copied what they want. */
   giveBack(buffer: Buffer): void {
     setImmediate(() => {
-      if (this.#free.length < FREE_BUFFERS_MAX) this.#free.push(buffer);
+      this.#free.push(buffer);
+      this.#idleBytes += buffer.length;
+      // Lengths that are asked for no more must not keep out those that are.
+      while (this.#free.length > FREE_BUFFERS_MAX || this.#idleBytes > this.#idleMaxBytes)
+        this.#idleBytes -= this.#free.shift()?.length ?? 0;
     });
   }
 }
@@ -93,25 +88,38 @@ export interface ProvenMemory {
   /** Bytes that were proven and are probably asked for next. */
   hot: RecentlyUsed;
   buffers: Buffers;
-  /** A proof holds a whole piece in memory, up to 16 MiB. */
+  /** A proof holds a whole piece in memory, up to 64 MiB. */
   proofs: Turnstile;
 }
 
 /** Enough checksums for 256 GiB of what is asked for most, at 4 bytes for 16 KiB. */
 const CHECKSUM_BYTES = 64 * 2 ** 20;
 const HOT_BYTES = 64 * 2 ** 20;
+const IDLE_BYTES = 64 * 2 ** 20;
 const PROOFS_AT_ONCE = 4;
-/** A request of 17 bytes makes us read 16 MiB: whoever asks for something of every piece is told no. */
+const PROOF_BYTES = 128 * 2 ** 20;
+/** A request of 17 bytes makes us read a whole piece: whoever asks for something of every piece is told no. */
 const PROOFS_WAITING = 256;
 
 /** Memory for one thread; the limits are for tests. */
 export function createProvenMemory(
-  limits: { checksumBytes?: number; hotBytes?: number; proofsAtOnce?: number; proofsWaiting?: number } = {},
+  limits: {
+    checksumBytes?: number;
+    hotBytes?: number;
+    idleBytes?: number;
+    proofsAtOnce?: number;
+    proofBytes?: number;
+    proofsWaiting?: number;
+  } = {},
 ): ProvenMemory {
   return {
     checksums: new RecentlyUsed(limits.checksumBytes ?? CHECKSUM_BYTES),
     hot: new RecentlyUsed(limits.hotBytes ?? HOT_BYTES),
-    buffers: new Buffers(),
-    proofs: new Turnstile(limits.proofsAtOnce ?? PROOFS_AT_ONCE, limits.proofsWaiting ?? PROOFS_WAITING),
+    buffers: new Buffers(limits.idleBytes ?? IDLE_BYTES),
+    proofs: new Turnstile({
+      atOnce: limits.proofsAtOnce ?? PROOFS_AT_ONCE,
+      bytesAtOnce: limits.proofBytes ?? PROOF_BYTES,
+      waitingMax: limits.proofsWaiting ?? PROOFS_WAITING,
+    }),
   };
 }

@@ -64,14 +64,15 @@ export class ProvenPieces {
 
   /**
    * A copy of a range within a piece.
+   * @param asker for whom; proofs are made for all in turn
    * @throws DamagedPieceError; what `read` throws
    */
-  async read(index: number, offset: number, length: number): Promise<Buffer> {
+  async read(index: number, offset: number, length: number, asker = ''): Promise<Buffer> {
     // A copy: a slow peer would otherwise keep a whole piece in memory for one of its blocks.
     const target = Buffer.allocUnsafe(length);
     for (let done = 0; done < length; ) {
       const at = offset + done;
-      const { from, content } = this.#hotAt(index, at) ?? (await this.#load(index, at));
+      const { from, content } = this.#hotAt(index, at) ?? (await this.#load(index, at, asker));
       done += content.copy(target, done, at - from, Math.min(content.length, at - from + length - done));
     }
     return target;
@@ -106,7 +107,7 @@ export class ProvenPieces {
     return index * this.#windowsOfPiece + Math.floor(at / WINDOW_BYTES);
   }
 
-  async #load(index: number, at: number): Promise<Chunk> {
+  async #load(index: number, at: number, asker: string): Promise<Chunk> {
     if (this.#damaged.has(index)) throw new DamagedPieceError(index);
     const known = this.#checksums.get(index);
     if (known !== undefined) {
@@ -116,7 +117,9 @@ export class ProvenPieces {
       if (chunk !== null) return chunk;
       // Whether the disk is to blame, all of the piece has to say.
     }
-    return shared(this.#proving, index, () => this.#options.memory.proofs.pass(() => this.#prove(index)));
+    return shared(this.#proving, index, () =>
+      this.#options.memory.proofs.pass(this.lengthOf(index), asker, () => this.#prove(index)),
+    );
   }
 
   /** null: the bytes are not those that were proven. */

@@ -38,6 +38,8 @@ export interface ReadOnlyStoreOptions {
   /** Shared by the stores of a thread; one of its own unless given. */
   openFiles?: OpenFiles;
   memory?: ProvenMemory;
+  /** Who asks while `get` is called; webtorrent does not hand it on. */
+  askedBy?: () => string;
   /** How long a refusal takes. Default 1 s: some clients ask again at once, thousands of times a second. */
   refusalDelayMs?: number;
   /** Hands out the store, which its user makes. */
@@ -77,6 +79,7 @@ export class ReadOnlyStore {
   readonly #open: OpenFiles;
   readonly #pieces: ProvenPieces;
   readonly #refusalDelayMs: number;
+  readonly #askedBy: () => string;
   #isClosed = false;
 
   constructor(chunkLength: number, options: ReadOnlyStoreOptions) {
@@ -84,6 +87,7 @@ export class ReadOnlyStore {
     this.#files = options.knownFiles;
     this.#onRefused = options.onRefused ?? (() => {});
     this.#refusalDelayMs = options.refusalDelayMs ?? REFUSAL_DELAY_MS;
+    this.#askedBy = options.askedBy ?? (() => '');
     this.#open = options.openFiles ?? new OpenFiles();
     let totalBytes = 0;
     for (const file of this.#files) {
@@ -133,7 +137,7 @@ export class ReadOnlyStore {
   get(index: number, options: GetOptions | null | Done<Uint8Array>, callback?: Done<Uint8Array>): void {
     const done = typeof options === 'function' ? options : (callback ?? (() => {}));
     const wanted = typeof options === 'function' || options === null ? {} : options;
-    this.#read(index, wanted).then(
+    this.#read(index, wanted, this.#askedBy()).then(
       (bytes) => done(null, bytes),
       // It keeps nobody from ending.
       (error: Error) => void setTimeout(() => done(error), this.#refusalDelayMs).unref(),
@@ -155,7 +159,7 @@ export class ReadOnlyStore {
     this.close(done);
   }
 
-  async #read(index: number, { offset = 0, length }: GetOptions): Promise<Uint8Array> {
+  async #read(index: number, { offset = 0, length }: GetOptions, asker: string): Promise<Uint8Array> {
     if (this.#isClosed) throw new Error('the store is closed');
     const pieceBytes = this.#pieces.lengthOf(index);
     const wanted = length ?? pieceBytes - offset;
@@ -171,7 +175,7 @@ export class ReadOnlyStore {
         const looked = this.#open.peek(file, (handle) => check(file, handle));
         if (!looked) await this.#lookAt(file);
       }
-      return await this.#pieces.read(index, offset, wanted);
+      return await this.#pieces.read(index, offset, wanted, asker);
     } catch (error) {
       if (error instanceof SeedFileError) this.#onRefused(error);
       throw error instanceof DamagedPieceError ? this.#damaged(error) : error;

@@ -1,8 +1,8 @@
 import { readFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { parentPort, workerData } from 'node:worker_threads';
-import WebTorrent, { type Torrent } from 'webtorrent';
-import { inspectFiles, type SeedFileError } from './known-files.worker.ts';
+import WebTorrent, { type Torrent, type Wire } from 'webtorrent';
+import { assertFolder, folderMissing, inspectFiles, isFolderThere, type SeedFileError } from './known-files.worker.ts';
 import { OpenFiles } from './open-files.worker.ts';
 import type {
   RenewedFile,
@@ -15,6 +15,7 @@ import type {
 import { createProvenMemory } from './proven-memory.ts';
 import { type DamagedPiece, ReadOnlyStore } from './read-only-store.worker.ts';
 import { readTorrentFile } from './torrent-file.ts';
+import { tryUdpPort } from './udp-port.worker.ts';
 
 /*
  * The seeding thread: one webtorrent client, created and destroyed here and nowhere else. A thread of its own, because
@@ -27,6 +28,7 @@ const settings = workerData as SeederSettings;
 /** A torrent as it is served. */
 interface Served {
   torrent: Torrent;
+  contentRoot: string;
   store: ReadOnlyStore | null;
   /** Files that were complained of. */
   refused: Set<string>;
@@ -43,13 +45,19 @@ Buffer.poolSize = 2 ** 20;
 const openFiles = new OpenFiles();
 const memory = createProvenMemory();
 
+/** Whose request is being handed to a store. */
+let asker = '';
+
 const say = (message: SeederMessage): void => port.postMessage(message);
 
+/** Tried before: the client ends altogether when its table of peers has no port, and other peers do without it. */
+const dhtProblem = settings.dht ? await tryUdpPort(settings.port, settings.host) : null;
 const client = new WebTorrent({
-  // webtorrent hands this to `server.listen`, which takes a host too; there is no other way to name one.
+  // webtorrent hands these to `server.listen` and `socket.bind`, which take an address too; there is no other way to name one.
   torrentPort: settings.host === null ? settings.port : { port: settings.port, host: settings.host },
+  dhtPort: settings.host === null ? settings.port : { port: settings.port, address: settings.host },
   maxConns: settings.maxConnections,
-  dht: settings.dht,
+  dht: settings.dht && dhtProblem === null,
   lsd: settings.lsd,
   utPex: settings.utPex,
   uploadLimit: settings.uploadLimitBytesPerSecond ?? -1,
@@ -65,6 +73,7 @@ const client = new WebTorrent({
 
 client.on('listening', () => {
   say({ kind: 'listening', port: client.address()?.port ?? 0, peerId: client.peerId });
+  if (dhtProblem !== null) say({ kind: 'dhtOff', ...dhtProblem });
 });
 client.on('error', (error: NodeJS.ErrnoException) => {
   say({ kind: 'fatal', code: error.code ?? null, message: error.message });
@@ -74,6 +83,7 @@ client.on('error', (error: NodeJS.ErrnoException) => {
 async function add(spec: SeedSpec): Promise<SeederAnswers['add']> {
   const present = torrents.get(spec.infoHash);
   if (present !== undefined) return { fileCount: present.fileCount };
+  await assertFolder(spec.contentRoot);
   const bytes = await readFile(spec.torrentFile);
   const { infoHash, name, files, pieces } = readTorrentFile(bytes);
   if (infoHash !== spec.infoHash) {
@@ -91,11 +101,11 @@ async function add(spec: SeedSpec): Promise<SeederAnswers['add']> {
     path: spec.contentRoot,
     store: ReadOnlyStore,
     storeOpts: {
-      ...{ knownFiles, sha1s: pieces, openFiles, memory },
+      ...{ knownFiles, sha1s: pieces, openFiles, memory, askedBy: () => asker },
       onMade: (store: ReadOnlyStore) => {
         served.store = store;
       },
-      onRefused: (error: SeedFileError) => refuse(served, error),
+      onRefused: (error: SeedFileError) => void refuse(served, error),
       onDamaged: (piece: DamagedPiece) => withhold(served, piece),
     },
     // Its cache keeps whole pieces, 20 x 16 MiB for each torrent, and nothing proves them.
@@ -106,8 +116,12 @@ async function add(spec: SeedSpec): Promise<SeederAnswers['add']> {
     destroyStoreOnDestroy: false,
   });
   const fileCount = files.filter(({ isPadding }) => !isPadding).length;
-  const served: Served = { torrent, store: null, refused: new Set(), damaged: new Set(), fileCount };
+  const served: Served = {
+    ...{ torrent, contentRoot: spec.contentRoot, store: null, fileCount },
+    ...{ refused: new Set(), damaged: new Set() },
+  };
   torrents.set(infoHash, served);
+  torrent.on('wire', noteAsker);
   torrent.on('warning', (error: Error) => say({ kind: 'warning', infoHash, message: error.message }));
   await new Promise<void>((resolve, reject) => {
     torrent.once('ready', () => {
@@ -124,9 +138,21 @@ async function add(spec: SeedSpec): Promise<SeederAnswers['add']> {
   return { fileCount };
 }
 
-function refuse({ torrent: { infoHash }, refused }: Served, { code, path, message }: SeedFileError): void {
-  if (refused.has(path)) return;
-  refused.add(path);
+/** All connections of one address count as one, however many there are. */
+function noteAsker(wire: Wire, address: string | undefined): void {
+  const host = address?.replace(/:\d+$/, '') ?? wire.peerId;
+  // Before the client's own listener, which asks the store at once.
+  wire.prependListener('request', () => {
+    asker = host;
+  });
+}
+
+async function refuse({ torrent, contentRoot, refused }: Served, error: SeedFileError): Promise<void> {
+  const { infoHash } = torrent;
+  if (refused.has(error.path)) return;
+  refused.add(error.path);
+  const isAllGone = error.code === 'seed_file_missing' && !(await isFolderThere(contentRoot));
+  const { code, path, message } = isAllGone ? folderMissing(contentRoot) : error;
   say({ kind: 'fileRefused', infoHash, code, path, message });
 }
 

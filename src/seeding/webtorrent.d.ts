@@ -55,6 +55,7 @@ declare module 'webtorrent' {
   }
   interface ClientOptions {
     torrentPort?: number | { port: number; host: string };
+    dhtPort?: number | { port: number; address: string };
     maxConns?: number;
     dht?: boolean;
     lsd?: boolean;

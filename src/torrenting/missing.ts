@@ -21,10 +21,14 @@ export async function findMissingTorrents(deps: {
   return missing;
 }
 
-/** Of the run of a wiki the folder of that run: that of the wiki holds others, too. */
+/**
+ * Where its dump files lie. Of the run of a wiki the folder of that run: that of the wiki holds others, too. Beside those of all other torrents
+ * lie texts, which stay when a torrent is retired: alone they are no torrent.
+ */
 function folderOf(layout: Layout, torrent: Torrent): string {
   const folder = torrentFolder(layout, torrent);
-  const { source, runDate } = torrent;
-  if (!isStoredTree(torrent) || source === null || runDate === null) return folder;
+  const { source, runDate, isUncompressed } = torrent;
+  if (!isStoredTree(torrent)) return join(folder, isUncompressed ? 'uncompressed' : 'compressed');
+  if (source === null || runDate === null) return folder;
   return join(folder, runFolder({ source, runDate }));
 }

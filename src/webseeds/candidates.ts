@@ -38,7 +38,10 @@ export interface ArchivedFile {
  * Whether clients out there may be sent to an address: one in the house helps nobody outside. In the sandbox everybody is on this
  * machine, and only its own mirrors are meant. Pure.
  */
-export function isForClients(address: string, { dumpsBaseUrl }: Pick<WebseedConfig, 'dumpsBaseUrl'>): boolean {
+export function isForClients(
+  address: string,
+  { dumpsBaseUrl }: Pick<WebseedConfig, 'dumpsBaseUrl'>,
+): boolean {
   return isLoopbackUrl(dumpsBaseUrl) || !isPrivateUrl(address);
 }
 

@@ -1,6 +1,6 @@
 import { PermanentError, RetryableError } from '../lib/index.ts';
 import { type Metainfo, MetainfoError, readMetainfo } from '../lib/metainfo.ts';
-import type { Disk } from '../ports/index.ts';
+import { type Disk, readWhole } from '../ports/index.ts';
 
 /** Larger ones no client reads. */
 const TORRENT_MAX_BYTES = 64 * 2 ** 20;
@@ -20,7 +20,7 @@ export async function readTorrent(
   path: string,
   torrent: { name: string; infoHash: string },
 ): Promise<ReadTorrent> {
-  const bytes = await readSmall(disk, path);
+  const bytes = await readWhole(disk, path, { maxBytes: TORRENT_MAX_BYTES });
   if (bytes === null)
     throw new RetryableError('torrent_file_missing', `${torrent.name}.torrent is not there`, {
       hint: 'The next start makes it again.',
@@ -36,21 +36,4 @@ export async function readTorrent(
   throw new PermanentError('torrent_file_unreadable', `${torrent.name}.torrent is that of another torrent`, {
     hint,
   });
-}
-
-async function readSmall(disk: Disk, path: string): Promise<Buffer | null> {
-  const stat = await disk.stat(path);
-  if (stat === null || !stat.isFile || stat.sizeBytes > TORRENT_MAX_BYTES) return null;
-  const file = await disk.open(path, 'read');
-  try {
-    const bytes = Buffer.alloc(stat.sizeBytes);
-    for (let done = 0; done < bytes.length; ) {
-      const count = await file.read(bytes.subarray(done), done);
-      if (count === 0) return null;
-      done += count;
-    }
-    return bytes;
-  } finally {
-    await file.close();
-  }
 }

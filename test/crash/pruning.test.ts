@@ -1,5 +1,5 @@
 import { spawn } from 'node:child_process';
-import { existsSync, rmSync } from 'node:fs';
+import { readdirSync, rmSync } from 'node:fs';
 import { join } from 'node:path';
 import { text } from 'node:stream/consumers';
 import { expect, test } from 'vitest';
@@ -68,7 +68,7 @@ function expectWhole({ world, old, stays }: ReturnType<typeof build>): void {
   expect(world.catalog.deletions({ limit: 100 }).map(({ removedAt }) => removedAt)).toEqual(
     old.map(() => NOW),
   );
-  expect(existsSync(join(world.layout.torrents, 'wikimedia-dumps-2026-09-01'))).toBe(false);
+  expect(readdirSync(join(world.layout.torrents, 'wikimedia-dumps-2026-09-01'))).toEqual(['README.txt']);
   expect(namesBelow(world.layout.dumps)).toHaveLength(stays.length);
   expect(world.db.sqlite.pragma('integrity_check', { simple: true })).toBe('ok');
 }

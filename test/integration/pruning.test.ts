@@ -1,4 +1,13 @@
-import { existsSync, linkSync, rmSync, statSync, truncateSync, utimesSync, writeFileSync } from 'node:fs';
+import {
+  existsSync,
+  linkSync,
+  readdirSync,
+  rmSync,
+  statSync,
+  truncateSync,
+  utimesSync,
+  writeFileSync,
+} from 'node:fs';
 import { join } from 'node:path';
 import { describe, expect, test } from 'vitest';
 import { DumpFileId } from '../../src/lib/index.ts';
@@ -32,7 +41,8 @@ test('the oldest run goes, bytes, names and torrent; its record stays', async ()
   }
   expect(world.catalog.torrent(torrent as never)?.retiredAt).toBe(NOW);
   expect(world.stopped).toHaveLength(1);
-  expect(existsSync(join(world.layout.torrents, 'wikimedia-dumps-2026-09-01'))).toBe(false);
+  // Its texts, which nobody else has, and nothing else.
+  expect(readdirSync(join(world.layout.torrents, 'wikimedia-dumps-2026-09-01'))).toEqual(['README.txt']);
   expect(existsSync(join(world.layout.torrents, 'wikimedia-dumps-2026-09-01.torrent'))).toBe(true);
   expect(namesBelow(join(world.layout.torrents, 'wikimedia-dumps-2026-09-20'))).toHaveLength(3);
   const tombstones = world.catalog.deletions({ limit: 10 });

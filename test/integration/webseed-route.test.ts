@@ -57,6 +57,9 @@ async function serve(
   return { url, get, repairs, check };
 }
 
+/** Nobody out there is known to have anything. */
+const ALONE = { order: ['self'] } as const;
+
 /** A run torrent that is served. */
 async function setup(options: Parameters<typeof serve>[1] = {}) {
   const world = webseedWorld();
@@ -66,18 +69,21 @@ async function setup(options: Parameters<typeof serve>[1] = {}) {
 }
 
 /** The path goes out as it is written, whatever it is. */
-function raw(url: string, path: string): Promise<number> {
+function raw(url: string, path: string): Promise<{ status: number; body: Buffer }> {
   const { hostname, port } = new URL(url);
   return new Promise((resolve, reject) => {
     const socket = connect(Number(port), hostname, () =>
       socket.write(`GET ${path} HTTP/1.1\r\nHost: ${hostname}\r\nConnection: close\r\n\r\n`),
     );
-    let answer = '';
-    socket.on('data', (chunk) => {
-      answer += chunk.toString('latin1');
-    });
+    const chunks: Buffer[] = [];
+    socket.on('data', (chunk) => chunks.push(chunk));
     socket.on('error', reject);
-    socket.on('close', () => resolve(Number(/^HTTP\/1\.1 (\d+)/.exec(answer)?.[1] ?? 0)));
+    socket.on('close', () => {
+      const answer = Buffer.concat(chunks);
+      const head = answer.subarray(0, answer.indexOf('\r\n\r\n')).toString('latin1');
+      const status = Number(/^HTTP\/1\.1 (\d+)/.exec(head)?.[1] ?? 0);
+      resolve({ status, body: answer.subarray(head.length + 4) });
+    });
   });
 }
 
@@ -172,6 +178,30 @@ describe('the bytes', () => {
     expect((await status({ Range: 'bytes=0-1', 'If-Range': 'Mon, 01 Jan 2024 00:00:00 GMT' }))[0]).toBe(200);
   });
 
+  test('of an empty file are all there are, whatever range a client asks for', async () => {
+    const world = webseedWorld([
+      [LARGE, 1000],
+      [SMALL, 0],
+    ]);
+    world.runTorrent();
+    const { get } = await serve(world);
+    // webtorrent asks for bytes of an empty file that lies within a piece, and an error costs it the piece.
+    for (const headers of [
+      {},
+      { Range: 'bytes=0-0' },
+      { Range: 'bytes=0--1' },
+      { Range: 'bytes=0-' },
+      { Range: 'bytes=-5' },
+    ])
+      for (const method of ['GET', 'HEAD']) {
+        const answer = await get(`enwiki/20261120/${SMALL}`, headers as Record<string, string>, method);
+        expect([
+          ...[headers, method, answer.status, answer.headers.get('content-length')],
+          ...[answer.headers.get('content-range'), (await answer.arrayBuffer()).byteLength],
+        ]).toEqual([headers, method, 200, '0', null, 0]);
+      }
+  });
+
   test('texts and padding of a tree of ours, and nothing that only lies beside them', async () => {
     const world = webseedWorld();
     const { files, torrent } = world.cycleTorrent();
@@ -198,15 +228,17 @@ describe('the bytes', () => {
 
 describe('nothing outside the torrent', () => {
   test('by no spelling of a path', async () => {
-    const { url, world } = await setup();
+    const { url, world, held } = await setup();
     writeFileSync(join(world.layout.dumps, 'enwiki', '20261120', 'secret.txt'), 'secret');
+    writeFileSync(join(world.layout.dumps, 'enwiki', '20261120\\enwiki-20261120-redirect.sql.gz'), 'secret');
     const paths = [
       '/webseed/enwiki/20261120/secret.txt',
       '/webseed/enwiki/../../db/jobs.db',
       '/webseed/enwiki/%2e%2e/%2e%2e/db/jobs.db',
       '/webseed/enwiki/20261120%2fenwiki-20261120-redirect.sql.gz',
       '/webseed/enwiki/20261120/..%2f..%2f..%2fdb%2fjobs.db',
-      '/webseed/enwiki/20261120\\enwiki-20261120-redirect.sql.gz',
+      '/webseed/enwiki/20261120%5cenwiki-20261120-redirect.sql.gz',
+      '/webseed/enwiki/..\\..\\db\\jobs.db',
       '/webseed/enwiki/20261120/enwiki-20261120-redirect.sql.gz%00',
       '/webseed/enwiki//20261120/enwiki-20261120-redirect.sql.gz',
       '/webseed/enwiki/20261120/enwiki-20261120-redirect.sql.gz/',
@@ -218,16 +250,21 @@ describe('nothing outside the torrent', () => {
       '/webseed/etc/passwd',
       `/webseed/${encodeURIComponent(world.dataDir)}/db/jobs.db`,
     ];
-    for (const path of paths)
-      expect([path, await raw(url, path)]).toEqual([
-        path,
-        path.includes('\\') ? expect.toBeOneOf([400, 404, 200]) : 404,
-      ]);
-    expect(await raw(url, '/webseed/enwiki/20261120/enwiki-20261120-redirect.sql.gz')).toBe(200);
+    for (const path of paths) {
+      const { status, body } = await raw(url, path);
+      expect([path, status]).toEqual([path, 404]);
+      expect(body.includes('secret')).toBe(false);
+    }
+    // A backslash is a slash in an address, as browsers have it (WHATWG URL): it names the very file, and no other.
+    for (const slash of ['/', '\\'])
+      expect(await raw(url, `/webseed/enwiki/20261120${slash}enwiki-20261120-redirect.sql.gz`)).toEqual({
+        status: 200,
+        body: held(SMALL).bytes,
+      });
   });
 
   test('a symbolic link is not followed, be it the file or a folder above it', async () => {
-    const { get, held, world } = await setup();
+    const { get, held, world } = await setup({ config: ALONE });
     const { path } = held(SMALL);
     renameSync(path, `${path}.away`);
     symlinkSync(`${path}.away`, path);
@@ -238,8 +275,8 @@ describe('nothing outside the torrent', () => {
     expect((await get(`enwiki/20261120/${LARGE}`)).status).toBe(404);
   });
 
-  test('not what a retired torrent lost', async () => {
-    const { get, held, world, torrent } = await setup();
+  test('not what a retired torrent lost and nobody else is known to have', async () => {
+    const { get, held, world, torrent } = await setup({ config: ALONE });
     world.db.sqlite.prepare('UPDATE torrents SET retired_at = 1 WHERE id = ?').run(torrent.id);
     world.db.sqlite.prepare("UPDATE dumps SET our_status = 'deleted' WHERE id = ?").run(held(SMALL).id);
     expect((await get(`enwiki/20261120/${SMALL}`)).status).toBe(404);
@@ -260,22 +297,24 @@ describe('bytes that are not sound are not served', () => {
     ['touched', (path) => utimesSync(path, 1, 1), true],
     ['gone', (path) => rmSync(path), true],
   ])('%s', async (_what, harm, isRepairAsked) => {
-    const { get, held, world, repairs } = await setup();
+    const { get, held, world, repairs } = await setup({ config: ALONE });
     harm(held(SMALL).path, world, held(SMALL).id);
     expect((await get(`enwiki/20261120/${SMALL}`)).status).toBe(404);
     expect(repairs).toEqual(isRepairAsked ? [held(SMALL).id] : []);
     expect((await get(`enwiki/20261120/${LARGE}`)).status).toBe(200);
   });
 
-  test('who has them is told: the archive while its proof is fresh, then a mirror that was seen to work', async () => {
+  test('who has them is told, the best place first', async () => {
     const world = webseedWorld();
     const torrent = world.runTorrent();
+    const cycle = world.cycleTorrent().torrent;
     const mirror = await startMirror({ root: world.layout.dumps, name: 'mirror-1' });
     onTestFinished(() => mirror.stop());
     const own = {
       publicBaseUrl: 'http://127.0.0.1:1',
       mirrors: [mirror.baseUrl],
       order: ['self', 'mirrors'] as const,
+      dumpsBaseUrl: 'http://127.0.0.1:2',
     };
     const { get, check } = await serve(world, { config: own });
     await check(torrent.id);
@@ -285,17 +324,70 @@ describe('bytes that are not sound are not served', () => {
     world.catalog.recordUploaded(file.id, { iaIdentifier: 'item', iaUrl });
     expect((await get(path)).status).toBe(200);
     world.db.sqlite.prepare('UPDATE dumps SET damaged_at = 1 WHERE id = ?').run(file.id);
+    // The run's torrent knows more roots than the cycle's, which has only us.
     const where = async (): Promise<[number, string | null]> => {
-      const answer = await get(path);
-      return [answer.status, answer.headers.get('location')];
+      const answers = [await get(path), await get(`${cycle.infoName}/compressed/en/wikipedia/${SMALL}`)].map(
+        ({ status, headers }): [number, string | null] => [status, headers.get('location')],
+      );
+      expect(answers[1]).toEqual(answers[0]);
+      return answers[0] as [number, string | null];
     };
     expect(await where()).toEqual([302, iaUrl]);
     await world.clock.advance(8 * 86_400_000);
     expect(await where()).toEqual([302, `${mirror.baseUrl}/${path}`]);
     const followed = await fetch((await where())[1] ?? '');
     expect(Buffer.from(await followed.arrayBuffer()).equals(file.bytes)).toBe(true);
-    world.db.sqlite.prepare("UPDATE torrent_webseeds SET state = 'dead'").run();
+    // Retired, it says so all the same.
+    world.db.sqlite.prepare('UPDATE torrents SET retired_at = 1').run();
+    expect(await where()).toEqual([302, `${mirror.baseUrl}/${path}`]);
+    // An old proof is better than none: whoever fetches it proves it.
+    world.db.sqlite
+      .prepare("UPDATE torrent_webseeds SET state = 'dead' WHERE url LIKE ?")
+      .run(`${mirror.baseUrl}%`);
+    expect(await where()).toEqual([302, iaUrl]);
+    world.catalog.recordRemoteLie(file.id, 'it has other bytes');
+    // Nobody proved that the dump site has it; it may, for some months.
+    expect(await where()).toEqual([302, `${own.dumpsBaseUrl}/${path}`]);
+    await world.clock.advance(90 * 86_400_000);
     expect(await where()).toEqual([404, null]);
+  });
+
+  test('a mirror that gave us the file comes before the dump site, and bytes that upstream changed are asked of neither', async () => {
+    const world = webseedWorld();
+    world.runTorrent();
+    const mirrors = ['http://127.0.0.1:3/a', 'http://127.0.0.1:4/b'];
+    const { get } = await serve(world, { config: { mirrors, dumpsBaseUrl: 'http://127.0.0.1:2' } });
+    const { id } = world.files.get(SMALL) as { id: number };
+    const path = `enwiki/20261120/${SMALL}`;
+    const where = async (): Promise<string | null> => (await get(path)).headers.get('location');
+    world.db.sqlite.prepare('UPDATE dumps SET damaged_at = 1 WHERE id = ?').run(id);
+    expect(await where()).toBe(`http://127.0.0.1:2/${path}`);
+    world.db.sqlite
+      .prepare('UPDATE dumps SET fetched_from_url = ? WHERE id = ?')
+      .run(`${mirrors[1]}/${path}`, id);
+    expect(await where()).toBe(`${mirrors[1]}/${path}`);
+    world.db.sqlite
+      .prepare("INSERT INTO dump_replacements (dump_id, kind, found_at) VALUES (?, 'replaced', 1)")
+      .run(id);
+    expect(await where()).toBeNull();
+  });
+
+  test('nobody outside is sent to an address in the house', async () => {
+    const world = webseedWorld();
+    world.runTorrent();
+    const { get } = await serve(world, {
+      config: { mirrors: ['https://192.168.1.5/dumps'], dumpsBaseUrl: 'https://dumps.wikimedia.org' },
+    });
+    const { id } = world.files.get(SMALL) as { id: never };
+    const path = `enwiki/20261120/${SMALL}`;
+    world.catalog.recordUploaded(id, {
+      iaIdentifier: 'item',
+      iaUrl: `http://archive.lan/download/item/${path}`,
+    });
+    world.db.sqlite
+      .prepare('UPDATE dumps SET damaged_at = 1, fetched_from_url = ? WHERE id = ?')
+      .run(`https://192.168.1.5/dumps/${path}`, id);
+    expect((await get(path)).headers.get('location')).toBe(`https://dumps.wikimedia.org/${path}`);
   });
 });
 

@@ -185,7 +185,7 @@ export function fakeOutlets({ catalog }: { catalog: Catalog }): AnyJobHandler[] 
     handleJob(checkWebseeds, {
       run: async ({ torrentId }) => ({
         ...{ torrentId, infoHash: catalog.torrent(torrentId)?.infoHash ?? '' },
-        ...{ isChanged: false, rows: [], webseeds: [], given: [] },
+        ...{ isChanged: false, rows: [], webseeds: [], given: [], settled: [] },
       }),
     }),
     // Asked for by nobody here, but the pipeline waits for them.

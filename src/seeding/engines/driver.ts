@@ -17,7 +17,12 @@ export interface EngineView {
   leechers: number | null;
   /** What the program says is wrong; null = nothing. */
   message: string | null;
+  /** Its category and tags, or labels. */
+  labels: readonly string[];
 }
+
+/** What we mark our torrents with in a program: category and tag, or label. */
+export const OUR_LABEL = 'wikiseed';
 
 /** What a program is asked to serve. */
 export interface EngineTorrent {
@@ -51,6 +56,8 @@ export interface EngineDriver {
    * @throws RetryableError `engine_rejects`
    */
   wantNothing(torrent: Pick<EngineTorrent, 'infoHash' | 'fileCount'>, signal: AbortSignal): Promise<void>;
+  /** Marks it as ours (`OUR_LABEL`), and tells it how fast it may give: one that it has already may have been told otherwise. */
+  setUp(view: Pick<EngineView, 'infoHash' | 'labels'>, signal: AbortSignal): Promise<void>;
   start(infoHash: string, signal: AbortSignal): Promise<void>;
   stop(infoHash: string, signal: AbortSignal): Promise<void>;
   /** Takes the torrent out and leaves its files; one that it does not have is no error. */

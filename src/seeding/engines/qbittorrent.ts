@@ -9,6 +9,7 @@ import {
   EngineRefusal,
   type EngineTorrent,
   type EngineView,
+  OUR_LABEL,
 } from './driver.ts';
 
 /** Where the program is, and how we come in. */
@@ -39,6 +40,9 @@ const Info = z.object({
   num_complete: z.number(),
   num_incomplete: z.number(),
   tracker: z.string(),
+  category: z.string().default(''),
+  /** `a, b`. */
+  tags: z.string().default(''),
 });
 const Files = z.array(
   z.object({ name: z.string(), size: z.number(), piece_range: z.tuple([z.number(), z.number()]) }),
@@ -160,21 +164,27 @@ export function createQbittorrent(deps: { http: Http; access: EngineAccess }): E
     throw new EngineDown(TITLE, origin, 'it answers in a form that is not known here');
   }
 
+  /** What it says of a single torrent. @throws RetryableError `engine_rejects` */
+  function readAs<T>(schema: z.ZodType<T>, answer: EngineAnswer): T {
+    const read = schema.safeParse(parseAnswer(TITLE, origin, answer));
+    if (read.success) return read.data;
+    throw new RetryableError('engine_rejects', `${TITLE} answers in a form that is not known here`);
+  }
+
   async function add(torrent: EngineTorrent, signal: AbortSignal): Promise<void> {
     if ((await preferences(signal)).incomplete_files_ext)
       throw new EngineRefusal(
         `${TITLE} would rename stored files that it finds wrong`,
         'Switch off "Append .!qB extension to incomplete files" in the options of qBittorrent (Downloads).',
       );
-    const limit = access.uploadLimitBytesPerSecond;
     const multipart = torrentForm(torrent, {
       savepath: torrent.savePath,
       contentLayout: 'Original',
       ...{ autoTMM: 'false', useDownloadPath: 'false' },
+      ...{ category: OUR_LABEL, tags: OUR_LABEL },
       // Both words: 4.x knows the first, 5.x the second.
       ...{ paused: 'true', stopped: 'true' },
       ...{ ratioLimit: '-1', seedingTimeLimit: '-1', inactiveSeedingTimeLimit: '-1' },
-      ...(limit === null ? {} : { upLimit: String(limit) }),
     });
     const { status, text } = await ask('torrents/add', { multipart }, signal);
     // "Fails." says that it has it already, or will not have it: who asks looks.
@@ -221,6 +231,14 @@ export function createQbittorrent(deps: { http: Http; access: EngineAccess }): E
         });
     },
 
+    async setUp({ infoHash: hashes, labels }, signal) {
+      // Of its category nothing is said: it may move the files of a torrent that follows it.
+      if (!labels.includes(OUR_LABEL)) await post('torrents/addTags', { hashes, tags: OUR_LABEL }, signal);
+      // 0 = none.
+      const limit = String(access.uploadLimitBytesPerSecond ?? 0);
+      await post('torrents/setUploadLimit', { hashes, limit }, signal);
+    },
+
     start: (infoHash, signal) => postEither(['start', 'resume'], infoHash, signal),
     stop: (infoHash, signal) => postEither(['stop', 'pause'], infoHash, signal),
 
@@ -241,8 +259,8 @@ export function createQbittorrent(deps: { http: Http; access: EngineAccess }): E
       ];
       if (files.status !== 200 || states.status !== 200) return [];
       // What it says of the progress of each file is old while it is stopped.
-      const pieces = PieceStates.parse(parseAnswer(TITLE, origin, states));
-      return Files.parse(parseAnswer(TITLE, origin, files))
+      const pieces = readAs(PieceStates, states);
+      return readAs(Files, files)
         .filter(
           ({ size, piece_range: [first, last] }) =>
             size > 0 && pieces.slice(first, last + 1).some((state) => state !== HERE),
@@ -294,6 +312,7 @@ function viewOf(info: z.infer<typeof Info>): EngineView {
     uploadBytesPerSecond: info.upspeed,
     seeders: isCounted && info.num_complete >= 0 ? Math.max(0, info.num_complete - own) : null,
     leechers: isCounted && info.num_incomplete >= 0 ? info.num_incomplete : null,
+    labels: [info.category, ...info.tags.split(',').map((tag) => tag.trim())].filter((label) => label !== ''),
     message:
       info.state === 'missingFiles'
         ? 'files are missing'

@@ -1,7 +1,7 @@
 import { z } from 'zod';
 import { RetryableError } from '../../lib/index.ts';
 import type { Http } from '../../ports/index.ts';
-import { EngineDown, type EngineDriver, type EngineView } from './driver.ts';
+import { EngineDown, type EngineDriver, type EngineView, OUR_LABEL } from './driver.ts';
 import type { EngineAccess } from './qbittorrent.ts';
 import { createTransmissionRpc, TITLE } from './transmission-rpc.ts';
 
@@ -27,6 +27,7 @@ const Torrent = z.object({
   peers_connected: z.number().int(),
   download_dir: z.string(),
   tracker_stats: z.array(z.object({ seeder_count: Count, leecher_count: Count })),
+  labels: z.array(z.string()).default([]),
 });
 const FIELDS = Object.keys(Torrent.shape);
 const Torrents = z.object({ torrents: z.array(Torrent) });
@@ -92,15 +93,20 @@ export function createTransmission(deps: {
     },
 
     async wantNothing({ infoHash }, signal) {
+      // An empty list means all of them.
+      await ask('torrent_set', { ids: [infoHash], files_unwanted: [] }, signal);
+    },
+
+    async setUp({ infoHash, labels }, signal) {
       const limit = access.uploadLimitBytesPerSecond;
       const params = {
         ids: [infoHash],
-        // An empty list means all of them.
-        files_unwanted: [],
         ...{ seed_ratio_mode: UNLIMITED, seed_idle_mode: UNLIMITED },
         ...(limit === null
-          ? {}
+          ? { upload_limited: false }
           : { upload_limited: true, upload_limit: Math.max(1, Math.round(limit / KILOBYTE)) }),
+        // Those of the operator stay.
+        ...(labels.includes(OUR_LABEL) ? {} : { labels: [...labels, OUR_LABEL] }),
       };
       await ask('torrent_set', params, signal);
     },
@@ -144,6 +150,7 @@ function viewOf(torrent: z.infer<typeof Torrent>): EngineView {
     // Trackers count the program itself, too.
     seeders: seeders === null ? null : Math.max(0, seeders - own),
     leechers: largest(torrent.tracker_stats.map((each) => each.leecher_count)),
+    labels: torrent.labels,
     // A tracker that does not answer heals by itself.
     message: torrent.error === LOCAL_ERROR ? torrent.error_string : null,
   };

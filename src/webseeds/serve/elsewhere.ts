@@ -31,7 +31,9 @@ export function placesElsewhere(
   const isFresh = (iaVerifiedAt ?? 0) >= facts.now - facts.remoteProofMaxAgeMs;
   const self = ownRoot(config);
   const proved = roots
-    .filter(({ url, state, sizeBytes }) => state === 'working' && url !== self && sizeBytes === file.sizeBytes)
+    .filter(
+      ({ url, state, sizeBytes }) => state === 'working' && url !== self && sizeBytes === file.sizeBytes,
+    )
     .map(({ url, infoName, path }) => webseedAddress(url, infoName, path));
   const places = [
     ...(isFresh ? archived : []),
