@@ -114,8 +114,8 @@ export function createAlerts(deps: AlertsDeps): Alerts {
 
   function onSeedingProblem({ infoHash, name, code, message, hint }: EventMap['seeding:problem']): void {
     const subject = infoHash === null ? '' : `${name ?? infoHash}: `;
-    // What somebody stopped by hand is no trouble of ours.
-    const severity = code === 'stopped_by_hand' ? 'warn' : 'error';
+    // What somebody stopped by hand is no trouble of ours, and without that port peers are found by trackers.
+    const severity = code === 'stopped_by_hand' || code === 'dht_port_taken' ? 'warn' : 'error';
     raise({ key: seedingKey(infoHash), severity, message: `${subject}${message}`, hint });
   }
 

@@ -185,6 +185,8 @@ export interface Catalog extends Deletions, HeldCatalog {
   torrentsOfCycle(cycleDate: string): Torrent[];
   /** Newest cycle first, then by name. */
   torrents(): Torrent[];
+  /** One recorded torrent by its infohash, 40 hex digits; null = unknown. */
+  torrentByInfoHash(infoHash: string): Torrent | null;
   /** What a recorded torrent does not carry; empty for torrents of earlier versions. */
   torrentGaps(id: TorrentId): TorrentGap[];
   /** Torrents with files that were lost, fetched again and are all held now: their folders lack them. */

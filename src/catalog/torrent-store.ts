@@ -17,6 +17,7 @@ type TorrentStore = Pick<
   | 'torrent'
   | 'torrentsOfCycle'
   | 'torrents'
+  | 'torrentByInfoHash'
   | 'torrentsToMakeAgain'
   | 'torrentFiles'
   | 'torrentGaps'
@@ -99,6 +100,14 @@ export function createTorrentStore({ db, clock }: { db: Db; clock: Clock }): Tor
         .orderBy(desc(torrents.cycleDate), asc(torrents.name))
         .all()
         .map((row) => fromRow(row) as Torrent),
+    torrentByInfoHash: (infoHash) =>
+      fromRow(
+        db.orm
+          .select()
+          .from(torrents)
+          .where(and(eq(torrents.infoHash, infoHash), isRecorded))
+          .get(),
+      ),
     torrentFiles: (id) =>
       db.orm
         .select()

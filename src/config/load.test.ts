@@ -319,6 +319,40 @@ describe('contradictions', () => {
     );
   });
 
+  const PUBLIC = (address: string, more = ''): string =>
+    `wikiseed: {contact: "ops@example.org", public_base_url: "${address}"}\n${more}`;
+
+  test.each([
+    'https://localhost:8080',
+    'https://127.0.0.1',
+    'https://192.168.1.5',
+    'https://[fd00::5]',
+    'https://seedbox',
+    'https://seedbox.lan',
+  ])('public_base_url %s is a warning, and none in the sandbox', (address) => {
+    const warnings = (text: string): string[] =>
+      loaded(text).warnings.map((problem) => formatProblem(problem, null));
+    const told = expect.stringContaining('wikiseed.public_base_url: can be reached from this machine');
+    expect(warnings(PUBLIC(address))).toContainEqual(told);
+    const sandbox = 'discovery: {dumps_base_url: "http://127.0.0.1:1"}';
+    expect(warnings(PUBLIC(address, sandbox))).not.toContainEqual(told);
+    expect(warnings(PUBLIC('https://seed.example.org'))).not.toContainEqual(told);
+  });
+
+  test('an archive in the house is a warning', () => {
+    const env = { IA_ACCESS: 'a', IA_SECRET: 'b' };
+    const { warnings } = loaded(`${CONTACT}ia: {enabled: true, site_url: "https://archive.lan"}`, env);
+    expect(warnings.map((problem) => formatProblem(problem, null))).toContainEqual(
+      expect.stringContaining('ia.site_url: can be reached from this machine'),
+    );
+  });
+
+  test.each(['http://0.0.0.0:8080', 'https://[::]'])('public_base_url %s is an error', (address) => {
+    expect(report(PUBLIC(address))).toContainEqual(
+      expect.stringContaining('wikiseed.public_base_url: is an address to listen at'),
+    );
+  });
+
   test('a missing contact is reported beside a wrong address', () => {
     expect(report('discovery: {dumps_base_url: nowhere}')).toEqual([
       expect.stringContaining('discovery.dumps_base_url'),

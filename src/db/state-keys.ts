@@ -25,4 +25,8 @@ export const STATE_KEYS = {
   tracker: 'tracker:',
   /** How far the counter of uploaded bytes of each torrent was when it was last read; written by seeding. */
   uploadCounters: 'seeding:upload_counters',
+  /** When each torrent was served last, while not all can be at once; written by seeding. */
+  seedingTurns: 'seeding:turns',
+  /** When swarms were counted last, ms since the epoch; written by seeding. */
+  swarmsLookedAt: 'seeding:looked_at',
 } as const;

@@ -48,7 +48,10 @@ export interface Disk {
   list(path: string): Promise<string[]>;
   /** Creates parents as needed. */
   makeDirectory(path: string): Promise<void>;
-  /** `write` creates or keeps the file, `create` truncates it; `read` and `update`, which may write too, need it there. */
+  /**
+   * `write` creates or keeps the file; `create` makes a new one in the place of whatever has that name, and follows no link; `read`
+   * and `update`, which may write too, need it there.
+   */
   open(path: string, mode: 'read' | 'write' | 'create' | 'update'): Promise<DiskFile>;
   /**
    * Gives an existing file that length and keeps space on the disk for all of it, so that writing into it cannot fail for want of
@@ -124,7 +127,13 @@ async function fallocate(path: string, sizeBytes: number): Promise<boolean> {
 }
 
 async function openFile(path: string, mode: Parameters<Disk['open']>[1]): Promise<DiskFile> {
-  const flags = { read: 'r', update: 'r+', write: constants.O_RDWR | constants.O_CREAT, create: 'w+' }[mode];
+  const { O_RDWR, O_CREAT, O_EXCL } = constants;
+  // A name that somebody made a link of would lead to other bytes: it goes, and what it led to stays as it is.
+  if (mode === 'create') await fs.rm(path, { force: true });
+  const flags = {
+    ...{ read: 'r', update: 'r+', write: O_RDWR | O_CREAT },
+    create: O_RDWR | O_CREAT | O_EXCL,
+  }[mode];
   const handle = await fs.open(path, flags, 0o644);
   return {
     async write(data, position) {

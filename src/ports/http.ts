@@ -8,7 +8,7 @@ import { Interrupted, RetryableError } from '../lib/errors.ts';
 import { isPublicAddress, literalAddress } from '../lib/public-address.ts';
 import type { Clock } from './clock.ts';
 import { networkError, refusedRedirect } from './http-errors.ts';
-import { followRedirects, foreignRedirect, MAX_REDIRECTS } from './http-redirects.ts';
+import { followRedirects, foreignRedirect, redirectTarget } from './http-redirects.ts';
 import { guardSocket, publicLookup } from './http-sockets.ts';
 
 export { networkError, statusError } from './http-errors.ts';
@@ -33,6 +33,8 @@ export interface HttpRequest {
   avoidHost?: string;
   /** Refuses to connect into private networks, by address and by name. */
   publicOnly?: boolean;
+  /** Called when its turn among the connections to the host has come, and again for each redirect. */
+  onStart?: () => void;
 }
 
 /** An answer whose body is still on the way; either read it to its end or call `discard`. */
@@ -66,7 +68,7 @@ export interface HttpOptions {
   isPublic?: (address: string) => boolean;
 }
 
-/** got for the wire: redirects, timeouts, keep-alive. Content encodings are never decoded: dump files are stored as served. */
+/** got for the wire: timeouts, keep-alive. Content encodings are never decoded: dump files are stored as served. */
 export function createHttp(options: HttpOptions): Http {
   const { isPublic = isPublicAddress, lookup = systemLookup as LookupFunction } = options;
   const sockets = { keepAlive: true, maxSockets: options.connectionsPerHost ?? Number.POSITIVE_INFINITY };
@@ -74,14 +76,14 @@ export function createHttp(options: HttpOptions): Http {
   const guardedLookup = publicLookup(lookup, isPublic);
 
   function ask(request: HttpRequest): Promise<HttpResponse> {
-    const { url, method = 'GET', signal, body, publicOnly = false, maxRedirects = MAX_REDIRECTS } = request;
+    const { url, method = 'GET', signal, body, publicOnly = false } = request;
     const { inactivityMs = 60_000, readerWatchesBody = false } = request;
     return new Promise((resolve, reject) => {
       if (signal?.aborted) return reject(new Interrupted());
+      request.onStart?.();
       const literal = publicOnly ? literalAddress(new URL(url)) : null;
       if (literal !== null && !isPublic(literal))
         return reject(refusedRedirect(url, `${literal} is inside a private network`));
-      let refused: URL | null = null;
       const stream = got.stream(url, {
         method,
         headers: {
@@ -96,14 +98,8 @@ export function createHttp(options: HttpOptions): Http {
         decompress: false,
         throwHttpErrors: false,
         retry: { limit: 0 },
-        maxRedirects,
-        followRedirect: ({ url: from, headers: { location } }) => {
-          if (location === undefined) return true;
-          const target = redirectTarget(location, from);
-          if (target?.origin === new URL(from).origin) return true;
-          refused = target;
-          return target === null;
-        },
+        // It would read bodies of redirects whole where it gives up.
+        followRedirect: false,
         timeout: {
           connect: 30_000,
           secureConnect: 30_000,
@@ -121,11 +117,11 @@ export function createHttp(options: HttpOptions): Http {
         stream.off('error', onError);
         // A late error belongs to whoever reads the body; without a listener it would end the process.
         stream.on('error', () => {});
-        if (refused !== null) {
+        const elsewhere = redirectOf(response);
+        if (elsewhere !== null) {
+          // Not read: it says nothing, and may have no end.
           stream.destroy();
-          const isFromPublic = response.ip === undefined || isPublic(response.ip);
-          const facts = { from: new URL(response.url), target: refused, isFromPublic };
-          return reject(foreignRedirect({ ...facts, hops: response.redirectUrls.length }));
+          return reject(elsewhere);
         }
         resolve({
           status: response.statusCode,
@@ -139,6 +135,18 @@ export function createHttp(options: HttpOptions): Http {
     });
   }
 
+  /** null = the answer is one. */
+  function redirectOf({ statusCode: status, headers, url, ip }: GotResponse): RetryableError | null {
+    try {
+      const target = redirectTarget(status, headers.location, url);
+      if (target === null) return null;
+      const isFromPublic = ip === undefined || isPublic(ip);
+      return foreignRedirect({ from: new URL(url), target, status, hops: 0, isFromPublic });
+    } catch (error) {
+      return error as RetryableError;
+    }
+  }
+
   return { request: (request) => followRedirects(request, ask) };
 }
 
@@ -147,24 +155,26 @@ interface GotResponse {
   headers: IncomingHttpHeaders;
   url: string;
   ip?: string;
-  redirectUrls: readonly URL[];
 }
 
-/** null when it is no address; got then says so. */
-function redirectTarget(location: string, base: string): URL | null {
-  return URL.canParse(location, base) ? new URL(location, base) : null;
-}
+/** What is read of the page of an error: enough for a reason. */
+const ERROR_BYTES_MAX = 64 * 1024;
 
 /**
- * Reads a whole small body.
+ * Reads a whole small body; of an answer with an error status the first 64 KiB, whatever `maxBytes` allows.
  * @throws RetryableError `too_large` beyond `maxBytes`, `truncated` when fewer bytes came than announced
  */
 export async function readBody(response: HttpResponse, maxBytes: number): Promise<Buffer> {
   const chunks: Buffer[] = [];
   let size = 0;
+  const isError = response.status >= 400;
   try {
     for await (const chunk of response.body) {
       size += (chunk as Buffer).length;
+      if (isError && size > Math.min(maxBytes, ERROR_BYTES_MAX)) {
+        response.discard();
+        return Buffer.concat([...chunks, chunk as Buffer]).subarray(0, Math.min(maxBytes, ERROR_BYTES_MAX));
+      }
       if (size > maxBytes) {
         response.discard();
         throw new RetryableError('too_large', `${response.url} sends more than ${maxBytes} bytes`);

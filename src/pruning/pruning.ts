@@ -5,6 +5,7 @@ import { describeError, type TorrentId } from '../lib/index.ts';
 import type { Clock, Disk, Log } from '../ports/index.ts';
 import type { AnyJobHandler, JobRequest } from '../queue/index.ts';
 import type { Layout, PrunePolicy, PruneUsage, StorageMode } from '../storage/index.ts';
+import { createEndedSeeding } from './ended-seeding.ts';
 import { pruneStorage, pruneStorageHandler } from './jobs/prune-storage.ts';
 import { createThreadPlanner, type Planner } from './planner.ts';
 import { createProofWaits } from './proof-waits.ts';
@@ -24,7 +25,7 @@ export interface PruningDeps {
   log: Log;
   /** What counts as used and free, measured now; rejects when it cannot be measured. */
   usage: () => Promise<PruneUsage>;
-  /** Ends the seeding of a torrent, by its infohash; no error when it is not seeded. */
+  /** Ends the seeding of a torrent, by its infohash; no error when it is not seeded. Rejects when that is not sure: its files stay. */
   stopSeeding: (infoHash: string) => Promise<void>;
   config: Omit<PrunePolicy, 'neededBytes'>;
   /** Default: a thread of its own. */
@@ -55,15 +56,18 @@ export function createPruning(deps: PruningDeps): PruningRoom {
     pruneOldestFirst: config.pruneOldestFirst,
     uploadsEnabled: config.uploadsEnabled,
   };
+  const ended = createEndedSeeding({ db, clock, log, stopSeeding: deps.stopSeeding });
   const retirement = createTorrentRetirement({
-    ...{ db, catalog, disk, layout, log },
-    stopSeeding: deps.stopSeeding,
+    ...{ db, catalog, disk, layout, log, ended },
     onUnpackedRemoved: (freedBytes) => bus.emit('storage:othersChanged', { deltaBytes: -freedBytes }),
   });
-  const onReinstated = (torrentId: TorrentId): void => bus.emit('torrent:reinstated', { torrentId });
+  const onReinstated = (torrentId: TorrentId): void => {
+    ended.forget(torrentId);
+    bus.emit('torrent:reinstated', { torrentId });
+  };
   const onRemoved = (file: { dumpId: number; sizeBytes: number }): void => bus.emit('dumpFile:deleted', file);
   const remover = createSetRemover({
-    ...{ db, catalog, disk, layout, clock, log, retirement, policy, onRemoved, onReinstated },
+    ...{ db, catalog, disk, layout, clock, log, retirement, ended, policy, onRemoved, onReinstated },
   });
   const takeUp = (): Promise<TakenUp> =>
     takeUpDeletions({ catalog, disk, layout, log, remover, retirement, onRemoved, onReinstated });

@@ -16,6 +16,7 @@ import {
   planPrune,
   type RemovedSet,
 } from '../storage/index.ts';
+import type { EndedSeeding } from './ended-seeding.ts';
 import { createNames, lookOf } from './names.ts';
 import { readFacts } from './read-facts.ts';
 import type { TorrentRetirement } from './retire-torrent.ts';
@@ -30,6 +31,7 @@ export interface RemoveDeps {
   clock: Clock;
   log: Log;
   retirement: TorrentRetirement;
+  ended: Pick<EndedSeeding, 'ofFile'>;
   policy: Omit<PrunePolicy, 'neededBytes'>;
   /** A file is gone for good. */
   onRemoved: (file: { dumpId: number; sizeBytes: number }) => void;
@@ -48,9 +50,9 @@ export interface SetRemover {
   remove(set: ChosenSet): Promise<SetOutcome>;
   /**
    * Asks the golden rule again about one file whose deletion was decided, and removes its names.
-   * @returns whether they were removed
+   * @returns whether they were removed; null: a torrent that carries it may still be seeded, so it stays for now
    */
-  carryOut(deletion: { id: number; dumpId: DumpFileId; path: string }): Promise<GoldenVerdict>;
+  carryOut(deletion: { id: number; dumpId: DumpFileId; path: string }): Promise<GoldenVerdict | null>;
   /** Names of ours that a file may have, the one under `dumps/` first. */
   ownNames(dumpId: number): string[];
   /** Those of them that are there now, in the same order. */
@@ -141,6 +143,8 @@ export function createSetRemover(deps: RemoveDeps): SetRemover {
       return { isAllowed: false, reason: 'its row does not name the place that its tombstone names' };
     const first = verdictOf(dumpId);
     if (!first.isAllowed) return first;
+    // A program that serves it would miss it, or fetch it.
+    if ((await deps.ended.ofFile(dumpId)) !== null) return null;
     // The tables do not know what happened to the disk while nobody lived to see it.
     const missing = await missingFile(new Set(idsOnDisk(first.copies)));
     if (missing !== null) return { isAllowed: false, reason: `golden rule: ${missing}` };
@@ -232,6 +236,10 @@ export function createSetRemover(deps: RemoveDeps): SetRemover {
         const { id, dumpId, path } = deletion;
         if (dumpId === null || !sizes.has(dumpId)) continue;
         const verdict = await carryOut({ id, dumpId, path });
+        if (verdict === null) {
+          refusal = 'a torrent that carries it may still be seeded; it goes as soon as that is over';
+          continue;
+        }
         if (!verdict.isAllowed) {
           refusal = verdict.reason;
           for (const torrentId of catalog.takeBackDeletion(id)) deps.onReinstated(torrentId);

@@ -1,4 +1,4 @@
-import { dirname, join } from 'node:path';
+import { dirname, join, relative } from 'node:path';
 import { type Catalog, HELD_STATUSES, type Torrent } from '../catalog/index.ts';
 import type { Db } from '../db/index.ts';
 import type { TorrentId } from '../lib/index.ts';
@@ -64,11 +64,19 @@ export function createTorrentRetirement(deps: {
        FROM torrent_files f JOIN dumps d ON d.id = f.dump_id WHERE f.torrent_id = ? AND f.id > ? ORDER BY f.id LIMIT ?`,
   );
 
+  /** True when a folder on the way was made a link: what lies there is none of this torrent's names, it may be the stored copy itself. */
+  async function leadsOutside(torrent: Torrent, link: string): Promise<boolean> {
+    const folder = torrentFolder(layout, torrent);
+    const [root, place] = [await disk.realPath(folder), await disk.realPath(dirname(link))];
+    return root === null || place !== join(root, relative(folder, dirname(link)));
+  }
+
   /** @returns false when this name must stay */
   async function removeLink(torrent: Torrent, row: LinkRow, freed: Freed): Promise<boolean> {
     const link = fileOfTorrent(layout, torrent, row.pathInTorrent);
     const found = await disk.stat(link);
     if (found === null) return true;
+    if (await leadsOutside(torrent, link)) return false;
     if (torrent.isUncompressed && row.isUnpacked === 1) {
       await disk.remove(link);
       freed.files += 1;

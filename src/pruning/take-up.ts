@@ -49,6 +49,8 @@ export async function takeUpDeletions(deps: {
       isDeleted && names.length > 0
         ? await remover.carryOut({ id, dumpId, path })
         : ({ isAllowed: false, reason: 'nothing is left to be removed' } as const);
+    // It may still be seeded: it stays decided, and is taken up again.
+    if (verdict === null) continue;
     const next = openDeletionStep({ isDeleted, names: names.length, verdict });
     switch (next) {
       case 'carry_out':

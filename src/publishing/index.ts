@@ -1,15 +1,21 @@
+import { join } from 'node:path';
 import type { Catalog } from '../catalog/index.ts';
 import type { Db } from '../db/index.ts';
 import type { Clock, Disk, Log, ObjectStore } from '../ports/index.ts';
 import type { AnyJobHandler } from '../queue/index.ts';
 import type { Layout } from '../storage/index.ts';
+import type { ManifestAddresses } from './addresses.ts';
+import { createThreadBuilder } from './building/builder.ts';
+import { createChanges } from './changes.ts';
 import { handlePublishManifest } from './jobs/publish-manifest.ts';
-import type { ManifestAddresses } from './manifest.ts';
 import { createShareStore } from './share-store.ts';
 
 export { type PublishedManifest, publishManifest } from './jobs/publish-manifest.ts';
 export { Manifest, ManifestFile, ManifestTorrent } from './manifest.ts';
 export { createS3ObjectStore, type S3ObjectStoreConfig } from './s3-object-store.ts';
+
+/** Folder below `publish/`: manifests that are being written. */
+const UNFINISHED = '.unfinished';
 
 /** What the room needs. */
 export interface PublishingDeps {
@@ -43,16 +49,17 @@ export function createPublishing(deps: PublishingDeps): PublishingRoom {
     publicBaseUrl: deps.config.publicBaseUrl,
     r2PublicBaseUrl: objectStore === null ? null : deps.config.r2PublicBaseUrl,
   };
+  const unfinished = join(layout.publish, UNFINISHED);
+  const { version } = deps.config;
   return {
     handlers: [
       handlePublishManifest({
-        catalog,
-        disk,
-        layout,
-        objectStore,
-        addresses,
+        ...{ catalog, disk, layout, objectStore, addresses, unfinished },
         shares: createShareStore(deps),
-        version: deps.config.version,
+        changes: createChanges(deps),
+        builder: createThreadBuilder({
+          ...{ databasePath: deps.db.path, publish: layout.publish, unfinished, addresses, version },
+        }),
       }),
     ],
   };

@@ -1,5 +1,4 @@
 import { z } from 'zod';
-import type { Catalog, Torrent } from '../catalog/index.ts';
 import { CycleDate } from '../lib/index.ts';
 
 /**
@@ -60,90 +59,4 @@ export const Manifest = z.object({
 });
 export type Manifest = z.infer<typeof Manifest>;
 export type ManifestTorrent = z.infer<typeof ManifestTorrent>;
-
-/** Where our .torrent files can be fetched from, as far as configured; without trailing slash. */
-export interface ManifestAddresses {
-  publicBaseUrl: string | null;
-  /** null as well when no object store is used. */
-  r2PublicBaseUrl: string | null;
-}
-
-/** Address of one object that we publish, the object store before our own host; null when neither has an address. */
-export function publicAddress(addresses: ManifestAddresses, key: string): string | null {
-  const base = addresses.r2PublicBaseUrl ?? addresses.publicBaseUrl;
-  return base === null ? null : `${base.replace(/\/+$/, '')}/${key}`;
-}
-
-/** Key in the object store and path below `publish/` of a .torrent file. */
-export function torrentKey(infoHash: string): string {
-  return `torrents/${infoHash}.torrent`;
-}
-
-/**
- * The manifest of some torrents. Pure in the catalog: no clock, sorted by cycle (newest first), name and infohash, files by path.
- */
-export function buildManifest(
-  catalog: Pick<Catalog, 'torrentFiles'>,
-  torrents: readonly Torrent[],
-  addresses: ManifestAddresses,
-): Manifest {
-  let newestMs = 0;
-  const entries = torrents.map((torrent): ManifestTorrent => {
-    const files = catalog.torrentFiles(torrent.id);
-    newestMs = Math.max(newestMs, torrent.createdAt, torrent.retiredAt ?? 0);
-    for (const { dump } of files)
-      newestMs = Math.max(newestMs, dump.iaVerifiedAt === null ? 0 : (dump.uploadedAt ?? 0));
-    return {
-      name: torrent.name,
-      infohash: torrent.infoHash,
-      magnet: torrent.magnetLink,
-      url: publicAddress(addresses, torrentKey(torrent.infoHash)),
-      cycle_date: torrent.cycleDate,
-      grouping: torrent.grouping as ManifestTorrent['grouping'],
-      scope: torrent.scope,
-      folder: torrent.infoName,
-      part: torrent.part,
-      is_uncompressed: torrent.isUncompressed,
-      supplement: torrent.supplement,
-      supplements: torrent.supplement === 0 ? null : torrent.name.replace(/-supplement-\d+(-part-\d+)?$/, ''),
-      size_bytes: torrent.totalSizeBytes,
-      ...(torrent.retiredAt === null ? {} : { retired_at: new Date(torrent.retiredAt).toISOString() }),
-      files: files.map(manifestFile).sort((a, b) => compare(a.path_in_torrent, b.path_in_torrent)),
-    };
-  });
-  entries.sort(
-    (a, b) =>
-      compare(b.cycle_date, a.cycle_date) || compare(a.name, b.name) || compare(a.infohash, b.infohash),
-  );
-  return { version: '1.0', last_updated: new Date(newestMs).toISOString(), torrents: entries };
-}
-
-function manifestFile({
-  dump,
-  pathInTorrent,
-  sizeBytes,
-  unpacked,
-}: ReturnType<Catalog['torrentFiles']>[number]): z.infer<typeof ManifestFile> {
-  const { md5, sha1, sha256 } = unpacked ?? dump;
-  return {
-    project: dump.project,
-    language: dump.language,
-    dump_type: dump.dumpType,
-    filename: dump.filename,
-    path_in_torrent: pathInTorrent,
-    size_bytes: sizeBytes,
-    ...{ md5, sha1, sha256 },
-    wikimedia_url: dump.wikimediaUrl,
-    ia_url: dump.iaVerifiedAt === null || unpacked !== null ? null : dump.iaUrl,
-  };
-}
-
-/** Byte order, the same on every machine; `localeCompare` is not. */
-function compare(a: string, b: string): number {
-  return a < b ? -1 : a > b ? 1 : 0;
-}
-
-/** The manifest as a file: two spaces, newline at the end. */
-export function manifestJson(manifest: Manifest): string {
-  return `${JSON.stringify(manifest, null, 2)}\n`;
-}
+export type ManifestFile = z.infer<typeof ManifestFile>;

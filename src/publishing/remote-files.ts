@@ -1,7 +1,6 @@
 import { Interrupted, RetryableError } from '../lib/index.ts';
 import { step } from '../lib/steps.ts';
-import type { ObjectStore } from '../ports/index.ts';
-import { sha256Of } from './local-files.ts';
+import type { ObjectStore, ObjectStream } from '../ports/index.ts';
 
 /**
  * .torrent files: named by their infohash, which covers what they promise but not the addresses around it. Those are looked at every
@@ -20,7 +19,9 @@ const CONTENT_TYPES: Readonly<Record<string, string>> = {
 /** One object to publish. */
 export interface RemoteFile {
   key: string;
-  content: Uint8Array;
+  content: Uint8Array | ObjectStream;
+  /** Lower-case hex. */
+  sha256: string;
   /** What it says of the world may be a day old. */
   changesSlowly: boolean;
 }
@@ -35,11 +36,12 @@ export async function publishObject(
   file: RemoteFile,
   signal: AbortSignal,
 ): Promise<boolean> {
-  const sha256 = sha256Of(file.content);
+  const { content, sha256 } = file;
+  const sizeBytes = content instanceof Uint8Array ? content.length : content.sizeBytes;
   const isThere = async (): Promise<boolean> => {
     if (signal.aborted) throw new Interrupted();
     const facts = await store.head(file.key, signal);
-    return facts !== null && facts.sha256 === sha256 && facts.sizeBytes === file.content.length;
+    return facts !== null && facts.sha256 === sha256 && facts.sizeBytes === sizeBytes;
   };
   if (await isThere()) return false;
   const extension = file.key.slice(file.key.lastIndexOf('.') + 1);
@@ -49,7 +51,7 @@ export async function publishObject(
     sha256,
   };
   step('publishing:object_sending');
-  await store.put(file.key, file.content, facts, signal);
+  await store.put(file.key, content, facts, signal);
   step('publishing:object_put');
   if (await isThere()) return true;
   throw new RetryableError(

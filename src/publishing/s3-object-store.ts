@@ -1,4 +1,3 @@
-import { createHash } from 'node:crypto';
 import type { S3Client } from '@aws-sdk/client-s3';
 import {
   HaltPipelineError,
@@ -11,6 +10,7 @@ import {
   UnavailableError,
 } from '../lib/index.ts';
 import type { Clock, ObjectStore } from '../ports/index.ts';
+import { bodyOf } from './object-body.ts';
 
 /** Where the bucket is and who we are there. */
 export interface S3ObjectStoreConfig {
@@ -77,22 +77,26 @@ export function createS3ObjectStore(config: S3ObjectStoreConfig): ObjectStore {
         (lastWriteMs.get(key) ?? Number.NEGATIVE_INFINITY) + WRITE_INTERVAL_MS - clock.monotonicMs();
       if (waitMs > 0) await clock.sleep(waitMs, signal);
       lastWriteMs.set(key, clock.monotonicMs());
+      const stop = new AbortController();
+      const sending = bodyOf(content, () => stop.abort());
       try {
         await client.send(
           new sdk.PutObjectCommand({
             Bucket,
             Key: key,
-            Body: content,
-            ContentLength: content.length,
-            ContentMD5: createHash('md5').update(content).digest('base64'),
+            Body: sending.body,
+            ContentLength: sending.sizeBytes,
+            ContentMD5: sending.md5,
             ContentType: facts.contentType,
             CacheControl: facts.cacheControl,
             Metadata: { sha256: facts.sha256 },
           }),
-          optionsOf(signal),
+          { abortSignal: signal === undefined ? stop.signal : AbortSignal.any([signal, stop.signal]) },
         );
       } catch (error) {
-        throw failure(error, key, signal);
+        throw sending.failure()?.error ?? failure(error, key, signal);
+      } finally {
+        sending.end();
       }
     },
     async get(key, signal) {

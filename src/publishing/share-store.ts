@@ -1,48 +1,38 @@
-import { and, eq } from 'drizzle-orm';
-import { type Db, schema } from '../db/index.ts';
+import type { Db } from '../db/index.ts';
 import type { Clock } from '../ports/index.ts';
 
-const { shares } = schema;
-
-/** One row of `shares`. */
-export type Share = typeof shares.$inferSelect;
 /** Where something was published. */
 export type SharePlatform = 'local' | 'r2';
 
-/** What was published where, to know what need not be published again. */
-export interface ShareStore {
-  share(subject: string, platform: SharePlatform): Share | null;
-  /** Inserts or updates; joins a running transaction. Unchanged content keeps its time of upload. */
-  recordActive(facts: {
-    subject: string;
-    platform: SharePlatform;
-    platformUrl: string | null;
-    contentSha256: string;
-    /** False when it was there already. */
-    isWritten: boolean;
-  }): void;
+/** One thing that is published somewhere. */
+export interface ShareFacts {
+  /** The infohash of a torrent, or `manifest`. */
+  subject: string;
+  platform: SharePlatform;
+  platformUrl: string | null;
+  contentSha256: string;
+  /** False when it was there already. */
+  isWritten: boolean;
 }
 
-/** All SQL on `shares`. */
+/** What was published where, to know what need not be published again. */
+export interface ShareStore {
+  /** Inserts or updates; joins a running transaction. Unchanged content keeps its time of upload. */
+  recordActive(facts: ShareFacts): void;
+}
+
+/** All SQL on `shares`. Plain statements: a year of cycles has thousands of torrents, recorded in one transaction. */
 export function createShareStore({ db, clock }: { db: Db; clock: Pick<Clock, 'now'> }): ShareStore {
-  const share: ShareStore['share'] = (subject, platform) =>
-    db.orm
-      .select()
-      .from(shares)
-      .where(and(eq(shares.subject, subject), eq(shares.platform, platform)))
-      .get() ?? null;
+  const record = db.sqlite.prepare<[Omit<ShareFacts, 'isWritten'> & { isWritten: number; now: number }]>(
+    `INSERT INTO shares (subject, platform, platform_url, content_sha256, status, uploaded_at, last_checked_at)
+     VALUES (@subject, @platform, @platformUrl, @contentSha256, 'active', @now, @now)
+     ON CONFLICT (subject, platform) DO UPDATE SET platform_url = excluded.platform_url,
+       content_sha256 = excluded.content_sha256, status = excluded.status, last_checked_at = excluded.last_checked_at,
+       uploaded_at = iif(@isWritten OR uploaded_at IS NULL, excluded.uploaded_at, uploaded_at)`,
+  );
   return {
-    share,
-    recordActive({ subject, platform, platformUrl, contentSha256, isWritten }) {
-      const now = clock.now();
-      const known = share(subject, platform);
-      const uploadedAt = isWritten || known?.uploadedAt == null ? now : known.uploadedAt;
-      const row = { platformUrl, contentSha256, status: 'active', uploadedAt, lastCheckedAt: now };
-      db.orm
-        .insert(shares)
-        .values({ subject, platform, ...row })
-        .onConflictDoUpdate({ target: [shares.subject, shares.platform], set: row })
-        .run();
+    recordActive(facts) {
+      db.transaction(() => record.run({ ...facts, isWritten: facts.isWritten ? 1 : 0, now: clock.now() }));
     },
   };
 }

@@ -7,7 +7,7 @@ import type { Seeder } from './seeder.ts';
 
 /** What looking after refused files needs. */
 export interface ChangedFilesDeps {
-  catalog: Pick<Catalog, 'torrents' | 'dumpFile' | 'fileInTorrent' | 'namesInTorrents'>;
+  catalog: Pick<Catalog, 'torrentByInfoHash' | 'dumpFile' | 'fileInTorrent' | 'namesInTorrents'>;
   layout: Layout;
   clock: Clock;
   /** Asks for held files to be read again and repaired; asking twice is a no-op. */
@@ -54,8 +54,8 @@ export function createChangedFiles(deps: ChangedFilesDeps): ChangedFiles {
 
   return {
     found(infoHash, path) {
-      const torrent = catalog.torrents().find((each) => each.infoHash === infoHash);
-      if (torrent === undefined) return;
+      const torrent = catalog.torrentByInfoHash(infoHash);
+      if (torrent === null) return;
       const pathInTorrent = relative(torrentFolder(layout, torrent), path).split(sep).join('/');
       if (torrent.isUncompressed) return unpackAgain(torrent, pathInTorrent);
       // null: one of the torrent's own texts.

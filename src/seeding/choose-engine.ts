@@ -37,16 +37,18 @@ export function createProgram(
 export function withWatchFolder(engine: TorrentEngine, watch: WatchFolder): TorrentEngine {
   return {
     ...engine,
-    async start(wanted) {
-      await engine.start(wanted);
-      for (const spec of wanted) await watch.put(spec);
+    async start(wanted, retired = []) {
+      await engine.start(wanted, retired);
+      await watch.fill(wanted, retired);
     },
     async add(spec, signal) {
       await engine.add(spec, signal);
       await watch.put(spec);
     },
     async remove(infoHash) {
-      await Promise.all([engine.remove(infoHash), watch.remove(infoHash)]);
+      // First, because the other may fail.
+      await watch.remove(infoHash);
+      await engine.remove(infoHash);
     },
   };
 }

@@ -23,8 +23,12 @@ export interface RosterChange {
 
 /** Who is to be served, and who of them is. Holds no thread and no time. */
 export interface Roster {
-  /** One that failed may be tried again. @returns true when it was not wanted before */
-  want(spec: SeedSpec, now: number): boolean;
+  /**
+   * One that failed may be tried again.
+   * @param waitedMs since it was served last, or was wanted first, before this roster was
+   * @returns true when it was not wanted before
+   */
+  want(spec: SeedSpec, now: number, waitedMs?: number): boolean;
   forget(infoHash: string): void;
   get(infoHash: string): Wanted | undefined;
   noteSeeders(counts: ReadonlyMap<string, number | null>): void;
@@ -37,6 +41,8 @@ export interface Roster {
   /** Nothing is loaded any more, nor is it known what cannot be. */
   threadEnded(): void;
   hasFailed(): boolean;
+  /** How long each has not been served, 0 for those that are; null while all have a place. */
+  waits(now: number): Map<string, number> | null;
   /** What is not loaded, for lists. */
   idle(): TorrentActivity[];
 }
@@ -54,7 +60,7 @@ export function createRoster(max: number): Roster {
   }
 
   return {
-    want(spec, now) {
+    want(spec, now, waitedMs = 0) {
       const known = wanted.get(spec.infoHash);
       if (known !== undefined) {
         known.spec = spec;
@@ -63,7 +69,7 @@ export function createRoster(max: number): Roster {
         return false;
       }
       wanted.set(spec.infoHash, {
-        ...{ spec, seeders: spec.seeders ?? null, state: 'new', sinceMs: now },
+        ...{ spec, seeders: spec.seeders ?? null, state: 'new', sinceMs: now - waitedMs },
         ...{ isLoaded: false, problem: null },
       });
       return true;
@@ -119,6 +125,10 @@ export function createRoster(max: number): Roster {
       }
     },
     hasFailed: () => [...wanted.values()].some(({ problem }) => problem !== null),
+    waits: (now) =>
+      wanted.size <= max
+        ? null
+        : new Map([...wanted].map(([key, each]) => [key, each.state === 'active' ? 0 : now - each.sinceMs])),
     idle: () =>
       [...wanted.values()]
         .filter(({ isLoaded }) => !isLoaded)

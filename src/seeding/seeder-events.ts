@@ -2,20 +2,22 @@ import { minutes } from '../lib/index.ts';
 import type { Clock, Log } from '../ports/index.ts';
 import type { EngineEvents } from './engine.ts';
 import type { SeedSpec } from './protocol.ts';
-import { FILE_HINT, type News, refusalOf } from './seeder-thread.ts';
+import { FILE_HINT, FOLDER_HINT, type News, refusalOf } from './seeder-thread.ts';
 
 /** The same complaint of the same torrent is logged once in this time, with a count. */
 const REPEAT_MS = minutes(60);
 /** Said of a file of another size or time; what is missing altogether is another matter: its disk may come back. */
 const CHANGED = 'seed_file_changed';
 const DAMAGED = 'seed_file_damaged';
+/** All of a disk is gone; told once for all its torrents. */
+const FOLDER = 'seed_folder_missing';
 
 const DAMAGE_HINT =
   'None of it is given to anybody. Dump files are read again and repaired by themselves, unpacked ones are unpacked again; a text of the torrent itself has to be put back, and is served after a restart. Look at the disk: dmesg, smartctl -a.';
 
 /** What the thread says, for the log, for those who repair, and for the operator. */
 export interface SeederEvents {
-  heard(news: Exclude<News, { kind: 'fatal' }>): void;
+  heard(news: Exclude<News, { kind: 'fatal' | 'dhtOff' }>): void;
   /** A torrent could not be added. */
   notLoaded(spec: SeedSpec, error: Error): void;
   loaded(infoHash: string): void;
@@ -24,14 +26,26 @@ export interface SeederEvents {
   forget(infoHash: string): void;
   cannotListen(problem: string, facts: { port: number; reason: string }): void;
   canListen(): void;
+  /** Told after `canListen`. */
+  noDht(problem: string, facts: { port: number; reason: string }): void;
+}
+
+interface Problem {
+  code: string;
+  message: string;
+  hint?: string;
 }
 
 /** See `SeederEvents`. */
 export function createSeederEvents(deps: { clock: Clock; log: Log } & EngineEvents): SeederEvents {
   const { clock, log, onDamaged = () => {}, onProblem = () => {} } = deps;
   const complaints = new Map<string, { count: number; loggedMs: number }>();
-  /** Torrents, or null for all together, of which an operator was told. */
-  const troubled = new Set<string | null>();
+  /** Torrents of which an operator was told. */
+  const troubled = new Set<string>();
+  /** What is wrong with all together, the first first. */
+  const common = new Map<string, Problem>();
+  /** Torrents whose folder is gone, by that folder. */
+  const homeless = new Map<string, Set<string>>();
 
   function complain(level: 'warn' | 'error', infohash: string, reason: string, text: string): void {
     const key = `${infohash} ${reason}`;
@@ -43,13 +57,49 @@ export function createSeederEvents(deps: { clock: Clock; log: Log } & EngineEven
     known.loggedMs = clock.monotonicMs();
   }
 
-  function trouble(infoHash: string | null, problem: { code: string; message: string; hint?: string }): void {
+  function trouble(infoHash: string, problem: Problem): void {
     troubled.add(infoHash);
     onProblem(infoHash, problem);
   }
 
-  function over(infoHash: string | null): void {
+  function over(infoHash: string): void {
+    notHomeless(infoHash);
     if (troubled.delete(infoHash)) onProblem(infoHash, null);
+  }
+
+  function commonTrouble(key: string, problem: Problem): void {
+    common.set(key, problem);
+    tellCommon();
+  }
+
+  function commonOver(key: string): void {
+    if (common.delete(key)) tellCommon();
+  }
+
+  /** There is one place for all of it, so that the second does not hide the first. */
+  function tellCommon(): void {
+    const [first, ...others] = common.values();
+    if (first === undefined) return onProblem(null, null);
+    const messages = [first, ...others].map(({ message }) => message);
+    onProblem(null, { ...first, message: messages.join(' ') });
+  }
+
+  /** A disk that is away takes thousands of torrents with it: they are told of once. */
+  function folderGone(infoHash: string, folder: string): void {
+    const known = homeless.get(folder);
+    if (known !== undefined) return void known.add(infoHash);
+    homeless.set(folder, new Set([infoHash]));
+    const message = `Nothing below ${folder} is seeded: it is not there, or it is empty. Is the disk mounted?`;
+    log.error({ room: 'seeding', path: folder }, message);
+    commonTrouble(folder, { code: FOLDER, message, hint: FOLDER_HINT });
+  }
+
+  function notHomeless(infoHash: string): void {
+    for (const [folder, torrents] of homeless) {
+      if (!torrents.delete(infoHash) || torrents.size > 0) continue;
+      homeless.delete(folder);
+      commonOver(folder);
+    }
   }
 
   return {
@@ -60,6 +110,7 @@ export function createSeederEvents(deps: { clock: Clock; log: Log } & EngineEven
           complain('warn', infoHash, news.message, 'a tracker or peer source does not answer');
           return;
         case 'fileRefused':
+          if (news.code === FOLDER) return folderGone(infoHash, news.path);
           complain('error', infoHash, news.message, 'a file changed and is no longer served');
           if (news.code === CHANGED) onDamaged(infoHash, news.path, news.message);
           trouble(infoHash, { code: news.code, message: news.message, hint: FILE_HINT });
@@ -80,6 +131,8 @@ export function createSeederEvents(deps: { clock: Clock; log: Log } & EngineEven
     },
     notLoaded({ infoHash }, error) {
       const { code, path } = refusalOf(error);
+      if (code === FOLDER && path !== null) return folderGone(infoHash, path);
+      notHomeless(infoHash);
       complain('error', infoHash, error.message, 'a torrent cannot be seeded');
       if (code === CHANGED && path !== null) onDamaged(infoHash, path, error.message);
       // Without a code of its own it is the thread that is at fault.
@@ -91,8 +144,15 @@ export function createSeederEvents(deps: { clock: Clock; log: Log } & EngineEven
     forget: over,
     cannotListen(problem, facts) {
       log.error({ room: 'seeding', ...facts }, problem);
-      trouble(null, { code: 'seeding_port_taken', message: problem });
+      commonTrouble('port', { code: 'seeding_port_taken', message: problem });
     },
-    canListen: () => over(null),
+    canListen() {
+      commonOver('port');
+      commonOver('dht');
+    },
+    noDht(problem, facts) {
+      log.warn({ room: 'seeding', ...facts }, problem);
+      commonTrouble('dht', { code: 'dht_port_taken', message: problem });
+    },
   };
 }

@@ -120,12 +120,32 @@ export function portTrouble({ port, host }: SeederSettings, code: string | null)
   return null;
 }
 
+/** What the operator must know when the distributed hash table has no port. */
+export function dhtTrouble(
+  { port, host }: SeederSettings,
+  reason: { code: string | null; message: string },
+): string {
+  const where = `UDP port ${port}${host === null ? '' : ` on ${host}`}`;
+  const why =
+    reason.code === 'EADDRINUSE' ? 'is taken by another program' : `cannot be had (${reason.message})`;
+  return `Peers without a tracker do not find us: ${where} ${why}; stop that program or set seeding.port to a free port, and start WikiSeed again (everything else goes on).`;
+}
+
 function refusal(message: { code: string; message: string; path: string | null }): Error {
   return new RetryableError(message.code.toLowerCase(), message.message, {
     subject: message.path === null ? {} : { path: message.path },
-    hint: message.code.startsWith('seed_file') ? FILE_HINT : undefined,
+    hint: hintOf(message.code),
   });
 }
+
+function hintOf(code: string): string | undefined {
+  if (code === 'seed_folder_missing') return FOLDER_HINT;
+  return code.startsWith('seed_file') ? FILE_HINT : undefined;
+}
+
+/** What an operator can do about a disk that is away. */
+export const FOLDER_HINT =
+  'Mount the disk, or put the folder back: what lies there is seeded again by itself within some minutes.';
 
 /** What an operator can do about a file that is not served. */
 export const FILE_HINT =

@@ -4,7 +4,8 @@ import type { EngineEvents, TorrentEngine } from './engine.ts';
 import type { SeederSettings, SeedSpec, TorrentActivity } from './protocol.ts';
 import { createRoster } from './roster.ts';
 import { createSeederEvents } from './seeder-events.ts';
-import { launchSeederThread, portTrouble, type SeederThread } from './seeder-thread.ts';
+import { dhtTrouble, launchSeederThread, portTrouble, type SeederThread } from './seeder-thread.ts';
+import type { TurnBook } from './turn-book.ts';
 
 const BACKOFF_MIN_MS = seconds(1);
 const BACKOFF_MAX_MS = seconds(60);
@@ -56,6 +57,8 @@ export function createSeeder(
     log: Log;
     /** More than these are served in turn; default: all at once. */
     maxActiveTorrents?: number;
+    /** With it, who waited longest is known over a restart. */
+    turns?: TurnBook;
     /** For tests that end a thread. */
     launchThread?: typeof launchSeederThread;
   } & EngineEvents,
@@ -98,16 +101,42 @@ export function createSeeder(
           portProblem = problem;
           return;
         }
+        if (news.kind === 'dhtOff') {
+          events.noDht(dhtTrouble(settings, news), { port: settings.port, reason: news.message });
+          return;
+        }
         events.heard(news);
-        if (news.kind !== 'torrentLost' || life?.thread !== from) return;
-        roster.failed(news.infoHash, new Error(news.message));
-        retryLater();
+        if (life?.thread !== from) return;
+        if (news.kind === 'torrentLost') lost(news);
+        // Nothing of it can be given: its disk is gone, and may come back.
+        if (news.kind !== 'fileRefused' || news.code !== 'seed_folder_missing') return;
+        lost(news);
+        void withDeadline(from.ask<'remove'>({ kind: 'remove', infoHash: news.infoHash }));
       },
       onEnded(dead, cause) {
         if (life?.thread === dead) ended(life, cause);
       },
     });
     return { thread, startedMs: clock.monotonicMs(), loading: new Map() };
+  }
+
+  function lost({ infoHash, message }: { infoHash: string; message: string }): void {
+    roster.failed(infoHash, new Error(message));
+    retryLater();
+  }
+
+  /** A start sees every torrent as one that was never served. */
+  function want(spec: SeedSpec): boolean {
+    return roster.want(spec, clock.monotonicMs(), deps.turns?.waitedMs(spec.infoHash, clock.now()));
+  }
+
+  function keepTurns(): void {
+    try {
+      deps.turns?.keep(roster.waits(clock.monotonicMs()), clock.now());
+    } catch (error) {
+      // A database that cannot be written now is no reason not to seed.
+      log.warn({ room: 'seeding', reason: String(error) }, 'whose turn it is could not be written down');
+    }
   }
 
   function ended(dead: Life, cause: string): void {
@@ -137,7 +166,9 @@ export function createSeeder(
       // `ended` has logged it and starts another.
       return;
     }
+    keepTurns();
     await settle(born);
+    keepTurns();
     lookLater(born);
   }
 
@@ -153,7 +184,10 @@ export function createSeeder(
     cancelRotation();
     if (life !== target || isStopped) return;
     cancelRotation = clock.after(ROTATION_LOOK_MS, () => {
-      void settle(target).finally(() => lookLater(target));
+      void settle(target).finally(() => {
+        keepTurns();
+        lookLater(target);
+      });
     });
   }
 
@@ -220,7 +254,7 @@ export function createSeeder(
     name: 'webtorrent',
 
     async start(specs) {
-      for (const spec of specs) roster.want(spec, clock.monotonicMs());
+      for (const spec of specs) want(spec);
       if (!isStopped) return;
       isStopped = false;
       const deadline = new AbortController();
@@ -234,6 +268,7 @@ export function createSeeder(
     },
 
     async stop() {
+      if (!isStopped) keepTurns();
       isStopped = true;
       for (const cancel of [cancelRestart, cancelRetry, cancelRotation]) cancel();
       const dying = life;
@@ -248,7 +283,7 @@ export function createSeeder(
       const target = life;
       if (target === null) throw down('the seeding thread is not running');
       await orAbort(target.thread.listening, signal);
-      const isNew = roster.want(spec, clock.monotonicMs());
+      const isNew = want(spec);
       const { stop, start } = roster.settle(clock.monotonicMs());
       if (stop.length > 0) await orAbort(settle(target), signal);
       // Not behind all others that are being loaded. Why it failed is looked at below.

@@ -2,7 +2,13 @@ import { readFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { parentPort, workerData } from 'node:worker_threads';
 import WebTorrent, { type Torrent, type Wire } from 'webtorrent';
-import { assertFolder, folderMissing, inspectFiles, isFolderThere, type SeedFileError } from './known-files.worker.ts';
+import {
+  assertFolder,
+  folderMissing,
+  inspectFiles,
+  isFolderThere,
+  type SeedFileError,
+} from './known-files.worker.ts';
 import { OpenFiles } from './open-files.worker.ts';
 import type {
   RenewedFile,
@@ -16,6 +22,7 @@ import { createProvenMemory } from './proven-memory.ts';
 import { type DamagedPiece, ReadOnlyStore } from './read-only-store.worker.ts';
 import { readTorrentFile } from './torrent-file.ts';
 import { tryUdpPort } from './udp-port.worker.ts';
+import { createWireLimits } from './wire-limits.worker.ts';
 
 /*
  * The seeding thread: one webtorrent client, created and destroyed here and nowhere else. A thread of its own, because
@@ -44,18 +51,22 @@ Buffer.poolSize = 2 ** 20;
 /** Of all torrents together. */
 const openFiles = new OpenFiles();
 const memory = createProvenMemory();
+/** Of all torrents together. */
+const limits = createWireLimits();
 
 /** Whose request is being handed to a store. */
 let asker = '';
 
 const say = (message: SeederMessage): void => port.postMessage(message);
 
+/** The table's network is that of IPv4. */
+const dhtHost = settings.host === '::' ? null : settings.host;
 /** Tried before: the client ends altogether when its table of peers has no port, and other peers do without it. */
-const dhtProblem = settings.dht ? await tryUdpPort(settings.port, settings.host) : null;
+const dhtProblem = settings.dht ? await tryUdpPort(settings.port, dhtHost) : null;
 const client = new WebTorrent({
   // webtorrent hands these to `server.listen` and `socket.bind`, which take an address too; there is no other way to name one.
   torrentPort: settings.host === null ? settings.port : { port: settings.port, host: settings.host },
-  dhtPort: settings.host === null ? settings.port : { port: settings.port, address: settings.host },
+  dhtPort: dhtHost === null ? settings.port : { port: settings.port, address: dhtHost },
   maxConns: settings.maxConnections,
   dht: settings.dht && dhtProblem === null,
   lsd: settings.lsd,
@@ -122,6 +133,7 @@ async function add(spec: SeedSpec): Promise<SeederAnswers['add']> {
   };
   torrents.set(infoHash, served);
   torrent.on('wire', noteAsker);
+  torrent.on('wire', limits.watch);
   torrent.on('warning', (error: Error) => say({ kind: 'warning', infoHash, message: error.message }));
   await new Promise<void>((resolve, reject) => {
     torrent.once('ready', () => {

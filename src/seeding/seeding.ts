@@ -1,4 +1,5 @@
 import type { Catalog } from '../catalog/index.ts';
+import { createSystemState } from '../db/index.ts';
 import type { Bus } from '../events/index.ts';
 import { assert, type DumpFileId } from '../lib/index.ts';
 import type { Clock, Disk, Http, Log } from '../ports/index.ts';
@@ -15,6 +16,7 @@ import { createSwarmStatistics, type SwarmStatisticsDeps } from './statistics/in
 import { createSwarm, SWARM_LIMITS } from './swarm.ts';
 import { createSwarmPieces, type SwarmPieces } from './swarm-pieces.ts';
 import type { SwarmLimits } from './swarm-protocol.ts';
+import { createTurnBook } from './turn-book.ts';
 import { createWatchFolder, type WatchFolder } from './watch-folder.ts';
 
 /** Settings of the embedded client; see `SeederSettings`. */
@@ -76,7 +78,10 @@ export interface SeedingRoom {
   start(): Promise<void>;
   /** Resolved when the threads are gone, at most about 5 s later. Idempotent. */
   stop(): Promise<void>;
-  /** Serves a torrent no more: it was retired. One that is not served is no error. */
+  /**
+   * Serves a torrent no more: it was retired. One that is not served is no error. Works before `start`, too.
+   * @throws WikiSeedError when it is not known that it is served no more: its files must not go yet
+   */
   retire(infoHash: string): Promise<void>;
   /** A held file was read again, and repaired where it was damaged: it is served again when it is sound. Never fails. */
   lookAgain(id: DumpFileId): Promise<void>;
@@ -104,6 +109,9 @@ export function createSeeding(deps: SeedingDeps): SeedingRoom {
       return createSeeder({
         ...{ settings, clock, log, ...events },
         ...(maxActiveTorrents === undefined ? {} : { maxActiveTorrents }),
+        ...(deps.statistics === undefined
+          ? {}
+          : { turns: createTurnBook(createSystemState(deps.statistics.db)) }),
       });
     }
     const { http, disk } = deps;
@@ -113,7 +121,8 @@ export function createSeeding(deps: SeedingDeps): SeedingRoom {
 
   function watchOf(folder: string): WatchFolder {
     assert(deps.disk !== undefined, 'a watch folder needs a disk');
-    return createWatchFolder({ folder, disk: deps.disk, log });
+    const contentRoots = [layout.torrents, layout.dumps];
+    return createWatchFolder({ folder, contentRoots, disk: deps.disk, log });
   }
 
   const watch = watchFolder === null ? null : watchOf(watchFolder);
@@ -136,20 +145,32 @@ export function createSeeding(deps: SeedingDeps): SeedingRoom {
   return {
     pieceSources: swarm === null ? [] : [createSwarmPieces({ catalog, layout, swarm })],
     handlers: [
-      startSeedingHandler({ catalog, layout, seeder, watch, takeRemade: changed.takeRemade }),
+      startSeedingHandler({
+        ...{ catalog, layout, seeder, watch, takeRemade: changed.takeRemade },
+        onServed: () => statistics?.served(),
+      }),
       ...(statistics === null ? [] : [collectStatsHandler(statistics)]),
     ],
     async start() {
-      const seeded = catalog
-        .torrents()
-        .filter(({ seedingSince, retiredAt }) => seedingSince !== null && retiredAt === null);
+      const torrents = catalog.torrents();
+      const kept = torrents.filter(({ retiredAt }) => retiredAt === null);
+      const retired = torrents.filter(({ retiredAt }) => retiredAt !== null).map(({ infoHash }) => infoHash);
+      // Without an engine, whoever watches the folder serves whatever there is.
+      if (seeder === null)
+        await watch?.fill(
+          kept.map((torrent) => seedSpec(torrent, layout)),
+          retired,
+        );
+      const seeded = kept.filter(({ seedingSince }) => seedingSince !== null);
       await seeder?.start(
         seeded.map((torrent) => ({
           ...seedSpec(torrent, layout),
           // Who is needed most has a place from the beginning.
           seeders: statistics?.lastSeeders(torrent.id) ?? null,
         })),
+        retired,
       );
+      if (seeder !== null && seeded.length > 0) statistics?.served();
     },
     async stop() {
       await statistics?.keep();
@@ -181,7 +202,7 @@ function tell(
     bus?.emit('seeding:problemOver', { infoHash });
     return;
   }
-  const torrent = catalog.torrents().find((each) => each.infoHash === infoHash);
+  const torrent = infoHash === null ? null : catalog.torrentByInfoHash(infoHash);
   const { code, message, hint = null } = problem;
   bus?.emit('seeding:problem', { infoHash, name: torrent?.name ?? null, code, message, hint });
 }

@@ -18,13 +18,26 @@ declare module 'webtorrent' {
     peerPieces: { get(index: number): boolean };
     destroyed: boolean;
     /** What we say of ourselves (BEP 10). */
-    extendedHandshake: { metadata_size?: number };
-    /** Gives the torrent file to those who have only a magnet link (BEP 9). */
-    ut_metadata: { onMessage(message: Uint8Array): void };
+    extendedHandshake: { metadata_size?: number; reqq?: number };
+    /** Gives the torrent file to those who have only a magnet link (BEP 9); `_onRequest` is not documented. */
+    ut_metadata: { onMessage(message: Uint8Array): void; _onRequest(part: number): void };
     /** Tells those who know it that we lack a piece after all (BEP 54). */
     lt_donthave: { donthave(index: number): void };
+    /** Whether we answer its requests. */
+    amChoking: boolean;
+    /** Whether both know refusals (BEP 6). */
+    hasFast: boolean;
     have(index: number): void;
+    choke(): void;
     unchoke(): void;
+    piece(index: number, offset: number, bytes: Uint8Array): void;
+    reject(index: number, offset: number, length: number): void;
+    /** All that goes out; null at the end. */
+    push(data: Uint8Array | null): boolean;
+    /** Not documented: whatever it asks for. */
+    _onRequest(index: number, offset: number, length: number): void;
+    /** Not documented: the first four bytes of each message. */
+    _onMessageLength(bytes: Uint8Array): void;
     destroy(): void;
   }
   export interface Torrent extends EventEmitter {

@@ -4,6 +4,9 @@ import type { Clock, Http, HttpResponse } from '../ports/index.ts';
 
 /** Longest silence of a server, ms. */
 const SILENCE_MS = 30_000;
+/** What slower servers send helps no reader: so long for the first byte, and the rest at this rate. */
+const START_MS = 30_000;
+const SLOWEST_BYTES_PER_SECOND = 100_000;
 /** Statuses that say something of the moment and nothing of the file. */
 const OF_THE_MOMENT: readonly number[] = [408, 425, 429, 500, 502, 503, 504, 520, 521, 522, 523, 524];
 
@@ -13,6 +16,11 @@ export type RangeAnswer =
   | { kind: 'broken'; reason: string }
   /** `restMs`: what the host asked for; null = it did not. */
   | { kind: 'unproved'; reason: string; restMs: number | null };
+
+/** Time that a root may still take for its answers, ms; waiting for a place among the connections to its host costs none. */
+export interface TimeLeft {
+  ms: number;
+}
 
 /** One range of one file, as a BitTorrent client asks for it. */
 export interface RangeQuestion {
@@ -26,17 +34,49 @@ export interface RangeQuestion {
 
 /**
  * Asks for exactly that range, follows redirects, and gives the bytes to `hash`. Only a 206 with that very range of a file of that
- * size is good.
+ * size is good, and only one that comes at no less than 100 kB/s after 30 s.
+ * @param timeLeft what was taken is taken off
  * @throws Interrupted
  */
 export async function askRange(
   deps: { http: Http; clock: Clock },
   question: RangeQuestion,
   hash: Hash | null,
+  timeLeft: TimeLeft,
   signal: AbortSignal,
 ): Promise<RangeAnswer> {
+  const { clock } = deps;
+  const late = new AbortController();
+  let startedMs: number | null = null;
+  let cancel = (): void => {};
+  const onStart = (): void => {
+    if (startedMs !== null) return;
+    startedMs = clock.monotonicMs();
+    const allowedMs = START_MS + (question.sizeBytes / SLOWEST_BYTES_PER_SECOND) * 1000;
+    cancel = clock.after(Math.max(0, Math.min(allowedMs, timeLeft.ms)), () => late.abort());
+  };
+  try {
+    return await askInTime(deps, question, hash, { signal, late: late.signal, onStart });
+  } finally {
+    cancel();
+    if (startedMs !== null) timeLeft.ms -= clock.monotonicMs() - startedMs;
+  }
+}
+
+async function askInTime(
+  deps: { http: Http; clock: Clock },
+  question: RangeQuestion,
+  hash: Hash | null,
+  time: { signal: AbortSignal; late: AbortSignal; onStart: () => void },
+): Promise<RangeAnswer> {
+  const { signal, late, onStart } = time;
   const { url, path, from, sizeBytes } = question;
   const last = from + sizeBytes - 1;
+  const tooSlow = (got: number): RangeAnswer => ({
+    kind: 'unproved',
+    reason: `it is too slow: ${got} of ${sizeBytes} bytes of ${path} came in time`,
+    restMs: null,
+  });
   let response: HttpResponse;
   try {
     response = await deps.http.request({
@@ -44,9 +84,11 @@ export async function askRange(
       headers: { range: `bytes=${from}-${last}` },
       followOtherHosts: true,
       inactivityMs: SILENCE_MS,
-      signal,
+      signal: AbortSignal.any([signal, late]),
+      onStart,
     });
   } catch (error) {
+    if (late.aborted && !signal.aborted) return tooSlow(0);
     return ofError(error, signal);
   }
   const problem = problemOf(response, question, deps.clock.now());
@@ -62,11 +104,13 @@ export async function askRange(
       hash?.update(chunk as Buffer);
     }
   } catch (error) {
+    if (late.aborted && !signal.aborted) return tooSlow(got);
     return ofError(error, signal);
   } finally {
     response.discard();
   }
   if (signal.aborted) throw new Interrupted();
+  if (late.aborted && got < sizeBytes) return tooSlow(got);
   if (got > sizeBytes) return { kind: 'broken', reason: `it sends more of ${path} than it was asked for` };
   if (got < sizeBytes)
     return {

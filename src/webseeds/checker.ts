@@ -1,18 +1,27 @@
+import PQueue from 'p-queue';
 import type { Catalog, Torrent } from '../catalog/index.ts';
 import type { Bus } from '../events/index.ts';
-import { Interrupted, type TorrentId } from '../lib/index.ts';
+import { Interrupted, minutes, type TorrentId } from '../lib/index.ts';
 import { magnetLink } from '../lib/magnet.ts';
 import { withWebseeds } from '../lib/metainfo.ts';
 import { step } from '../lib/steps.ts';
 import { type Clock, type Disk, type Log, writeAtomically } from '../ports/index.ts';
 import type { Layout } from '../storage/index.ts';
-import { type CandidateKind, candidatesOf, type WebseedConfig } from './candidates.ts';
+import { type Candidate, type CandidateKind, candidatesOf, type WebseedConfig } from './candidates.ts';
 import type { Prober } from './probe.ts';
 import { type ReadTorrent, readTorrent } from './read-torrent.ts';
 import { closenessOf, isExpectedEnd, judgeLook, type Look, type WebseedRow } from './verdict.ts';
 import type { WebseedStore } from './webseed-store.ts';
 
-const NOT_ASKED: Look = { kind: 'unproved', reason: 'it was not asked yet: its host rests' };
+const NOT_ASKED = {
+  kind: 'unproved',
+  reason: 'it was not asked yet: its host rests, or there was no time',
+} satisfies Look;
+
+/** Looks go on for so long; whoever had no turn by then comes first the next time. */
+const LOOKS_MS = minutes(14);
+/** Roots looked at side by side: one that trickles keeps nobody waiting, and a small line still is enough for them. */
+const ROOTS_AT_ONCE = 3;
 
 /** What a check of one torrent found, to be recorded. */
 export interface CheckedTorrent {
@@ -60,6 +69,47 @@ export function createChecker(deps: CheckerDeps): Checker {
   const { catalog, store, prober, disk, layout, clock, log, bus, config } = deps;
   const turns = new Map<TorrentId, Promise<unknown>>();
 
+  /** What was seen of each root that was due; those are missing that were not asked, or for which there was no time. */
+  async function looksAt(
+    torrent: Torrent,
+    candidates: readonly Candidate[],
+    known: ReadonlyMap<string, WebseedRow>,
+    read: () => Promise<ReadTorrent>,
+    signal: AbortSignal,
+  ): Promise<Map<string, Look>> {
+    const looks = new Map<string, Look>();
+    const over = new AbortController();
+    const cancel = clock.after(LOOKS_MS, () => over.abort());
+    const either = AbortSignal.any([signal, over.signal]);
+    const turns = new PQueue({ concurrency: ROOTS_AT_ONCE });
+    const lookAt = async (candidate: Candidate): Promise<void> => {
+      if (either.aborted) return;
+      const { kind, root } = candidate;
+      const closeness = closenessOf(kind, known.get(root) ?? null, torrent.createdAt, clock.now());
+      if (closeness === 'none' || (kind === 'origin' && deps.isHalted('dumps'))) return;
+      const day = new Date(clock.now()).toISOString().slice(0, 10);
+      try {
+        const look = await prober.look(candidate, (await read()).facts, closeness, day, either);
+        if (look !== null) looks.set(root, look);
+      } catch (error) {
+        if (over.signal.aborted && !signal.aborted && error instanceof Interrupted) return;
+        // One error ends the check, and with it the looks of the others.
+        over.abort();
+        throw error;
+      }
+    };
+    try {
+      const inTurn = candidates.toSorted(
+        (a, b) => lateness(known.get(a.root) ?? null) - lateness(known.get(b.root) ?? null),
+      );
+      await turns.addAll(inTurn.map((candidate) => () => lookAt(candidate)));
+    } finally {
+      cancel();
+    }
+    if (signal.aborted) throw new Interrupted();
+    return looks;
+  }
+
   async function lookAll(
     torrent: Torrent,
     read: () => Promise<ReadTorrent>,
@@ -75,17 +125,11 @@ export function createChecker(deps: CheckerDeps): Checker {
       const isOver = row.state === 'dead' && isExpectedEnd(kind, row.reason, ageMs);
       if (row.state === 'working' || isOver) settled.push(row.url);
     };
-    for (const candidate of candidatesOf(torrent, () => store.archivedFiles(torrent.id), config)) {
-      if (signal.aborted) throw new Interrupted();
-      const { kind, root } = candidate;
+    const candidates = candidatesOf(torrent, () => store.archivedFiles(torrent.id), config);
+    const looks = await looksAt(torrent, candidates, known, read, signal);
+    for (const { kind, root } of candidates) {
       const earlier = known.get(root) ?? null;
-      const closeness = closenessOf(kind, earlier, torrent.createdAt, clock.now());
-      const isHalted = kind === 'origin' && deps.isHalted('dumps');
-      const day = new Date(clock.now()).toISOString().slice(0, 10);
-      const look =
-        closeness === 'none' || isHalted
-          ? null
-          : await prober.look(candidate, (await read()).facts, closeness, day, signal);
+      const look = looks.get(root) ?? null;
       if (look === null) {
         // Known to be wanted from here on, so that its turn comes soon.
         keep(kind, earlier ?? judgeLook(root, null, NOT_ASKED, clock.now()));
@@ -108,9 +152,9 @@ export function createChecker(deps: CheckerDeps): Checker {
 
   async function checkOnce(torrent: Torrent, signal: AbortSignal): Promise<CheckedTorrent> {
     const path = layout.absolute(torrent.torrentFilePath);
-    let held: ReadTorrent | null = null;
-    const read = async (): Promise<ReadTorrent> => {
-      held ??= await readTorrent(disk, path, torrent);
+    let held: Promise<ReadTorrent> | null = null;
+    const read = (): Promise<ReadTorrent> => {
+      held ??= readTorrent(disk, path, torrent);
       return held;
     };
     const { rows, given, settled } = await lookAll(torrent, read, signal);
@@ -164,6 +208,11 @@ export function createChecker(deps: CheckerDeps): Checker {
       for (const url of new Set(over)) bus.emit('webseed:settled', { torrentId, url });
     },
   };
+}
+
+/** Roots that failed come after the others: they may be slow again. */
+function lateness(row: WebseedRow | null): number {
+  return row === null || row.failingSince === null || row.reason === NOT_ASKED.reason ? 0 : 1;
 }
 
 function sameList(a: readonly string[], b: readonly string[]): boolean {

@@ -3,7 +3,7 @@ import { minutes, RETRY_AFTER_CAP_MS } from '../lib/index.ts';
 import type { Metainfo } from '../lib/metainfo.ts';
 import type { Clock, Http } from '../ports/index.ts';
 import { problemOfRoot, webseedAddress } from './address.ts';
-import { askRange, pieceHash, type RangeAnswer } from './ask-range.ts';
+import { askRange, pieceHash, type RangeAnswer, type TimeLeft } from './ask-range.ts';
 import type { Candidate } from './candidates.ts';
 import { chooseFiles, choosePieces, type SamplePiece } from './sample.ts';
 import { type Closeness, type Look, OTHER_BYTES } from './verdict.ts';
@@ -13,7 +13,11 @@ const REST_MS = minutes(10);
 /** Pieces compared at one root: at most 48 MiB; of the origin, whose bytes we have just proved, one. */
 const PIECES = 3;
 const PIECES_OF_ORIGIN = 1;
-/** Files looked at by one byte each, beside those of the pieces. */
+/** So long a root may take for all its answers: as long as its pieces take at the slowest rate, and a little. */
+const ROOT_MS = minutes(10);
+/** The end of a file: as much as BitTorrent clients ask for at once, for who trickles shows it with more than a byte only. */
+const END_BYTES = 16 * 1024;
+/** Files looked at by their ends, beside those of the pieces. */
 const FILES = 5;
 const FILES_OF_ORIGIN = 2;
 /** The same on a day on which no pieces are due. */
@@ -35,7 +39,12 @@ export interface Prober {
   ): Promise<Look | null>;
 }
 
-/** See `Prober`. Requests go one after the other, through the budget of each host. */
+interface Time {
+  left: TimeLeft;
+  signal: AbortSignal;
+}
+
+/** See `Prober`. Requests to a root go one after the other, through the budget of each host. */
 export function createProber(deps: { http: Http; clock: Clock }): Prober {
   const { clock } = deps;
   /** Host -> monotonic ms until which it is left alone. */
@@ -46,10 +55,10 @@ export function createProber(deps: { http: Http; clock: Clock }): Prober {
     torrent: Metainfo,
     range: { path: string; fileSizeBytes: number; from: number; sizeBytes: number },
     hash: Hash | null,
-    signal: AbortSignal,
+    time: Time,
   ): Promise<RangeAnswer> {
     const url = webseedAddress(candidate.root, torrent.name, range.path);
-    const answer = await askRange(deps, { url, ...range }, hash, signal);
+    const answer = await askRange(deps, { url, ...range }, hash, time.left, time.signal);
     if (answer.kind === 'unproved')
       resting.set(
         new URL(candidate.root).host,
@@ -62,12 +71,12 @@ export function createProber(deps: { http: Http; clock: Clock }): Prober {
     candidate: Candidate,
     torrent: Metainfo,
     piece: SamplePiece,
-    signal: AbortSignal,
+    time: Time,
   ): Promise<Look | null> {
     const hash = pieceHash();
     for (const { file, from, sizeBytes } of piece.parts) {
       const range = { path: file.path, fileSizeBytes: file.sizeBytes, from, sizeBytes };
-      const answer = await ask(candidate, torrent, range, hash, signal);
+      const answer = await ask(candidate, torrent, range, hash, time);
       if (answer.kind !== 'good') return ofAnswer(answer);
     }
     const wanted = torrent.pieces.subarray(20 * piece.index, 20 * piece.index + 20);
@@ -86,6 +95,7 @@ export function createProber(deps: { http: Http; clock: Clock }): Prober {
       if (form !== null) return { kind: 'broken', reason: form, isFinal: true };
       const rests = resting.get(new URL(candidate.root).host);
       if (rests !== undefined && rests > clock.monotonicMs()) return null;
+      const time: Time = { left: { ms: ROOT_MS }, signal };
       const isOrigin = candidate.kind === 'origin';
       const seed = `${torrent.infoHash}:${candidate.root}:${day}`;
       const pieces =
@@ -97,12 +107,14 @@ export function createProber(deps: { http: Http; clock: Clock }): Prober {
       // A root that has nothing of it is found out by one small request.
       const few = isOrigin ? FILES_OF_ORIGIN : closeness === 'pieces' ? FILES : FILES_OF_DAY;
       for (const { path, sizeBytes } of rotated(files, day).slice(0, few)) {
-        const range = { path, fileSizeBytes: sizeBytes, from: sizeBytes - 1, sizeBytes: 1 };
-        const answer = await ask(candidate, torrent, range, null, signal);
+        // Never all of it: some servers answer that with 200.
+        const endBytes = Math.max(1, Math.min(END_BYTES, sizeBytes - 1));
+        const range = { path, fileSizeBytes: sizeBytes, from: sizeBytes - endBytes, sizeBytes: endBytes };
+        const answer = await ask(candidate, torrent, range, null, time);
         if (answer.kind !== 'good') return ofAnswer(answer);
       }
       for (const piece of pieces) {
-        const trouble = await comparePiece(candidate, torrent, piece, signal);
+        const trouble = await comparePiece(candidate, torrent, piece, time);
         if (trouble !== null) return trouble;
       }
       return { kind: 'works', isProved: pieces.length > 0 };

@@ -67,7 +67,7 @@ export function judgeLook(url: string, earlier: WebseedRow | null, look: Look, n
   return { ...rest, ...enter(earlier?.state ?? 'unproved') };
 }
 
-/** How closely a root is looked at: pieces against their hashes, a byte of some files, or not at all. */
+/** How closely a root is looked at: pieces against their hashes, the end of some files, or not at all. */
 export type Closeness = 'pieces' | 'bytes' | 'none';
 
 /** Looks that were not due yet are not repeated by a job that is asked for twice. */
@@ -105,8 +105,9 @@ export function closenessOf(
     const again = passed(torrentAt) < MIRROR_LAG_MS || kind === 'self' ? AGAIN_AFTER_MS : DEAD_AGAIN_MS;
     return age >= again ? 'pieces' : 'none';
   }
-  if (earlier.failingSince !== null) return age >= FAILING_AGAIN_MS ? 'bytes' : 'none';
-  if (kind === 'origin') return age >= ORIGIN_AGAIN_MS ? 'bytes' : 'none';
-  if (age < AGAIN_AFTER_MS) return 'none';
-  return passed(earlier.provedAt ?? 0) >= PIECES_AGAIN_MS ? 'pieces' : 'bytes';
+  const isProofOld = kind !== 'origin' && passed(earlier.provedAt ?? 0) >= PIECES_AGAIN_MS;
+  // What failed with pieces is not cleared by less.
+  const closeness = isProofOld ? 'pieces' : 'bytes';
+  if (earlier.failingSince !== null) return age >= FAILING_AGAIN_MS ? closeness : 'none';
+  return age >= (kind === 'origin' ? ORIGIN_AGAIN_MS : AGAIN_AFTER_MS) ? closeness : 'none';
 }

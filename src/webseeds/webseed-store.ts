@@ -42,7 +42,7 @@ export function createWebseedStore({ db }: { db: Db }): WebseedStore {
        FROM torrents t LEFT JOIN torrent_webseeds w ON w.torrent_id = t.id GROUP BY t.id`,
   );
   const deadOfRetired = db.sqlite.prepare<[number], { torrentId: number; url: string }>(
-    `SELECT t.id AS torrentId, w.url FROM torrents t JOIN torrent_webseeds w ON w.torrent_id = t.id
+    `SELECT t.id AS torrentId, w.url FROM torrents t CROSS JOIN torrent_webseeds w ON w.torrent_id = t.id
       WHERE t.retired_at >= ? AND w.state = 'dead'`,
   );
   return {

@@ -3,13 +3,25 @@ import { type Clock, createSystemClock, type Log, silentLog } from '../../src/po
 import type { EngineEvents } from '../../src/seeding/engine.ts';
 import { createSeeder, type Seeder } from '../../src/seeding/seeder.ts';
 import { launchSeederThread, type SeederThread } from '../../src/seeding/seeder-thread.ts';
+import type { SeederSettings } from '../../src/seeding/protocol.ts';
+import type { TurnBook } from '../../src/seeding/turn-book.ts';
 import type { PlainTorrent } from './plain-torrent.ts';
 
 /** The embedded seeder on loopback, with nothing switched on but trackers; what it tells is kept. */
-export function embeddedSeeder(options: { clock?: Clock; log?: Log; maxActiveTorrents?: number } = {}) {
+export function embeddedSeeder(
+  options: {
+    clock?: Clock;
+    log?: Log;
+    maxActiveTorrents?: number;
+    turns?: TurnBook;
+    settings?: Partial<SeederSettings>;
+  } = {},
+) {
   const damaged: { infoHash: string; path: string | null }[] = [];
   /** What is wrong now. */
   const problems = new Map<string | null, string>();
+  /** Everything that was told, also that it is over. */
+  const told: { infoHash: string | null; code: string | null; message: string | null }[] = [];
   const waiting: { isThere: () => boolean; resolve: () => void }[] = [];
   const wake = (): void => {
     for (const each of waiting.filter(({ isThere }) => isThere())) {
@@ -24,6 +36,7 @@ export function embeddedSeeder(options: { clock?: Clock; log?: Log; maxActiveTor
       wake();
     },
     onProblem(infoHash, problem) {
+      told.push({ infoHash, code: problem?.code ?? null, message: problem?.message ?? null });
       if (problem === null) problems.delete(infoHash);
       else problems.set(infoHash, problem.code);
       wake();
@@ -33,10 +46,12 @@ export function embeddedSeeder(options: { clock?: Clock; log?: Log; maxActiveTor
     settings: {
       ...{ port: 0, host: '127.0.0.1', maxConnections: 20, dht: false, lsd: false, utPex: false },
       ...{ uploadLimitBytesPerSecond: null, userAgent: 'WikiSeed/test' },
+      ...options.settings,
     },
     clock: options.clock ?? createSystemClock(),
     log: options.log ?? silentLog,
     ...(options.maxActiveTorrents === undefined ? {} : { maxActiveTorrents: options.maxActiveTorrents }),
+    ...(options.turns === undefined ? {} : { turns: options.turns }),
     launchThread(given) {
       thread = launchSeederThread(given);
       return thread;
@@ -49,7 +64,7 @@ export function embeddedSeeder(options: { clock?: Clock; log?: Log; maxActiveTor
     isThere() ? Promise.resolve() : new Promise((resolve) => waiting.push({ isThere, resolve }));
   /** Ends the thread as a crash would. */
   const kill = async (): Promise<void> => thread?.terminate();
-  return { seeder, damaged, problems, until, kill };
+  return { seeder, damaged, problems, told, until, kill };
 }
 
 export function specOf({ infoHash, torrentFile, contentRoot }: PlainTorrent) {

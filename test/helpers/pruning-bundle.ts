@@ -5,6 +5,7 @@ import { onTestFinished } from 'vitest';
 import { type Catalog, createCatalog } from '../../src/catalog/index.ts';
 import { type Db, migrateDb, openDb } from '../../src/db/index.ts';
 import { type Bus, createBus, type EventMap } from '../../src/events/index.ts';
+import { RetryableError } from '../../src/lib/index.ts';
 import { createNodeDisk, type Disk, silentLog } from '../../src/ports/index.ts';
 import { createPruning, type Planner, type PruningRoom } from '../../src/pruning/index.ts';
 import { createLayout, type Layout, type PruneUsage } from '../../src/storage/index.ts';
@@ -48,6 +49,8 @@ export interface World {
   usage: PruneUsage;
   /** Infohashes whose seeding was ended. */
   stopped: string[];
+  /** Whether what seeds cannot be reached, so that nobody knows what it still serves. */
+  mayBeSeeded: boolean;
   alerts: EventMap['alert:raised'][];
   room: PruningRoom;
   /** A room over the same data directory, as after a restart. */
@@ -138,7 +141,10 @@ export function withPruning(
     createPruning({
       ...{ db, catalog, disk, layout, clock, bus, log: silentLog },
       usage: async () => usage,
-      stopSeeding: async (infoHash) => void stopped.push(infoHash),
+      stopSeeding: async (infoHash) => {
+        if (world.mayBeSeeded) throw new RetryableError('seeding_not_ended', 'the program does not answer');
+        stopped.push(infoHash);
+      },
       config: {
         remoteProofMaxAgeMs: 7 * DAY_MS,
         minSeedersBeforePrune: options.minSeedersBeforePrune ?? 3,
@@ -152,6 +158,7 @@ export function withPruning(
 
   const world: World = {
     ...{ db, catalog, layout, disk, clock, bus, usage, stopped, alerts },
+    mayBeSeeded: false,
     room: createRoom(),
     restart: createRoom,
     wiki(name, facts = {}) {

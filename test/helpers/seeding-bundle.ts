@@ -151,6 +151,7 @@ export async function setup(options: Options = {}) {
     torrentsWith: () => [],
     torrentGaps: () => [],
     torrents: () => torrents,
+    torrentByInfoHash: (infoHash: string) => torrents.find((each) => each.infoHash === infoHash) ?? null,
     torrentsOfCycle: () => torrents,
     torrent: (id: TorrentId) => torrents.find((torrent) => torrent.id === id) ?? null,
     markSeeding: (id: TorrentId) => {

@@ -14,6 +14,7 @@ import {
   createSystemClock,
   silentLog,
 } from '../../src/ports/index.ts';
+import { createLookedAt } from '../../src/seeding/statistics/index.ts';
 import { createScraper } from '../../src/seeding/statistics/scraper.ts';
 import { type CountingEngine, createStatistics } from '../../src/seeding/statistics/statistics.ts';
 import { createStatsStore } from '../../src/seeding/statistics/store.ts';
@@ -163,7 +164,8 @@ export function withStatistics(options: { clock?: Clock; engine?: CountingEngine
       ...{ state, engine: engine?.name ?? 'none' },
       isEphemeral: engine?.name === 'webtorrent',
     });
-    return { scraper, statistics: createStatistics({ store, scraper, tally, engine, clock }) };
+    const lookedAt = createLookedAt(state);
+    return { scraper, statistics: createStatistics({ store, scraper, tally, lookedAt, engine, clock }) };
   };
   const addTorrent = (n: number, trackers: readonly string[], more: Record<string, unknown> = {}): number => {
     const row: Record<string, unknown> = {

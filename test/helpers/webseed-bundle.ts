@@ -215,6 +215,8 @@ export function webseedRoom(
   const bus = createBus({ log: silentLog });
   const died: EventMap['webseed:died'][] = [];
   bus.on('webseed:died', (event) => died.push(event));
+  const settled: string[] = [];
+  bus.on('webseed:settled', ({ url }) => settled.push(url));
   const repairs: DumpFileId[] = [];
   const room = createWebseeds({
     ...{ db, clock, catalog, layout, bus, disk: createNodeDisk(), log: silentLog },
@@ -241,7 +243,7 @@ export function webseedRoom(
     return output;
   };
   return {
-    ...{ room, died, repairs },
+    ...{ room, died, settled, repairs },
     check: (torrentId: TorrentId, signal?: AbortSignal) => run('check_webseeds', { torrentId }, signal),
     watch: () => run('watch_webseeds', {}),
   };

@@ -1,6 +1,6 @@
 import { createServer, type RequestListener } from 'node:http';
 import type { AddressInfo } from 'node:net';
-import { expect, onTestFinished, test } from 'vitest';
+import { describe, expect, onTestFinished, test, vi } from 'vitest';
 import { createHttp, createSystemClock, limitConnectionsPerHost, readBody } from '../../src/ports/index.ts';
 
 /**
@@ -71,6 +71,98 @@ test('gives up on a circle of redirects', async () => {
   const { asked } = await setup();
   await expect(http.request({ url: `${asked}/loop` })).rejects.toMatchObject({
     name: 'RetryableError',
-    code: 'network',
+    code: 'refused_redirect',
+    message: expect.stringContaining('more than 5 in a row'),
+  });
+});
+
+test('a posted form is not posted again to where it leads, unless the answer asks for that', async () => {
+  const seen: string[] = [];
+  const asked = await serve((request, response) => {
+    request.setEncoding('utf8');
+    let body = '';
+    request.on('data', (text) => {
+      body += text;
+    });
+    request.on('end', () => {
+      seen.push(`${request.method} ${request.url} ${body}`);
+      if (request.url === '/end') return void response.end('end');
+      response.writeHead(Number(request.url?.slice(1)), { location: '/end' }).end();
+    });
+  });
+  for (const status of [302, 303, 307]) {
+    const response = await http.request({ url: `${asked}/${status}`, method: 'POST', body: 'x=1' });
+    expect(String(await readBody(response, 100))).toBe('end');
+  }
+  expect(seen).toEqual([
+    ...['POST /302 x=1', 'GET /end '],
+    ...['POST /303 x=1', 'GET /end '],
+    ...['POST /307 x=1', 'POST /end x=1'],
+  ]);
+});
+
+test('an answer of another kind is handed on, whatever address it names', async () => {
+  const asked = await serve((_request, response) => void response.writeHead(304, { location: '/x' }).end());
+  expect(await http.request({ url: asked })).toMatchObject({ status: 304 });
+});
+
+describe('bodies without an end', () => {
+  /** Sends until nobody takes more, at most 64 MiB; `sent` counts what the wire took. */
+  async function endless(head: (url: string) => [number, Record<string, string>]) {
+    const facts = { sent: 0, open: 0, requests: 0 };
+    const chunk = Buffer.alloc(1 << 20, 'x');
+    const url = await serve((request, response) => {
+      facts.open += 1;
+      facts.requests += 1;
+      response.on('close', () => {
+        facts.open -= 1;
+      });
+      response.on('error', () => {});
+      response.writeHead(...head(request.url ?? ''));
+      let left = 64;
+      const send = (): void => {
+        if (left === 0 || response.destroyed) return;
+        left -= 1;
+        response.write(chunk, () => {
+          facts.sent += chunk.length;
+          send();
+        });
+      };
+      send();
+    });
+    return { url, facts };
+  }
+
+  test.each([
+    ['a circle', (url: string) => `${url}1`, /more than 5 in a row/, 6],
+    ['an address that cannot be read', () => 'http://[::1', /leads to an address that cannot be read/, 1],
+    ['another host', () => 'http://127.0.0.9:1/', /which was not asked/, 1],
+  ])('of a redirect to %s are not read', async (_what, location, message, requests) => {
+    const { url, facts } = await endless((path) => [302, { location: location(path) }]);
+    const limited = limitConnectionsPerHost(http, 1);
+    for (let round = 1; round <= 2; round += 1) {
+      await expect(limited.request({ url: `${url}/` })).rejects.toMatchObject({
+        name: 'RetryableError',
+        message: expect.stringMatching(message),
+      });
+      expect(facts.requests).toBe(round * requests);
+    }
+    await vi.waitFor(() => expect(facts.open).toBe(0));
+    // What the buffers of the sockets took.
+    expect(facts.sent).toBeLessThan(facts.requests * (12 << 20));
+  });
+
+  test('of an error are cut, and of anything else refused', async () => {
+    for (const [status, most] of [
+      [500, 65_536],
+      [200, null],
+    ] as const) {
+      const { url, facts } = await endless(() => [status, {}]);
+      const body = readBody(await http.request({ url }), 1 << 20);
+      if (most === null) await expect(body).rejects.toMatchObject({ code: 'too_large' });
+      else expect((await body).length).toBe(most);
+      await vi.waitFor(() => expect(facts.open).toBe(0));
+      expect(facts.sent).toBeLessThan(16 << 20);
+    }
   });
 });

@@ -133,6 +133,11 @@ const MAY_READ_MUCH: readonly { sql: string; plan: RegExp; why: string }[] = [
     plan: /^SEARCH (dumps USING INDEX idx_dumps_text \(wiki_db_name=\? AND cycle_date=\?\)|f USING INDEX idx_torrent_files_dump \(dump_id=\?\))$/,
     why: 'the files of one wiki in one cycle, and the torrents of each: coverage goes from wiki to wiki',
   },
+  {
+    sql: 'WHERE f.dump_id = ? AND t.is_uncompressed = 0',
+    plan: /^SEARCH f USING INDEX idx_torrent_files_dump \(dump_id=\?\)$/,
+    why: 'the torrents that carry one file: five or six',
+  },
   // Small tables.
   {
     sql: 'FROM wikis ORDER BY project',

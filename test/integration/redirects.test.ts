@@ -133,6 +133,48 @@ describe('into a private network', () => {
   });
 });
 
+describe('within a host', () => {
+  test('everything is sent on, and a user name that the answer names is not', async () => {
+    const seen: unknown[] = [];
+    const asked = await answeringHost((request, response) => {
+      seen.push([request.url, request.headers.authorization, request.headers['if-range']]);
+      if (request.url === '/end') return void response.end('bytes');
+      const location = `${asked.url.replace('//', '//user:password@')}/end`;
+      response.writeHead(302, { location }).end();
+    }, WORLD);
+    expect(await follow(asked.url)).toBe(`${asked.url}/end bytes`);
+    expect(seen).toEqual([
+      ['/', 'secret', '"of the first"'],
+      ['/end', 'secret', '"of the first"'],
+    ]);
+  });
+
+  test('and then to another: it is as private as it was', async () => {
+    const target = await answeringHost(ok, '127.0.0.1');
+    const asked = await answeringHost((request, response) => {
+      const location = request.url === '/' ? '/near' : target.url;
+      response.writeHead(302, { location }).end();
+    }, WORLD);
+    await expect(follow(asked.url)).rejects.toMatchObject(REFUSED);
+    const plain = createHttp({ userAgent: 'test', clock: createSystemClock(), isPublic, lookup });
+    await expect(follow(asked.url, plain)).rejects.toMatchObject(REFUSED);
+    expect([asked.seen.length, target.connections()]).toEqual([4, 0]);
+  });
+
+  test('each is told to whoever counts the time', async () => {
+    const asked = await answeringHost((request, response) => {
+      if (request.url === '/end') return void response.end('bytes');
+      response.writeHead(302, { location: '/end' }).end();
+    }, WORLD);
+    let starts = 0;
+    const onStart = (): void => {
+      starts += 1;
+    };
+    await readBody(await clientOf().request({ url: asked.url, onStart }), 100);
+    expect(starts).toBe(2);
+  });
+});
+
 describe('elsewhere', () => {
   test.each(['ftp://127.0.0.3/file', 'file:///etc/passwd'])('%s is refused', async (location) => {
     const asked = await answeringHost(redirectTo(location), WORLD);

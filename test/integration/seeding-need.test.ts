@@ -69,6 +69,7 @@ async function room() {
     const seeding = createSeeding({
       catalog: {
         torrents: () => torrents,
+        torrentByInfoHash: () => null,
         torrent: () => null,
         ...{ markSeeding: () => {}, torrentsWith: () => [] },
         ...{ dumpFile: () => null, fileInTorrent: () => null, namesInTorrents: () => [] },

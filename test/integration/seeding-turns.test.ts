@@ -3,12 +3,14 @@ import { mkdirSync, readFileSync, rmSync, utimesSync, writeFileSync } from 'node
 import { connect, type Socket } from 'node:net';
 import { join } from 'node:path';
 import { describe, expect, it, onTestFinished } from 'vitest';
+import { createSystemState } from '../../src/db/index.ts';
 import { hours, minutes, seconds } from '../../src/lib/index.ts';
+import { createTurnBook } from '../../src/seeding/turn-book.ts';
 import { embeddedSeeder, specOf } from '../helpers/embedded-seeder.ts';
 import { FakeClock } from '../helpers/fake-clock.ts';
 import { makePlainTorrent, type PlainTorrent } from '../helpers/plain-torrent.ts';
 import { recordingLog } from '../helpers/seeding-bundle.ts';
-import { temporaryFolder } from '../helpers/with-db.ts';
+import { temporaryFolder, withDb } from '../helpers/with-db.ts';
 
 /*
  * Goal: more torrents than may be served at once are served in turn, and a thread that dies is replaced.
@@ -116,6 +118,26 @@ describe('more torrents than places', () => {
     await seeder.remove(specs[0]!.infoHash);
     await expect.poll(states).toEqual({ b: 'seeding', c: 'seeding' });
     expect(await served('c')).toBe(true);
+  });
+});
+
+describe('restarts', () => {
+  it('everybody has a turn, although no process lives until the end of one', async () => {
+    const contentRoot = temporaryFolder();
+    const torrents = torrentsIn(contentRoot, 'abc');
+    const state = createSystemState(withDb());
+    const clock = new FakeClock();
+    const served: string[] = [];
+    for (let start = 0; start < 6; start += 1) {
+      const { seeder } = embeddedSeeder({ clock, maxActiveTorrents: 1, turns: createTurnBook(state) });
+      await seeder.start(torrents.map(specOf));
+      const now = (await seeder.snapshot()).filter(({ state: word }) => word === 'seeding');
+      served.push(now.map(({ infoHash }) => torrents.find((each) => each.infoHash === infoHash)!.name).join());
+      await clock.advance(hours(5));
+      await seeder.stop();
+    }
+    expect([...served].slice(0, 3).sort()).toEqual(['a', 'b', 'c']);
+    expect(served.slice(3)).toEqual(served.slice(0, 3));
   });
 });
 

@@ -4,11 +4,13 @@ import fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
 import { hours, minutes } from '../../src/lib/index.ts';
 import type { TorrentActivity } from '../../src/seeding/protocol.ts';
+import { createFirstLook } from '../../src/seeding/statistics/first-look.ts';
 import { readScrapeAnswer, scrapeAddress } from '../../src/seeding/statistics/http-scrape.ts';
 import type { CountingEngine } from '../../src/seeding/statistics/statistics.ts';
 import { readCounts } from '../../src/seeding/statistics/udp-scrape.ts';
 import { FakeClock } from '../helpers/fake-clock.ts';
 import { has } from '../helpers/needs.ts';
+import { seededRandom } from '../helpers/seeded-random.ts';
 import {
   announce,
   connectAnswer,
@@ -250,6 +252,26 @@ describe('trackers that do not behave', () => {
     expect([silent.asked.length, rows(1).length]).toEqual([1, 1]);
   });
 
+  test('one that is not asked again so soon takes nothing from what the engine knows of the need', async () => {
+    const server = await startServer();
+    for (const port of [1001, 1002]) await announce(server.http, hash(1), port);
+    const engine = fakeEngine([]);
+    const { statistics, addTorrent } = withStatistics({ engine });
+    addTorrent(1, [server.http]);
+    addTorrent(2, []);
+    expect(statistics.lastLookAt()).toBeNull();
+    await statistics.look(never());
+    // Not within half an hour.
+    await statistics.look(never());
+    expect(engine.told.map((told) => [...told])).toEqual([
+      [
+        [hash(1), 2],
+        [hash(2), null],
+      ],
+      [[hash(2), null]],
+    ]);
+  });
+
   test('one that hangs is given up after five minutes, and the others are heard', async () => {
     const clock = new FakeClock(START);
     const server = await startServer();
@@ -468,5 +490,32 @@ describe('what is written down', () => {
     addTorrent(1, [tracker.url]);
     await statistics.look(never());
     expect(rows(1)).toEqual([{ seeders: 2, leechers: 1, uploaded: null, source: tracker.url }]);
+  });
+});
+
+describe('the first look', () => {
+  test('is asked for some minutes after something is served, once, unless there was one lately', async () => {
+    const clock = new FakeClock(START);
+    const { statistics, addTorrent, make } = withStatistics({ clock });
+    const asked: number[] = [];
+    const first = (): (() => void) =>
+      createFirstLook({
+        ...{ clock, random: seededRandom(1), lastLookAt: make().statistics.lastLookAt },
+        ...{ intervalMs: hours(6), ask: (delayMs) => void asked.push(delayMs) },
+      });
+    // A look at nothing is none.
+    await statistics.look(never());
+    const served = first();
+    served();
+    served();
+    expect(asked).toEqual([expect.toSatisfy((ms: number) => ms >= minutes(5) && ms < minutes(10))]);
+    addTorrent(1, []);
+    await statistics.look(never());
+    const next = first();
+    next();
+    expect(asked).toHaveLength(1);
+    await clock.advance(hours(6));
+    next();
+    expect(asked).toHaveLength(2);
   });
 });

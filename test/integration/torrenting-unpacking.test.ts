@@ -1,8 +1,20 @@
 import { execFileSync } from 'node:child_process';
-import { createHash } from 'node:crypto';
-import { mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, statSync, writeFileSync } from 'node:fs';
+import { createHash, randomBytes } from 'node:crypto';
+import {
+  closeSync,
+  mkdirSync,
+  mkdtempSync,
+  openSync,
+  readdirSync,
+  readFileSync,
+  rmSync,
+  statSync,
+  writeFileSync,
+} from 'node:fs';
+import { stat } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { basename, dirname, join } from 'node:path';
+import { Worker } from 'node:worker_threads';
 import { gzipSync } from 'node:zlib';
 import { afterAll, describe, expect, test } from 'vitest';
 import type { DumpFile } from '../../src/catalog/index.ts';
@@ -238,6 +250,44 @@ describe.skipIf(!canPack)('files that are not unpacked', () => {
     expect(unpacked.map(({ content }) => content.dump.filename)).toEqual(['sound.xml.bz2']);
     expect(damaged).toEqual([]);
     expect(below(world.folder)).toEqual(['journal.jsonl', 'sound.xml']);
+  });
+
+  test('one that is left before its end closes no file that somebody else has open by then', async () => {
+    const folder = temporary();
+    const packed = gzipSync(randomBytes(4_000_000), { level: 0 });
+    const source = join(folder, 'x.sql.gz');
+    writeFileSync(source, packed);
+    const worker = new Worker(new URL('../../src/torrenting/unpacking/unpack.worker.ts', import.meta.url));
+    const facts = { source, container: 'gz', sizeBytes: packed.length, sha1: hex('sha1', packed) };
+    const answers: string[] = [];
+    const next = (): void =>
+      worker.postMessage({
+        index: 0,
+        target: join(folder, `${answers.length}.sql`),
+        maxBytes: 1000,
+        ...facts,
+      });
+    worker.on('message', ({ kind }: { kind: string }) => {
+      if (kind === 'progress') return;
+      answers.push(kind);
+      next();
+    });
+    next();
+    const lost: string[] = [];
+    while (answers.length < 150) {
+      const held = Array.from({ length: 6 }, (_, index) => openSync(join(folder, String(index)), 'w'));
+      const count = answers.length;
+      while (answers.length === count) await stat(folder);
+      for (const fd of held)
+        try {
+          closeSync(fd);
+        } catch (error) {
+          lost.push((error as Error).message);
+        }
+    }
+    await worker.terminate();
+    expect(new Set(answers)).toEqual(new Set(['too_large']));
+    expect(lost).toEqual([]);
   });
 
   test('a packed file that rotted here is damaged, not broken, also when it still unpacks', async () => {

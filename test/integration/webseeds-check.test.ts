@@ -273,6 +273,110 @@ describe('a root that worked', () => {
   });
 });
 
+describe('a retired torrent', () => {
+  /** Its root works, and its files are deleted here. */
+  const retired = async () => {
+    const { world, torrent, mirror, root } = await setup();
+    const bundle = webseedRoom(world, { mirrors: [mirror.baseUrl] });
+    await bundle.check(torrent.id);
+    const retire = () => world.db.sqlite.prepare('UPDATE torrents SET retired_at = ?').run(world.clock.now());
+    const stateOf = () => bundle.room.webseedsOf(torrent.id).find(({ url }) => url === root)?.state;
+    return { ...bundle, world, torrent, mirror, root, retire, stateOf };
+  };
+
+  test('is looked at once a week, so that its .torrent stays true, and nobody is told to mend it', async () => {
+    const { world, torrent, mirror, root, watch, retire, stateOf, died } = await retired();
+    retire();
+    await world.clock.advance(6 * 24 * HOUR);
+    mirror.resetCounters();
+    expect(await watch()).toEqual({ checked: 0, changed: [], failed: 0 });
+    const gone = mirror.faults.add({ server: 'mirror-1', match: '', kind: 'vanish' });
+    await world.clock.advance(24 * HOUR);
+    // The first bad look may be that of a bad hour.
+    expect(await watch()).toMatchObject({ checked: 1, changed: [] });
+    expect([stateOf(), await listed(world, torrent)]).toEqual(['working', [root]]);
+    await world.clock.advance(24 * HOUR);
+    expect(await watch()).toMatchObject({ checked: 0 });
+    await world.clock.advance(6 * 24 * HOUR);
+    expect(await watch()).toMatchObject({ checked: 1, changed: [torrent.id] });
+    expect([stateOf(), await listed(world, torrent)]).toEqual(['dead', []]);
+    expect(died).toEqual([expect.objectContaining({ url: root, isExpected: true })]);
+    expect(gone.fired).toBe(2);
+    mirror.faults.clear();
+    await world.clock.advance(7 * 24 * HOUR);
+    expect(await watch()).toMatchObject({ changed: [torrent.id] });
+    expect(await listed(world, torrent)).toEqual([root]);
+  });
+
+  test('whose root died before needs nobody any more', async () => {
+    const { world, torrent, mirror, root, check, watch, retire, died, settled } = await retired();
+    mirror.faults.add({ server: 'mirror-1', match: '', kind: 'vanish' });
+    for (const hours of [21, 4, 4]) {
+      await world.clock.advance(hours * HOUR);
+      await check(torrent.id);
+    }
+    expect(died).toEqual([expect.objectContaining({ url: root, isExpected: false })]);
+    settled.length = 0;
+    await watch();
+    expect(settled).not.toContain(root);
+    await world.clock.advance(HOUR);
+    retire();
+    await world.clock.advance(HOUR);
+    await watch();
+    expect(settled).toEqual([root]);
+    await world.clock.advance(HOUR);
+    await watch();
+    expect(settled).toEqual([root]);
+  });
+});
+
+test('a mirror that dropped a young run needs nobody any more when the run is old; one of other bytes does', async () => {
+  for (const isOther of [false, true]) {
+    const { world, torrent, mirror, root } = await setup();
+    const { check, died, settled } = webseedRoom(world, { mirrors: [mirror.baseUrl] });
+    await check(torrent.id);
+    if (isOther)
+      for (const { path, bytes } of world.files.values())
+        for (let at = 10; at < bytes.length; at += 30_000) rot(path, at);
+    else mirror.faults.add({ server: 'mirror-1', match: '', kind: 'vanish' });
+    world.db.sqlite.prepare('UPDATE torrent_webseeds SET proved_at = 0').run();
+    for (const hours of [21, 4, 4]) {
+      await world.clock.advance(hours * HOUR);
+      await check(torrent.id);
+    }
+    expect(died.map(({ isExpected }) => isExpected)).toEqual([false]);
+    settled.length = 0;
+    await world.clock.advance(20 * 24 * HOUR);
+    await check(torrent.id);
+    expect(settled).toEqual([]);
+    await world.clock.advance(11 * 24 * HOUR);
+    await check(torrent.id);
+    expect(settled).toEqual(isOther ? [] : [root]);
+  }
+});
+
+test.each([
+  ['http://127.0.0.1:8080', 'http://archive.lan'],
+  ['https://10.1.2.3', 'https://[fd00::1]'],
+  ['http://localhost:8080', 'http://archive'],
+])('outside the sandbox %s and %s are written into no torrent', async (publicBaseUrl, iaSiteUrl) => {
+  const world = webseedWorld();
+  const torrent = world.runTorrent();
+  for (const [name, { id }] of world.files)
+    world.catalog.recordUploaded(id, {
+      iaIdentifier: 'item',
+      iaUrl: `${iaSiteUrl}/download/item/enwiki/20261120/${name}`,
+    });
+  const config = { publicBaseUrl, iaSiteUrl, mirrors: ['https://192.168.7.7/dumps'] };
+  const { check } = webseedRoom(
+    world,
+    { ...config, dumpsBaseUrl: 'https://dumps.wikimedia.org' },
+    { isHalted: (target) => target === 'dumps' },
+  );
+  const { rows } = await check(torrent.id);
+  expect(rows.map(({ url }: { url: string }) => url)).toEqual(['https://dumps.wikimedia.org/']);
+});
+
 describe('the dump site', () => {
   test('is asked once for a run, then for one byte or two a week, and never again when it is gone', async () => {
     const world = webseedWorld();

@@ -1,31 +1,34 @@
-import { join } from 'node:path';
-import { HaltPipelineError, hours, Interrupted, minutes, RetryableError, seconds } from '../../lib/index.ts';
+import {
+  describeError,
+  HaltPipelineError,
+  hours,
+  Interrupted,
+  minutes,
+  RetryableError,
+  seconds,
+} from '../../lib/index.ts';
 import type { Clock, Disk, Log } from '../../ports/index.ts';
 import type { EngineEvents, TorrentEngine } from '../engine.ts';
 import type { SeedSpec, TorrentActivity } from '../protocol.ts';
-import { type EngineDriver, EngineRefusal, type EngineTorrent, type EngineView } from './driver.ts';
+import { type EngineDriver, EngineRefusal } from './driver.ts';
+import { createGate, isOfTheEngine } from './gate.ts';
+import { createLeaving } from './leaving.ts';
 import { createPlaces } from './places.ts';
-import { createComplaints, type Problem } from './problems.ts';
-import { activityOf, problemOf } from './standing.ts';
-import { readStoredTorrent } from './stored-torrent.ts';
-import { codeOf, createTurns, isOfTheEngine } from './turns.ts';
+import { createComplaints } from './problems.ts';
+import { createServing, newStanding, type Standing } from './serving.ts';
+import { activityOf } from './standing.ts';
+import { createStoredTorrents } from './stored-torrent.ts';
 
 /** How often we look whether all is as it should be. */
 const LOOK_MS = minutes(1);
-/** How often we look at the files themselves of what is seeded. */
-const FILES_MS = hours(1);
+/** While something is being read. */
+const LOOK_SOON_MS = seconds(10);
 /** First wait for a program that does not answer; each next one is twice as long, up to `LOOK_MS`. */
 const BACKOFF_MIN_MS = seconds(5);
 /** A program that refuses us bans whoever insists. */
 const REFUSED_MS = hours(1);
 /** A torrent that is still being read after that goes on without being waited for. */
 const SETTLE_MS = seconds(20);
-/** A program says a moment later what it was told, and what it found. */
-const QUIET_MS = seconds(4);
-const WRONG_FILES_TRIES = 10;
-const WRONG_FILES_WAIT_MS = 500;
-const POLL_MIN_MS = 100;
-const POLL_MAX_MS = seconds(2);
 const START_DEADLINE_MS = seconds(10);
 const STOP_DEADLINE_MS = seconds(5);
 const SNAPSHOT_DEADLINE_MS = seconds(2);
@@ -41,218 +44,75 @@ export interface ExternalEngineDeps extends EngineEvents {
   engineDataDir: string | null;
 }
 
-/** What we remember of a wanted torrent in this process. */
-interface Standing {
-  spec: SeedSpec;
-  view: EngineView | null;
-  /** We have started it: if it is stopped after that, somebody's hand did it. */
-  isStarted: boolean;
-  /** It was told to read everything since it was added. */
-  isRead: boolean;
-  /** It must not be started: bytes are wrong. Ends with `renew`, or when it is whole in the program. */
-  bad: Problem | null;
-  /** When its files were last looked at; null = not in this process. */
-  servedMs: number | null;
-}
-
 /** A torrent program beside us as a `TorrentEngine`. It goes on seeding when we stop. */
 export function createExternalEngine(deps: ExternalEngineDeps): TorrentEngine {
-  const { driver, disk, clock } = deps;
-  const { title } = driver;
-  const log = deps.log.child({ room: 'seeding', engine: driver.name });
-  const places = createPlaces(deps);
+  const { clock } = deps;
+  const { title } = deps.driver;
+  const log = deps.log.child({ room: 'seeding', engine: deps.driver.name });
   const tell = createComplaints(deps);
+  const gate = createGate({ driver: deps.driver, clock, tell, refusedMs: REFUSED_MS });
+  const { driver } = gate;
+  const places = createPlaces(deps);
+  const stored = createStoredTorrents(deps);
+  const leaving = createLeaving({ driver: gate.first, clock, log, places });
+  const serving = createServing({ driver, clock, log, places, stored, tell, onDamaged: deps.onDamaged });
   const wanted = new Map<string, Standing>();
   let life: AbortController | null = null;
+  let looking: Promise<unknown> = Promise.resolve();
   let port: number | null = null;
   let cancelLook = (): void => {};
   let backoffMs = BACKOFF_MIN_MS;
-  const turns = createTurns({ clock, tell, refusedMs: REFUSED_MS });
 
-  const see = async (standing: Standing, signal: AbortSignal): Promise<EngineView | null> => {
-    const { infoHash } = standing.spec;
-    standing.view = (await driver.look([infoHash], signal)).get(infoHash) ?? null;
-    return standing.view;
-  };
-
-  /** Until it is read through, or for some seconds. */
-  async function settled(
-    standing: Standing,
-    isThere: (view: EngineView) => boolean,
-    signal: AbortSignal,
-  ): Promise<EngineView | null> {
-    const end = clock.monotonicMs() + SETTLE_MS;
-    for (let waitMs = POLL_MIN_MS; ; waitMs = Math.min(waitMs * 1.5, POLL_MAX_MS)) {
-      const view = await see(standing, signal);
-      if ((view !== null && isThere(view)) || clock.monotonicMs() >= end) return view;
-      await clock.sleep(waitMs, signal);
-    }
-  }
-
-  /** Whether it has every byte, once it is read through; still `checking` after some seconds. */
-  function verdict(standing: Standing, signal: AbortSignal): Promise<EngineView | null> {
-    let quietSince: number | null = null;
-    return settled(
-      standing,
-      ({ state, isWhole }) => {
-        if (state === 'checking') quietSince = null;
-        else quietSince ??= clock.monotonicMs();
-        return quietSince !== null && (isWhole || clock.monotonicMs() - quietSince >= QUIET_MS);
-      },
-      signal,
-    );
-  }
-
-  /** Resolves when it has stopped indeed. */
-  async function halt(standing: Standing, signal: AbortSignal): Promise<void> {
-    await driver.stop(standing.spec.infoHash, signal);
-    standing.isStarted = false;
-    await settled(standing, ({ state }) => state !== 'seeding' && state !== 'downloading', signal);
-  }
-
-  /** A program that has just found them counts for a moment. */
-  async function wrongFiles(infoHash: string, signal: AbortSignal): Promise<string[]> {
-    for (let left = WRONG_FILES_TRIES; ; left -= 1) {
-      const files = await driver.wrongFiles(infoHash, signal);
-      if (files.length > 0 || left <= 1) return files;
-      await clock.sleep(WRONG_FILES_WAIT_MS, signal);
-    }
-  }
-
-  /** Stops what must not go on, and says which files are wrong. */
-  async function condemn(standing: Standing, problem: Problem, signal: AbortSignal): Promise<never> {
-    const { infoHash } = standing.spec;
-    await halt(standing, signal);
-    const isNew = standing.bad === null;
-    standing.bad = problem;
-    tell.problem(infoHash, problem);
-    if (isNew) {
-      const files = await wrongFiles(infoHash, signal);
-      for (const path of files.length === 0
-        ? [null]
-        : files.map((name) => join(standing.spec.contentRoot, name)))
-        deps.onDamaged?.(infoHash, path, problem.message);
-    }
-    throw new RetryableError(
-      problem.code,
-      problem.message,
-      problem.hint === undefined ? {} : { hint: problem.hint },
-    );
-  }
-
-  /** Brings a torrent from wherever it stands to being seeded. @throws RetryableError, EngineRefusal, Interrupted */
-  async function serve(standing: Standing, signal: AbortSignal): Promise<void> {
-    const { spec } = standing;
-    const { infoHash } = spec;
-    const stored = await readStoredTorrent(disk, spec).catch(async (error: unknown) => {
-      // What is served without one of its files is stopped, before somebody lets it be read again.
-      if (codeOf(error)?.startsWith('seed_file') === true) {
-        const view = await see(standing, signal);
-        if (view !== null && places.isOurs(view, spec)) await halt(standing, signal);
-        standing.isStarted = false;
+  /** One thing at a time for each torrent: a look between adding and starting would take it for one that a hand stopped. */
+  function alone<T>(standing: Standing, work: () => Promise<T>): Promise<T> {
+    const turn = standing.work.then(async () => {
+      standing.isBusy = true;
+      try {
+        return await work();
+      } finally {
+        standing.isBusy = false;
       }
-      throw error;
     });
-    const torrent = { infoHash, ...stored, ...places.of(spec) };
-    let view = await see(standing, signal);
-    if (view === null) {
-      await driver.addStopped(torrent, signal);
-      standing.isRead = driver.readsWhatIsAdded;
-      view = await settled(standing, () => true, signal);
-      if (view === null)
-        throw new RetryableError('engine_rejects', `${title} did not take the torrent`, {
-          hint: 'Its log says why.',
-        });
-      log.info({ infohash: infoHash }, 'gave a torrent to the program');
-    }
-    if (!places.isOurs(view, spec)) {
-      // Somebody added it by hand; it is not ours to touch, and serves as well when it is whole.
-      if (view.isWhole && view.state === 'seeding') return;
-      throw new RetryableError(
-        'torrent_elsewhere',
-        `${title} has this torrent in another place (${view.savePath}) and does not seed it there`,
-        {
-          hint: `Remove it there without its files, or set seeding.engine_data_dir so that ${places.of(spec).savePath} is right.`,
-        },
-      );
-    }
-    if (view.state === 'downloading') await condemn(standing, problemOf(title, view), signal);
-    // All files are there again: it gave up earlier.
-    if (view.state === 'failed') await beginAgain(standing, torrent, signal);
-    await driver.wantNothing(torrent, signal);
-    view = await settled(standing, ({ state }) => state !== 'checking', signal);
-    if (view?.isWhole === false && view.state !== 'checking') {
-      // Unread is not wrong.
-      if (!standing.isRead) await driver.readAgain(infoHash, signal);
-      standing.isRead = true;
-      view = await verdict(standing, signal);
-    }
-    if (view === null || view.state === 'checking') return;
-    if (!view.isWhole) await condemn(standing, problemOf(title, view), signal);
-    if (view.state === 'stopped') {
-      await driver.start(infoHash, signal);
-      view = await settled(standing, ({ state }) => state !== 'stopped' && state !== 'checking', signal);
-    }
-    standing.isStarted = view?.state === 'seeding';
-    standing.servedMs = clock.monotonicMs();
-    if (view !== null) await judge(standing, view, signal);
+    standing.work = turn.catch(() => {});
+    return turn;
   }
 
-  /** Resolves when the program has it again, stopped. */
-  async function beginAgain(standing: Standing, torrent: EngineTorrent, signal: AbortSignal): Promise<void> {
-    await driver.beginAgain(torrent, signal);
-    standing.isRead = driver.readsWhatIsAdded;
-    await settled(standing, () => true, signal);
-  }
-
-  /** What a look says of a torrent that the program has. @throws RetryableError when it had to be stopped */
-  async function judge(standing: Standing, view: EngineView, signal: AbortSignal): Promise<void> {
-    const { infoHash } = standing.spec;
-    standing.view = view;
-    const isOurs = places.isOurs(view, standing.spec);
-    if (view.state === 'checking') return;
-    if (view.state === 'seeding' && (view.isWhole || !isOurs)) {
-      standing.isStarted = true;
-      standing.bad = null;
-      return tell.over(infoHash);
-    }
-    if (isOurs && !view.isWhole) await condemn(standing, problemOf(title, view), signal);
-    tell.problem(infoHash, problemOf(title, view));
-  }
-
-  async function lookAt(standing: Standing, view: EngineView | null, signal: AbortSignal): Promise<void> {
-    standing.view = view;
-    const { bad, servedMs, isStarted } = standing;
-    if (bad !== null) {
-      // It stays as it is until it is mended, or was mended by hand.
-      if (view !== null && view.state !== 'stopped') await judge(standing, view, signal);
-      return;
-    }
-    const isDue =
-      servedMs === null ||
-      clock.monotonicMs() - servedMs >= FILES_MS ||
-      (view?.state === 'stopped' && !isStarted);
-    if (view === null || (isDue && view.state !== 'checking')) await serve(standing, signal);
-    else await judge(standing, view, signal);
-  }
-
-  async function look(signal: AbortSignal): Promise<void> {
+  /** @returns how long until the next look */
+  async function look(signal: AbortSignal): Promise<number> {
+    await leaving.takeOutAll(signal);
     const views = await driver.look([...wanted.keys()], signal);
     port = await driver.peersPort(signal);
     backoffMs = BACKOFF_MIN_MS;
+    let nextMs = LOOK_MS;
     for (const [infoHash, standing] of [...wanted]) {
-      if (!wanted.has(infoHash)) continue;
+      // What somebody waits for is looked at by whoever waits.
+      if (wanted.get(infoHash) !== standing || standing.isBusy) continue;
       try {
-        await lookAt(standing, views.get(infoHash) ?? null, signal);
+        const isSettled = await alone(standing, () =>
+          serving.lookAt(standing, views.get(infoHash) ?? null, signal),
+        );
+        if (!isSettled) nextMs = LOOK_SOON_MS;
       } catch (error) {
+        if (standing.gone.signal.aborted && !signal.aborted) continue;
         if (isOfTheEngine(error)) throw error;
-        tellFile(standing.spec, error);
+        complain(standing.spec, error);
       }
     }
+    return nextMs;
   }
 
-  function tellFile({ infoHash }: SeedSpec, error: unknown): void {
-    if (!(error instanceof RetryableError)) throw error;
+  /** One torrent's trouble is no other's. */
+  function complain({ infoHash }: SeedSpec, error: unknown): void {
+    if (!(error instanceof RetryableError)) {
+      log.error({ infohash: infoHash, err: error }, 'a torrent could not be looked after');
+      const message = `a torrent could not be given to ${title}: ${describeError(error)}`;
+      tell.problem(infoHash, {
+        code: 'engine_failed_torrent',
+        message,
+        hint: 'It is tried again every minute.',
+      });
+      return;
+    }
     const { code, message, hint, subject } = error;
     tell.problem(infoHash, { code, message, hint });
     if (code === 'seed_file_changed' && typeof subject.path === 'string')
@@ -262,12 +122,14 @@ export function createExternalEngine(deps: ExternalEngineDeps): TorrentEngine {
   /** Looks now, and from then on again and again. Never fails. */
   async function keepLooking(signal: AbortSignal): Promise<void> {
     cancelLook();
-    let nextMs = LOOK_MS;
+    let nextMs: number;
     try {
-      await turns.take(signal, () => look(signal));
+      const turn = look(signal);
+      looking = turn.catch(() => {});
+      nextMs = await turn;
     } catch (error) {
       if (signal.aborted) return;
-      // The program itself is told about by `turns`.
+      // The program itself is told about by the gate.
       if (!isOfTheEngine(error)) log.error({ err: error }, 'a look at the seeding program failed');
       nextMs = backoffMs;
       backoffMs = Math.min(backoffMs * 2, LOOK_MS);
@@ -288,17 +150,24 @@ export function createExternalEngine(deps: ExternalEngineDeps): TorrentEngine {
     }
   }
 
-  const standingOf = (spec: SeedSpec): Standing => {
+  function standingOf(spec: SeedSpec): Standing {
     const known = wanted.get(spec.infoHash);
-    if (known !== undefined) known.spec = spec;
-    return known ?? { spec, view: null, isStarted: false, isRead: false, bad: null, servedMs: null };
-  };
+    if (known !== undefined) {
+      known.spec = spec;
+      return known;
+    }
+    const standing = newStanding(spec);
+    leaving.cancel(spec.infoHash);
+    wanted.set(spec.infoHash, standing);
+    return standing;
+  }
 
   return {
-    name: driver.name,
+    name: deps.driver.name,
 
-    async start(specs) {
-      for (const spec of specs) wanted.set(spec.infoHash, standingOf(spec));
+    async start(specs, retired = []) {
+      leaving.note(retired);
+      for (const spec of specs) standingOf(spec);
       if (life !== null) return;
       life = new AbortController();
       await within(START_DEADLINE_MS, keepLooking(life.signal), () => {});
@@ -308,75 +177,87 @@ export function createExternalEngine(deps: ExternalEngineDeps): TorrentEngine {
       life?.abort();
       life = null;
       cancelLook();
-      await within(STOP_DEADLINE_MS, turns.idle(), () => {});
+      const ended = Promise.all([looking, ...[...wanted.values()].map(({ work }) => work)]);
+      await within(
+        STOP_DEADLINE_MS,
+        ended.then(() => {}),
+        () => {},
+      );
     },
 
     async add(spec, signal) {
       if (life === null) throw new RetryableError('seeder_down', 'seeding has not begun yet');
+      const isNew = !wanted.has(spec.infoHash);
       const standing = standingOf(spec);
       const either = AbortSignal.any([signal, life.signal]);
       try {
-        await turns.take(either, async () => {
+        await alone(standing, async () => {
           if (standing.bad !== null)
             throw new RetryableError(standing.bad.code, standing.bad.message, {
               hint: standing.bad.hint ?? '',
             });
-          await serve(standing, either);
+          await serving.serve(standing, SETTLE_MS, either);
           port ??= await driver.peersPort(either);
         });
       } catch (error) {
+        // What could not be served for its bytes is looked at again all the same; the rest is asked for again.
+        if (isNew && standing.bad === null && wanted.get(spec.infoHash) === standing)
+          wanted.delete(spec.infoHash);
         if (error instanceof EngineRefusal)
           throw new HaltPipelineError(error.code, error.message, {
             ...(error.hint === undefined ? {} : { hint: error.hint }),
             ...{ pauseMs: REFUSED_MS, cause: error, isNeverOwnFault: true },
           });
-        if (!isOfTheEngine(error) && !(error instanceof Interrupted)) tellFile(spec, error);
-        // What could not be served for its bytes is looked at again all the same.
-        if (standing.bad !== null) wanted.set(spec.infoHash, standing);
+        if (!isOfTheEngine(error) && !(error instanceof Interrupted)) complain(spec, error);
         throw error;
       }
-      wanted.set(spec.infoHash, standing);
     },
 
     async remove(infoHash) {
+      const standing = wanted.get(infoHash);
       wanted.delete(infoHash);
       tell.over(infoHash);
+      stored.forget(infoHash);
+      leaving.note([infoHash]);
+      standing?.gone.abort();
       const signal = life?.signal ?? AbortSignal.timeout(STOP_DEADLINE_MS);
-      const work = turns
-        .take(signal, () => driver.remove(infoHash, signal))
-        .catch((error: unknown) => {
-          // Its files go next: the program then says itself that they are missing, and fetches nothing.
-          if (!signal.aborted)
-            log.warn({ infohash: infoHash, err: error }, 'a torrent could not be taken out of the program');
-        });
-      await within(STOP_DEADLINE_MS, work, () => {});
+      const work = (async () => {
+        // What is on its way in cannot be taken out before it is there.
+        await standing?.work;
+        await leaving.takeOut(infoHash, signal);
+      })();
+      const isOut = work.then(() => null);
+      const why = await within<unknown>(
+        STOP_DEADLINE_MS,
+        isOut.catch((error: unknown) => error),
+        () => `${title} has not answered yet`,
+      );
+      if (why === null) return;
+      throw new RetryableError(
+        'seeding_not_ended',
+        `it is not known whether ${title} still seeds a torrent: ${typeof why === 'string' ? why : describeError(why)}`,
+        {
+          hint: `Start ${title}, or remove the torrent there without its files; WikiSeed tries again by itself.`,
+          subject: { infoHash },
+        },
+      );
     },
 
     async renew({ infoHash }) {
       const standing = wanted.get(infoHash);
       const signal = life?.signal;
       if (standing?.bad == null || signal === undefined) return;
-      await turns
-        .take(signal, async () => {
-          const torrent = {
-            infoHash,
-            ...(await readStoredTorrent(disk, standing.spec)),
-            ...places.of(standing.spec),
-          };
-          await beginAgain(standing, torrent, signal);
-          standing.bad = null;
-          await serve(standing, signal);
-        })
-        .catch((error: unknown) => {
-          if (!signal.aborted)
-            log.warn({ infohash: infoHash, err: error }, 'a mended torrent could not be served yet');
-        });
+      await alone(standing, () => serving.serveAgain(standing, SETTLE_MS, signal)).catch((error: unknown) => {
+        if (!signal.aborted)
+          log.warn({ infohash: infoHash, err: error }, 'a mended torrent could not be served yet');
+      });
     },
 
     async snapshot() {
       const signal = life?.signal;
-      if (signal !== undefined && !turns.isRefused()) {
-        const fresh = driver.look([...wanted.keys()], signal).then(
+      if (signal !== undefined && !gate.isRefused()) {
+        // Beside the gate: a page does not wait for a look.
+        const fresh = deps.driver.look([...wanted.keys()], signal).then(
           (views) => {
             for (const [infoHash, standing] of wanted) standing.view = views.get(infoHash) ?? standing.view;
           },

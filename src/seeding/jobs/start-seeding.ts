@@ -42,8 +42,9 @@ export function startSeedingHandler(deps: {
   watch?: WatchFolder | null;
   /** True once for a torrent whose files were made again. */
   takeRemade?: (infoHash: string) => boolean;
+  onServed?: () => void;
 }): JobHandler<StartSeedingInput, StartSeedingOutput> {
-  const { catalog, layout, seeder, watch = null, takeRemade = () => false } = deps;
+  const { catalog, layout, seeder, watch = null, takeRemade = () => false, onServed = () => {} } = deps;
   return handleJob(startSeeding, {
     async run({ torrentId }, context) {
       const torrent = catalog.torrent(torrentId);
@@ -75,7 +76,9 @@ export function startSeedingHandler(deps: {
       return { infoHash, peersPort: seeder.port(), isSeeding, note: await noteOf(seeder, infoHash) };
     },
     record({ torrentId }, output) {
-      if (output.isSeeding) catalog.markSeeding(torrentId);
+      if (!output.isSeeding) return;
+      catalog.markSeeding(torrentId);
+      onServed();
     },
   });
 }

@@ -26,6 +26,8 @@ export interface Statistics {
   look(signal: AbortSignal): Promise<LookResult>;
   /** Numbers of the engine that somebody asked for anyway: what it gave is not lost when it ends. */
   note(activities: readonly TorrentActivity[]): void;
+  /** When everybody was asked last, ms since the epoch, also by an earlier process; null = never. */
+  lastLookAt(): number | null;
   /** Seeders of a torrent besides us when they were last counted; null = unknown. */
   lastSeeders(torrentId: number): number | null;
   /** Reads the counters a last time, before the engine ends. Never fails. */
@@ -51,6 +53,8 @@ export interface StatisticsDeps {
   store: StatsStore;
   scraper: Scraper;
   tally: UploadTally;
+  /** Keeps the time of the last look over a restart. */
+  lookedAt: { get(): number | null; set(nowMs: number): void };
   /** null: nothing is seeded here. */
   engine: CountingEngine | null;
   clock: Clock;
@@ -58,7 +62,7 @@ export interface StatisticsDeps {
 
 /** See `Statistics`. */
 export function createStatistics(deps: StatisticsDeps): Statistics {
-  const { store, scraper, tally, engine, clock } = deps;
+  const { store, scraper, tally, lookedAt, engine, clock } = deps;
   const startedMs = clock.monotonicMs();
   /** When we were last seen to seed a torrent, by infohash. */
   const served = new Map<string, number>();
@@ -120,9 +124,9 @@ export function createStatistics(deps: StatisticsDeps): Statistics {
           ...{ before: store.newest(torrent.id), given: tally.pending(infoHash) },
         };
         const row = rowOf(torrent, heard);
-        seeders.set(infoHash, row.seeders);
         // What is not known for lack of asking must not hide what was known a moment ago.
         if (row.seeders === null && torrent.trackers.some((tracker) => unheard.has(tracker))) continue;
+        seeders.set(infoHash, row.seeders);
         if (!isNews(row, heard)) continue;
         rows.push(row);
         taken.set(infoHash, heard.given);
@@ -132,12 +136,16 @@ export function createStatistics(deps: StatisticsDeps): Statistics {
       for (const [infoHash, bytes] of taken) tally.taken(infoHash, bytes);
       tally.save(now);
       engine?.noteSeeders?.(seeders);
-      for (const infoHash of served.keys()) if (!seeders.has(infoHash)) served.delete(infoHash);
+      const present = new Set(torrents.map(({ infoHash }) => infoHash));
+      for (const infoHash of served.keys()) if (!present.has(infoHash)) served.delete(infoHash);
+      // Before there is a torrent it says nothing.
+      if (torrents.length > 0) lookedAt.set(now);
       return {
         torrents: torrents.length,
         known: [...seeders.values()].filter((count) => count !== null).length,
       };
     },
+    lastLookAt: lookedAt.get,
     lastSeeders: (torrentId) => store.newest(torrentId)?.seeders ?? null,
     async keep() {
       note((await engine?.snapshot().catch(() => [])) ?? []);

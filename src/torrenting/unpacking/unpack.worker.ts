@@ -1,7 +1,6 @@
 import { createHash } from 'node:crypto';
 import {
   closeSync,
-  createReadStream,
   fchmodSync,
   fstatSync,
   fsyncSync,
@@ -73,6 +72,22 @@ function createOutput(fd: number, { maxBytes }: UnpackTask, tell: Tell) {
   };
 }
 
+/**
+ * No stream: one that is left before its end closes the descriptor by itself, later, whatever file bears that number by then. Each chunk is a
+ * buffer of its own, since the decoder may still hold the one before.
+ */
+async function* chunksOf(
+  readAt: (target: Uint8Array, position: number) => number,
+): AsyncGenerator<Buffer, void, undefined> {
+  for (let position = 0; ; ) {
+    const chunk = Buffer.allocUnsafe(READ_BYTES);
+    const count = readAt(chunk, position);
+    if (count === 0) return;
+    position += count;
+    yield chunk.subarray(0, count);
+  }
+}
+
 /** @throws BrokenStructure, TooLarge, and what the disk says */
 async function readContainer(
   source: number,
@@ -94,10 +109,7 @@ async function readContainer(
       return readBzip2({ read }, onProgress, sink);
     }
     case 'gz': {
-      const chunks = createReadStream(task.source, {
-        ...{ fd: source, autoClose: false, start: 0, highWaterMark: READ_BYTES },
-      });
-      return await readGzip(chunks, onProgress, sink);
+      return await readGzip(chunksOf(readAt), onProgress, sink);
     }
     case '7z': {
       const archive = { sizeBytes: task.sizeBytes, readAt };
@@ -117,7 +129,8 @@ async function unpack(task: UnpackTask, tell: Tell): Promise<UnpackMessage> {
     source = openSync(task.source, 'r');
     if (!isAsRecorded(source, task)) return { kind: 'not_as_recorded', index };
     path = temporary;
-    output = openSync(temporary, 'w');
+    rmSync(temporary, { force: true });
+    output = openSync(temporary, 'wx');
     const { sink, facts } = createOutput(output, task, tell);
     await readContainer(source, task, sink, tell);
     fchmodSync(output, READ_ONLY);

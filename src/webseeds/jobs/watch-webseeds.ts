@@ -45,6 +45,8 @@ const AT_ONCE_MAX = 60;
 const RETIRED_AGAIN_MS = days(7) - hours(4);
 const HOURS_OF_A_RETIRED_ROUND = 7 * HOURS_OF_A_ROUND;
 const RETIRED_AT_ONCE_MAX = 10;
+/** Torrents that had no turn by then have it in the next hour. */
+const ALL_MAX_MS = minutes(90);
 /** One torrent whose hosts are all slow must not keep the others waiting. */
 const ONE_MAX_MS = minutes(20);
 
@@ -93,7 +95,9 @@ export function watchWebseedsHandler(deps: {
     async run(_input, context) {
       const output: WatchWebseedsOutput = { checked: 0, changed: [], failed: 0 };
       settleRetired(context.clock.now());
+      const endMs = context.clock.monotonicMs() + ALL_MAX_MS;
       for (const id of due(context.clock.now())) {
+        if (context.clock.monotonicMs() >= endMs) break;
         const torrent = catalog.torrent(id);
         if (torrent === null) continue;
         turns.set(id, context.clock.now());

@@ -1,0 +1,304 @@
+import { join } from 'node:path';
+import { describeError, hours, Interrupted, RetryableError, seconds } from '../../lib/index.ts';
+import type { Clock, Log } from '../../ports/index.ts';
+import type { EngineEvents } from '../engine.ts';
+import type { SeedSpec } from '../protocol.ts';
+import type { EngineDriver, EngineTorrent, EngineView } from './driver.ts';
+import { codeOf, isOfTheEngine } from './gate.ts';
+import type { Places } from './places.ts';
+import type { Complaints, Problem } from './problems.ts';
+import { problemOf } from './standing.ts';
+import type { StoredTorrents } from './stored-torrent.ts';
+
+/** How often we look at the files themselves of what is seeded. */
+const FILES_MS = hours(1);
+/** How long a program has to do what it was told. */
+const OBEYS_MS = seconds(10);
+/** A program says a moment later what it was told, and what it found. */
+const QUIET_MS = seconds(4);
+const WRONG_FILES_TRIES = 10;
+const WRONG_FILES_WAIT_MS = 500;
+const POLL_MIN_MS = 100;
+const POLL_MAX_MS = seconds(2);
+
+/** What we remember of a wanted torrent in this process. */
+export interface Standing {
+  spec: SeedSpec;
+  view: EngineView | null;
+  /** We have started it: if it is stopped after that, somebody's hand did it. */
+  isStarted: boolean;
+  /** It was told to read everything since it was added. */
+  isRead: boolean;
+  /** Since when it is seen not to read, after it was told to; null = it reads, or has not been looked at. Monotonic. */
+  quietSinceMs: number | null;
+  /** It must not be started: bytes are wrong. Ends with `renew`, or when it is whole in the program. */
+  bad: Problem | null;
+  /** When its files were last looked at; null = not in this process. */
+  servedMs: number | null;
+  /** It is wanted no more: whatever is done for it ends soon. */
+  gone: AbortController;
+  /** Ends with what is done for it; one thing at a time. */
+  work: Promise<unknown>;
+  /** Something is done for it. */
+  isBusy: boolean;
+}
+
+/** A torrent that nothing is known of yet. */
+export const newStanding = (spec: SeedSpec): Standing => ({
+  ...{ spec, view: null, isStarted: false, isRead: false, quietSinceMs: null, bad: null, servedMs: null },
+  ...{ gone: new AbortController(), work: Promise.resolve(), isBusy: false },
+});
+
+/** What is done for single torrents. All of it throws RetryableError for the torrent, and what `isOfTheEngine` knows. */
+export interface Serving {
+  /**
+   * Brings a torrent from wherever it stands to being seeded; what is still being read after `patienceMs` is left for the next look.
+   * @returns false then
+   */
+  serve(standing: Standing, patienceMs: number, signal: AbortSignal): Promise<boolean>;
+  /** What a look says: it is served if it has to be, without waiting for it to be read. @returns false when it should be looked at soon */
+  lookAt(standing: Standing, view: EngineView | null, signal: AbortSignal): Promise<boolean>;
+  /** As if it were new: its bytes are right again. */
+  serveAgain(standing: Standing, patienceMs: number, signal: AbortSignal): Promise<void>;
+}
+
+/** See `Serving`. `driver`: through the gate. */
+export function createServing(deps: {
+  driver: EngineDriver;
+  clock: Clock;
+  log: Log;
+  places: Places;
+  stored: StoredTorrents;
+  tell: Complaints;
+  onDamaged: EngineEvents['onDamaged'];
+}): Serving {
+  const { driver, clock, log, places, stored, tell } = deps;
+  const { title } = driver;
+
+  /** Between two steps: what is retired must not be added or started any more. */
+  function proceed({ gone }: Standing): void {
+    if (gone.signal.aborted) throw new Interrupted('the torrent was retired');
+  }
+
+  const see = async (standing: Standing, signal: AbortSignal): Promise<EngineView | null> => {
+    const { infoHash } = standing.spec;
+    standing.view = (await driver.look([infoHash], signal)).get(infoHash) ?? null;
+    return standing.view;
+  };
+
+  /** Until it is so, or the time is over. */
+  async function seen(
+    standing: Standing,
+    isSo: (view: EngineView) => boolean,
+    signal: AbortSignal,
+  ): Promise<EngineView | null> {
+    const end = clock.monotonicMs() + OBEYS_MS;
+    for (let waitMs = POLL_MIN_MS; ; waitMs = Math.min(waitMs * 1.5, POLL_MAX_MS)) {
+      const view = await see(standing, signal);
+      if ((view !== null && isSo(view)) || clock.monotonicMs() >= end) return view;
+      await clock.sleep(waitMs, signal);
+    }
+  }
+
+  function toldToRead(standing: Standing, isRead: boolean): void {
+    standing.isRead = isRead;
+    standing.quietSinceMs = null;
+  }
+
+  /** The program has it as on the first day: stopped, and unread as far as it does not read by itself. */
+  function isNew(standing: Standing): void {
+    toldToRead(standing, driver.readsWhatIsAdded);
+    standing.isStarted = false;
+    standing.servedMs = null;
+  }
+
+  /** Whether it has every byte, when it is read through; null when that is not known after `patienceMs`. */
+  async function verdict(
+    standing: Standing,
+    patienceMs: number,
+    signal: AbortSignal,
+  ): Promise<EngineView | null> {
+    const either = AbortSignal.any([signal, standing.gone.signal]);
+    const end = clock.monotonicMs() + patienceMs;
+    for (let waitMs = POLL_MIN_MS; ; waitMs = Math.min(waitMs * 1.5, POLL_MAX_MS)) {
+      const view = await see(standing, signal);
+      if (view === null) return null;
+      const now = clock.monotonicMs();
+      if (view.state === 'checking') standing.quietSinceMs = null;
+      else if (view.isWhole) return view;
+      else if (!standing.isRead) {
+        // Unread is not wrong.
+        proceed(standing);
+        await driver.readAgain(standing.spec.infoHash, signal);
+        toldToRead(standing, true);
+      } else {
+        standing.quietSinceMs ??= now;
+        if (now - standing.quietSinceMs >= QUIET_MS) return view;
+      }
+      if (now >= end) return null;
+      await clock.sleep(waitMs, either);
+    }
+  }
+
+  /** Resolves when it has stopped indeed. */
+  async function halt(standing: Standing, signal: AbortSignal): Promise<void> {
+    await driver.stop(standing.spec.infoHash, signal);
+    standing.isStarted = false;
+    await seen(standing, ({ state }) => state !== 'seeding' && state !== 'downloading', signal);
+  }
+
+  /** A program that has just found them counts for a moment. One that cannot say is not asked on. */
+  async function wrongFiles({ spec: { infoHash } }: Standing, signal: AbortSignal): Promise<string[]> {
+    for (let left = WRONG_FILES_TRIES; ; left -= 1) {
+      const files = await driver.wrongFiles(infoHash, signal).catch((error: unknown) => {
+        if (isOfTheEngine(error)) throw error;
+        log.warn({ infohash: infoHash, err: describeError(error) }, 'the program does not say what is wrong');
+        return null;
+      });
+      if (files === null) return [];
+      if (files.length > 0 || left <= 1) return files;
+      await clock.sleep(WRONG_FILES_WAIT_MS, signal);
+    }
+  }
+
+  /** Stops what must not go on, and says which files are wrong. */
+  async function condemn(standing: Standing, problem: Problem, signal: AbortSignal): Promise<never> {
+    const { infoHash, contentRoot } = standing.spec;
+    await halt(standing, signal);
+    tell.problem(infoHash, problem);
+    if (standing.bad === null) {
+      const files = await wrongFiles(standing, signal);
+      for (const path of files.length === 0 ? [null] : files.map((name) => join(contentRoot, name)))
+        deps.onDamaged?.(infoHash, path, problem.message);
+    }
+    standing.bad = problem;
+    const { code, message, hint } = problem;
+    throw new RetryableError(code, message, hint === undefined ? {} : { hint });
+  }
+
+  async function inspect(standing: Standing, signal: AbortSignal): Promise<{ fileCount: number }> {
+    const { spec } = standing;
+    try {
+      return await stored.inspect(spec);
+    } catch (error) {
+      // What is served without one of its files is stopped, before somebody lets it be read again.
+      if (codeOf(error)?.startsWith('seed_file') === true) {
+        const view = await see(standing, signal);
+        if (view !== null && places.isOurs(view, spec)) await halt(standing, signal);
+        standing.isStarted = false;
+      }
+      throw error;
+    }
+  }
+
+  const torrentOf = async ({ spec }: Standing, fileCount: number): Promise<EngineTorrent> => ({
+    ...{ infoHash: spec.infoHash, fileCount, bytes: await stored.bytes(spec) },
+    ...places.of(spec),
+  });
+
+  /** Resolves when the program has it. Not ended by `gone`: what is on its way in could not be taken out. */
+  async function give(standing: Standing, fileCount: number, signal: AbortSignal): Promise<EngineView> {
+    const torrent = await torrentOf(standing, fileCount);
+    proceed(standing);
+    await driver.addStopped(torrent, signal);
+    isNew(standing);
+    const view = await seen(standing, () => true, signal);
+    if (view === null)
+      throw new RetryableError('engine_rejects', `${title} did not take the torrent`, {
+        hint: 'Its log says why.',
+      });
+    log.info({ infohash: standing.spec.infoHash }, 'gave a torrent to the program');
+    return view;
+  }
+
+  /** Resolves when the program has it again, stopped. */
+  async function beginAgain(standing: Standing, fileCount: number, signal: AbortSignal): Promise<void> {
+    const torrent = await torrentOf(standing, fileCount);
+    proceed(standing);
+    await driver.beginAgain(torrent, signal);
+    isNew(standing);
+    await seen(standing, () => true, signal);
+  }
+
+  async function serve(standing: Standing, patienceMs: number, signal: AbortSignal): Promise<boolean> {
+    const { spec } = standing;
+    const { infoHash } = spec;
+    const { fileCount } = await inspect(standing, signal);
+    let view = (await see(standing, signal)) ?? (await give(standing, fileCount, signal));
+    if (!places.isOurs(view, spec)) {
+      // Somebody added it by hand; it is not ours to touch, and serves as well when it is whole.
+      if (view.isWhole && view.state === 'seeding') return true;
+      throw new RetryableError(
+        'torrent_elsewhere',
+        `${title} has this torrent in another place (${view.savePath}) and does not seed it there`,
+        {
+          hint: `Remove it there without its files, or set seeding.engine_data_dir so that ${places.of(spec).savePath} is right.`,
+        },
+      );
+    }
+    if (view.state === 'downloading') await condemn(standing, problemOf(title, view), signal);
+    // All files are there again: it gave up earlier.
+    if (view.state === 'failed') await beginAgain(standing, fileCount, signal);
+    proceed(standing);
+    await driver.wantNothing({ infoHash, fileCount }, signal);
+    await driver.setUp(view, signal);
+    const judged = await verdict(standing, patienceMs, signal);
+    if (judged === null) return false;
+    view = judged;
+    if (!view.isWhole) await condemn(standing, problemOf(title, view), signal);
+    if (view.state === 'stopped') {
+      proceed(standing);
+      await driver.start(infoHash, signal);
+      const isOn = ({ state }: EngineView): boolean => state !== 'stopped' && state !== 'checking';
+      view = (await seen(standing, isOn, signal)) ?? view;
+    }
+    standing.isStarted = view.state === 'seeding';
+    standing.servedMs = clock.monotonicMs();
+    await judge(standing, view, signal);
+    return true;
+  }
+
+  /** What a look says of a torrent that the program has. @throws RetryableError when it had to be stopped */
+  async function judge(standing: Standing, view: EngineView, signal: AbortSignal): Promise<void> {
+    const { infoHash } = standing.spec;
+    standing.view = view;
+    const isOurs = places.isOurs(view, standing.spec);
+    if (view.state === 'checking') return;
+    if (view.state === 'seeding' && (view.isWhole || !isOurs)) {
+      standing.isStarted = true;
+      standing.bad = null;
+      return tell.over(infoHash);
+    }
+    if (isOurs && !view.isWhole) await condemn(standing, problemOf(title, view), signal);
+    tell.problem(infoHash, problemOf(title, view));
+  }
+
+  return {
+    serve,
+
+    async lookAt(standing, view, signal) {
+      standing.view = view;
+      const { bad, servedMs, isStarted } = standing;
+      if (bad !== null) {
+        // It stays as it is until it is mended, or was mended by hand.
+        if (view !== null && view.state !== 'stopped') await judge(standing, view, signal);
+        return true;
+      }
+      const isDue =
+        servedMs === null ||
+        clock.monotonicMs() - servedMs >= FILES_MS ||
+        (view?.state === 'stopped' && !isStarted);
+      if (view?.state === 'checking') standing.quietSinceMs = null;
+      else if (view === null || isDue) return serve(standing, 0, signal);
+      else await judge(standing, view, signal);
+      return true;
+    },
+
+    async serveAgain(standing, patienceMs, signal) {
+      const { fileCount } = await inspect(standing, signal);
+      await beginAgain(standing, fileCount, signal);
+      standing.bad = null;
+      await serve(standing, patienceMs, signal);
+    },
+  };
+}
