@@ -2,6 +2,7 @@ import type { Config } from './config/index.ts';
 import { scrubFiles } from './download/index.ts';
 import { backupDb, rehearseRestore } from './maintenance/index.ts';
 import { pruneStorage } from './pruning/index.ts';
+import type { Queue } from './queue/index.ts';
 import { everyMs, type ScheduledJob } from './scheduling/index.ts';
 import { collectStats } from './seeding/index.ts';
 import { watchWebseeds } from './webseeds/index.ts';
@@ -34,6 +35,14 @@ export function schedulesOf(config: Config, ofMaintenance: readonly ScheduledJob
       ? [{ name: scrubFiles.type, cron: 'daily', request: () => scrubFiles.request({}) }]
       : []),
   ];
+}
+
+/** Asks for the counting of swarms before its time. */
+export function firstLookOf(config: Config, queue: Pick<Queue, 'enqueue'>) {
+  return {
+    intervalMs: config.seeding.statsIntervalMs,
+    ask: (delayMs: number) => void queue.enqueue([collectStats.request({}, { delayMs })]),
+  };
 }
 
 /** Cron expression for a minute of the day, UTC. */

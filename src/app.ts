@@ -1,6 +1,6 @@
 import { setImmediate as nextTurn } from 'node:timers/promises';
 import { createAlerts } from './alerts/index.ts';
-import { schedulesOf } from './app-schedules.ts';
+import { firstLookOf, schedulesOf } from './app-schedules.ts';
 import {
   calendarOf,
   createAppHttp,
@@ -52,7 +52,7 @@ import { createPruning, type PruningRoom, pruneStorage } from './pruning/index.t
 import { createPublishing } from './publishing/index.ts';
 import { createQueue, type IdleReport, type Queue } from './queue/index.ts';
 import { createScheduling } from './scheduling/index.ts';
-import { collectStats, createSeeding, ENGINE_HALT_CODES, type SeedingFacts } from './seeding/index.ts';
+import { createSeeding, ENGINE_HALT_CODES, type SeedingFacts } from './seeding/index.ts';
 import {
   createLayout,
   type DiskUsage,
@@ -181,13 +181,7 @@ function wire(deps: Required<AppOptions> & { layout: Layout; db: Db; lock: DataD
     ...shared,
     ...{ http, bus },
     rebuild: (torrent) => pipeline.rebuild(torrent),
-    statistics: {
-      ...{ db, http, random, datagrams: createDatagrams() },
-      firstLook: {
-        intervalMs: config.seeding.statsIntervalMs,
-        ask: (delayMs) => void queue.enqueue([collectStats.request({}, { delayMs })]),
-      },
-    },
+    statistics: { db, http, random, datagrams: createDatagrams(), firstLook: firstLookOf(config, queue) },
     config: seedingConfigOf(config, secrets),
   });
   const download = createDownload({

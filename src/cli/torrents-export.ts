@@ -28,7 +28,7 @@ export async function exportTorrentsCommand(
   names: readonly string[],
   options: ExportOptions,
 ): Promise<number> {
-  if (options.magnet !== true && options.to === undefined)
+  if (options.magnet !== true && (options.to ?? '').trim() === '')
     throw new UsageError(
       'no folder is named',
       'Name one with --to <folder>, or print links only with --magnet.',

@@ -142,6 +142,11 @@ function exposure({ monitoring }: Config, secrets: Secrets): Finding[] {
     const message = `is ${monitoring.host} while auth is none: only the public, read-only pages are served.`;
     findings.push(warning(['monitoring', 'host'], message, 'For operator actions set auth: basic.'));
   }
+  const { maxRequests, maxRequestsPerClient } = monitoring.webseed;
+  if (maxRequestsPerClient > maxRequests) {
+    const message = `is ${maxRequestsPerClient}, above max_requests (${maxRequests}): one client may take all places.`;
+    findings.push(warning(['monitoring', 'webseed', 'max_requests_per_client'], message));
+  }
   if ((secrets.smtpUsername === null) !== (secrets.smtpPassword === null)) {
     const missing = secrets.smtpUsername === null ? 'SMTP_USERNAME' : 'SMTP_PASSWORD';
     findings.push(warning([missing], 'is not set, but its other half is: mail is sent without signing in.'));

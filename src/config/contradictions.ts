@@ -1,3 +1,4 @@
+import { isAbsolute, relative, resolve, sep } from 'node:path';
 import { isLoopbackHost, isLoopbackUrl, isUnspecifiedUrl } from './addresses.ts';
 import { adviceOn } from './advice.ts';
 import { findNotYet } from './not-yet.ts';
@@ -26,6 +27,7 @@ export function findContradictions(config: Config, secrets: Secrets): readonly F
     ...mail(config),
     ...doors(config, secrets),
     ...ownAddress(config),
+    ...watchFolder(config),
     ...database(config),
     ...adviceOn(config, secrets),
     ...findNotYet(config),
@@ -178,6 +180,18 @@ function ownAddress({ wikiseed }: Config): Finding[] {
   const hint =
     'Write the address under which others reach this host, such as https://seed.example.org, or null.';
   return [error('wikiseed.public_base_url', message, hint)];
+}
+
+/** Whatever lies in the data directory beside `seeder/` is somebody's: what the watch folder takes away would be theirs. */
+function watchFolder({ wikiseed, seeding }: Config): Finding[] {
+  const { watchDir } = seeding;
+  if (typeof watchDir !== 'string') return [];
+  const below = relative(resolve(wikiseed.dataDir), resolve(watchDir));
+  const isOutside = below === '..' || below.startsWith(`..${sep}`) || isAbsolute(below);
+  if (isOutside || below.startsWith(`seeder${sep}`)) return [];
+  const message = `is ${watchDir}, inside ${wikiseed.dataDir}, where WikiSeed keeps its own files.`;
+  const hint = 'Write a folder outside of it, or true for <data_dir>/seeder/watch.';
+  return [error('seeding.watch_dir', message, hint, ['wikiseed.data_dir'])];
 }
 
 function database({ maintenance }: Config): Finding[] {

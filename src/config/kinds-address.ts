@@ -1,3 +1,4 @@
+import { parseNetwork } from '../lib/network.ts';
 import { isPlainAndRemote } from './addresses.ts';
 import type { Kind } from './fields.ts';
 import { kind, refuse, shown } from './kinds.ts';
@@ -81,6 +82,16 @@ export function host(): Kind<string> {
   return kind((raw) => {
     const isFine = typeof raw === 'string' && /^(\[?[0-9A-Fa-f:.]+\]?|[A-Za-z0-9._-]+)$/.test(raw);
     return isFine ? raw : refuse(`must be a host name or address without port, found ${shown(raw)}.`);
+  }, asIs);
+}
+
+/** An IP address or a network of them (CIDR); no name, because connections come from addresses. */
+export function network(): Kind<string> {
+  return kind((raw) => {
+    if (typeof raw === 'string' && parseNetwork(raw) !== null) return raw.trim();
+    return refuse(
+      `must be an IP address such as 127.0.0.1 or ::1, or a network such as 10.0.0.0/8, found ${shown(raw)}; names are not looked up.`,
+    );
   }, asIs);
 }
 

@@ -224,6 +224,9 @@ describe('values', () => {
     ],
     ['seeding: {port: 65536}', 'from 0 to 65535'],
     ['torrents: {trackers: ["udp://tracker.example.org/announce"]}', 'must name a port'],
+    ['monitoring: {trusted_proxies: [localhost]}', 'trusted_proxies[0]: must be an IP address'],
+    ['monitoring: {trusted_proxies: ["10.0.0.0/40"]}', 'or a network such as 10.0.0.0/8'],
+    ['torrents: {groupings: [cycle, cycle]}', 'torrents.groupings[1]: is in the list twice'],
     ['publish: {r2: {public_base_url: "http://cdn.example"}}', 'must use https'],
   ])('refuses %s', (line, message) => {
     const text = line.startsWith('wikiseed') ? line : CONTACT + line;
@@ -240,6 +243,7 @@ describe('values', () => {
     'torrents: {piece_length: 64MiB}',
     'seeding: {port: 0}',
     'monitoring: {port: 0}',
+    'monitoring: {trusted_proxies: [127.0.0.1, "0:0:0:0:0:0:0:1", "[::1]", 10.0.0.0/8, "fd00::/8"]}',
     'discovery: {wikis: {include: ["enwiki"], exclude: ["enwiki"]}}',
     'ia: {s3_endpoint: "http://127.0.0.1:9000/", site_url: "http://[::1]:9001"}',
   ])('accepts %s', (line) => {
@@ -283,12 +287,39 @@ describe('contradictions', () => {
       'alerts.email.to: is missing',
     ],
     ['maintenance: {wal_warn_size: 100MB}', {}, 'not below wal_max_size'],
+    ['seeding: {watch_dir: /var/lib/wikiseed/dumps/x}', {}, 'where WikiSeed keeps its own files'],
   ])('%s with %o is an error', (line, env, message) => {
     const result = load(CONTACT + line, env);
     expect(result.ok).toBe(false);
     const errors = problemsOf(result).filter(({ severity }) => severity === 'error');
     expect(errors.map((problem) => formatProblem(problem, null))).toContainEqual(
       expect.stringContaining(message),
+    );
+  });
+
+  test.each([
+    ['/data', true],
+    ['/data/', true],
+    ['/data/dumps', true],
+    ['/data/torrents/new', true],
+    ['/data/db', true],
+    ['/data/publish', true],
+    ['/data/backups/x', true],
+    ['/data/records', true],
+    ['/data/seeder', true],
+    ['/data/seeder/../dumps', true],
+    ['/data/..watch', true],
+    ['/data/seeder/watch', false],
+    ['/data/seeder/other', false],
+    ['/data-watch', false],
+    ['/srv/watch', false],
+    ['/', false],
+  ])('a watch folder at %s is an error: %s', (folder, isError) => {
+    const text = `wikiseed: {contact: a@example.org, data_dir: /data}\nseeding: {watch_dir: ${folder}}\n`;
+    expect(report(text)).toEqual(
+      isError
+        ? [expect.stringMatching(/seeding\.watch_dir: is .*, inside \/data, .* Write a folder outside/)]
+        : [],
     );
   });
 
@@ -313,6 +344,7 @@ describe('contradictions', () => {
     ['dumps: {history_types: [pages-meta-histori]}', 'a dump type we have not seen'],
     ['monitoring: {host: 0.0.0.0}', 'public, read-only pages'],
     ['torrents: {align_files_from: 1MiB}', 'below piece_length'],
+    ['monitoring: {webseed: {max_requests: 4}}', 'above max_requests (4)'],
   ])('%s is a warning only', (line, message) => {
     expect(loaded(CONTACT + line).warnings.map((problem) => formatProblem(problem, null))).toContainEqual(
       expect.stringContaining(message),

@@ -13,7 +13,7 @@ import {
   size,
   text,
 } from './kinds.ts';
-import { address, host, mailbox, path, privateAddress } from './kinds-address.ts';
+import { address, host, mailbox, network, path, privateAddress } from './kinds-address.ts';
 import { hourRange, schedule, timeOfDay } from './kinds-time.ts';
 
 /** How the daemon itself is run: identity, page, alarms, care of the database, logs. */
@@ -34,7 +34,7 @@ export const monitoringSection = section({
   auth: field('auth', choice(['none', 'basic']), 'none'),
   log_retention_days: field('logRetentionDays', count(1, 3650), 90),
   heartbeat_url: field('heartbeatUrl', orNull(privateAddress()), null),
-  trusted_proxies: field('trustedProxies', listOf(host()), []),
+  trusted_proxies: field('trustedProxies', listOf(network()), []),
   webseed: part(
     'webseed',
     section({

@@ -1,4 +1,5 @@
 import { isIP, isIPv6 } from 'node:net';
+import { networkList, plainAddress } from '../lib/network.ts';
 import type { Clock } from '../ports/index.ts';
 
 /** What one client, and all together, may take of `/webseed/`. Rates in bytes per second, null = unlimited. */
@@ -95,23 +96,25 @@ export function clientOf(
   forwardedFor: string | undefined,
   trustedProxies: readonly string[],
 ): string {
-  const trusted = new Set(trustedProxies.map(plainAddress));
+  const isTrusted = proxiesOf(trustedProxies);
   const chain = [...(forwardedFor ?? '').split(','), remote ?? ''].map((part) => plainAddress(part.trim()));
   let client = chain.at(-1) ?? '';
   // From our own end: what a client wrote itself stands before what our proxies added.
   for (const address of chain.toReversed()) {
     if (isIP(address) === 0) break;
     client = address;
-    if (!trusted.has(address)) break;
+    if (!isTrusted(address)) break;
   }
   return isIPv6(client) ? networkOf(client) : client;
 }
 
-/** IPv4 addresses may come written as IPv6 ones. */
-function plainAddress(address: string): string {
-  const bare = address.replace(/^\[|\]$/g, '').toLowerCase();
-  const mapped = /^::ffff:(\d+\.\d+\.\d+\.\d+)$/.exec(bare);
-  return mapped?.[1] ?? bare;
+/** Made once for each configuration, not for each request. */
+const proxyLists = new WeakMap<readonly string[], (address: string) => boolean>();
+
+function proxiesOf(trustedProxies: readonly string[]): (address: string) => boolean {
+  const known = proxyLists.get(trustedProxies) ?? networkList(trustedProxies);
+  proxyLists.set(trustedProxies, known);
+  return known;
 }
 
 /** The first 64 bits. */

@@ -5,6 +5,7 @@ import type { TorrentId } from '../lib/index.ts';
 import { step } from '../lib/steps.ts';
 import type { Disk, Log } from '../ports/index.ts';
 import { fileOfTorrent, isStoredTree, type Layout, torrentFolder } from '../storage/index.ts';
+import type { EndedSeeding } from './ended-seeding.ts';
 import { isUnpackedBusy } from './unpacked.ts';
 
 /**
@@ -12,14 +13,14 @@ import { isUnpackedBusy } from './unpacked.ts';
  * few MB that nobody else has: without them nobody could fetch the whole torrent, from wherever its dump files may be.
  */
 export interface TorrentRetirement {
-  /** Idempotent; a torrent that is not seeded is no error. */
+  /** Tries to. Idempotent; a torrent that is not seeded is no error. Never rejects: while it may be seeded, no file of it goes. */
   stopSeeding(id: TorrentId): Promise<void>;
   /**
    * Removes its hard links, and of a torrent of unpacked files everything, since nobody can make it whole any more; the bytes of files that
-   * are held have another name. A torrent of a wiki's run has no folder of its own. Idempotent.
+   * are held have another name. A torrent of a wiki's run has no folder of its own. One that may still be seeded keeps all. Idempotent.
    */
   removeFolder(id: TorrentId): Promise<void>;
-  /** Retires a torrent of unpacked files and removes them. @returns what was freed; null: it is retired already, or a job is at it */
+  /** Retires a torrent of unpacked files and removes them. @returns what was freed; null: it is retired already, a job is at it, or it may still be seeded */
   retireUnpacked(id: TorrentId): Promise<{ files: number; sizeBytes: number } | null>;
   /** What is still there of retired torrents and should not: the process died between. */
   removeLeftFolders(): Promise<void>;
@@ -52,8 +53,7 @@ export function createTorrentRetirement(deps: {
   disk: Disk;
   layout: Layout;
   log: Log;
-  /** Ends the seeding of a torrent, by its infohash. */
-  stopSeeding: (infoHash: string) => Promise<void>;
+  ended: Pick<EndedSeeding, 'of'>;
   /** Unpacked files went. */
   onUnpackedRemoved: (freedBytes: number) => void;
 }): TorrentRetirement {
@@ -111,6 +111,8 @@ export function createTorrentRetirement(deps: {
       if ((await disk.stat(path)) !== null) going.push(path);
     // Asked for every retired torrent at every start: of those whose turn was long ago no row is read.
     if (going.length === 0) return freed;
+    // A program that serves them would miss them, or fetch them.
+    if (!(await deps.ended.of(torrent))) return freed;
     let isClear = true;
     try {
       for (let after = 0; ; ) {
@@ -152,7 +154,7 @@ export function createTorrentRetirement(deps: {
   return {
     async stopSeeding(id) {
       const torrent = catalog.torrent(id);
-      if (torrent !== null) await deps.stopSeeding(torrent.infoHash);
+      if (torrent !== null) await deps.ended.of(torrent);
     },
     async removeFolder(id) {
       const torrent = catalog.torrent(id);
@@ -165,8 +167,7 @@ export function createTorrentRetirement(deps: {
         db.transaction(() => !isUnpackedBusy(db.sqlite, id) && catalog.retireUnpacked(id));
       if (!isRetired) return null;
       step('pruning:unpacked_retired');
-      await deps.stopSeeding(torrent.infoHash);
-      return removeFolderOf(torrent);
+      return (await deps.ended.of(torrent)) ? removeFolderOf(torrent) : null;
     },
     async removeLeftFolders() {
       for (const torrent of catalog.torrents()) if (torrent.retiredAt !== null) await removeFolderOf(torrent);

@@ -9,6 +9,7 @@ import { createThreadBuilder } from './building/builder.ts';
 import { createChanges } from './changes.ts';
 import { handlePublishManifest } from './jobs/publish-manifest.ts';
 import { createShareStore } from './share-store.ts';
+import { createTorrentList } from './torrent-list.ts';
 
 export { type PublishedManifest, publishManifest } from './jobs/publish-manifest.ts';
 export { Manifest, ManifestFile, ManifestTorrent } from './manifest.ts';
@@ -55,6 +56,7 @@ export function createPublishing(deps: PublishingDeps): PublishingRoom {
     handlers: [
       handlePublishManifest({
         ...{ catalog, disk, layout, objectStore, addresses, unfinished },
+        torrents: createTorrentList(deps),
         shares: createShareStore(deps),
         changes: createChanges(deps),
         builder: createThreadBuilder({

@@ -28,6 +28,9 @@ export interface S3ObjectStoreConfig {
 
 const TIMEOUTS = { connectMs: seconds(30), inactivityMs: seconds(60) };
 
+const nothing = (): void => {};
+const SILENT = { debug: nothing, info: nothing, warn: nothing, error: nothing };
+
 /** R2 takes one write a second for each key. */
 const WRITE_INTERVAL_MS = 1_100;
 
@@ -50,6 +53,8 @@ export function createS3ObjectStore(config: S3ObjectStoreConfig): ObjectStore {
         responseChecksumValidation: 'WHEN_REQUIRED',
         // The queue retries; the SDK only bridges one lost packet.
         maxAttempts: 2,
+        // Without one it writes to the console when a stream could not be sent; what happened is thrown besides.
+        logger: SILENT,
         // Without these the SDK waits for ever for a server that took the connection and says nothing.
         requestHandler: { connectionTimeout: timeouts.connectMs, socketTimeout: timeouts.inactivityMs },
       }),

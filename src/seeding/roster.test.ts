@@ -32,8 +32,9 @@ function live(options: { days: number; lifeMs: number; isCrashing: boolean }): M
     }
     for (let at = 0; at < options.lifeMs; at += hours(1)) {
       roster.settle(at);
-      for (const [infoHash, waitedMs] of roster.waits(at) ?? [])
-        if (waitedMs === 0 && !firstMs.has(infoHash)) firstMs.set(infoHash, startMs + at);
+      for (const infoHash of roster.waits(at)?.keys() ?? [])
+        if (roster.get(infoHash)?.state === 'active' && !firstMs.has(infoHash))
+          firstMs.set(infoHash, startMs + at);
       turns.keep(roster.waits(at), startMs + at);
     }
     if (!options.isCrashing) turns.keep(roster.waits(options.lifeMs), startMs + options.lifeMs);

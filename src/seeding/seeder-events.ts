@@ -79,9 +79,8 @@ export function createSeederEvents(deps: { clock: Clock; log: Log } & EngineEven
   /** There is one place for all of it, so that the second does not hide the first. */
   function tellCommon(): void {
     const [first, ...others] = common.values();
-    if (first === undefined) return onProblem(null, null);
-    const messages = [first, ...others].map(({ message }) => message);
-    onProblem(null, { ...first, message: messages.join(' ') });
+    const messages = [first, ...others].map((problem) => problem?.message);
+    onProblem(null, first === undefined ? null : { ...first, message: messages.join(' ') });
   }
 
   /** A disk that is away takes thousands of torrents with it: they are told of once. */

@@ -1,6 +1,6 @@
-import PQueue from 'p-queue';
 import type { Catalog, Torrent } from '../catalog/index.ts';
 import type { Bus } from '../events/index.ts';
+import { inParallel } from '../lib/in-parallel.ts';
 import { Interrupted, minutes, type TorrentId } from '../lib/index.ts';
 import { magnetLink } from '../lib/magnet.ts';
 import { withWebseeds } from '../lib/metainfo.ts';
@@ -81,7 +81,6 @@ export function createChecker(deps: CheckerDeps): Checker {
     const over = new AbortController();
     const cancel = clock.after(LOOKS_MS, () => over.abort());
     const either = AbortSignal.any([signal, over.signal]);
-    const turns = new PQueue({ concurrency: ROOTS_AT_ONCE });
     const lookAt = async (candidate: Candidate): Promise<void> => {
       if (either.aborted) return;
       const { kind, root } = candidate;
@@ -102,7 +101,7 @@ export function createChecker(deps: CheckerDeps): Checker {
       const inTurn = candidates.toSorted(
         (a, b) => lateness(known.get(a.root) ?? null) - lateness(known.get(b.root) ?? null),
       );
-      await turns.addAll(inTurn.map((candidate) => () => lookAt(candidate)));
+      await inParallel(inTurn, ROOTS_AT_ONCE, lookAt);
     } finally {
       cancel();
     }

@@ -82,7 +82,7 @@ export function choosePieces(torrent: Metainfo, options: { seed: string; count: 
 }
 
 /**
- * Files to be looked at by one byte each: the first, the last, the largest, the smallest, and one drawn of each size: below a
+ * Files to be looked at by their ends: the first, the last, the largest, the smallest, and one drawn of each size: below a
  * piece, up to 64 pieces, above. Pure.
  */
 export function chooseFiles(torrent: Metainfo, seed: string): MetainfoFile[] {

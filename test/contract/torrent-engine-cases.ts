@@ -272,11 +272,16 @@ export function torrentEngineContract(name: Name, { isRoot = false } = {}): void
     async () => {
       const torrent = makeTorrent(`whole-${name}`);
       const before = treeOf(torrent.contentRoot);
-      const { engine, state, problems } = await open(torrent);
+      const { engine, driver, state, problems } = await open(torrent);
       await engine.add(specOf(torrent), never);
       await engine.add(specOf(torrent), never);
       expect(engine.port()).toBeGreaterThan(0);
       expect(await state()).toBe('seeding');
+      // How an operator finds what is ours.
+      if (driver !== null)
+        expect((await driver.look([torrent.infoHash], never)).get(torrent.infoHash)?.labels).toContain(
+          'wikiseed',
+        );
       await expectFetched(torrent);
       const [activity] = await engine.snapshot();
       expect(activity).toMatchObject({ infoHash: torrent.infoHash, isReady: true, problem: null });
@@ -436,6 +441,31 @@ export function torrentEngineContract(name: Name, { isRoot = false } = {}): void
     await engine.start([specOf(torrent)]);
     expect(await engine.snapshot()).toMatchObject([{ infoHash: torrent.infoHash, state: 'seeding' }]);
   });
+
+  beside(
+    'takes out what was retired while the program was away, by itself and after a restart of ours',
+    async () => {
+      const [one, two] = [makeTorrent(`retired-one-${name}`), makeTorrent(`retired-two-${name}`)];
+      const torrents = [one, two];
+      const before = torrents.map(({ contentRoot }) => treeOf(contentRoot));
+      const first = await open(one);
+      const second = await open(two);
+      await first.engine.add(specOf(one), never);
+      await second.engine.add(specOf(two), never);
+      await program.stop();
+      await expect(first.engine.remove(one.infoHash)).rejects.toMatchObject({ code: 'seeding_not_ended' });
+      // This one is remembered by the catalog alone.
+      await second.engine.stop();
+      await program.start();
+      expect((await first.driver.look([one.infoHash, two.infoHash], never)).size).toBe(2);
+      await second.engine.start([], [two.infoHash]);
+      await first.looksUntil('both are out', async () => {
+        const left = await first.driver.look([one.infoHash, two.infoHash], never);
+        return left.size === 0;
+      });
+      expect(torrents.map(({ contentRoot }) => treeOf(contentRoot))).toEqual(before);
+    },
+  );
 
   beside('refuses to go on with a wrong password, and says what to set', async () => {
     const torrent = makeTorrent(`password-${name}`);

@@ -1,9 +1,9 @@
 import { onTestFinished } from 'vitest';
 import { type Clock, createSystemClock, type Log, silentLog } from '../../src/ports/index.ts';
 import type { EngineEvents } from '../../src/seeding/engine.ts';
+import type { SeederSettings } from '../../src/seeding/protocol.ts';
 import { createSeeder, type Seeder } from '../../src/seeding/seeder.ts';
 import { launchSeederThread, type SeederThread } from '../../src/seeding/seeder-thread.ts';
-import type { SeederSettings } from '../../src/seeding/protocol.ts';
 import type { TurnBook } from '../../src/seeding/turn-book.ts';
 import type { PlainTorrent } from './plain-torrent.ts';
 

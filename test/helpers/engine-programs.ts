@@ -71,7 +71,11 @@ function asAnotherUser(folder: string, { isRoot }: { isRoot: boolean }): string[
 /** qbittorrent-nox on all addresses for peers, on loopback for us. */
 export async function qbittorrentProgram(
   lifetime: Lifetime,
-  options: { isRoot: boolean },
+  options: {
+    isRoot: boolean;
+    /** Folders that it watches, and where the content of what it finds there is. */
+    watched?: Readonly<Record<string, string>>;
+  },
 ): Promise<EngineProgram> {
   const profile = lifetime.folder();
   const [web, peers] = [await freePort(), await freePort()];
@@ -105,6 +109,14 @@ WebUI\\UseUPnP=false
 WebUI\\Username=${LOGIN.username}
 WebUI\\Password_PBKDF2="@ByteArray(${salt.toString('base64')}:${hash.toString('base64')})"
 `,
+  );
+  const watched = Object.entries(options.watched ?? {}).map(([folder, save_path]) => [
+    folder,
+    { recursive: false, add_torrent_params: { save_path, use_auto_tmm: false, content_layout: 'Original' } },
+  ]);
+  writeFileSync(
+    join(profile, 'qBittorrent', 'config', 'watched_folders.json'),
+    JSON.stringify(Object.fromEntries(watched)),
   );
   return running(
     lifetime,

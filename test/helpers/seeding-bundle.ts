@@ -197,6 +197,7 @@ export async function setup(options: Options = {}) {
       layout,
       clock: options.clock ?? createSystemClock(),
       log: options.log ?? silentLog,
+      disk: createNodeDisk(),
       askForRepair: (ids) => void toRepair.push(...ids),
       config: {
         enabled: true,

@@ -65,7 +65,14 @@ function setup(archive: Archive) {
       }),
       handleJob(publishManifest, {
         run: async () => ({
-          ...{ manifestSha256: '', torrents: [], leftOut: [], writtenLocal: [], writtenRemote: [] },
+          ...{
+            changeCount: 0,
+            manifestSha256: '',
+            torrents: [],
+            leftOut: [],
+            writtenLocal: [],
+            writtenRemote: [],
+          },
         }),
         record: () => ({ isCurrent: true }),
       }),

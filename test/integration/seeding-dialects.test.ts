@@ -51,10 +51,11 @@ async function serve(answer: (asked: Asked) => Answer): Promise<{ url: string; a
   return { url: `http://127.0.0.1:${(server.address() as AddressInfo).port}`, asked };
 }
 
-const access = (url: string, password: string | null = 'secret') => ({
-  ...{ url, username: password === null ? null : 'me', password },
-  uploadLimitBytesPerSecond: 2_000_000,
-});
+const access = (
+  url: string,
+  password: string | null = 'secret',
+  uploadLimitBytesPerSecond: number | null = 2_000_000,
+) => ({ ...{ url, username: password === null ? null : 'me', password }, uploadLimitBytesPerSecond });
 
 describe('qBittorrent 5.x', () => {
   const INFO = {
@@ -77,6 +78,7 @@ describe('qBittorrent 5.x', () => {
       isSessionLost?: (asked: Asked) => boolean;
       extension?: boolean;
       forgets?: boolean;
+      limit?: number | null;
     } = {},
   ) {
     let logins = 0;
@@ -102,6 +104,7 @@ describe('qBittorrent 5.x', () => {
       if (
         [
           ...['torrents/add', 'torrents/start', 'torrents/stop', 'torrents/delete'],
+          ...['torrents/addTags', 'torrents/setUploadLimit'],
           'app/setPreferences',
         ].includes(path)
       )
@@ -110,7 +113,7 @@ describe('qBittorrent 5.x', () => {
     });
     return {
       ...server,
-      driver: createQbittorrent({ http, access: access(server.url) }),
+      driver: createQbittorrent({ http, access: access(server.url, 'secret', options.limit) }),
       logins: () => logins,
     };
   }
@@ -161,7 +164,7 @@ describe('qBittorrent 5.x', () => {
     expect(fields).toMatchObject({
       ...{ torrents: TORRENT.bytes.toString('latin1'), savepath: '/data/torrents' },
       ...{ paused: 'true', stopped: 'true', autoTMM: 'false', ratioLimit: '-1', seedingTimeLimit: '-1' },
-      ...{ upLimit: '2000000', contentLayout: 'Original' },
+      ...{ contentLayout: 'Original', category: 'wikiseed', tags: 'wikiseed' },
     });
     expect(fields).not.toHaveProperty('skip_checking');
     expect(asked.some(({ path }) => path.endsWith('setPreferences'))).toBe(false);
@@ -176,6 +179,34 @@ describe('qBittorrent 5.x', () => {
     ]);
     const { body } = asked.findLast(({ path }) => path.endsWith('setPreferences'))!;
     expect(JSON.parse(new URLSearchParams(body).get('json')!)).toEqual({ enable_upload_suggestions: true });
+  });
+
+  it.each([
+    [2_000_000, '2000000'],
+    // As the configuration says now, whatever it was told before.
+    [null, '0'],
+  ])('is told how fast it may give (%s), and whose a torrent is that it has already', async (limit, told) => {
+    const { driver, asked } = await five({ limit, info: { category: 'mine', tags: 'a, wikiseed' } });
+    const view = (await driver.look([HASH], never)).get(HASH)!;
+    expect(view.labels).toEqual(['mine', 'a', 'wikiseed']);
+    await driver.setUp(view, never);
+    const formOf = (word: string) =>
+      asked
+        .filter(({ path, headers }) => path.endsWith(word) && headers.cookie !== undefined)
+        .map(({ body }) => Object.fromEntries(new URLSearchParams(body)));
+    expect(formOf('setUploadLimit')).toEqual([{ hashes: HASH, limit: told }]);
+    expect(formOf('addTags')).toEqual([]);
+    await driver.setUp({ infoHash: HASH, labels: ['mine'] }, never);
+    expect(formOf('addTags')).toEqual([{ hashes: HASH, tags: 'wikiseed' }]);
+    // It may move the files of a torrent that follows its category.
+    expect(asked.some(({ path }) => /category/i.test(path))).toBe(false);
+  });
+
+  it('that lists pieces in a form that is not known is no program that is away', async () => {
+    const { url } = await serve(() => ({ body: '{"strange": true}' }));
+    await expect(
+      createQbittorrent({ http, access: access(url) }).wrongFiles(HASH, never),
+    ).rejects.toMatchObject({ code: 'engine_rejects' });
   });
 
   it('is not believed to want nothing when it did not hear it', async () => {
@@ -290,6 +321,7 @@ describe('Transmission 4.1', () => {
       total_size: 10,
     },
     ...{ uploaded_ever: 3, rate_upload: 2, peers_connected: 1, download_dir: '/data/torrents' },
+    labels: ['linux'],
     tracker_stats: [
       { seeder_count: -1, leecher_count: -1 },
       { seeder_count: 5, leecher_count: 0 },
@@ -298,7 +330,12 @@ describe('Transmission 4.1', () => {
 
   /** Answers the old dialect only to say which version it is. */
   async function fourOne(
-    options: { refusesSessions?: number; error?: object; byMessageMaxBytes?: number } = {},
+    options: {
+      refusesSessions?: number;
+      error?: object;
+      byMessageMaxBytes?: number;
+      limit?: number | null;
+    } = {},
   ) {
     let session = 0;
     let left = options.refusesSessions ?? 1;
@@ -333,7 +370,7 @@ describe('Transmission 4.1', () => {
       session += 1;
     };
     const driver = createTransmission({
-      ...{ http, access: access(server.url) },
+      ...{ http, access: access(server.url, 'secret', options.limit) },
       ...(byMessageMaxBytes === undefined ? {} : { byMessageMaxBytes }),
     });
     return { ...server, calls, driver, loseSession };
@@ -341,31 +378,37 @@ describe('Transmission 4.1', () => {
 
   it('is spoken to in its own dialect, and its numbers are understood', async () => {
     const { driver, calls } = await fourOne();
-    expect((await driver.look([HASH], never)).get(HASH)).toMatchObject({
+    const view = (await driver.look([HASH], never)).get(HASH)!;
+    expect(view).toMatchObject({
       ...{
         state: 'seeding',
         isWhole: true,
         savePath: '/data/torrents',
+        labels: ['linux'],
         seeders: 4,
         leechers: 0,
         message: null,
       },
     });
     await driver.wantNothing(TORRENT, never);
+    await driver.setUp(view, never);
     await driver.remove(HASH, never);
     expect(await driver.peersPort(never)).toBe(51413);
     expect(calls.map(({ method }) => method)).toEqual([
       'torrent_get',
       'torrent_set',
+      'torrent_set',
       'torrent_remove',
       'session_get',
     ]);
     expect(calls[0]!.params.fields).toContain('hash_string');
-    expect(calls[1]!.params).toEqual({
-      ...{ ids: [HASH], files_unwanted: [], seed_ratio_mode: 2, seed_idle_mode: 2 },
+    expect(calls[1]!.params).toEqual({ ids: [HASH], files_unwanted: [] });
+    // The operator's own labels stay.
+    expect(calls[2]!.params).toEqual({
+      ...{ ids: [HASH], seed_ratio_mode: 2, seed_idle_mode: 2, labels: ['linux', 'wikiseed'] },
       ...{ upload_limited: true, upload_limit: 2000 },
     });
-    expect(calls[2]!.params).toEqual({ ids: [HASH], delete_local_data: false });
+    expect(calls[3]!.params).toEqual({ ids: [HASH], delete_local_data: false });
   });
 
   it('is given a .torrent as a message, and the name of one that is too large', async () => {
@@ -378,6 +421,14 @@ describe('Transmission 4.1', () => {
     await large.driver.addStopped(TORRENT, never);
     expect(large.calls[0]!.params).toEqual({
       ...{ filename: '/data/torrents/x.torrent', download_dir: '/data/torrents', paused: true },
+    });
+  });
+
+  it('is told that there is no limit any more, and is not marked twice', async () => {
+    const { driver, calls } = await fourOne({ limit: null });
+    await driver.setUp({ infoHash: HASH, labels: ['wikiseed'] }, never);
+    expect(calls[0]!.params).toEqual({
+      ...{ ids: [HASH], seed_ratio_mode: 2, seed_idle_mode: 2, upload_limited: false },
     });
   });
 

@@ -106,7 +106,7 @@ async function room() {
         );
     return { seeding, states, count };
   };
-  return { say, begin, clock, watched: () => readdirSync(join(dataDir, 'watch')).length };
+  return { say, begin, clock, watched: () => readdirSync(join(dataDir, 'watch', 'torrents')).length };
 }
 
 it('serves what was needed most when it was last counted, from the start', async () => {

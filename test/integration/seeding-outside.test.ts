@@ -121,9 +121,7 @@ function peer(options: { port: number; infoHash: string; from: string; pieces: r
     for (const each of waiting) if (answered.length >= each.count) each.resolve();
   });
   const until = (count: number): Promise<void> =>
-    answered.length >= count
-      ? Promise.resolve()
-      : new Promise((resolve) => waiting.push({ count, resolve }));
+    answered.length >= count ? Promise.resolve() : new Promise((resolve) => waiting.push({ count, resolve }));
   return { answered, until };
 }
 
@@ -183,29 +181,29 @@ describe('a disk that is away', () => {
     return { ...room, clock, contentRoot, away: `${contentRoot}-away`, specs, states, lookAgain, errors };
   }
 
-  it.each(['is missing', 'is empty, as one without its disk'])(
-    'is told once for all torrents when its folder %s, and is over when it is back',
-    async (how) => {
-      const { seeder, specs, clock, contentRoot, away, told, states, lookAgain, errors } = onADisk();
-      renameSync(contentRoot, away);
-      if (how !== 'is missing') mkdirSync(contentRoot);
-      await seeder.start(specs);
-      expect(await states()).toEqual(['broken']);
-      const message = `Nothing below ${contentRoot} is seeded: it is not there, or it is empty. Is the disk mounted?`;
-      expect(told).toEqual([{ infoHash: null, code: 'seed_folder_missing', message }]);
-      expect(errors()).toEqual([message]);
-      // It is tried again, and nothing more is said.
-      for (let look = 0; look < 3; look += 1) {
-        await clock.advance(minutes(5));
-        await seeder.snapshot();
-      }
-      rmSync(contentRoot, { recursive: true, force: true });
-      renameSync(away, contentRoot);
-      await expect.poll(lookAgain).toEqual(['seeding']);
-      expect(told.slice(1)).toEqual([{ infoHash: null, code: null, message: null }]);
-      expect(errors()).toHaveLength(1);
-    },
-  );
+  it.each([
+    'is missing',
+    'is empty, as one without its disk',
+  ])('is told once for all torrents when its folder %s, and is over when it is back', async (how) => {
+    const { seeder, specs, clock, contentRoot, away, told, states, lookAgain, errors } = onADisk();
+    renameSync(contentRoot, away);
+    if (how !== 'is missing') mkdirSync(contentRoot);
+    await seeder.start(specs);
+    expect(await states()).toEqual(['broken']);
+    const message = `Nothing below ${contentRoot} is seeded: it is not there, or it is empty. Is the disk mounted?`;
+    expect(told).toEqual([{ infoHash: null, code: 'seed_folder_missing', message }]);
+    expect(errors()).toEqual([message]);
+    // It is tried again, and nothing more is said.
+    for (let look = 0; look < 3; look += 1) {
+      await clock.advance(minutes(5));
+      await seeder.snapshot();
+    }
+    rmSync(contentRoot, { recursive: true, force: true });
+    renameSync(away, contentRoot);
+    await expect.poll(lookAgain).toEqual(['seeding']);
+    expect(told.slice(1)).toEqual([{ infoHash: null, code: null, message: null }]);
+    expect(errors()).toHaveLength(1);
+  });
 
   it('is noticed by the first who asks, and what lies there is served again when it is back', async () => {
     const { seeder, specs, contentRoot, away, told, until, lookAgain } = onADisk();
@@ -214,7 +212,9 @@ describe('a disk that is away', () => {
     for (const { infoHash } of specs.slice(0, 2))
       peer({ port: seeder.port()!, infoHash, from: '127.0.0.1', pieces: [0] });
     await until(() => told.length > 0);
-    await expect.poll(async () => (await seeder.snapshot()).filter(({ state }) => state === 'broken').length).toBe(2);
+    await expect
+      .poll(async () => (await seeder.snapshot()).filter(({ state }) => state === 'broken').length)
+      .toBe(2);
     expect(told.map(({ code }) => code)).toEqual(['seed_folder_missing']);
     renameSync(away, contentRoot);
     await expect.poll(lookAgain).toEqual(['seeding']);

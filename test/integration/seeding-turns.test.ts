@@ -132,7 +132,9 @@ describe('restarts', () => {
       const { seeder } = embeddedSeeder({ clock, maxActiveTorrents: 1, turns: createTurnBook(state) });
       await seeder.start(torrents.map(specOf));
       const now = (await seeder.snapshot()).filter(({ state: word }) => word === 'seeding');
-      served.push(now.map(({ infoHash }) => torrents.find((each) => each.infoHash === infoHash)!.name).join());
+      served.push(
+        now.map(({ infoHash }) => torrents.find((each) => each.infoHash === infoHash)!.name).join(),
+      );
       await clock.advance(hours(5));
       await seeder.stop();
     }

@@ -82,6 +82,17 @@ function expectedOnce() {
   };
 }
 
+it('a torrent is found by its infohash once it is recorded, without reading all of them', () => {
+  const { db, catalog } = setup();
+  const facts = factsOf(db);
+  for (const _ of catalog.prepareTorrent(facts)) expect(catalog.torrentByInfoHash(facts.infoHash)).toBeNull();
+  catalog.recordTorrent(facts);
+  expect(catalog.torrentByInfoHash(facts.infoHash)).toEqual(catalog.torrents()[0]);
+  expect(catalog.torrentByInfoHash('0'.repeat(40))).toBeNull();
+  const [plan] = db.sqlite.prepare(`EXPLAIN QUERY PLAN SELECT * FROM torrents WHERE info_hash = ?`).all('x');
+  expect(plan).toMatchObject({ detail: expect.stringContaining('USING INDEX') });
+});
+
 describe('writing a torrent down', () => {
   it('in parts ends as it does at once, is seen only at the end, and leaves little for it', () => {
     const { db, catalog } = setup();

@@ -165,9 +165,9 @@ export function fakeOutlets({ catalog }: { catalog: Catalog }): AnyJobHandler[] 
       run: async () => ({
         manifestSha256: String(catalog.torrents().length),
         torrents: catalog.torrents().map(({ id, infoHash }) => ({
-          ...{ torrentId: id, infoHash, url: null, contentSha256: '' },
+          ...{ torrentId: id, infoHash, url: null, contentSha256: '', isNews: true },
         })),
-        ...{ leftOut: [], writtenLocal: [], writtenRemote: [] },
+        ...{ changeCount: 0, leftOut: [], writtenLocal: [], writtenRemote: [] },
       }),
       record(_input, { torrents, manifestSha256 }) {
         const known = new Set(torrents.map(({ torrentId }) => torrentId));

@@ -1,22 +1,18 @@
+import { join } from 'node:path';
 import { z } from 'zod';
-import type { Catalog, Torrent } from '../../catalog/index.ts';
+import type { Catalog } from '../../catalog/index.ts';
 import { hours, Interrupted, TorrentId } from '../../lib/index.ts';
 import { step } from '../../lib/steps.ts';
 import type { Disk, ObjectStore } from '../../ports/index.ts';
 import { defineJob, handleJob, type JobContext, type JobHandler } from '../../queue/index.ts';
 import type { Layout } from '../../storage/index.ts';
+import { type ManifestAddresses, publicAddress, torrentKey } from '../addresses.ts';
+import type { BuiltFile, ManifestBuilder } from '../building/builder.ts';
+import type { Changes } from '../changes.ts';
 import { createLocalFiles, type LocalFiles, readWhole, sha256Of } from '../local-files.ts';
-import {
-  buildManifest,
-  type Manifest,
-  type ManifestAddresses,
-  manifestJson,
-  publicAddress,
-  torrentKey,
-} from '../manifest.ts';
-import { manifestText } from '../manifest-text.ts';
-import { publishObject } from '../remote-files.ts';
+import { publishObject, type RemoteFile } from '../remote-files.ts';
 import type { SharePlatform, ShareStore } from '../share-store.ts';
+import type { ListedTorrent } from '../torrent-list.ts';
 
 const Input = z.object({});
 const PublishedTorrent = z.object({
@@ -24,9 +20,13 @@ const PublishedTorrent = z.object({
   infoHash: z.string(),
   url: z.string().nullable(),
   contentSha256: z.string(),
+  /** The catalog does not say yet that it is published there. */
+  isNews: z.boolean(),
 });
 /** What is published now, and which objects had to be written for it. */
 const Output = z.object({
+  /** What `Changes` counted before anything was read. */
+  changeCount: z.number(),
   manifestSha256: z.string(),
   torrents: z.array(PublishedTorrent),
   /** Infohashes of recorded torrents that were left out, because their .torrent file is nowhere. */
@@ -60,15 +60,22 @@ export const publishManifest = defineJob<Input, Output>({
 
 /** What the handler needs. */
 export interface PublishManifestDeps {
-  catalog: Catalog;
+  catalog: Pick<Catalog, 'cycles' | 'torrentsOfCycle' | 'advanceCycle' | 'markPublished'>;
+  torrents: () => ListedTorrent[];
   disk: Disk;
   layout: Layout;
   shares: ShareStore;
   /** null: this folder is all there is. */
   objectStore: ObjectStore | null;
   addresses: ManifestAddresses;
-  version: string;
+  changes: Changes;
+  builder: ManifestBuilder;
+  /** Folder in which the builder leaves what it wrote. */
+  unfinished: string;
 }
+
+/** Which manifests name all others, in the order in which they are put in their places. */
+const LAST = ['manifest.txt', 'manifest.json'];
 
 /** Repeating it with the same catalog writes nothing. */
 export function handlePublishManifest(deps: PublishManifestDeps): JobHandler<Input, Output> {
@@ -95,11 +102,8 @@ export function handlePublishManifest(deps: PublishManifestDeps): JobHandler<Inp
           share(torrent.infoHash, torrentKey(torrent.infoHash), torrent.contentSha256);
         share('manifest', 'manifest.json', output.manifestSha256);
       }
-      for (const { torrentId, url } of output.torrents) {
-        const row = catalog.torrent(torrentId);
-        if (row !== null && (row.publishedAt === null || row.torrentUrl !== url))
-          catalog.markPublished(torrentId, url);
-      }
+      for (const { torrentId, url, isNews } of output.torrents)
+        if (isNews) catalog.markPublished(torrentId, url);
       const published = new Set(output.torrents.map(({ infoHash }) => infoHash));
       for (const { cycleDate, status } of catalog.cycles()) {
         if (status !== 'seeding') continue;
@@ -107,9 +111,7 @@ export function handlePublishManifest(deps: PublishManifestDeps): JobHandler<Inp
         if (torrents.length > 0 && torrents.every(({ infoHash }) => published.has(infoHash)))
           catalog.advanceCycle(cycleDate, 'published');
       }
-      const expected = catalog.torrents().filter(({ infoHash }) => !output.leftOut.includes(infoHash));
-      const json = manifestJson(buildManifest(catalog, expected, deps.addresses));
-      return { isCurrent: sha256Of(json) === output.manifestSha256 };
+      return { isCurrent: deps.changes.count() === output.changeCount };
     },
     // Counts, not keys: the row is kept for ever, and there are two keys for each torrent.
     summarize: ({ manifestSha256, torrents, leftOut, writtenLocal, writtenRemote }) => ({
@@ -129,29 +131,30 @@ async function publishOnce(
 ): Promise<Output> {
   const writtenLocal = new Set<string>();
   const writtenRemote = new Set<string>();
-  const listed = deps.catalog.torrents();
+  // First: what is learnt from here on is not sure to be in it.
+  const changeCount = deps.changes.count();
+  const listed = deps.torrents();
   const torrentFiles = await localTorrentFiles(deps, local, listed, context, writtenLocal);
   const torrents = listed.filter(({ infoHash }) => torrentFiles.has(infoHash));
-  const manifest = buildManifest(deps.catalog, torrents, deps.addresses);
-  const json = manifestJson(manifest);
-  const changingKeys = await writeManifests(deps, local, { torrents, manifest, json }, writtenLocal);
+  const manifests = await buildManifests(deps, local, [...torrentFiles.keys()], context, writtenLocal);
   step('publishing:manifest_written');
-  const torrentKeys = [...torrentFiles.keys()].map(torrentKey);
   if (deps.objectStore !== null)
-    await publishRemotely(deps.objectStore, local, torrentKeys, changingKeys, context, writtenRemote);
+    await publishRemotely(deps.objectStore, local, torrentFiles, manifests, context, writtenRemote);
   step('publishing:published');
   context.log.info(
     { room: 'publishing', torrents: torrents.length, local: writtenLocal.size, remote: writtenRemote.size },
     'manifest published',
   );
   return {
-    manifestSha256: sha256Of(json),
-    torrents: torrents.map(({ id, infoHash }) => ({
-      torrentId: id,
-      infoHash,
-      url: publicAddress(deps.addresses, torrentKey(infoHash)),
-      contentSha256: torrentFiles.get(infoHash) ?? '',
-    })),
+    changeCount,
+    manifestSha256: manifests.find(({ key }) => key === 'manifest.json')?.sha256 ?? '',
+    torrents: torrents.map(({ id, infoHash, publishedAt, torrentUrl }) => {
+      const url = publicAddress(deps.addresses, torrentKey(infoHash));
+      return {
+        ...{ torrentId: id, infoHash, url, contentSha256: torrentFiles.get(infoHash) ?? '' },
+        isNews: publishedAt === null || torrentUrl !== url,
+      };
+    }),
     leftOut: listed.map(({ infoHash }) => infoHash).filter((infoHash) => !torrentFiles.has(infoHash)),
     writtenLocal: [...writtenLocal],
     writtenRemote: [...writtenRemote],
@@ -162,7 +165,7 @@ async function publishOnce(
 async function localTorrentFiles(
   deps: PublishManifestDeps,
   local: LocalFiles,
-  torrents: readonly Torrent[],
+  torrents: readonly ListedTorrent[],
   context: JobContext,
   written: Set<string>,
 ): Promise<Map<string, string>> {
@@ -188,49 +191,53 @@ async function localTorrentFiles(
 }
 
 /**
- * Writes `manifests/<cycle>.json`, the same facts for one cycle alone, and then the two manifests that name everything.
- * All of them change: Internet Archive addresses arrive weeks after the torrent.
- * @returns the keys, what names others last
+ * Puts `manifests/<cycle>.json` in their places, and then the two manifests that name everything. All of them change: Internet
+ * Archive addresses arrive weeks after the torrent.
+ * @returns what names others last
  */
-async function writeManifests(
+async function buildManifests(
   deps: PublishManifestDeps,
   local: LocalFiles,
-  content: { torrents: readonly Torrent[]; manifest: Manifest; json: string },
+  infoHashes: readonly string[],
+  context: JobContext,
   written: Set<string>,
-): Promise<string[]> {
-  const { torrents, manifest, json } = content;
-  const keys: string[] = [];
-  const write = async (key: string, content: string): Promise<void> => {
-    if (await local.write(key, content)) written.add(key);
-    keys.push(key);
-  };
-  for (const cycleDate of [...new Set(torrents.map((torrent) => torrent.cycleDate))].sort()) {
-    const own = torrents.filter((torrent) => torrent.cycleDate === cycleDate);
-    await write(
-      `manifests/${cycleDate}.json`,
-      manifestJson(buildManifest(deps.catalog, own, deps.addresses)),
-    );
+): Promise<BuiltFile[]> {
+  const built = await deps.builder.build(
+    { infoHashes },
+    { signal: context.signal, told: (name) => context.progress({ label: name }) },
+  );
+  step('publishing:manifest_built');
+  const order = (key: string): number => LAST.indexOf(key);
+  const files = built.sort((a, b) => order(a.key) - order(b.key) || (a.key < b.key ? -1 : 1));
+  for (const { key, isChanged } of files) {
+    if (!isChanged) continue;
+    await local.adopt(key, join(deps.unfinished, ...key.split('/')));
+    written.add(key);
   }
-  await write('manifest.txt', manifestText(manifest, deps));
-  await write('manifest.json', json);
-  return keys;
+  await deps.disk.removeTree(deps.unfinished);
+  return files;
 }
 
 /** What others name goes first, what names others last: no reader ever sees a manifest that names a missing object. */
 async function publishRemotely(
   store: ObjectStore,
   local: LocalFiles,
-  torrentKeys: readonly string[],
-  changingKeys: readonly string[],
+  torrentFiles: ReadonlyMap<string, string>,
+  manifests: readonly BuiltFile[],
   context: JobContext,
   written: Set<string>,
 ): Promise<void> {
-  const publish = async (key: string, changesSlowly: boolean): Promise<void> => {
-    const content = await local.read(key);
-    if (content === null) return;
-    if (await publishObject(store, { key, content, changesSlowly }, context.signal)) written.add(key);
-    context.progress({ label: key });
+  const publish = async (file: RemoteFile): Promise<void> => {
+    if (await publishObject(store, file, context.signal)) written.add(file.key);
+    context.progress({ label: file.key });
   };
-  for (const key of torrentKeys) await publish(key, true);
-  for (const key of changingKeys) await publish(key, false);
+  for (const [infoHash, sha256] of torrentFiles) {
+    const key = torrentKey(infoHash);
+    const content = await local.read(key);
+    if (content !== null) await publish({ key, content, sha256, changesSlowly: true });
+  }
+  for (const { key, sizeBytes, sha256, md5 } of manifests) {
+    const content = { sizeBytes, md5, chunks: () => local.chunks(key, sizeBytes) };
+    await publish({ key, content, sha256, changesSlowly: false });
+  }
 }

@@ -1,0 +1,328 @@
+import { randomBytes } from 'node:crypto';
+import { EventEmitter } from 'node:events';
+import { mkdirSync, readFileSync, writeFileSync } from 'node:fs';
+import { connect } from 'node:net';
+import { join } from 'node:path';
+import { describe, expect, it, onTestFinished } from 'vitest';
+import type { Wire } from 'webtorrent';
+import { createWireLimits, type WireBounds } from '../../src/seeding/wire-limits.worker.ts';
+import { embeddedSeeder, specOf } from '../helpers/embedded-seeder.ts';
+import { has } from '../helpers/needs.ts';
+import { makePlainTorrent } from '../helpers/plain-torrent.ts';
+import { aria2, startTracker } from '../helpers/seeding-bundle.ts';
+import { temporaryFolder } from '../helpers/with-db.ts';
+
+/*
+ * Goal: a peer that asks without end and reads nothing costs a few megabytes, and others are served meanwhile.
+ * Method: raw sockets against the real seeding thread, counted at the socket; and the bounds alone on a wire of which all is counted.
+ */
+
+const BLOCK = 2 ** 14;
+const PIECE = 2 ** 18;
+const FILE_BYTES = 64 * PIECE;
+/** What the flooding test may use more; without bounds it is some 500 MB. */
+const MEMORY_BYTES = 150e6;
+
+const u32 = (value: number): Buffer => {
+  const bytes = Buffer.alloc(4);
+  bytes.writeUInt32BE(value >>> 0);
+  return bytes;
+};
+const message = (id: number, ...parts: Buffer[]): Buffer => {
+  const body = Buffer.concat([Buffer.of(id), ...parts]);
+  return Buffer.concat([u32(body.length), body]);
+};
+const request = (index: number, offset: number, length: number): Buffer =>
+  message(6, u32(index), u32(offset), u32(length));
+const INTERESTED = message(2);
+const HAS_NOTHING = message(5, Buffer.alloc(FILE_BYTES / PIECE / 8));
+const UNCHOKE = 1;
+const PIECE_ID = 7;
+const REJECT = 16;
+
+async function seeded() {
+  const contentRoot = temporaryFolder();
+  const tracker = await startTracker();
+  mkdirSync(join(contentRoot, 'flooded'));
+  const bytes = randomBytes(FILE_BYTES);
+  writeFileSync(join(contentRoot, 'flooded', 'dump.bz2'), bytes);
+  const torrent = makePlainTorrent({
+    ...{ contentRoot, name: 'flooded', pieceLength: PIECE, trackers: [tracker.url] },
+    files: [{ path: 'dump.bz2', sizeBytes: FILE_BYTES }],
+  });
+  const { seeder } = embeddedSeeder();
+  await seeder.start([specOf(torrent)]);
+  return { seeder, torrent, bytes };
+}
+
+/** A peer of bare bytes. */
+function rawPeer(port: number, infoHash: string, { fast }: { fast: boolean }) {
+  const socket = connect(port, '127.0.0.1');
+  const events = new EventEmitter();
+  const messages: { id: number; bytes: Buffer }[] = [];
+  let rest = Buffer.alloc(0);
+  let isGreeted = false;
+  const closed = new Promise<void>((resolve) => socket.on('close', () => resolve()));
+  socket.on('error', () => {});
+  socket.on('data', (data) => {
+    rest = Buffer.concat([rest, data]);
+    if (!isGreeted && rest.length >= 68) {
+      isGreeted = true;
+      rest = rest.subarray(68);
+      // Whoever says so before is let in 10 s later.
+      socket.write(Buffer.concat([HAS_NOTHING, INTERESTED]));
+      events.emit('greeted');
+    }
+    while (isGreeted && rest.length >= 4 && rest.length >= 4 + rest.readUInt32BE(0)) {
+      const length = rest.readUInt32BE(0);
+      if (length > 0) messages.push({ id: rest[4]!, bytes: Buffer.from(rest.subarray(5, 4 + length)) });
+      rest = rest.subarray(4 + length);
+    }
+    events.emit('more');
+  });
+  const reserved = Buffer.from([0, 0, 0, 0, 0, 0x10, 0, fast ? 4 : 0]);
+  socket.write(
+    Buffer.concat([
+      Buffer.from('\x13BitTorrent protocol', 'latin1'),
+      ...[reserved, Buffer.from(infoHash, 'hex'), randomBytes(20)],
+    ]),
+  );
+  onTestFinished(() => void socket.destroy());
+  const count = (id: number): number => messages.filter((each) => each.id === id).length;
+  const until = (isThere: () => boolean): Promise<void> =>
+    new Promise((resolve) => {
+      const look = (): void => {
+        if (!isThere()) return;
+        events.off('more', look);
+        resolve();
+      };
+      events.on('more', look);
+      look();
+    });
+  const greeted = new Promise<void>((resolve) => events.once('greeted', resolve));
+  return { socket, messages, count, until, greeted, closed };
+}
+
+describe('a peer that asks and does not read', () => {
+  for (const [name, length, fast] of [
+    ['ordinary blocks', BLOCK, false],
+    ['ordinary blocks, and knows refusals', BLOCK, true],
+    ['the largest blocks', 2 ** 17, false],
+  ] as const) {
+    it.skipIf(!has('aria2c'))(
+      `is sent away while aria2c gets every byte: ${name}`,
+      async () => {
+        const { seeder, torrent, bytes } = await seeded();
+        const flooder = rawPeer(seeder.port()!, torrent.infoHash, { fast });
+        await flooder.until(() => flooder.count(UNCHOKE) > 0);
+        flooder.socket.pause();
+        const before = process.memoryUsage().rss;
+        const perPiece = PIECE / length;
+        const asked = Array.from({ length: 4000 }, (_, at) =>
+          request(Math.floor(at / perPiece) % 64, (at % perPiece) * length, length),
+        );
+        flooder.socket.write(Buffer.concat(asked));
+        const target = temporaryFolder();
+        expect((await aria2(torrent.torrentFile, target)).code).toBe(0);
+        expect(readFileSync(join(target, 'flooded', 'dump.bz2')).equals(bytes)).toBe(true);
+        // Its end is behind what it did not read.
+        flooder.socket.resume();
+        await flooder.closed;
+        expect(process.memoryUsage().rss - before).toBeLessThan(MEMORY_BYTES);
+        expect(flooder.count(PIECE_ID)).toBeLessThan(asked.length);
+        expect(seeder.restarts()).toBe(0);
+      },
+      60_000,
+    );
+  }
+
+  it('asks for the torrent file without saying that it understands it, and ends nobody but itself', async () => {
+    const { seeder, torrent } = await seeded();
+    const strange = rawPeer(seeder.port()!, torrent.infoHash, { fast: true });
+    await strange.greeted;
+    strange.socket.write(message(20, Buffer.of(1), Buffer.from('d8:msg_typei0e5:piecei0ee')));
+    await strange.closed;
+    const honest = rawPeer(seeder.port()!, torrent.infoHash, { fast: true });
+    await honest.until(() => honest.count(UNCHOKE) > 0);
+    honest.socket.write(request(3, BLOCK, BLOCK));
+    await honest.until(() => honest.count(PIECE_ID) === 1);
+    expect(seeder.restarts()).toBe(0);
+  }, 30_000);
+
+  it('that asks for 64 KiB is refused, and goes on with less', async () => {
+    const { seeder, torrent, bytes } = await seeded();
+    const peer = rawPeer(seeder.port()!, torrent.infoHash, { fast: true });
+    await peer.until(() => peer.count(UNCHOKE) > 0);
+    peer.socket.write(Buffer.concat([request(2, 0, 2 ** 16), request(2, 0, 2 ** 15)]));
+    await peer.until(() => peer.count(PIECE_ID) === 1);
+    expect(peer.messages.filter(({ id }) => id === REJECT).map(({ bytes: each }) => each)).toEqual([
+      Buffer.concat([u32(2), u32(0), u32(2 ** 16)]),
+    ]);
+    const block = peer.messages.find(({ id }) => id === PIECE_ID)!.bytes.subarray(8);
+    expect(block.equals(bytes.subarray(2 * PIECE, 2 * PIECE + 2 ** 15))).toBe(true);
+  }, 30_000);
+});
+
+/** As much of a wire as the bounds touch; what goes out is taken when the test says so. */
+class CountedWire extends EventEmitter {
+  amChoking = false;
+  hasFast = true;
+  extendedHandshake: { reqq?: number } = {};
+  ut_metadata = {
+    _onRequest: (part: number) => {
+      this.given.push(part);
+      this.push(Buffer.alloc(BLOCK));
+    },
+  };
+  readonly given: number[] = [];
+  readonly out: Uint8Array[] = [];
+  readonly pieces: number[] = [];
+  readonly rejected: number[] = [];
+  /** Reads that go on. */
+  readonly reading: {
+    offset: number;
+    length: number;
+    done: (error: Error | null, bytes?: Buffer) => void;
+  }[] = [];
+  isDestroyed = false;
+  _onRequest = (_index: number, _offset: number, _length: number): void => {};
+  _onMessageLength = (_bytes: Uint8Array): void => {};
+
+  constructor() {
+    super();
+    this.on('request', (_index, offset, length, done) => void this.reading.push({ offset, length, done }));
+  }
+  push(data: Uint8Array | null): boolean {
+    if (data !== null) this.out.push(data);
+    return true;
+  }
+  piece(_index: number, offset: number, bytes: Uint8Array): void {
+    this.pieces.push(offset);
+    this.push(bytes);
+  }
+  reject(_index: number, offset: number, _length: number): void {
+    this.rejected.push(offset);
+    this.push(Buffer.alloc(17));
+  }
+  choke(): void {
+    this.amChoking = true;
+  }
+  destroy(): void {
+    this.isDestroyed = true;
+  }
+  /** The store gives what is being read. */
+  readAll(error: Error | null = null): void {
+    for (const { length, done } of this.reading.splice(0)) {
+      if (error === null) done(null, Buffer.alloc(length));
+      else done(error);
+    }
+  }
+  /** The peer takes what was pushed. */
+  takeAll(): void {
+    for (const data of this.out.splice(0)) this.emit('data', data);
+  }
+  ask(count: number, from = 0): void {
+    for (let at = from; at < from + count; at += 1) this._onRequest(0, at, BLOCK);
+  }
+}
+
+const SMALL: WireBounds = {
+  ...{ requestsWelcome: 20, requestsMax: 40, refusalsMax: 10, blockBytesMax: 2 * BLOCK },
+  ...{ bytesPerPeer: 4.5 * BLOCK, bytesOfAll: 10 * BLOCK, bytesAlways: 1.5 * BLOCK },
+};
+
+function watched(count: number) {
+  const limits = createWireLimits(SMALL);
+  const wires = Array.from({ length: count }, () => new CountedWire());
+  for (const wire of wires) limits.watch(wire as unknown as Wire);
+  return { limits, wires, wire: wires[0]! };
+}
+
+describe('the bounds of a wire', () => {
+  it('has as much read as the peer takes, in the order it was asked for', () => {
+    const { limits, wire } = watched(1);
+    expect(wire.extendedHandshake.reqq).toBe(20);
+    wire.ask(20);
+    expect(wire.reading).toHaveLength(4);
+    for (let round = 0; round < 3; round += 1) wire.readAll();
+    // Not taken yet.
+    expect(wire.pieces).toEqual([0, 1, 2, 3]);
+    for (let round = 0; round < 4; round += 1) {
+      wire.takeAll();
+      wire.readAll();
+    }
+    wire.takeAll();
+    expect(wire.pieces).toEqual([...Array(20).keys()]);
+    expect(limits.heldBytes).toBe(0);
+    expect(wire.isDestroyed).toBe(false);
+  });
+
+  it('refuses what is too much, and sends away who does not stop', () => {
+    const { limits, wire } = watched(1);
+    wire.ask(50);
+    expect(wire.rejected).toEqual([40, 41, 42, 43, 44, 45, 46, 47, 48, 49]);
+    expect(limits.sentAway).toBe(0);
+    wire.ask(1, 50);
+    expect(wire.isDestroyed).toBe(true);
+    expect(limits.sentAway).toBe(1);
+    wire.ask(5, 100);
+    expect(wire.reading).toHaveLength(4);
+    wire.readAll();
+    expect(wire.pieces).toEqual([]);
+    expect(limits.heldBytes).toBe(0);
+  });
+
+  it('forgets what it held when the wire closes, and what was asked for when it is choked or cancelled', () => {
+    const { limits, wires } = watched(2);
+    const [gone, choked] = [wires[0]!, wires[1]!];
+    gone.ask(10);
+    gone.readAll();
+    expect(limits.heldBytes).toBeGreaterThan(4 * BLOCK);
+    gone.emit('close');
+    expect(limits.heldBytes).toBe(0);
+    choked.ask(6);
+    choked.emit('cancel', 0, 1, BLOCK);
+    choked.emit('cancel', 0, 5, BLOCK);
+    choked.choke();
+    choked.readAll();
+    choked.takeAll();
+    expect(choked.pieces).toEqual([]);
+    expect(choked.rejected).toEqual([1, 5, 0, 2, 3, 4]);
+    expect(limits.heldBytes).toBe(0);
+  });
+
+  it('leaves something to everybody when others have filled the memory, and goes on when they are gone', () => {
+    const { limits, wires } = watched(4);
+    for (const wire of wires) wire.ask(8);
+    for (const wire of wires) wire.readAll();
+    expect(wires.map(({ pieces }) => pieces.length)).toEqual([4, 4, 1, 1]);
+    expect(limits.heldBytes).toBeLessThan(10.1 * BLOCK);
+    wires[0]!.emit('close');
+    expect(wires.slice(2).map(({ reading }) => reading.length)).toEqual([3, 0]);
+    wires[3]!.takeAll();
+    expect(wires[3]!.reading).toHaveLength(1);
+  });
+
+  it('gives the torrent file as slowly as it is taken', () => {
+    const { limits, wire } = watched(1);
+    for (let part = 0; part < 10; part += 1) wire.ut_metadata._onRequest(part);
+    expect(wire.given).toEqual([0, 1, 2, 3]);
+    for (let round = 0; round < 3; round += 1) wire.takeAll();
+    expect(wire.given).toEqual([...Array(10).keys()]);
+    expect(limits.heldBytes).toBe(0);
+    for (let part = 0; part < 50; part += 1) wire.ut_metadata._onRequest(part);
+    expect(wire.isDestroyed).toBe(true);
+  });
+
+  it('refuses what cannot be read, and takes no message of a gigabyte', () => {
+    const { limits, wire } = watched(1);
+    wire.ask(1);
+    wire.readAll(new Error('damaged'));
+    wire.takeAll();
+    expect([wire.rejected, limits.heldBytes]).toEqual([[0], 0]);
+    wire._onMessageLength(u32(2 ** 14));
+    expect(wire.isDestroyed).toBe(false);
+    wire._onMessageLength(u32(2 ** 30));
+    expect(wire.isDestroyed).toBe(true);
+  });
+});
