@@ -20,10 +20,13 @@ export type WebseedAnswer =
       tag: string;
       /** Epoch ms; null = there is no such time. */
       modifiedMs: number | null;
+      /** @throws Error when the bytes are not, or no more, what they must be: the connection is cut */
       read(target: Uint8Array, position: number): Promise<number>;
       close(): Promise<void>;
     }
-  | { kind: 'elsewhere'; url: string };
+  | { kind: 'elsewhere'; url: string }
+  /** It cannot be said at the moment. */
+  | { kind: 'busy' };
 
 /** Serves torrents to ordinary HTTP clients (BEP 19). */
 export interface Webseed {
@@ -72,6 +75,7 @@ export function addWebseedRoutes(
     try {
       const found = await webseed.open(wanted.infoName, wanted.path);
       if (found === null) return await deps.notFound(c, 'There is no such file in any torrent.');
+      if (found.kind === 'busy') return refused(c, 'all');
       if (found.kind === 'elsewhere') return c.redirect(found.url, 302);
       try {
         const range = prepare(c, found);

@@ -2,6 +2,7 @@ import type WebTorrent from 'webtorrent';
 import type { Torrent, Wire } from 'webtorrent';
 import type { SwarmLimits } from './swarm-protocol.ts';
 import type { TorrentFileFacts } from './torrent-file.ts';
+import { createWireLimits } from './wire-limits.worker.ts';
 
 /*
  * One swarm that was joined to take single pieces from it. Runs in the swarm thread.
@@ -49,6 +50,8 @@ interface Wanted {
 }
 
 const SHA1_BYTES = 20;
+/** Nobody is given anything here, but to tell them so takes memory, too. */
+const wireLimits = createWireLimits();
 const LOOK_EVERY_MS = 250;
 
 /** Joins a swarm; peers are looked for from now on. */
@@ -103,6 +106,7 @@ export function joinSwarm(client: WebTorrent, options: JoinOptions): SwarmSessio
     // Of trackers, too; webtorrent gathers a piece anew only when its hash was wrong.
     if (chosen !== null && torrent.pieces[index] !== gathered) refuse(chosen, 'it sent wrong bytes');
   });
+  torrent.on('wire', wireLimits.watch);
   torrent.on('wire', (wire: Wire, address?: string) => {
     wire.have = () => {};
     wire.unchoke = () => {};

@@ -16,7 +16,10 @@ export type { Served, Serving } from './serve/serving.ts';
 export type { WebseedRow } from './verdict.ts';
 
 /** What the room needs. */
-export interface WebseedsDeps extends Omit<CheckerDeps, 'store' | 'prober'>, Omit<ServingDeps, 'config'> {
+export interface WebseedsDeps
+  extends Omit<CheckerDeps, 'store' | 'prober' | 'catalog'>,
+    Omit<ServingDeps, 'config' | 'catalog'> {
+  catalog: CheckerDeps['catalog'] & ServingDeps['catalog'];
   http: Http;
   clock: Clock;
 }

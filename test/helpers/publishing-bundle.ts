@@ -173,5 +173,18 @@ export async function publishingBundle(
   const local = (name: string): string => readFileSync(join(layout.publish, name), 'utf8');
   const shares = () =>
     db.sqlite.prepare('SELECT * FROM shares ORDER BY subject, platform').all() as Record<string, unknown>[];
-  return { catalog, clock, db, layout, r2, publish, addTorrent, local, calls, shares, files };
+  return {
+    catalog,
+    clock,
+    db,
+    layout,
+    r2,
+    realStore: real,
+    publish,
+    addTorrent,
+    local,
+    calls,
+    shares,
+    files,
+  };
 }

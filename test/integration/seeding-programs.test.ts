@@ -236,6 +236,25 @@ it('takes out at a start what was retired while the program or we were away, and
   expect(has.has(hash(2))).toBe(true);
 });
 
+it('does not believe that one is out whom a program does not name that was just started', async () => {
+  const { create, has, hash, dataDir, clock, beside } = setup(3);
+  const view = { ...VIEW, savePath: join(dataDir, 'torrents') };
+  const engine = create();
+  await engine.start([], [hash(0)]);
+  await expect(engine.remove(hash(1))).rejects.toMatchObject({ code: 'seeding_not_ended' });
+  // Now it has read what it has.
+  for (const infoHash of [hash(0), hash(1)]) has.set(infoHash, { ...view, infoHash });
+  await clock.advance(minutes(1));
+  await vi.waitFor(() => expect(has.size).toBe(0));
+  await engine.remove(hash(1));
+  // It has answered for a minute: it knows.
+  await engine.remove(hash(2));
+  beside.isDown = true;
+  await clock.advance(minutes(1));
+  beside.isDown = false;
+  await expect(engine.remove('aa'.repeat(20))).rejects.toMatchObject({ code: 'seeding_not_ended' });
+});
+
 it('takes out what nobody gave it in this process, even before a start', async () => {
   const { create, has, hash, dataDir } = setup(1);
   has.set(hash(0), { ...VIEW, infoHash: hash(0), savePath: join(dataDir, 'torrents') });

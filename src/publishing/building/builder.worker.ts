@@ -9,6 +9,8 @@ import { type Output, writeManifests } from './write-manifests.ts';
 
 /** Read at once when two files are compared. */
 const BLOCK_BYTES = 1024 * 1024;
+/** Page cache, for files in the order of their paths, which is not that of their rows. */
+const CACHE_KIB = 64_000;
 
 /** Writes the manifests once, from one state of the catalog, says what they are, and ends. */
 function work({ databasePath, publish, unfinished, infoHashes, addresses, version }: BuilderFacts): void {
@@ -24,6 +26,7 @@ function work({ databasePath, publish, unfinished, infoHashes, addresses, versio
     });
   const sqlite = new Database(databasePath, { readonly: true, fileMustExist: true, timeout: 5000 });
   try {
+    sqlite.pragma(`cache_size = -${CACHE_KIB}`);
     // All reads see the same rows, whatever is written meanwhile.
     sqlite.exec('BEGIN');
     const snapshot = createSnapshot(sqlite, addresses);

@@ -84,8 +84,8 @@ export function handlePublishManifest(deps: PublishManifestDeps): JobHandler<Inp
   return handleJob(publishManifest, {
     run: (_input, context) => publishOnce(deps, local, context),
     record(_input, output): PublishedManifest {
-      const platforms: [SharePlatform, readonly string[]][] = [['local', output.writtenLocal]];
-      if (deps.objectStore !== null) platforms.push(['r2', output.writtenRemote]);
+      const platforms: [SharePlatform, ReadonlySet<string>][] = [['local', new Set(output.writtenLocal)]];
+      if (deps.objectStore !== null) platforms.push(['r2', new Set(output.writtenRemote)]);
       for (const [platform, written] of platforms) {
         const base = platform === 'local' ? deps.addresses.publicBaseUrl : deps.addresses.r2PublicBaseUrl;
         const at = (key: string): string | null =>
@@ -96,7 +96,7 @@ export function handlePublishManifest(deps: PublishManifestDeps): JobHandler<Inp
             platform,
             platformUrl: at(key),
             contentSha256,
-            isWritten: written.includes(key),
+            isWritten: written.has(key),
           });
         for (const torrent of output.torrents)
           share(torrent.infoHash, torrentKey(torrent.infoHash), torrent.contentSha256);

@@ -54,7 +54,7 @@ export function createExternalEngine(deps: ExternalEngineDeps): TorrentEngine {
   const { driver } = gate;
   const places = createPlaces(deps);
   const stored = createStoredTorrents(deps);
-  const leaving = createLeaving({ driver: gate.first, clock, log, places });
+  const leaving = createLeaving({ driver: gate.first, answersForMs: gate.answersForMs, clock, log, places });
   const serving = createServing({ driver, clock, log, places, stored, tell, onDamaged: deps.onDamaged });
   const wanted = new Map<string, Standing>();
   let life: AbortController | null = null;

@@ -13,6 +13,8 @@ export interface Gate {
   /** The same, ahead of all others: what must not be served any more does not wait. */
   first: EngineDriver;
   isRefused(): boolean;
+  /** For how long it has answered without a gap, ms; 0 = it does not, or was never asked. */
+  answersForMs(): number;
 }
 
 /** `refusedMs`: for so long a program that refuses us is left alone. */
@@ -28,6 +30,7 @@ export function createGate({
   refusedMs: number;
 }): Gate {
   let refusal: { error: EngineRefusal; until: number } | null = null;
+  let answersSinceMs: number | null = null;
   let isBusy = false;
   const ahead: (() => void)[] = [];
   const behind: (() => void)[] = [];
@@ -54,15 +57,18 @@ export function createGate({
 
   function over(): void {
     refusal = null;
+    answersSinceMs ??= clock.monotonicMs();
     tell.over(null);
   }
 
   function note(error: unknown): void {
     if (error instanceof Interrupted || refusal?.error === error) return;
     if (error instanceof EngineRefusal) {
+      answersSinceMs = null;
       refusal = { error, until: clock.monotonicMs() + refusedMs };
       tell.problem(null, { code: error.code, message: error.message, hint: error.hint });
     } else if (codeOf(error) === 'engine_down') {
+      answersSinceMs = null;
       const { message, hint } = error as RetryableError;
       tell.problem(null, { code: 'engine_down', message, hint });
     } else over();
@@ -84,7 +90,12 @@ export function createGate({
     peersPort: (signal) => pass(line, signal, () => driver.peersPort(signal)),
   });
 
-  return { driver: through(behind), first: through(ahead), isRefused: () => refusal !== null };
+  return {
+    driver: through(behind),
+    first: through(ahead),
+    isRefused: () => refusal !== null,
+    answersForMs: () => (answersSinceMs === null ? 0 : clock.monotonicMs() - answersSinceMs),
+  };
 }
 
 /** Code of an error that may heal; null for others. */

@@ -1,9 +1,11 @@
-import { RetryableError, seconds } from '../../lib/index.ts';
+import { minutes, RetryableError, seconds } from '../../lib/index.ts';
 import type { Clock, Log } from '../../ports/index.ts';
 import type { EngineDriver } from './driver.ts';
 import { isOfTheEngine } from './gate.ts';
 import type { Places } from './places.ts';
 
+/** A program that was just started answers before it has read what it has: until then what it does not name may be there all the same. */
+const KNOWS_ALL_MS = minutes(1);
 /** Between two looks whether a torrent is out. */
 const POLL_MS = 200;
 /** A program lets go of a torrent at once; one that does not is asked again at the next look. */
@@ -21,15 +23,21 @@ export interface Leaving {
   takeOutAll(signal: AbortSignal): Promise<void>;
 }
 
-/** See `Leaving`. `driver`: ahead of all others. */
+/** See `Leaving`. `driver`: ahead of all others. `answersForMs`: how long the program has answered without a gap. */
 export function createLeaving(deps: {
   driver: EngineDriver;
+  answersForMs: () => number;
   clock: Clock;
   log: Log;
   places: Places;
 }): Leaving {
   const { driver, clock, log, places } = deps;
   const left = new Set<string>();
+  /** Those that were seen to go. */
+  const out = new Set<string>();
+
+  /** Whether it is believed that it does not have what it does not name. */
+  const isOut = (infoHash: string): boolean => out.has(infoHash) || deps.answersForMs() >= KNOWS_ALL_MS;
 
   async function takeOut(infoHash: string, signal: AbortSignal): Promise<void> {
     const end = clock.monotonicMs() + LEAVES_MS;
@@ -37,7 +45,15 @@ export function createLeaving(deps: {
       const view = (await driver.look([infoHash], signal)).get(infoHash);
       // Wanted again meanwhile: it is not ours to take out any more.
       if (!left.has(infoHash)) return;
-      if (view === undefined || !places.isFromUs(view)) break;
+      if (view === undefined) {
+        if (isTold) out.add(infoHash);
+        if (isOut(infoHash)) break;
+        throw new RetryableError(
+          'engine_rejects',
+          `${driver.title} has only just begun to answer, and may not know yet what it has`,
+        );
+      }
+      if (!places.isFromUs(view)) break;
       if (!isTold) await driver.remove(infoHash, signal);
       else if (clock.monotonicMs() >= end)
         throw new RetryableError('engine_rejects', `${driver.title} does not let go of a torrent`, {
@@ -50,7 +66,10 @@ export function createLeaving(deps: {
 
   return {
     note: (infoHashes) => infoHashes.forEach((infoHash) => void left.add(infoHash)),
-    cancel: (infoHash) => void left.delete(infoHash),
+    cancel(infoHash) {
+      left.delete(infoHash);
+      out.delete(infoHash);
+    },
     takeOut,
     async takeOutAll(signal) {
       if (left.size === 0) return;
@@ -58,7 +77,7 @@ export function createLeaving(deps: {
       for (const infoHash of [...left]) {
         const view = views.get(infoHash);
         if (view === undefined || !places.isFromUs(view)) {
-          left.delete(infoHash);
+          if (view !== undefined || isOut(infoHash)) left.delete(infoHash);
           continue;
         }
         try {

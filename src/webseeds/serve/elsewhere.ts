@@ -1,3 +1,4 @@
+import { isLoopbackUrl } from '../../config/index.ts';
 import { days } from '../../lib/index.ts';
 import { webseedAddress } from '../address.ts';
 import { isForClients, mirrorRoots, ownRoot, type WebseedConfig } from '../candidates.ts';
@@ -29,10 +30,10 @@ export function placesElsewhere(
   const { iaUrl, iaVerifiedAt } = file;
   const archived = iaUrl === null || iaVerifiedAt === null ? [] : [iaUrl];
   const isFresh = (iaVerifiedAt ?? 0) >= facts.now - facts.remoteProofMaxAgeMs;
-  const self = ownRoot(config);
   const proved = roots
     .filter(
-      ({ url, state, sizeBytes }) => state === 'working' && url !== self && sizeBytes === file.sizeBytes,
+      ({ url, state, sizeBytes }) =>
+        state === 'working' && !isOwnRoot(url, config) && sizeBytes === file.sizeBytes,
     )
     .map(({ url, infoName, path }) => webseedAddress(url, infoName, path));
   const places = [
@@ -41,7 +42,24 @@ export function placesElsewhere(
     ...archived,
     ...upstreamPlaces(file, roots, config, facts.now),
   ];
-  return [...new Set(places)].filter((url) => isForClients(url, config));
+  return [...new Set(places)].filter((url) => isForClients(url, config) && !isHere(url, config));
+}
+
+/**
+ * Whether a root is, or was under another `public_base_url`, our own: whoever is sent there comes back, for ever. Only a mirror that the
+ * configuration names may end like that and be somebody else. Pure.
+ */
+function isOwnRoot(root: string, config: WebseedConfig): boolean {
+  if (root === ownRoot(config)) return true;
+  const isLikeOurs = URL.parse(root)?.pathname.endsWith('/webseed/') ?? true;
+  return isLikeOurs && !mirrorRoots(config).some((mirror) => mirror.root === root);
+}
+
+/** Whether an address leads to the host that readers reach us at. In the sandbox all hosts have one name: only the port tells. Pure. */
+function isHere(address: string, { publicBaseUrl, dumpsBaseUrl }: WebseedConfig): boolean {
+  const [here, there] = [URL.parse(publicBaseUrl ?? ''), URL.parse(address)];
+  if (here === null || there === null) return false;
+  return isLoopbackUrl(dumpsBaseUrl) ? here.host === there.host : here.hostname === there.hostname;
 }
 
 /** Not proved, only likely. */

@@ -1,5 +1,6 @@
 import { createHash } from 'node:crypto';
 import { dirname, join, relative } from 'node:path';
+import type { Catalog } from '../../catalog/index.ts';
 import type { Db } from '../../db/index.ts';
 import { DumpFileId } from '../../lib/index.ts';
 import type { Clock, Disk } from '../../ports/index.ts';
@@ -9,6 +10,7 @@ import { type CarriedFile, createCarriedFiles } from './carried-files.ts';
 import { placesElsewhere } from './elsewhere.ts';
 import { openExpected } from './opened.ts';
 import { createPayloadLists } from './payload-lists.ts';
+import { createSoundReads } from './sound-reads.ts';
 
 /** What is answered for a path of a torrent. */
 export type Served =
@@ -19,13 +21,18 @@ export type Served =
       tag: string;
       /** Epoch ms; null = there is no such time. */
       modifiedMs: number | null;
-      /** Fewer bytes than asked means that the file has become shorter. */
+      /**
+       * Fewer bytes than asked means that the file has become shorter.
+       * @throws Error when the file was changed since it was opened, or a piece of it is not what its hash says
+       */
       read(target: Uint8Array, position: number): Promise<number>;
       /** Must be called, once. */
       close(): Promise<void>;
     }
   /** Whoever has them, as far as is known. */
-  | { kind: 'elsewhere'; url: string };
+  | { kind: 'elsewhere'; url: string }
+  /** It cannot be said at the moment, since too many ask for too many things. */
+  | { kind: 'busy' };
 
 /** Answers for the paths of recorded torrents, and for nothing else. */
 export interface Serving {
@@ -40,6 +47,7 @@ export interface Serving {
 /** What serving needs. */
 export interface ServingDeps {
   db: Db;
+  catalog: Pick<Catalog, 'pieceHashes'>;
   disk: Disk;
   layout: Layout;
   clock: Clock;
@@ -57,12 +65,13 @@ const isPart = (name: string): boolean => isSafeName(name);
 export function createServing(deps: ServingDeps): Serving {
   const { disk, layout, clock } = deps;
   const carried = createCarriedFiles(deps);
-  const lists = createPayloadLists({ disk });
+  const lists = createPayloadLists({ disk, clock });
+  const sound = createSoundReads(deps);
 
   async function openCarried(row: CarriedFile, infoName: string, path: string): Promise<Served | null> {
     if (row.damagedAt !== null || row.isHeld === 0 || row.localPath === null) return null;
     const sha1 = row.isUncompressed === 1 ? row.unpackedSha1 : row.dumpSha1;
-    if (sha1 === null) return null;
+    if (sha1 === null || sound.isDamaged(row)) return null;
     const opened =
       row.isUncompressed === 1
         ? await openExpected(disk, layout.absolute(row.contentPath), join(infoName, path), {
@@ -83,7 +92,7 @@ export function createServing(deps: ServingDeps): Serving {
     const { file, facts } = opened;
     return {
       ...{ kind: 'bytes', sizeBytes: row.sizeBytes, tag: sha1, modifiedMs: facts.mtimeMs },
-      read: (target, position) => file.read(target, position),
+      read: sound.readerOf(row, opened),
       close: () => file.close(),
     };
   }
@@ -103,7 +112,10 @@ export function createServing(deps: ServingDeps): Serving {
     for (const torrent of carried.named(infoName)) {
       // Runs carry upstream's files and nothing else.
       if (torrent.grouping === 'wiki_run') continue;
-      const entry = await lists.find(torrent, layout.absolute(torrent.torrentFilePath), path);
+      const { name, infoHash } = torrent;
+      const torrentFile = layout.absolute(torrent.torrentFilePath);
+      const entry = await lists.find({ name, infoHash, torrentFile }, path);
+      if (entry === 'busy') return { kind: 'busy' };
       if (entry === null) continue;
       if (entry.isPadding) return zeros(entry.sizeBytes);
       const { sizeBytes } = entry;
@@ -114,8 +126,8 @@ export function createServing(deps: ServingDeps): Serving {
       if (opened === null) continue;
       const { file, facts } = opened;
       return {
-        ...{ kind: 'bytes', sizeBytes, tag: textTag(torrent.infoHash, path), modifiedMs: facts.mtimeMs },
-        read: (target, position) => file.read(target, position),
+        ...{ kind: 'bytes', sizeBytes, tag: textTag(infoHash, path), modifiedMs: facts.mtimeMs },
+        read: sound.readerOf(null, opened),
         close: () => file.close(),
       };
     }

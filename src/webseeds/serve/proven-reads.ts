@@ -1,0 +1,194 @@
+import { crc32 } from 'node:zlib';
+import { inTurns } from '../../lib/in-turns.ts';
+import type { DiskFile } from '../../ports/index.ts';
+
+/** SHA-1 of each piece of a file from its own start, 20 bytes each; the last piece is short. */
+export interface PieceHashes {
+  pieceLength: number;
+  sha1s: Uint8Array;
+}
+
+/** A file whose bytes are to be proved. */
+export interface ProvableFile {
+  /** Names file and state: a piece of it is read once for all who want it meanwhile. */
+  key: string;
+  file: Pick<DiskFile, 'read'>;
+  sizeBytes: number;
+  hashes: PieceHashes;
+}
+
+/** The bytes of a file are not those of its hashes. */
+export class DamagedBytesError extends Error {
+  constructor(piece: number) {
+    super(`piece ${piece} of the stored file is not what was downloaded`);
+    this.name = 'DamagedBytesError';
+  }
+}
+
+/** Reads bytes that nobody gets unproved. */
+export interface ProvenReads {
+  /** Fills the target, which lies within the file. @throws DamagedBytesError */
+  read(from: ProvableFile, target: Uint8Array, position: number): Promise<number>;
+}
+
+/** Limits; those of tests are others. */
+export interface ProvenReadLimits {
+  /** A proof holds a whole piece in memory, 64 MiB at most. */
+  proofsAtOnce: number;
+  /** Of the checksums of pieces that were proved: 4 bytes for 64 KiB. */
+  checksumBytes: number;
+}
+
+/** Enough for some 200 GiB of what is asked for most. */
+const LIMITS: ProvenReadLimits = { proofsAtOnce: 2, checksumBytes: 16 * 2 ** 20 };
+const BLOCK_BYTES = 2 ** 16;
+/** Read, and summed up, in one turn. */
+const AT_ONCE_BYTES = 2 ** 20;
+/** What an entry takes beside its checksums. */
+const ENTRY_BYTES = 200;
+const DIGEST_BYTES = 20;
+
+/**
+ * See `ProvenReads`. The first touch of a piece reads all of it and compares its SHA-1; from then on CRC-32 of its blocks tell whether
+ * the disk still gives the same. Those are named by the SHA-1, so they stay right whatever happens to the file.
+ */
+export function createProvenReads(limits: ProvenReadLimits = LIMITS): ProvenReads {
+  /** Used longest ago first. */
+  const checksums = new Map<string, Uint32Array>();
+  let checksumBytes = 0;
+  const proving = new Map<string, Promise<Uint32Array | null>>();
+  /** Used again: megabytes that come and go keep the garbage collector busy. */
+  const idle: Buffer[] = [];
+  let proofs = 0;
+  const waiting: (() => void)[] = [];
+
+  function remember(sha1: string, crcs: Uint32Array): void {
+    const before = checksums.get(sha1);
+    if (before !== undefined) checksumBytes -= before.byteLength + ENTRY_BYTES;
+    checksums.delete(sha1);
+    checksums.set(sha1, crcs);
+    checksumBytes += crcs.byteLength + ENTRY_BYTES;
+    for (const [oldest, { byteLength }] of checksums) {
+      if (checksumBytes <= limits.checksumBytes || oldest === sha1) return;
+      checksums.delete(oldest);
+      checksumBytes -= byteLength + ENTRY_BYTES;
+    }
+  }
+
+  async function inPlace<T>(work: () => Promise<T>): Promise<T> {
+    if (proofs < limits.proofsAtOnce) proofs += 1;
+    else await new Promise<void>((enter) => waiting.push(enter));
+    try {
+      return await work();
+    } finally {
+      // Whoever comes next takes the place as it is.
+      const next = waiting.shift();
+      if (next === undefined) proofs -= 1;
+      else next();
+    }
+  }
+
+  /** null: the piece is not what it must be. */
+  async function prove(from: ProvableFile, index: number, sha1: string): Promise<Uint32Array | null> {
+    const length = lengthOf(from, index);
+    const found = idle.findIndex((buffer) => buffer.length === length);
+    const content = found < 0 ? Buffer.allocUnsafeSlow(length) : (idle.splice(found, 1)[0] as Buffer);
+    try {
+      for (let at = 0; at < length; at += AT_ONCE_BYTES) {
+        const part = content.subarray(at, at + AT_ONCE_BYTES);
+        if (!(await readFully(from.file, part, index * from.hashes.pieceLength + at))) return null;
+      }
+      // In the pool of threads, so that others are served meanwhile.
+      const digest = await crypto.subtle.digest('SHA-1', content as Uint8Array<ArrayBuffer>);
+      if (Buffer.from(digest).toString('hex') !== sha1) return null;
+      const crcs = await inTurns(checksumsOf(content));
+      remember(sha1, crcs);
+      return crcs;
+    } finally {
+      idle.push(content);
+      if (idle.length > limits.proofsAtOnce) idle.shift();
+    }
+  }
+
+  async function provedOnce(from: ProvableFile, index: number, sha1: string): Promise<Uint32Array | null> {
+    const name = `${from.key}:${index}`;
+    const mine =
+      proving.get(name) ??
+      inPlace(() => prove(from, index, sha1)).finally(() => {
+        proving.delete(name);
+      });
+    proving.set(name, mine);
+    return await mine;
+  }
+
+  /** Within one piece. */
+  async function readPart(from: ProvableFile, index: number, target: Uint8Array, at: number): Promise<void> {
+    const { pieceLength, sha1s } = from.hashes;
+    const sha1 = Buffer.from(sha1s.subarray(index * DIGEST_BYTES, (index + 1) * DIGEST_BYTES)).toString(
+      'hex',
+    );
+    const first = Math.floor(at / BLOCK_BYTES);
+    const begin = first * BLOCK_BYTES;
+    const end = Math.min(Math.ceil((at + target.length) / BLOCK_BYTES) * BLOCK_BYTES, lengthOf(from, index));
+    const blocks = Buffer.allocUnsafe(end - begin);
+    const known = checksums.get(sha1);
+    if (known !== undefined) remember(sha1, known);
+    // A second time when the disk gave something else than at the proof: all of the piece has to say whether it is to blame.
+    for (let crcs = known ?? null, tries = 0; tries < 2; tries += 1, crcs = null) {
+      crcs ??= await provedOnce(from, index, sha1);
+      if (crcs === null) break;
+      if (!(await readFully(from.file, blocks, index * pieceLength + begin))) break;
+      if (!isSame(blocks, crcs, first)) continue;
+      target.set(blocks.subarray(at - begin, at - begin + target.length));
+      return;
+    }
+    throw new DamagedBytesError(index);
+  }
+
+  return {
+    async read(from, target, position) {
+      const { pieceLength } = from.hashes;
+      for (let done = 0; done < target.length; ) {
+        const index = Math.floor((position + done) / pieceLength);
+        const at = position + done - index * pieceLength;
+        const part = target.subarray(done, done + Math.min(target.length - done, pieceLength - at));
+        await readPart(from, index, part, at);
+        done += part.length;
+      }
+      return target.length;
+    },
+  };
+}
+
+function lengthOf({ sizeBytes, hashes }: ProvableFile, index: number): number {
+  return Math.min(hashes.pieceLength, sizeBytes - index * hashes.pieceLength);
+}
+
+/** False when the file ends before. */
+async function readFully(
+  file: Pick<DiskFile, 'read'>,
+  target: Uint8Array,
+  position: number,
+): Promise<boolean> {
+  for (let done = 0; done < target.length; ) {
+    const got = await file.read(target.subarray(done), position + done);
+    if (got === 0) return false;
+    done += got;
+  }
+  return true;
+}
+
+function* checksumsOf(content: Buffer): Generator<void, Uint32Array> {
+  const crcs = new Uint32Array(Math.ceil(content.length / BLOCK_BYTES));
+  for (let block = 0; block < crcs.length; block += 1) {
+    if ((block * BLOCK_BYTES) % AT_ONCE_BYTES === 0) yield;
+    crcs[block] = crc32(content.subarray(block * BLOCK_BYTES, (block + 1) * BLOCK_BYTES));
+  }
+  return crcs;
+}
+
+function isSame(blocks: Buffer, crcs: Uint32Array, first: number): boolean {
+  for (let at = 0, block = first; at < blocks.length; at += BLOCK_BYTES, block += 1)
+    if (crc32(blocks.subarray(at, at + BLOCK_BYTES)) !== crcs[block]) return false;
+  return true;
+}
