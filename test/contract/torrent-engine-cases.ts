@@ -462,7 +462,6 @@ export function torrentEngineContract(name: Name, { isRoot = false } = {}): void
         first.clock.fire();
         second.clock.fire();
         const left = await first.driver.look([one.infoHash, two.infoHash], never);
-        console.log([...left.values()].map((v) => [v.infoHash === one.infoHash ? 'one' : 'two', v.state, v.labels, v.savePath]), one.dataDir, two.dataDir, first.clock.armed, second.clock.armed, [...first.problems], [...second.problems]);
         return left.size === 0;
       });
       expect(torrents.map(({ contentRoot }) => treeOf(contentRoot))).toEqual(before);

@@ -162,11 +162,22 @@ export function createExternalEngine(deps: ExternalEngineDeps): TorrentEngine {
     return standing;
   }
 
+  /** It is wanted no more, and to be taken out. */
+  function forget(infoHash: string): Standing | undefined {
+    const standing = wanted.get(infoHash);
+    wanted.delete(infoHash);
+    tell.over(infoHash);
+    stored.forget(infoHash);
+    leaving.note(infoHash);
+    standing?.gone.abort();
+    return standing;
+  }
+
   return {
     name: deps.driver.name,
 
     async start(specs, retired = []) {
-      leaving.note(retired);
+      for (const infoHash of retired) forget(infoHash);
       for (const spec of specs) standingOf(spec);
       if (life !== null) return;
       life = new AbortController();
@@ -214,12 +225,7 @@ export function createExternalEngine(deps: ExternalEngineDeps): TorrentEngine {
     },
 
     async remove(infoHash) {
-      const standing = wanted.get(infoHash);
-      wanted.delete(infoHash);
-      tell.over(infoHash);
-      stored.forget(infoHash);
-      leaving.note([infoHash]);
-      standing?.gone.abort();
+      const standing = forget(infoHash);
       const signal = life?.signal ?? AbortSignal.timeout(STOP_DEADLINE_MS);
       const work = (async () => {
         // What is on its way in cannot be taken out before it is there.

@@ -14,7 +14,7 @@ const LEAVES_MS = seconds(10);
 /** What must not be served any more, until the program is seen not to have it. */
 export interface Leaving {
   /** Those of the program's own operator stay there. */
-  note(infoHashes: readonly string[]): void;
+  note(infoHash: string): void;
   /** It is wanted again. */
   cancel(infoHash: string): void;
   /** Resolves when the program is seen not to have it from us. @throws RetryableError, and whatever `isOfTheEngine` knows */
@@ -65,7 +65,7 @@ export function createLeaving(deps: {
   }
 
   return {
-    note: (infoHashes) => infoHashes.forEach((infoHash) => void left.add(infoHash)),
+    note: (infoHash) => void left.add(infoHash),
     cancel(infoHash) {
       left.delete(infoHash);
       out.delete(infoHash);
