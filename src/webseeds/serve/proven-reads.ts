@@ -1,5 +1,5 @@
+import { createHash } from 'node:crypto';
 import { crc32 } from 'node:zlib';
-import { inTurns } from '../../lib/in-turns.ts';
 import type { DiskFile } from '../../ports/index.ts';
 
 /** SHA-1 of each piece of a file from its own start, 20 bytes each; the last piece is short. */
@@ -33,7 +33,7 @@ export interface ProvenReads {
 
 /** Limits; those of tests are others. */
 export interface ProvenReadLimits {
-  /** A proof holds a whole piece in memory, 64 MiB at most. */
+  /** Each reads a whole piece, 64 MiB at most, for however little was asked for. */
   proofsAtOnce: number;
   /** Of the checksums of pieces that were proved: 4 bytes for 64 KiB. */
   checksumBytes: number;
@@ -42,7 +42,7 @@ export interface ProvenReadLimits {
 /** Enough for some 200 GiB of what is asked for most. */
 const LIMITS: ProvenReadLimits = { proofsAtOnce: 2, checksumBytes: 16 * 2 ** 20 };
 const BLOCK_BYTES = 2 ** 16;
-/** Read, and summed up, in one turn. */
+/** Read, and summed up, in one turn: a millisecond's worth. To hand whole pieces to another thread costs this one more. */
 const AT_ONCE_BYTES = 2 ** 20;
 /** What an entry takes beside its checksums. */
 const ENTRY_BYTES = 200;
@@ -57,8 +57,6 @@ export function createProvenReads(limits: ProvenReadLimits = LIMITS): ProvenRead
   const checksums = new Map<string, Uint32Array>();
   let checksumBytes = 0;
   const proving = new Map<string, Promise<Uint32Array | null>>();
-  /** Used again: megabytes that come and go keep the garbage collector busy. */
-  const idle: Buffer[] = [];
   let proofs = 0;
   const waiting: (() => void)[] = [];
 
@@ -91,23 +89,19 @@ export function createProvenReads(limits: ProvenReadLimits = LIMITS): ProvenRead
   /** null: the piece is not what it must be. */
   async function prove(from: ProvableFile, index: number, sha1: string): Promise<Uint32Array | null> {
     const length = lengthOf(from, index);
-    const found = idle.findIndex((buffer) => buffer.length === length);
-    const content = found < 0 ? Buffer.allocUnsafeSlow(length) : (idle.splice(found, 1)[0] as Buffer);
-    try {
-      for (let at = 0; at < length; at += AT_ONCE_BYTES) {
-        const part = content.subarray(at, at + AT_ONCE_BYTES);
-        if (!(await readFully(from.file, part, index * from.hashes.pieceLength + at))) return null;
-      }
-      // In the pool of threads, so that others are served meanwhile.
-      const digest = await crypto.subtle.digest('SHA-1', content as Uint8Array<ArrayBuffer>);
-      if (Buffer.from(digest).toString('hex') !== sha1) return null;
-      const crcs = await inTurns(checksumsOf(content));
-      remember(sha1, crcs);
-      return crcs;
-    } finally {
-      idle.push(content);
-      if (idle.length > limits.proofsAtOnce) idle.shift();
+    const crcs = new Uint32Array(Math.ceil(length / BLOCK_BYTES));
+    const hash = createHash('sha1');
+    const content = Buffer.allocUnsafe(Math.min(AT_ONCE_BYTES, length));
+    for (let at = 0; at < length; at += AT_ONCE_BYTES) {
+      const part = content.subarray(0, Math.min(AT_ONCE_BYTES, length - at));
+      if (!(await readFully(from.file, part, index * from.hashes.pieceLength + at))) return null;
+      hash.update(part);
+      for (let block = 0; block * BLOCK_BYTES < part.length; block += 1)
+        crcs[at / BLOCK_BYTES + block] = crc32(part.subarray(block * BLOCK_BYTES, (block + 1) * BLOCK_BYTES));
     }
+    if (hash.digest('hex') !== sha1) return null;
+    remember(sha1, crcs);
+    return crcs;
   }
 
   async function provedOnce(from: ProvableFile, index: number, sha1: string): Promise<Uint32Array | null> {
@@ -176,15 +170,6 @@ async function readFully(
     done += got;
   }
   return true;
-}
-
-function* checksumsOf(content: Buffer): Generator<void, Uint32Array> {
-  const crcs = new Uint32Array(Math.ceil(content.length / BLOCK_BYTES));
-  for (let block = 0; block < crcs.length; block += 1) {
-    if ((block * BLOCK_BYTES) % AT_ONCE_BYTES === 0) yield;
-    crcs[block] = crc32(content.subarray(block * BLOCK_BYTES, (block + 1) * BLOCK_BYTES));
-  }
-  return crcs;
 }
 
 function isSame(blocks: Buffer, crcs: Uint32Array, first: number): boolean {
