@@ -33,7 +33,7 @@ export async function run({ folder, note }: BenchTools): Promise<BenchResult> {
     remoteProofMaxAgeMs: 7 * DAY_MS,
     minSeedersBeforePrune: 3,
     seedersMaxAgeMs: 12 * 3_600_000,
-  pruneOldestFirst: true,
+    pruneOldestFirst: true,
     uploadsEnabled: true,
   };
   const times: number[] = [];

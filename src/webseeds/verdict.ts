@@ -85,7 +85,7 @@ const ORIGIN_AGAIN_MS = days(7);
 const UNPROVED_AGAIN_MS = minutes(50);
 
 /**
- * How closely a root is to be looked at now; see docs/decisions/0026. Pure.
+ * How closely a root is to be looked at now; see docs/decisions/0025. Pure.
  * @param torrentAt epoch ms at which the torrent was made
  */
 export function closenessOf(

@@ -463,7 +463,9 @@ describe('sizes', () => {
       location: `${folder}_SUCCESS`,
       times: 9,
     });
-    await expect(upstream.size(`${folder}_SUCCESS`, signal)).rejects.toMatchObject({ code: 'network' });
+    await expect(upstream.size(`${folder}_SUCCESS`, signal)).rejects.toMatchObject({
+      code: 'refused_redirect',
+    });
     expect([busy.fired, moved.fired]).toEqual([1, 4]);
   });
 });
