@@ -67,6 +67,8 @@ test('unpacked files that may still be seeded stay, too, and are not counted as 
   const before = namesBelow(folder);
   expect(await world.prune()).toMatchObject({ removedBytes: 0, removedTorrents: 0 });
   expect(namesBelow(folder)).toEqual(before);
+  await world.restart().start();
+  expect(namesBelow(folder)).toEqual(before);
   world.mayBeSeeded = false;
   await world.restart().start();
   expect(existsSync(folder)).toBe(false);
