@@ -1,5 +1,6 @@
 import { join } from 'node:path';
 import type { Db } from '../../db/index.ts';
+import { magnetLink } from '../../lib/magnet.ts';
 import { carriedFiles } from './carried-files.ts';
 import { absentRow, type CycleContext, publishedRow } from './derived-rows.ts';
 import { type PayloadFacts, readPayloadFacts } from './payload-facts.ts';
@@ -210,7 +211,7 @@ function torrentRow({ facts, name, which, cycleDate, published, mtimeMs }: Found
     is_history: which.isHistory ? 1 : 0,
     is_uncompressed: which.isUncompressed ? 1 : 0,
     info_hash: facts.infoHash,
-    magnet_link: published?.magnet ?? magnetOf(facts),
+    magnet_link: published?.magnet ?? magnetLink(facts),
     total_size_bytes: facts.totalSizeBytes,
     file_count: facts.files.length,
     piece_length: facts.pieceLength,
@@ -227,16 +228,4 @@ function torrentRow({ facts, name, which, cycleDate, published, mtimeMs }: Found
     published_at: published === undefined ? null : mtimeMs,
     created_at: mtimeMs,
   };
-}
-
-/** BEP 9; in the same order and form as torrents are made with. */
-function magnetOf(facts: TorrentFacts): string {
-  const parts = [
-    `xt=urn:btih:${facts.infoHash}`,
-    `dn=${encodeURIComponent(facts.name)}`,
-    `xl=${facts.totalSizeBytes}`,
-    ...facts.trackers.map((tracker) => `tr=${encodeURIComponent(tracker)}`),
-    ...facts.webseeds.map((webseed) => `ws=${encodeURIComponent(webseed)}`),
-  ];
-  return `magnet:?${parts.join('&')}`;
 }
