@@ -30,19 +30,25 @@ test('names steps in every room that acts on the outside', async () => {
 
 async function onTheWayThroughOneCycle(): Promise<void> {
   const reference = await runUndisturbed();
-  const remaining = new Set([...reference.points.steps.keys(), ...AFTER_TROUBLE]);
+  const steps = [...reference.points.steps.keys(), ...AFTER_TROUBLE];
+  const remaining = new Set(steps);
   const results: TrialResult[] = [];
-  // A step that lies behind us in one world is met in the next.
-  for (let round = 1; remaining.size > 0 && round <= 4; round += 1)
+  // A step that lies behind us in one world is met in a later one. Every other step each time: a job that was at work at ten ends
+  // of the process is put aside, and it should be.
+  for (let round = 1; remaining.size > 0 && round <= 6; round += 1) {
+    const left = (): string[] =>
+      steps.filter((name, index) => remaining.has(name) && index % 2 === round % 2);
+    if (left().length === 0) continue;
     results.push(
       await runTrial(reference, {
         next: (_index, lives) => {
           const last = lives.at(-1)?.killed;
           if (last?.at === 'step') remaining.delete(last.name);
-          return remaining.size === 0 ? null : { firstOf: [...remaining] };
+          return left().length === 0 ? null : { firstOf: left() };
         },
       }),
     );
+  }
   expectNoProblems(results);
   expect([...remaining], 'steps at which no life could be killed').toEqual([]);
 }
