@@ -3,8 +3,8 @@ import { defineConfig } from 'vitest/config';
 export default defineConfig({
   test: {
     include: ['src/**/*.test.ts', 'test/**/*.test.ts'],
-    // Two cores: a file at a time on each; integration files bring their own processes.
-    maxWorkers: 2,
+    // Two cores, and a third file for the time that the others wait for programs and sockets.
+    maxWorkers: 3,
     testTimeout: 60_000,
     hookTimeout: 60_000,
     reporters: ['default'],

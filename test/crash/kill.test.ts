@@ -66,7 +66,8 @@ describe('SIGKILL and a second start', () => {
       integrity: 'ok',
       foreignKeys: [],
       tables: { cycles: [{ cycle_date: cycleDate, status: 'published' }] },
-      notCompleted: [],
+      // The swarm is counted some minutes after the first torrent is served; nobody waits for that.
+      notCompleted: [{ unique_key: 'collect_stats:all', status: 'pending', last_error: null }],
     });
   });
 });
