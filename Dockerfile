@@ -13,7 +13,7 @@ COPY LICENSE config.example.yaml ./
 RUN install -d -o node -g node /data
 USER node
 VOLUME /data
-EXPOSE 8000 6881
+EXPOSE 8000 6881 6881/udp
 ENV NODE_ENV=production
 # glibc else keeps a heap for each of Node's threads.
 ENV MALLOC_ARENA_MAX=2

@@ -165,7 +165,7 @@ function noAnswer(source: ByteSource, error: unknown): SourceFault {
   const code = errorCode(error);
   const inner = errorCode(cause.cause);
   if (code === 'redirected_back') return faultOf(source, 'not_found', cause);
-  if (code === 'refused_redirect' || code === 'foreign_redirect' || inner === 'ERR_TOO_MANY_REDIRECTS')
+  if (code === 'refused_redirect' || code === 'foreign_redirect')
     return faultOf(source, 'refused_redirect', cause);
   if (cause instanceof UnavailableError) return faultOf(source, 'unreachable', cause);
   if (inner.startsWith('HPE_')) return faultOf(source, 'status', cause);
