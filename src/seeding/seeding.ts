@@ -140,7 +140,7 @@ export function createSeeding(deps: SeedingDeps): SeedingRoom {
       ? null
       : createSwarmStatistics({
           ...{ ...deps.statistics, clock, log },
-          engine: seeder === null ? null : seeder,
+          engine: seeder,
         });
   return {
     pieceSources: swarm === null ? [] : [createSwarmPieces({ catalog, layout, swarm })],

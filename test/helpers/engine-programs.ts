@@ -1,6 +1,6 @@
 import { pbkdf2Sync } from 'node:crypto';
 import { once } from 'node:events';
-import { chownSync, mkdirSync, readdirSync, writeFileSync } from 'node:fs';
+import { chownSync, readdirSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { createHttp, createSystemClock } from '../../src/ports/index.ts';
 import type { EngineDriver } from '../../src/seeding/engines/driver.ts';
@@ -9,6 +9,7 @@ import { createTransmission } from '../../src/seeding/engines/transmission.ts';
 import { type Lifetime, type Program, until } from './clients/lifetime.ts';
 import type { Namespace } from './clients/namespace.ts';
 import { freePort } from './clients/ports.ts';
+import { writeQbittorrentProfile } from './clients/qbittorrent.ts';
 
 /*
  * Real seeding programs with settings of their own, that a test may end and start again.
@@ -81,35 +82,15 @@ export async function qbittorrentProgram(
   const [web, peers] = [await freePort(), await freePort()];
   const salt = Buffer.alloc(16, 7);
   const hash = pbkdf2Sync(LOGIN.password, salt, 100_000, 64, 'sha512');
-  mkdirSync(join(profile, 'qBittorrent', 'config'), { recursive: true });
-  writeFileSync(
-    join(profile, 'qBittorrent', 'config', 'qBittorrent.conf'),
-    `[LegalNotice]
-Accepted=true
-
-[BitTorrent]
-Session\\DHTEnabled=false
-Session\\LSDEnabled=false
-Session\\PeXEnabled=false
-Session\\QueueingSystemEnabled=false
-Session\\RefreshInterval=100
-Session\\Port=${peers}
-Session\\BTProtocol=TCP
-Session\\MultiConnectionsPerIp=true
-Session\\DefaultSavePath=${join(profile, 'downloads')}
-
-[Network]
-PortForwardingEnabled=false
-
-[Preferences]
-WebUI\\Address=127.0.0.1
-WebUI\\LocalHostAuth=true
-WebUI\\Port=${web}
-WebUI\\UseUPnP=false
-WebUI\\Username=${LOGIN.username}
-WebUI\\Password_PBKDF2="@ByteArray(${salt.toString('base64')}:${hash.toString('base64')})"
-`,
-  );
+  writeQbittorrentProfile(profile, {
+    ...{ web, peers },
+    session: ['RefreshInterval=100', `DefaultSavePath=${join(profile, 'downloads')}`],
+    preferences: [
+      'LocalHostAuth=true',
+      `Username=${LOGIN.username}`,
+      `Password_PBKDF2="@ByteArray(${salt.toString('base64')}:${hash.toString('base64')})"`,
+    ],
+  });
   const watched = Object.entries(options.watched ?? {}).map(([folder, save_path]) => [
     folder,
     { recursive: false, add_torrent_params: { save_path, use_auto_tmm: false, content_layout: 'Original' } },

@@ -58,9 +58,6 @@ export interface ServingDeps {
   remoteProofMaxAgeMs: number;
 }
 
-/** A name that a .torrent of ours may have in a path: no traversal, no hidden file. `.pad` is the folder of padding. */
-const isPart = (name: string): boolean => isSafeName(name);
-
 /** See `Serving`. */
 export function createServing(deps: ServingDeps): Serving {
   const { disk, layout, clock } = deps;
@@ -136,9 +133,10 @@ export function createServing(deps: ServingDeps): Serving {
 
   return {
     async open(infoName, path) {
+      // `.pad`, the folder of padding, is the one name of ours that begins with a dot.
       const isPadding = dirname(path) === '.pad';
       const parts = isPadding ? [path.slice('.pad/'.length)] : path.split('/');
-      if (!isPart(infoName) || !parts.every(isPart)) return null;
+      if (!isSafeName(infoName) || !parts.every(isSafeName)) return null;
       const rows = isPadding ? [] : carried.find(infoName, path);
       for (const row of rows) {
         const served = await openCarried(row, infoName, path);

@@ -13,35 +13,34 @@ interface Info {
 /** States in which everything is there. */
 const COMPLETE = /^(uploading|stalledUP|forcedUP|queuedUP|pausedUP|stoppedUP)$/;
 
+/** A profile that speaks on loopback and shouts nowhere. @param preferences of its web interface, `session` of its client */
+export function writeQbittorrentProfile(
+  profile: string,
+  facts: { web: number; peers: number; preferences: readonly string[]; session?: readonly string[] },
+): void {
+  const folder = join(profile, 'qBittorrent', 'config');
+  mkdirSync(folder, { recursive: true });
+  const session = [
+    ...['DHTEnabled=false', 'LSDEnabled=false', 'PeXEnabled=false', 'QueueingSystemEnabled=false'],
+    ...[`Port=${facts.peers}`, 'BTProtocol=TCP', 'MultiConnectionsPerIp=true', ...(facts.session ?? [])],
+  ];
+  const preferences = ['Address=127.0.0.1', `Port=${facts.web}`, 'UseUPnP=false', ...facts.preferences];
+  writeFileSync(
+    join(folder, 'qBittorrent.conf'),
+    [
+      ...['[LegalNotice]', 'Accepted=true', ''],
+      ...['[BitTorrent]', ...session.map((line) => `Session\\${line}`), ''],
+      ...['[Network]', 'PortForwardingEnabled=false', ''],
+      ...['[Preferences]', ...preferences.map((line) => `WebUI\\${line}`), ''],
+    ].join('\n'),
+  );
+}
+
 /** qbittorrent-nox with a profile of its own, spoken to by its web interface. */
 export async function startQbittorrent(lifetime: Lifetime): Promise<Client> {
   const profile = lifetime.folder();
   const [web, peers] = [await freePort(), await freePort()];
-  mkdirSync(join(profile, 'qBittorrent', 'config'), { recursive: true });
-  writeFileSync(
-    join(profile, 'qBittorrent', 'config', 'qBittorrent.conf'),
-    `[LegalNotice]
-Accepted=true
-
-[BitTorrent]
-Session\\DHTEnabled=false
-Session\\LSDEnabled=false
-Session\\PeXEnabled=false
-Session\\QueueingSystemEnabled=false
-Session\\Port=${peers}
-Session\\BTProtocol=TCP
-Session\\MultiConnectionsPerIp=true
-
-[Network]
-PortForwardingEnabled=false
-
-[Preferences]
-WebUI\\Address=127.0.0.1
-WebUI\\LocalHostAuth=false
-WebUI\\Port=${web}
-WebUI\\UseUPnP=false
-`,
-  );
+  writeQbittorrentProfile(profile, { web, peers, preferences: ['LocalHostAuth=false'] });
   const program = lifetime.program('qbittorrent-nox', [`--profile=${profile}`], { HOME: profile });
   const base = `http://127.0.0.1:${web}/api/v2`;
   const call = async (path: string, body?: FormData | URLSearchParams): Promise<Response> => {
