@@ -7,6 +7,8 @@ export default defineConfig({
     maxWorkers: 3,
     testTimeout: 60_000,
     hookTimeout: 60_000,
+    // Something that comes about is waited for, not timed: a busy machine takes longer.
+    expect: { poll: { timeout: 30_000 } },
     reporters: ['default'],
   },
 });

@@ -118,7 +118,7 @@ describe('beside a running daemon', () => {
     await json('pause', 'download_dump');
     const running = (status.running as { id: number }[])[0]?.id ?? 0;
     expect((await cli('jobs', 'cancel', String(running))).out).toContain('was told to stop');
-    await expect.poll(() => statusOf(running), { timeout: 10_000 }).toBe('cancelled');
+    await expect.poll(() => statusOf(running)).toBe('cancelled');
     expect((await cli('jobs', 'retry', String(running))).out).toMatch(/was cancelled and is due now/);
     expect(await statusOf(running)).toBe('pending');
     const both = await cli('jobs', 'cancel', String(running), '999999');

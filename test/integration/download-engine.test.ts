@@ -321,7 +321,7 @@ test('a process that is killed while a file is repaired does not ask again for w
   const stop = new AbortController();
   const work = life.work(stop.signal, 1);
   work.catch(() => {});
-  await expect.poll(() => fault.fired, { timeout: 10_000 }).toBe(1);
+  await expect.poll(() => fault.fired).toBe(1);
   const kept = readFileSync(`${world.paths.part}.state`);
   stop.abort();
   await expect(attended(world, work)).rejects.toMatchObject({ code: 'interrupted' });

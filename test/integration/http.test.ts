@@ -1,7 +1,8 @@
 import { createServer, type RequestListener } from 'node:http';
 import type { AddressInfo } from 'node:net';
-import { describe, expect, onTestFinished, test, vi } from 'vitest';
+import { describe, expect, onTestFinished, test } from 'vitest';
 import { createHttp, createSystemClock, limitConnectionsPerHost, readBody } from '../../src/ports/index.ts';
+import { eventually } from '../helpers/eventually.ts';
 
 /**
  * Goal: an answer comes from the host that was asked, or from nobody.
@@ -147,7 +148,7 @@ describe('bodies without an end', () => {
       });
       expect(facts.requests).toBe(round * requests);
     }
-    await vi.waitFor(() => expect(facts.open).toBe(0));
+    await eventually(() => expect(facts.open).toBe(0));
     // What the buffers of the sockets took.
     expect(facts.sent).toBeLessThan(facts.requests * (12 << 20));
   });
@@ -161,7 +162,7 @@ describe('bodies without an end', () => {
       const body = readBody(await http.request({ url }), 1 << 20);
       if (most === null) await expect(body).rejects.toMatchObject({ code: 'too_large' });
       else expect((await body).length).toBe(most);
-      await vi.waitFor(() => expect(facts.open).toBe(0));
+      await eventually(() => expect(facts.open).toBe(0));
       expect(facts.sent).toBeLessThan(16 << 20);
     }
   });

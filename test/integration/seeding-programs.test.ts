@@ -1,10 +1,11 @@
 import { mkdirSync, statSync, utimesSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
-import { expect, it, onTestFinished, vi } from 'vitest';
+import { expect, it, onTestFinished } from 'vitest';
 import { hours, minutes, seconds } from '../../src/lib/index.ts';
 import { createNodeDisk, type Disk, silentLog } from '../../src/ports/index.ts';
 import { EngineDown, type EngineDriver, type EngineView } from '../../src/seeding/engines/driver.ts';
 import { createExternalEngine } from '../../src/seeding/engines/external.ts';
+import { eventually } from '../helpers/eventually.ts';
 import { FakeClock } from '../helpers/fake-clock.ts';
 import { makePlainTorrent, type PlainTorrent } from '../helpers/plain-torrent.ts';
 import { temporaryFolder } from '../helpers/with-db.ts';
@@ -125,7 +126,7 @@ it('gives it all torrents at once, however long it reads them, and starts each w
   expect(await states(engine)).toBe('checking checking checking checking checking');
   for (const view of has.values()) Object.assign(view, { state: 'stopped', isWhole: true });
   await clock.advance(minutes(1));
-  await vi.waitFor(async () => expect(await states(engine)).toBe(Array(5).fill('seeding').join(' ')));
+  await eventually(async () => expect(await states(engine)).toBe(Array(5).fill('seeding').join(' ')));
 });
 
 it('lets the next one in while a job waits for one that is being read', async () => {
@@ -134,7 +135,7 @@ it('lets the next one in while a job waits for one that is being read', async ()
   await engine.start([]);
   beside.isReading = true;
   const slow = engine.add(specs[0]!, signal);
-  await vi.waitFor(() => expect(calls).toContain(`read ${hash(0)}`));
+  await eventually(() => expect(calls).toContain(`read ${hash(0)}`));
   beside.isReading = false;
   await turning(engine.add(specs[1]!, signal));
   expect(await states(engine)).toBe('checking seeding');
@@ -151,7 +152,7 @@ it('takes out what is retired before it does anything else, in the middle of a l
     open = resolve;
   });
   const rest = specs.slice(1).map((spec) => engine.add(spec, signal));
-  await vi.waitFor(() => expect(calls.at(-1)).toContain('look '));
+  await eventually(() => expect(calls.at(-1)).toContain('look '));
   const before = calls.length;
   const removed = engine.remove(hash(0));
   await new Promise(setImmediate);
@@ -182,7 +183,7 @@ it('goes on with the others when one .torrent cannot be read, or its answer is n
   const engine = create();
   await engine.start(specs);
   await clock.advance(seconds(10));
-  await vi.waitFor(async () => expect(await states(engine)).toBe('broken stopped seeding seeding'));
+  await eventually(async () => expect(await states(engine)).toBe('broken stopped seeding seeding'));
   expect([...problems]).toEqual([
     [hash(0), 'torrent_file_unreadable'],
     [hash(1), 'engine_failed_torrent'],
@@ -200,7 +201,7 @@ it('does not say that a torrent is out when nobody answers, and takes it out as 
   });
   beside.isDown = false;
   await clock.advance(minutes(1));
-  await vi.waitFor(() => expect([...has.keys()]).toEqual([hash(1)]));
+  await eventually(() => expect([...has.keys()]).toEqual([hash(1)]));
   await engine.remove(hash(0));
 });
 
@@ -210,7 +211,7 @@ it('does not believe a program that was told and still has it', async () => {
   await engine.start(specs);
   beside.driver.remove = async () => {};
   const removed = expect(engine.remove(hash(0))).rejects.toMatchObject({ code: 'seeding_not_ended' });
-  await vi.waitFor(async () => {
+  await eventually(async () => {
     await clock.advance(seconds(5));
     await removed;
   });
@@ -245,7 +246,7 @@ it('does not believe that one is out whom a program does not name that was just 
   // Now it has read what it has.
   for (const infoHash of [hash(0), hash(1)]) has.set(infoHash, { ...view, infoHash });
   await clock.advance(minutes(1));
-  await vi.waitFor(() => expect(has.size).toBe(0));
+  await eventually(() => expect(has.size).toBe(0));
   await engine.remove(hash(1));
   // It has answered for a minute: it knows.
   await engine.remove(hash(2));
@@ -271,7 +272,7 @@ it('keeps what is wanted again', async () => {
   beside.isDown = false;
   await turning(engine.add(specs[0]!, signal));
   await clock.advance(hours(1));
-  await vi.waitFor(() => expect(has.get(hash(0))?.state).toBe('seeding'));
+  await eventually(() => expect(has.get(hash(0))?.state).toBe('seeding'));
 });
 
 it('tells one that it has already what it may give, and reads a .torrent only when it changed', async () => {
@@ -289,11 +290,11 @@ it('tells one that it has already what it may give, and reads a .torrent only wh
   const setUps = () => calls.filter((each) => each === `setUp ${hash(0)}`).length;
   expect([setUps(), reads]).toEqual([1, 1]);
   await clock.advance(hours(1));
-  await vi.waitFor(() => expect(setUps()).toBe(2));
+  await eventually(() => expect(setUps()).toBe(2));
   expect(reads).toBe(1);
   const { torrentFile } = specs[0]!;
   utimesSync(torrentFile, 1, statSync(torrentFile).mtimeMs / 1000 + 5);
   await clock.advance(hours(1));
-  await vi.waitFor(() => expect(setUps()).toBe(3));
+  await eventually(() => expect(setUps()).toBe(3));
   expect(reads).toBe(2);
 });

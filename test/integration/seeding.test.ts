@@ -253,7 +253,7 @@ describe('seeding', () => {
       message: expect.stringContaining('seeding.port'),
     });
     // Told once in a sentence that names the setting, however often it is tried.
-    await expect.poll(async () => (await seeding.snapshot()).restarts, { timeout: 5000 }).toBe(2);
+    await expect.poll(async () => (await seeding.snapshot()).restarts).toBe(2);
     expect(recorded.entries.filter(({ level }) => level === 'error').map(({ message }) => message)).toEqual([
       `Nothing is seeded: port ${port} on 127.0.0.1 is taken by another program; stop that program, or set seeding.port to a free port (WikiSeed goes on trying).`,
     ]);

@@ -2,7 +2,7 @@
 // Method: the room over real sockets and a clock that is turned by hand; servers that send a byte and then keep the rest.
 import { createHash } from 'node:crypto';
 import { readFileSync } from 'node:fs';
-import { expect, test, vi } from 'vitest';
+import { expect, test } from 'vitest';
 import { Interrupted } from '../../src/lib/index.ts';
 import { readMetainfo } from '../../src/lib/metainfo.ts';
 import { createHttp, createNodeDisk, silentLog } from '../../src/ports/index.ts';
@@ -11,6 +11,7 @@ import { createChecker } from '../../src/webseeds/checker.ts';
 import type { Prober } from '../../src/webseeds/probe.ts';
 import { createWebseedStore } from '../../src/webseeds/webseed-store.ts';
 import { type Answer, answeringHost, servingRanges } from '../helpers/answering-host.ts';
+import { eventually } from '../helpers/eventually.ts';
 import { type WebseedWorld, webseedRoom, webseedWorld } from '../helpers/webseed-bundle.ts';
 
 const HOUR = 3_600_000;
@@ -58,7 +59,7 @@ test('two servers trickle: the others are looked at beside them, and what they h
   const mirrors = [...slow, good, last].map(({ url }) => url);
   const { check, room } = webseedRoom(world, { mirrors });
   const checked = check(torrent.id);
-  await vi.waitFor(() => {
+  await eventually(() => {
     expect([all.facts.begun, pieces.facts.begun, last.seen.length]).toEqual([1, 1, 1]);
     expect(world.clock.waiting).toBe(3);
   });
@@ -86,7 +87,7 @@ test('one that worked and trickles now goes after three looks, though it still a
   await world.clock.advance(31 * 24 * HOUR);
   for (const looks of [1, 2, 3]) {
     const checked = check(torrent.id);
-    await vi.waitFor(() => expect(facts.begun).toBe(looks));
+    await eventually(() => expect(facts.begun).toBe(looks));
     await world.clock.advance(RANGE_MS);
     expect(await checked).toMatchObject({ webseeds: looks < 3 ? [`${host.url}/`] : [] });
     const row = room.webseedsOf(torrent.id).find(({ url }) => url.startsWith(host.url));
@@ -108,7 +109,7 @@ test('the look of a day finds out who trickles with everything but a byte', asyn
   host.answer = answer;
   await world.clock.advance(25 * HOUR);
   const checked = check(torrent.id);
-  await vi.waitFor(() => expect(facts.begun).toBe(1));
+  await eventually(() => expect(facts.begun).toBe(1));
   await world.clock.advance(RANGE_MS);
   await checked;
   expect(room.webseedsOf(torrent.id)[0]).toMatchObject({ state: 'working', failedLooks: 1 });
@@ -135,7 +136,7 @@ test('a root has its time, and waiting for a place among the connections costs n
   expect([await ask(100), timeLeft.ms]).toEqual([{ kind: 'good' }, 600_000]);
   timeLeft.ms = 5_000;
   const slow = ask(700);
-  await vi.waitFor(() => expect(facts.begun).toBe(1));
+  await eventually(() => expect(facts.begun).toBe(1));
   await clock.advance(4_999);
   expect(clock.waiting).toBe(1);
   await clock.advance(1);
@@ -175,7 +176,7 @@ test('when the time of a torrent is up, what was seen is kept; who failed comes 
   });
   const ended = new AbortController();
   const first = checker.check(torrent, ended.signal);
-  await vi.waitFor(() => expect(asked).toEqual([...names, 'origin']));
+  await eventually(() => expect(asked).toEqual([...names, 'origin']));
   await clock.advance(14 * 60_000);
   const found = await first;
   const states = found.rows.map(({ state, reason }) => `${state} ${reason?.slice(0, 10) ?? ''}`);
@@ -191,7 +192,7 @@ test('when the time of a torrent is up, what was seen is kept; who failed comes 
   stuck = ['a'];
   await clock.advance(31 * 24 * HOUR);
   const interrupted = checker.check(torrent, ended.signal);
-  await vi.waitFor(() => expect(asked.filter((name) => name === 'a').length).toBe(2));
+  await eventually(() => expect(asked.filter((name) => name === 'a').length).toBe(2));
   ended.abort();
   await expect(interrupted).rejects.toBeInstanceOf(Interrupted);
 });
