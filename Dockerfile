@@ -1,12 +1,20 @@
 # One container, one process. Data in /data, configuration in /etc/wikiseed/config.yaml, secrets from the environment
 # or /run/secrets. The status page listens on 8000, BitTorrent on 6881.
+FROM node:24-bookworm-slim AS build
+
+WORKDIR /opt/wikiseed
+COPY package.json package-lock.json .npmrc tsconfig.json tsconfig.build.json ./
+RUN npm ci --ignore-scripts
+COPY src src
+RUN npm run build
+
 FROM node:24-bookworm-slim
 
 WORKDIR /opt/wikiseed
 COPY package.json package-lock.json .npmrc ./
 RUN npm ci --omit=dev --ignore-scripts && npm cache clean --force
 COPY bin bin
-COPY src src
+COPY --from=build /opt/wikiseed/dist dist
 COPY drizzle drizzle
 COPY LICENSE config.example.yaml ./
 

@@ -232,6 +232,13 @@ describe('banned calls', () => {
   });
 });
 
+test('threads run what was built', () => {
+  const wrong = files
+    .filter(({ text }) => /\.worker\.[tj]s['"`]\s*,\s*import\.meta/.test(code(text)))
+    .map(({ path }) => path);
+  expect(wrong).toEqual([]);
+});
+
 describe('names', () => {
   test('files are kebab-case and none is a drawer for everything', () => {
     const wrong = files

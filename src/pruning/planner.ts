@@ -1,5 +1,5 @@
 import { Worker } from 'node:worker_threads';
-import { Interrupted, RetryableError } from '../lib/index.ts';
+import { Interrupted, RetryableError, threadScript } from '../lib/index.ts';
 import type { FileFacts } from '../ports/index.ts';
 import type { KeptCount, Layout } from '../storage/index.ts';
 import { type ItemToProve, makePlan, type PlanInput } from './make-plan.ts';
@@ -47,7 +47,7 @@ export function createThreadPlanner(deps: { databasePath: string; dataDir: strin
   return {
     async plan(input, { isDetailed = false, signal } = {}) {
       if (signal?.aborted) throw new Interrupted();
-      const worker = new Worker(new URL('./planner.worker.ts', import.meta.url), {
+      const worker = new Worker(threadScript(import.meta.url, 'planner'), {
         workerData: { ...deps, input, isDetailed } satisfies PlannerFacts,
         // Of the rows that pass through few live on: room for the young ones saves half of the time.
         resourceLimits: { maxYoungGenerationSizeMb: 64 },

@@ -1,5 +1,5 @@
 import { Worker } from 'node:worker_threads';
-import { RetryableError } from '../lib/index.ts';
+import { RetryableError, threadScript } from '../lib/index.ts';
 import type { SeederAnswers, SeederMessage, SeederRequest, SeederSettings } from './protocol.ts';
 
 /** One life of the seeding thread. */
@@ -39,7 +39,7 @@ export function launchSeederThread(deps: {
   /** The error of those who wait for an answer when it ends. */
   down: (message: string) => RetryableError;
 }): SeederThread {
-  const worker = new Worker(new URL('./seeder.worker.ts', import.meta.url), { workerData: deps.settings });
+  const worker = new Worker(threadScript(import.meta.url, 'seeder'), { workerData: deps.settings });
   const pending = new Map<number, Pending>();
   let nextId = 1;
   let port: number | null = null;

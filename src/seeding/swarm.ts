@@ -1,5 +1,5 @@
 import { Worker } from 'node:worker_threads';
-import { Interrupted, minutes, seconds } from '../lib/index.ts';
+import { Interrupted, minutes, seconds, threadScript } from '../lib/index.ts';
 import type { Clock, Log } from '../ports/index.ts';
 import type {
   SwarmAnswer,
@@ -57,7 +57,7 @@ export function createSwarm({ settings, clock, log, ownPeerId }: SwarmDeps): Swa
   let cancelIdle = (): void => {};
 
   function launch(): Life {
-    const worker = new Worker(new URL('./swarm.worker.ts', import.meta.url), { workerData: settings });
+    const worker = new Worker(threadScript(import.meta.url, 'swarm'), { workerData: settings });
     const pending: Life['pending'] = new Map();
     let cause: string | null = null;
     const ended = new Promise<void>((resolve) => {

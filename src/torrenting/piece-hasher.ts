@@ -1,4 +1,4 @@
-import { Interrupted, RetryableError } from '../lib/index.ts';
+import { Interrupted, RetryableError, threadScript } from '../lib/index.ts';
 import type { PieceHashJob, PieceRange, PieceRangeResult } from './piece-hash.worker.ts';
 import { runInThreads } from './thread-pool.ts';
 
@@ -28,7 +28,7 @@ export async function hashPieces(options: {
   const digests = new SharedArrayBuffer(pieceCount * 20);
   let doneBytes = 0;
   await runInThreads<PieceRange, PieceRangeResult>({
-    script: new URL('./piece-hash.worker.ts', import.meta.url),
+    script: threadScript(import.meta.url, 'piece-hash'),
     workerData: {
       paths: options.files.map((file) => file.absolutePath),
       sizes: options.files.map((file) => file.sizeBytes),

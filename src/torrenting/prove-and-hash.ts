@@ -2,7 +2,7 @@ import { availableParallelism } from 'node:os';
 import type { Catalog } from '../catalog/index.ts';
 import { inParallel } from '../lib/in-parallel.ts';
 import { inTurns } from '../lib/in-turns.ts';
-import { RetryableError } from '../lib/index.ts';
+import { RetryableError, threadScript } from '../lib/index.ts';
 import type { FileFacts } from '../ports/index.ts';
 import type { Arrangement } from './arrangement.ts';
 import type { ContentFile } from './payload/content.ts';
@@ -154,7 +154,7 @@ async function runReadings(
     ([, a], [, b]) => bytesOf(b, pieceLength) - bytesOf(a, pieceLength),
   );
   await runInThreads<ReadingTask, ReadingMessage>({
-    script: new URL('./reading.worker.ts', import.meta.url),
+    script: threadScript(import.meta.url, 'reading'),
     tasks: order.map(([index, reading]) => taskOf(deps, reading, { index, pieceLength })),
     threads: Math.min(availableParallelism(), Math.max(1, Math.ceil(totalBytes / BYTES_PER_THREAD))),
     signal: deps.signal,

@@ -1,6 +1,6 @@
 import { dirname, join } from 'node:path';
 import type { DumpFile } from '../catalog/index.ts';
-import { RetryableError } from '../lib/index.ts';
+import { RetryableError, threadScript } from '../lib/index.ts';
 import type { Disk, FileFacts, Log } from '../ports/index.ts';
 import type { Layout } from '../storage/index.ts';
 import type { FileHashMessage, FileHashTask } from './file-hash.worker.ts';
@@ -116,7 +116,7 @@ async function hashFiles(
   // The largest first, so that no thread is left alone with it at the end.
   const order = [...files.entries()].sort(([, a], [, b]) => b.dump.sizeBytes - a.dump.sizeBytes);
   await runInThreads<FileHashTask, FileHashMessage>({
-    script: new URL('./file-hash.worker.ts', import.meta.url),
+    script: threadScript(import.meta.url, 'file-hash'),
     tasks: order.map(([index, file]) => ({ index, path: sourcePath(layout, file.dump) })),
     signal,
     onMessage(message) {

@@ -8,7 +8,7 @@ import { toFileForm } from '../../src/config/index.ts';
 import type { sandboxConfig } from './with-app.ts';
 import { temporaryFolder } from './with-db.ts';
 
-const MAIN = join(import.meta.dirname, '..', '..', 'src', 'main.ts');
+const MAIN = join(import.meta.dirname, '..', '..', 'dist', 'main.js');
 
 /** A finished process. `code` is null when a signal ended it. */
 export interface Ended {

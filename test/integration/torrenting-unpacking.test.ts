@@ -257,7 +257,7 @@ describe.skipIf(!canPack)('files that are not unpacked', () => {
     const packed = gzipSync(randomBytes(4_000_000), { level: 0 });
     const source = join(folder, 'x.sql.gz');
     writeFileSync(source, packed);
-    const worker = new Worker(new URL('../../src/torrenting/unpacking/unpack.worker.ts', import.meta.url));
+    const worker = new Worker(new URL('../../dist/torrenting/unpacking/unpack.worker.js', import.meta.url));
     const facts = { source, container: 'gz', sizeBytes: packed.length, sha1: hex('sha1', packed) };
     const answers: string[] = [];
     const next = (): void =>

@@ -1,5 +1,5 @@
 import { Worker } from 'node:worker_threads';
-import { Interrupted, RetryableError } from '../../lib/index.ts';
+import { Interrupted, RetryableError, threadScript } from '../../lib/index.ts';
 import type { Log } from '../../ports/index.ts';
 import type { HashLibrary, HashReply, HashRequest, HashRole, HashState, RoleState } from './protocol.ts';
 
@@ -91,7 +91,7 @@ export function startLane(log: Log): OwnedLane {
     settle();
   };
   for (const role of ROLES) {
-    const worker = new Worker(new URL('./hash.worker.ts', import.meta.url), {
+    const worker = new Worker(threadScript(import.meta.url, 'hash'), {
       workerData: role,
       execArgv: [],
       name: `hash-${role}`,

@@ -1,5 +1,5 @@
 import { Worker } from 'node:worker_threads';
-import { Interrupted, RetryableError } from '../../lib/index.ts';
+import { Interrupted, RetryableError, threadScript } from '../../lib/index.ts';
 import {
   type HeldHashReply,
   type HeldHashRequest,
@@ -78,7 +78,7 @@ function startHasher(): OwnedHasher {
   let onPiece: (sha1: Buffer | null) => void = () => {};
   let isBegun = false;
   let broken: Error | null = null;
-  const worker = new Worker(new URL('./held-hash.worker.ts', import.meta.url), {
+  const worker = new Worker(threadScript(import.meta.url, 'held-hash'), {
     workerData: memory,
     execArgv: [],
     name: 'hash-held',

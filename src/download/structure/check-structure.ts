@@ -1,6 +1,6 @@
 import { Worker } from 'node:worker_threads';
 import { containerOf } from '../../catalog/index.ts';
-import { Interrupted, RetryableError } from '../../lib/index.ts';
+import { Interrupted, RetryableError, threadScript } from '../../lib/index.ts';
 import type { BrokenPlace, StructureMessage, StructureTask } from './protocol.ts';
 import { endingOf } from './text-end.ts';
 
@@ -30,7 +30,7 @@ export async function checkStructure(check: StructureCheck): Promise<StructureVe
   const container = containerOf(check.name);
   if (container === null)
     return { isSound: false, reason: 'it is not packed in a way that could be checked', where: null };
-  const worker = new Worker(new URL('./structure.worker.ts', import.meta.url), {
+  const worker = new Worker(threadScript(import.meta.url, 'structure'), {
     workerData: { path: check.path, container, ending: endingOf(check.name) } satisfies StructureTask,
     execArgv: [],
     name: 'structure',

@@ -1,15 +1,15 @@
 import { Worker } from 'node:worker_threads';
-import { HaltPipelineError, Interrupted, minutes, RetryableError } from '../../lib/index.ts';
+import { HaltPipelineError, Interrupted, minutes, RetryableError, threadScript } from '../../lib/index.ts';
 import { type Reply, type Results, type Task, UNPACKS_TO_TOO_MUCH } from './protocol.ts';
 
 /** What a thread can do. Each loads no more than it needs: its start is part of what a backup takes. */
 type Trade = 'database' | 'pack' | 'unpack' | 'migrate';
 
 const SCRIPTS: Readonly<Record<Trade, URL>> = {
-  database: new URL('./database.worker.ts', import.meta.url),
-  pack: new URL('./pack.worker.ts', import.meta.url),
-  unpack: new URL('./unpack.worker.ts', import.meta.url),
-  migrate: new URL('./migrate.worker.ts', import.meta.url),
+  database: threadScript(import.meta.url, 'database'),
+  pack: threadScript(import.meta.url, 'pack'),
+  unpack: threadScript(import.meta.url, 'unpack'),
+  migrate: threadScript(import.meta.url, 'migrate'),
 };
 
 const TRADES: Readonly<Record<Task['kind'], Trade>> = {

@@ -1,5 +1,5 @@
 import { Worker } from 'node:worker_threads';
-import { Interrupted, RetryableError } from '../../lib/index.ts';
+import { Interrupted, RetryableError, threadScript } from '../../lib/index.ts';
 import type { Clock } from '../../ports/index.ts';
 import type { CareAnswer, CareOrder, CareThreadFacts } from './care.worker.ts';
 import type { StepNote } from './pace.ts';
@@ -35,7 +35,7 @@ const UNSTOPPABLE: ReadonlySet<CareTask> = new Set(['integrity', 'statistics', '
 
 /** Starts the real thread. */
 export function spawnCareWorker(facts: CareThreadFacts): Worker {
-  return new Worker(new URL('./care.worker.ts', import.meta.url), { workerData: facts });
+  return new Worker(threadScript(import.meta.url, 'care'), { workerData: facts });
 }
 
 /** See `CareThread`. */

@@ -1,6 +1,6 @@
 import { availableParallelism } from 'node:os';
 import { Worker } from 'node:worker_threads';
-import { Interrupted, WikiSeedError } from '../../lib/index.ts';
+import { Interrupted, threadScript, WikiSeedError } from '../../lib/index.ts';
 import { type CheckDeps, type HeldFile, heldFiles, LOST_CODES, setAside } from './check-files.ts';
 import type { RebuildReport } from './report.ts';
 import type { VerifyMessage, VerifyTask } from './verify.worker.ts';
@@ -81,7 +81,7 @@ async function inThreads(
     });
     const count = Math.min(availableParallelism(), THREADS_MAX, waiting.length);
     const finished = Array.from({ length: count }, () => {
-      const worker = new Worker(new URL('./verify.worker.ts', import.meta.url), {
+      const worker = new Worker(threadScript(import.meta.url, 'verify'), {
         execArgv: [],
         name: 'verify',
       });

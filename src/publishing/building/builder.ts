@@ -1,5 +1,5 @@
 import { Worker } from 'node:worker_threads';
-import { Interrupted, RetryableError } from '../../lib/index.ts';
+import { Interrupted, RetryableError, threadScript } from '../../lib/index.ts';
 import type { ManifestAddresses } from '../addresses.ts';
 
 /** A manifest as it is on the disk by now. */
@@ -50,7 +50,7 @@ export function createThreadBuilder(facts: Omit<BuilderFacts, 'infoHashes'>): Ma
   return {
     async build({ infoHashes }, { signal, told }) {
       if (signal.aborted) throw new Interrupted();
-      const worker = new Worker(new URL('./builder.worker.ts', import.meta.url), {
+      const worker = new Worker(threadScript(import.meta.url, 'builder'), {
         workerData: { ...facts, infoHashes } satisfies BuilderFacts,
         // Of the rows that pass through none lives on.
         resourceLimits: { maxYoungGenerationSizeMb: 16 },

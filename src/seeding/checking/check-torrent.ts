@@ -1,5 +1,5 @@
 import { Worker } from 'node:worker_threads';
-import { Interrupted, WikiSeedError } from '../../lib/index.ts';
+import { Interrupted, threadScript, WikiSeedError } from '../../lib/index.ts';
 import type { CheckMessage, CheckTask, FileFault } from './check-torrent.worker.ts';
 
 /** What reading a whole torrent found. */
@@ -23,7 +23,7 @@ export async function checkTorrent(
 ): Promise<TorrentCheck> {
   const { signal, onProgress, ...given } = task;
   if (signal.aborted) throw new Interrupted();
-  const worker = new Worker(new URL('./check-torrent.worker.ts', import.meta.url), { workerData: given });
+  const worker = new Worker(threadScript(import.meta.url, 'check-torrent'), { workerData: given });
   let onAbort = (): void => {};
   try {
     return await new Promise<TorrentCheck>((resolve, reject) => {

@@ -1,6 +1,6 @@
 import { setImmediate as nextTurn } from 'node:timers/promises';
 import { MessageChannel, type MessagePort, receiveMessageOnPort, Worker } from 'node:worker_threads';
-import { Interrupted, RetryableError } from '../../lib/index.ts';
+import { Interrupted, RetryableError, threadScript } from '../../lib/index.ts';
 import type { Selection, SelectionCatalog } from '../selection.ts';
 import {
   makePlan,
@@ -51,7 +51,7 @@ export function createThreadPlanner({ databasePath }: { databasePath: string }):
     async plan(input, signal) {
       if (signal.aborted) throw new Interrupted();
       const { port1: parts, port2 } = new MessageChannel();
-      const worker = new Worker(new URL('./planner.worker.ts', import.meta.url), {
+      const worker = new Worker(threadScript(import.meta.url, 'planner'), {
         workerData: { databasePath, input, port: port2 } satisfies PlannerFacts,
         transferList: [port2],
         // Of the rows that pass through few live on: room for the young ones saves half of the time.

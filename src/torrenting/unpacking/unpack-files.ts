@@ -1,7 +1,7 @@
 import { availableParallelism } from 'node:os';
 import { dirname } from 'node:path';
 import type { Container } from '../../catalog/index.ts';
-import { RetryableError } from '../../lib/index.ts';
+import { RetryableError, threadScript } from '../../lib/index.ts';
 import { step } from '../../lib/steps.ts';
 import type { Disk } from '../../ports/index.ts';
 import type { Reservation } from '../../storage/index.ts';
@@ -105,7 +105,7 @@ export async function unpackFiles(
 
   try {
     await runInThreads<UnpackTask, UnpackMessage>({
-      script: new URL('./unpack.worker.ts', import.meta.url),
+      script: threadScript(import.meta.url, 'unpack'),
       tasks: take,
       threads: Math.min(availableParallelism(), files.length),
       signal: deps.signal,
