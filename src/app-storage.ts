@@ -66,6 +66,7 @@ export function createAppStorage(deps: AppStorageDeps): AppStorage {
   let cleaning: Promise<void> = Promise.resolve();
   let isStarted = false;
   let savedMs = Number.NEGATIVE_INFINITY;
+  let savedReservedBytes = saved?.reservedBytes ?? 0;
 
   const measured = createStorageUsage({
     ...{ disk, layout, clock, log },
@@ -94,7 +95,10 @@ export function createAppStorage(deps: AppStorageDeps): AppStorage {
     savedMs = clock.monotonicMs();
     const { otherBytes } = measured.parts();
     const facts: SavedStorage = { mode: verdict.mode, isOnlyPromised, since, reservedBytes, otherBytes };
-    tried(() => state.set(STATE_KEYS.storage, JSON.stringify(facts), clock.now()), undefined);
+    tried(() => {
+      state.set(STATE_KEYS.storage, JSON.stringify(facts), clock.now());
+      savedReservedBytes = reservedBytes;
+    }, undefined);
   }
 
   const door = createStorageDoor({
@@ -123,7 +127,6 @@ export function createAppStorage(deps: AppStorageDeps): AppStorage {
       },
     },
   });
-  let lastReserved = 0;
   const watch = createStorageWatch({
     ...{ clock, disk, space, measured },
     dataDir: layout.dataDir,
@@ -133,8 +136,7 @@ export function createAppStorage(deps: AppStorageDeps): AppStorage {
       if (stopping.signal.aborted) return;
       door.apply(now);
       const isDue = clock.monotonicMs() - savedMs >= SAVE_EVERY_MS;
-      if (isStarted && isDue && now.reservedBytes !== lastReserved) save(now);
-      lastReserved = now.reservedBytes;
+      if (isStarted && isDue && now.reservedBytes !== savedReservedBytes) save(now);
     },
   });
 

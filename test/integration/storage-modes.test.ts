@@ -393,3 +393,17 @@ test('a database that is full as well keeps nobody from stopping, and heals', as
   expect([...t.running.keys()]).toEqual(['a']);
   expect(t.row('a')).toMatchObject({ attempt: 1, status: 'in_progress' });
 });
+
+test('what commands read is true again soon after a burst: promises that are over are not told for ever', async () => {
+  const t = await storageBundle();
+  const told = () => parseSavedStorage(createSystemState(t.db).get(STATE_KEYS.storage))?.reservedBytes;
+  t.store('a', 10 * MB);
+  await t.clock.advance(MINUTE);
+  expect(told()).toBe(10 * MB);
+  t.store('b', 5 * MB);
+  await t.clock.advance(SECOND);
+  for (const name of ['a', 'b']) t.running.get(name)?.finish();
+  await t.clock.advance(MINUTE);
+  expect(t.running.size).toBe(0);
+  expect(told()).toBe(0);
+});
