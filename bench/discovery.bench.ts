@@ -5,6 +5,7 @@ import { join } from 'node:path';
 import { generateStatusWorld, startDumpSite } from '../src/sandbox/index.ts';
 import type { Pass, PassName, RoundOrder } from './discovery-round.ts';
 import { figureOf, type MeasuredFigure } from './figure.ts';
+import { PROGRAM_FLAGS } from './machine.ts';
 import type { BenchResult, BenchTools } from './registry.ts';
 
 /*
@@ -19,8 +20,6 @@ const RUN_DATE = '20261101';
 /** A Thursday in the cycle of that run, history and content exports included. */
 const TODAY = '2026-11-12T12:00:00Z';
 const ROUNDS = 3;
-/** As systemd/wikiseed.service and the Dockerfile start it. */
-const NODE_FLAGS = ['--max-semi-space-size=2', '--heap-growing-percent=20'];
 const NODE_ENVIRONMENT = { MALLOC_ARENA_MAX: '2' };
 
 /** A pass as the daemon and as the site saw it. */
@@ -80,7 +79,7 @@ async function oneLife(root: string, dataDir: string, way: Way, passCount: 1 | 2
     passes: passCount,
   };
   const child = fork(join(import.meta.dirname, 'discovery-round.ts'), [JSON.stringify(order)], {
-    execArgv: NODE_FLAGS,
+    execArgv: PROGRAM_FLAGS,
     env: { ...process.env, ...NODE_ENVIRONMENT },
   });
   try {

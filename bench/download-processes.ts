@@ -2,6 +2,7 @@ import { type ChildProcess, fork } from 'node:child_process';
 import { mkdtempSync, rmSync } from 'node:fs';
 import { join } from 'node:path';
 import type { OursResult, OursTask } from './download-ours.ts';
+import { PROGRAM_FLAGS } from './machine.ts';
 
 export const SEGMENT_BYTES = 100_000_000;
 /** No container that could be checked: what is measured is the way of the bytes. */
@@ -36,7 +37,7 @@ export async function download(
 ): Promise<OursResult> {
   const whole: OursTask = { filename: FILENAME, ...task, segmentSizeBytes: SEGMENT_BYTES };
   const child: ChildProcess = fork(new URL('./download-ours.ts', import.meta.url), [JSON.stringify(whole)], {
-    execArgv: ['--max-semi-space-size=2', '--heap-growing-percent=20'],
+    execArgv: PROGRAM_FLAGS,
   });
   return await new Promise<OursResult>((resolve, reject) => {
     child.once('message', resolve);

@@ -52,3 +52,9 @@ export function readVersions(): Record<string, string> {
     sqlite.close();
   }
 }
+
+/** Node's flags of a process that stands for the program: those of the unit file, and the built program instead of its sources. */
+export const PROGRAM_FLAGS = [
+  ...['--max-semi-space-size=2', '--heap-growing-percent=20'],
+  ...['--import', new URL('./built.js', import.meta.url).href],
+];

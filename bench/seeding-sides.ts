@@ -4,6 +4,7 @@ import { readFileSync } from 'node:fs';
 import type { Client } from '../test/helpers/clients/client.ts';
 import { createLifetime, type Lifetime, until } from '../test/helpers/clients/lifetime.ts';
 import type { PlainTorrent } from '../test/helpers/plain-torrent.ts';
+import { PROGRAM_FLAGS } from './machine.ts';
 import type { OursTask } from './seeding-ours.ts';
 
 /*
@@ -31,7 +32,7 @@ export function ourSide(host: string): Side {
     async serve({ infoHash, torrentFile, contentRoot }, lifetime) {
       const task: OursTask = { host, spec: { infoHash, torrentFile, contentRoot } };
       const child = fork(new URL('./seeding-ours.ts', import.meta.url), [JSON.stringify(task)], {
-        execArgv: ['--max-semi-space-size=2', '--heap-growing-percent=20'],
+        execArgv: PROGRAM_FLAGS,
       });
       lifetime.add(() => void child.kill('SIGKILL'));
       await Promise.race([
