@@ -38,6 +38,8 @@ const BOUNDS: WireBounds = {
 const BLOCK_BYTES_OUTRAGEOUS = 2 ** 17;
 /** The longest honest ones are the bitfield of a large torrent and a block. */
 const MESSAGE_BYTES_MAX = 2 ** 20;
+/** Only the last block of a torrent is shorter, unless somebody asks for less. */
+const BLOCK_BYTES_USUAL = 2 ** 14;
 /** What BEP 9 gives for one request. */
 const METADATA_BYTES = 2 ** 14;
 /** A message of few bytes is an object in several lists. */
@@ -112,11 +114,12 @@ class WatchedWire {
     wire.push = (data) => {
       if (data === null) return push(null);
       if (this.#isOver) return false;
+      const kept = this.#isBehindWith(data) ? ownMemory(data) : data;
       this.#untaken += costOf(data.length);
       this.#hold(costOf(data.length));
       // Blocks never get there: it is something else that it makes us say and does not listen to.
       if (this.#untaken > 2 * this.#room.bounds.bytesPerPeer) this.#sendAway();
-      return push(data);
+      return push(kept);
     };
     // Whenever the socket takes some; the stream is piped already, so this changes nothing of when it does.
     wire.on('data', (data: Uint8Array) => {
@@ -131,6 +134,13 @@ class WatchedWire {
       choke();
       if (isNews) this.#forgetBlocks();
     };
+  }
+
+  /** Blocks are cut from memories of 1 MiB, which live as long as any of their blocks: one who does not read keeps no others' alive. */
+  #isBehindWith(data: Uint8Array): boolean {
+    const { bytesAlways } = this.#room.bounds;
+    const isShort = data.length < BLOCK_BYTES_USUAL;
+    return data.buffer.byteLength > 2 * data.length && this.#untaken > (isShort ? 0 : bytesAlways);
   }
 
   #watchIncoming(): void {
@@ -270,6 +280,11 @@ class WatchedWire {
     this.#hold(-this.#untaken);
     this.#untaken = 0;
   }
+}
+
+function ownMemory(data: Uint8Array): Uint8Array {
+  // Buffer's `slice` would be a view of the same memory.
+  return Uint8Array.prototype.slice.call(data);
 }
 
 function costOf(bytes: number): number {

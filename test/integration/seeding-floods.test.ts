@@ -315,6 +315,25 @@ describe('the bounds of a wire', () => {
     expect(wire.isDestroyed).toBe(true);
   });
 
+  it('keeps no other memory than that of the blocks themselves for a peer that does not take them', () => {
+    const { wire } = watched(1);
+    const slab = Buffer.alloc(2 ** 20, 'slab');
+    const read = (): void => {
+      for (const { offset, length, done } of wire.reading.splice(0))
+        done(null, slab.subarray(offset, offset + length));
+    };
+    wire.ask(4);
+    read();
+    const kept = (): number[] => wire.out.map((bytes) => bytes.buffer.byteLength);
+    // The first two are on their way in any case.
+    expect(kept()).toEqual([slab.length, slab.length, BLOCK, BLOCK]);
+    expect(wire.out.every((bytes) => slab.includes(bytes))).toBe(true);
+    wire.takeAll();
+    for (const at of [1, 2, 3]) wire._onRequest(0, at, 1);
+    read();
+    expect(kept()).toEqual([slab.length, 1, 1]);
+  });
+
   it('refuses what cannot be read, and takes no message of a gigabyte', () => {
     const { limits, wire } = watched(1);
     wire.ask(1);
