@@ -17,7 +17,7 @@ import { NOW, namesBelow, type World, withPruning } from '../helpers/pruning-bun
 /** Every occurrence and every write, instead of each step once and some writes. */
 const isExhaustive = process.env.WIKISEED_CRASH === 'exhaustive';
 
-const PRELOAD = new URL('../helpers/kill-preload.ts', import.meta.url).href;
+const PRELOAD = new URL('../helpers/kill-preload.js', import.meta.url).href;
 const CHILD = new URL('../helpers/prune-child.ts', import.meta.url).pathname;
 
 async function runChild(

@@ -9,7 +9,7 @@ import { type KillOrder, type KillRecord, parseReport } from './kill-points.ts';
 import { sandboxConfig } from './with-app.ts';
 import { type Ended, spawnWikiseed, writeConfig } from './with-process.ts';
 
-const PRELOAD = join(import.meta.dirname, 'kill-preload.ts');
+const PRELOAD = join(import.meta.dirname, 'kill-preload.js');
 
 /** Node keeps its compiled modules here: a third of each start. */
 const COMPILE_CACHE = join(import.meta.dirname, '..', '..', 'node_modules', '.cache', 'crash-tests');

@@ -209,7 +209,7 @@ export function webseedWorld(sizes: readonly [string, number][] = SIZES): Websee
 export function webseedRoom(
   world: WebseedWorld,
   config: Partial<WebseedConfig>,
-  more: Partial<Pick<WebseedsDeps, 'isHalted' | 'disk'>> = {},
+  more: Partial<Pick<WebseedsDeps, 'isHalted' | 'disk' | 'http'>> = {},
 ) {
   const { db, clock, catalog, layout } = world;
   const bus = createBus({ log: silentLog });
@@ -245,7 +245,7 @@ export function webseedRoom(
   return {
     ...{ room, died, settled, repairs },
     check: (torrentId: TorrentId, signal?: AbortSignal) => run('check_webseeds', { torrentId }, signal),
-    watch: () => run('watch_webseeds', {}),
+    watch: (signal?: AbortSignal) => run('watch_webseeds', {}, signal),
   };
 }
 

@@ -1,7 +1,7 @@
 import { onTestFinished } from 'vitest';
 import { createBus } from '../../src/events/index.ts';
 import { createMonitoring, createStatusQueries, type WebseedLimits } from '../../src/monitoring/index.ts';
-import { createNodeDisk, silentLog } from '../../src/ports/index.ts';
+import { createNodeDisk, type Disk, silentLog } from '../../src/ports/index.ts';
 import { type WebseedWorld, webseedRoom, webseedWorld } from './webseed-bundle.ts';
 
 /*
@@ -22,10 +22,16 @@ export async function serve(
     limits?: Partial<WebseedLimits>;
     trustedProxies?: string[];
     config?: Parameters<typeof webseedRoom>[1];
+    /** The disk that files and torrents are read from. */
+    disk?: Disk;
   } = {},
 ) {
   const { db, clock, layout } = world;
-  const { room, repairs, check } = webseedRoom(world, options.config ?? {});
+  const { room, repairs, check } = webseedRoom(
+    world,
+    options.config ?? {},
+    options.disk === undefined ? {} : { disk: options.disk },
+  );
   const monitoring = createMonitoring({
     ...{ db, clock, layout, disk: createNodeDisk(), log: silentLog, bus: createBus({ log: silentLog }) },
     queries: createStatusQueries({ db, clock }),

@@ -1,12 +1,11 @@
 import { subscribe } from 'node:diagnostics_channel';
 import { writeSync } from 'node:fs';
-import { isMainThread } from 'node:worker_threads';
 import Database from 'better-sqlite3';
 import { STEPS_CHANNEL } from '../../src/lib/steps.ts';
 import type { KillOrder, KillRecord } from './kill-points.ts';
 
 /**
- * Loaded into a process before its program (`node --import`): counts named steps and database writes, and kills the process
+ * Loaded by `kill-preload.js` into a process before its program (`node --import`): counts named steps and database writes, and kills the process
  * where it was told to. A killed process has said so in the report, opened by its parent as descriptor 3; nothing runs
  * after the line.
  */
@@ -73,9 +72,6 @@ function countWrites(): void {
   };
 }
 
-// Threads inherit the preload; the database and the steps belong to the main one.
-if (isMainThread) {
-  countWrites();
-  subscribe(STEPS_CHANNEL, (message) => onStep((message as { name: string }).name));
-  process.on('exit', (code) => report({ kind: 'ended', code, writes }));
-}
+countWrites();
+subscribe(STEPS_CHANNEL, (message) => onStep((message as { name: string }).name));
+process.on('exit', (code) => report({ kind: 'ended', code, writes }));
