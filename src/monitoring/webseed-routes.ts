@@ -10,6 +10,7 @@ import {
   type WebseedLimits,
 } from './client-limits.ts';
 import { type ByteRange, isRangeMeant, requestedRange } from './requested-range.ts';
+import { WEBSEED_PREFIX, wantedPath } from './webseed-path.ts';
 
 /** What is answered for a path of a torrent. */
 export type WebseedAnswer =
@@ -20,8 +21,15 @@ export type WebseedAnswer =
       tag: string;
       /** Epoch ms; null = there is no such time. */
       modifiedMs: number | null;
-      /** @throws Error when the bytes are not, or no more, what they must be: the connection is cut */
-      read(target: Uint8Array, position: number): Promise<number>;
+      /**
+       * @param reader clients have their turns one after the other; `signal` aborts when this one is gone
+       * @throws Error when the bytes are not, or no more, what they must be: the connection is cut
+       */
+      read(
+        target: Uint8Array,
+        position: number,
+        reader: { client: string; signal: AbortSignal },
+      ): Promise<number>;
       close(): Promise<void>;
     }
   | { kind: 'elsewhere'; url: string }
@@ -43,7 +51,6 @@ const CHUNK_BYTES = 256 * 1024;
 const IDLE_MS = 120_000;
 /** What a client that asked for too much at once is told to wait, seconds. */
 const RETRY_AFTER_S = 5;
-const PREFIX = '/webseed/';
 
 /** Adds `GET|HEAD /webseed/<info name>/<path>`. */
 export function addWebseedRoutes(
@@ -58,7 +65,7 @@ export function addWebseedRoutes(
   const { webseed, clock, log } = deps;
   const limits = createClientLimits({ clock, limits: webseed.limits });
 
-  app.get(`${PREFIX}*`, async (c) => {
+  app.get(`${WEBSEED_PREFIX}*`, async (c) => {
     // Browsers are clients, too; there is nothing here that is not public.
     c.header('Access-Control-Allow-Origin', '*');
     c.header(
@@ -68,20 +75,21 @@ export function addWebseedRoutes(
     c.header('Cross-Origin-Resource-Policy', 'cross-origin');
     c.header('Cache-Control', 'no-cache');
     const wanted = wantedPath(c.req.raw.url);
-    const place = wanted === null ? null : limits.enter(clientName(c, webseed.trustedProxies));
+    const client = clientName(c, webseed.trustedProxies);
+    const place = wanted === null ? null : limits.enter(client);
     if (wanted === null || place === null) return deps.notFound(c, 'There is no such file in any torrent.');
     if (place === 'client' || place === 'all') return refused(c, place);
     let isHandedOver = false;
     try {
       const found = await webseed.open(wanted.infoName, wanted.path);
       if (found === null) return await deps.notFound(c, 'There is no such file in any torrent.');
-      if (found.kind === 'busy') return refused(c, 'all');
+      if (found.kind === 'busy') return refused(c, 'busy');
       if (found.kind === 'elsewhere') return c.redirect(found.url, 302);
       try {
         const range = prepare(c, found);
         if (range === null) return c.body(null);
         isHandedOver = true;
-        return c.body(stream({ found, place, range, clock, log, cut: () => cutConnection(c) }));
+        return c.body(stream({ found, client, place, range, clock, log, cut: () => cutConnection(c) }));
       } finally {
         if (!isHandedOver) await found.close();
       }
@@ -89,25 +97,6 @@ export function addWebseedRoutes(
       if (!isHandedOver) place.leave();
     }
   });
-}
-
-/** Segment by segment: an encoded slash is no slash, and nothing here becomes a path on a disk. */
-function wantedPath(url: string): { infoName: string; path: string } | null {
-  const pathname = URL.parse(url)?.pathname ?? '';
-  if (!pathname.startsWith(PREFIX) || pathname.length > 4096) return null;
-  const segments: string[] = [];
-  for (const raw of pathname.slice(PREFIX.length).split('/')) {
-    let segment: string;
-    try {
-      segment = decodeURIComponent(raw);
-    } catch {
-      return null;
-    }
-    if (segment === '' || segment === '.' || segment === '..' || /[/\\\0]/.test(segment)) return null;
-    segments.push(segment);
-  }
-  const [infoName, ...path] = segments;
-  return infoName === undefined || path.length === 0 ? null : { infoName, path: path.join('/') };
 }
 
 function clientName(c: Context, trustedProxies: readonly string[]): string {
@@ -120,11 +109,12 @@ function clientName(c: Context, trustedProxies: readonly string[]): string {
   return clientOf(remote, c.req.header('X-Forwarded-For'), trustedProxies);
 }
 
-function refused(c: Context, why: Exclude<ReturnType<ClientLimits['enter']>, Place>): Response {
+function refused(c: Context, why: Exclude<ReturnType<ClientLimits['enter']>, Place> | 'busy'): Response {
   c.header('Retry-After', String(RETRY_AFTER_S));
-  return why === 'client'
-    ? c.text('You have as many files open here as one client may.\n', 429)
-    : c.text('There are too many clients at the moment.\n', 503);
+  if (why === 'client') return c.text('You have as many files open here as one client may.\n', 429);
+  return why === 'all'
+    ? c.text('There are too many clients at the moment.\n', 503)
+    : c.text('It cannot be said at the moment whether there is such a file.\n', 503);
 }
 
 /**
@@ -168,6 +158,7 @@ function prepare(c: Context, found: Extract<WebseedAnswer, { kind: 'bytes' }>): 
 /** Reads as fast as the client takes it; file and place are given back at the end, when the client leaves, and when it sleeps. */
 function stream(facts: {
   found: Extract<WebseedAnswer, { kind: 'bytes' }>;
+  client: string;
   place: Place;
   range: ByteRange;
   clock: Clock;
@@ -175,7 +166,7 @@ function stream(facts: {
   /** Ends the connection: what was promised does not come. */
   cut: () => void;
 }): ReadableStream<Uint8Array> {
-  const { found, place, range, clock, log, cut } = facts;
+  const { found, client, place, range, clock, log, cut } = facts;
   const gone = new AbortController();
   const end = range.from + range.sizeBytes;
   let position = range.from;
@@ -189,9 +180,13 @@ function stream(facts: {
     isOver = true;
     cancelIdle();
     gone.abort();
-    place.leave();
-    await reading.catch(() => {});
-    await found.close();
+    // The place goes last: else whoever asks and hangs up has more files open, and more read for him, than he may.
+    try {
+      await reading.catch(() => {});
+      await found.close();
+    } finally {
+      place.leave();
+    }
   }
 
   return new ReadableStream<Uint8Array>(
@@ -203,16 +198,20 @@ function stream(facts: {
           const chunk = new Uint8Array(Math.min(CHUNK_BYTES, end - position));
           await place.take(chunk.length, gone.signal);
           if (isOver) return;
-          const mine = found.read(chunk, position);
+          const mine = found.read(chunk, position, { client, signal: gone.signal });
           reading = mine;
           const got = await mine;
           if (isOver) return;
           // The length was promised: a connection that breaks off says what an end would hide.
           if (got < chunk.length) throw new Error('a file became shorter while it was sent');
           position += got;
-          controller.enqueue(chunk);
-          if (position < end) return armIdle();
+          if (position < end) {
+            controller.enqueue(chunk);
+            return armIdle();
+          }
+          // Before the last bytes: whoever has them may ask for the next file at once.
           await finish();
+          controller.enqueue(chunk);
           controller.close();
         } catch (error) {
           if (isOver) return;

@@ -6,7 +6,8 @@ import { followRedirects } from './http-redirects.ts';
 /**
  * Gives every host a budget of simultaneous requests; a slot is held until the body ended.
  * Wikimedia allows two connections for each address, status requests included, so one instance serves all job types. A redirect
- * to another host, where a request allows it, is followed from here, because it counts there.
+ * to another host, where a request allows it, is followed from here, because it counts there. A request whose signal aborts while it
+ * waits for its slot ends at once: a slot may be held for as long as a large file takes.
  */
 export function limitConnectionsPerHost(inner: Http, perHost: number): Http {
   const lanes = new Map<string, PQueue>();
@@ -16,9 +17,15 @@ export function limitConnectionsPerHost(inner: Http, perHost: number): Http {
     const lane = lanes.get(host) ?? new PQueue({ concurrency: perHost });
     lanes.set(host, lane);
     return new Promise((resolve, reject) => {
+      const { signal } = request;
+      const onAbort = (): void => reject(new Interrupted());
+      if (signal?.aborted) return onAbort();
+      signal?.addEventListener('abort', onAbort, { once: true });
       lane
         .add(async () => {
-          if (request.signal?.aborted) return reject(new Interrupted());
+          signal?.removeEventListener('abort', onAbort);
+          // Nobody waits for it any more; the slot is the next one's.
+          if (signal?.aborted) return onAbort();
           let response: HttpResponse;
           try {
             response = await inner.request(request);

@@ -10,6 +10,7 @@ import type { Layout } from '../storage/index.ts';
 import { type Candidate, type CandidateKind, candidatesOf, type WebseedConfig } from './candidates.ts';
 import type { Prober } from './probe.ts';
 import { type ReadTorrent, readTorrent } from './read-torrent.ts';
+import { unlessAborted } from './unless-aborted.ts';
 import { closenessOf, isExpectedEnd, judgeLook, type Look, type WebseedRow } from './verdict.ts';
 import type { WebseedStore } from './webseed-store.ts';
 
@@ -175,14 +176,20 @@ export function createChecker(deps: CheckerDeps): Checker {
 
   return {
     async check(torrent, signal) {
-      const before = turns.get(torrent.id) ?? Promise.resolve();
-      const mine = before.catch(() => {}).then(() => checkOnce(torrent, signal));
-      turns.set(torrent.id, mine);
-      try {
-        return await mine;
-      } finally {
-        if (turns.get(torrent.id) === mine) turns.delete(torrent.id);
-      }
+      const before = (turns.get(torrent.id) ?? Promise.resolve()).catch(() => {});
+      // Whoever gives up waiting leaves its turn where it is: those behind it wait for whoever was before.
+      const mine = before.then(() => {
+        if (signal.aborted) throw new Interrupted();
+        return checkOnce(torrent, signal);
+      });
+      const over = mine
+        .catch(() => {})
+        .then(() => {
+          if (turns.get(torrent.id) === over) turns.delete(torrent.id);
+        });
+      turns.set(torrent.id, over);
+      await unlessAborted(before, signal);
+      return await mine;
     },
     record({ torrentId, rows, webseeds, isChanged, given, settled }) {
       const torrent = catalog.torrent(torrentId);

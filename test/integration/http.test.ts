@@ -1,6 +1,7 @@
 import { createServer, type RequestListener } from 'node:http';
 import type { AddressInfo } from 'node:net';
 import { describe, expect, onTestFinished, test } from 'vitest';
+import { Interrupted } from '../../src/lib/index.ts';
 import { createHttp, createSystemClock, limitConnectionsPerHost, readBody } from '../../src/ports/index.ts';
 import { eventually } from '../helpers/eventually.ts';
 
@@ -105,6 +106,55 @@ test('a posted form is not posted again to where it leads, unless the answer ask
 test('an answer of another kind is handed on, whatever address it names', async () => {
   const asked = await serve((_request, response) => void response.writeHead(304, { location: '/x' }).end());
   expect(await http.request({ url: asked })).toMatchObject({ status: 304 });
+});
+
+describe('a request that waits for a connection', () => {
+  /** A host whose one connection is taken until `free`. */
+  async function taken() {
+    const paths: string[] = [];
+    const url = await serve((request, response) => {
+      paths.push(request.url ?? '');
+      if (request.url !== '/download') return void response.end('small');
+      response.writeHead(200, { 'content-length': '1000000' }).write('x');
+    });
+    const limited = limitConnectionsPerHost(http, 1);
+    const download = await limited.request({ url: `${url}/download` });
+    return { url, limited, paths, free: () => download.discard() };
+  }
+
+  test('ends with its signal and not with what it waits for; nothing of it goes out', {
+    timeout: 15_000,
+  }, async () => {
+    const { url, limited, paths, free } = await taken();
+    const over = new AbortController();
+    let starts = 0;
+    const onStart = (): void => {
+      starts += 1;
+    };
+    const looks = ['/a', '/b'].map((path) =>
+      limited.request({ url: `${url}${path}`, signal: over.signal, onStart }),
+    );
+    const patient = limited.request({ url: `${url}/patient` });
+    over.abort();
+    for (const look of looks) await expect(look).rejects.toBeInstanceOf(Interrupted);
+    await expect(limited.request({ url: `${url}/c`, signal: over.signal })).rejects.toBeInstanceOf(
+      Interrupted,
+    );
+    expect(paths).toEqual(['/download']);
+    free();
+    expect(String(await readBody(await patient, 100))).toBe('small');
+    expect([paths, starts]).toEqual([['/download', '/patient'], 0]);
+  });
+
+  test('keeps its answer when its signal aborts after that', async () => {
+    const { url, limited, free } = await taken();
+    const over = new AbortController();
+    const asked = limited.request({ url: `${url}/a`, signal: over.signal });
+    free();
+    expect(String(await readBody(await asked, 100))).toBe('small');
+    over.abort();
+    expect(String(await readBody(await limited.request({ url: `${url}/b` }), 100))).toBe('small');
+  });
 });
 
 describe('bodies without an end', () => {

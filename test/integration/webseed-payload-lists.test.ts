@@ -13,6 +13,9 @@ import { FakeClock } from '../helpers/fake-clock.ts';
 import { makeTorrentFile } from '../helpers/webseed-bundle.ts';
 import { temporaryFolder } from '../helpers/with-db.ts';
 
+/** What a disk says that has nothing against the file. */
+const TROUBLE = ['EMFILE', 'EIO', 'ENFILE'].map((code) => Object.assign(new Error(code), { code }));
+
 function setup(limits?: PayloadListLimits) {
   const folder = temporaryFolder();
   mkdirSync(folder, { recursive: true });
@@ -20,6 +23,7 @@ function setup(limits?: PayloadListLimits) {
   let atOnce = 0;
   const seen = { atOnceMax: 0 };
   let hold: Promise<void> = Promise.resolve();
+  const troubles: Error[] = [];
   const node = createNodeDisk();
   const disk: Disk = {
     ...node,
@@ -28,6 +32,11 @@ function setup(limits?: PayloadListLimits) {
       atOnce += 1;
       seen.atOnceMax = Math.max(seen.atOnceMax, atOnce);
       await hold;
+      const trouble = troubles.shift();
+      if (trouble !== undefined) {
+        atOnce -= 1;
+        throw trouble;
+      }
       const file = await node.open(path, mode);
       return {
         ...file,
@@ -56,7 +65,7 @@ function setup(limits?: PayloadListLimits) {
     hold = promise;
     return resolve;
   };
-  return { lists, make, opened, seen, holdBack, clock };
+  return { lists, make, opened, seen, holdBack, clock, troubles };
 }
 
 test('texts and padding are found, and nothing else', async () => {
@@ -107,9 +116,26 @@ test('one that cannot be read is not tried at once again, and after a while it i
   const torrent = make('tree');
   rmSync(torrent.torrentFile);
   writeFileSync(torrent.torrentFile, 'd4:infoe');
-  for (let round = 0; round < 10; round += 1) expect(await lists.find(torrent, 'README.txt')).toBeNull();
+  for (let round = 0; round < 10; round += 1) expect(await lists.find(torrent, 'README.txt')).toBe('busy');
   expect(opened.length).toBe(1);
   make('tree');
   await clock.advance(31_000);
   expect(await lists.find(torrent, 'README.txt')).toEqual({ sizeBytes: 4, isPadding: false });
+});
+
+test('one that a disk in trouble does not give for a moment may have the path; it is tried again as soon as clients come back', async () => {
+  const { lists, make, opened, clock, troubles } = setup();
+  const torrent = make('tree');
+  troubles.push(...TROUBLE);
+  for (let round = 1; round <= TROUBLE.length; round += 1) {
+    for (const path of ['README.txt', '.pad/40', 'x'])
+      expect([path, await lists.find(torrent, path)]).toEqual([path, 'busy']);
+    // What lies in a folder is no text, whatever the .torrent says.
+    expect(await lists.find(torrent, 'compressed/x')).toBeNull();
+    expect(opened.length).toBe(round);
+    await clock.advance(5_000);
+  }
+  expect(troubles).toEqual([]);
+  expect(await lists.find(torrent, 'README.txt')).toEqual({ sizeBytes: 4, isPadding: false });
+  expect(await lists.find(torrent, 'x')).toBeNull();
 });

@@ -152,6 +152,26 @@ describe('the bytes', () => {
   });
 });
 
+test('texts and padding of a tree whose .torrent cannot be read are asked for again, not said to be gone', async () => {
+  const world = webseedWorld();
+  const { files, torrent } = world.cycleTorrent();
+  const { get } = await serve(world);
+  const path = world.torrentFile(torrent);
+  renameSync(path, `${path}.away`);
+  const ours = files.map((file) => file.path).filter((name) => !name.startsWith('compressed/'));
+  const statuses = async () =>
+    await Promise.all(
+      ours.map(async (name) => {
+        const { status, headers } = await get(`${torrent.infoName}/${name}`);
+        return [status, headers.get('retry-after')];
+      }),
+    );
+  expect(await statuses()).toEqual(ours.map(() => [503, '5']));
+  renameSync(`${path}.away`, path);
+  await world.clock.advance(31_000);
+  expect(await statuses()).toEqual(ours.map(() => [200, null]));
+});
+
 describe('nothing outside the torrent', () => {
   test('by no spelling of a path', async () => {
     const { url, world, held } = await setup();

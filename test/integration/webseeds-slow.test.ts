@@ -5,7 +5,7 @@ import { readFileSync } from 'node:fs';
 import { expect, test } from 'vitest';
 import { Interrupted } from '../../src/lib/index.ts';
 import { readMetainfo } from '../../src/lib/metainfo.ts';
-import { createHttp, createNodeDisk, silentLog } from '../../src/ports/index.ts';
+import { createHttp, createNodeDisk, limitConnectionsPerHost, silentLog } from '../../src/ports/index.ts';
 import { askRange } from '../../src/webseeds/ask-range.ts';
 import { createChecker } from '../../src/webseeds/checker.ts';
 import type { Prober } from '../../src/webseeds/probe.ts';
@@ -142,6 +142,91 @@ test('a root has its time, and waiting for a place among the connections costs n
   await clock.advance(1);
   expect(await slow).toMatchObject({ kind: 'unproved', reason: expect.stringContaining('too slow') });
   expect([timeLeft.ms, clock.waiting]).toEqual([0, 0]);
+});
+
+test('the time of a torrent is up, too, while it waits for a connection that downloads have', {
+  timeout: 15_000,
+}, async () => {
+  const world = webseedWorld();
+  const torrent = world.runTorrent();
+  const busy = await answeringHost((_request, response) => {
+    response.writeHead(200, { 'content-length': 1_000_000 }).write('x');
+  });
+  const good = await answeringHost(serving(world));
+  const { clock } = world;
+  const http = limitConnectionsPerHost(createHttp({ userAgent: 'test', clock }), 2);
+  const downloads = [await http.request({ url: busy.url }), await http.request({ url: busy.url })];
+  const { check, room } = webseedRoom(world, { mirrors: [busy.url, good.url] }, { http });
+  const checked = check(torrent.id);
+  await eventually(() => expect([good.seen.length > 0, clock.waiting]).toEqual([true, 1]));
+  await clock.advance(14 * 60_000);
+  expect(await checked).toMatchObject({ isChanged: true, webseeds: [`${good.url}/`] });
+  expect(
+    room.webseedsOf(torrent.id).map(({ state, reason }) => `${state} ${reason?.slice(0, 10) ?? ''}`),
+  ).toEqual(['unproved it was not', 'working ', 'unproved no complet']);
+  expect(busy.seen.length).toBe(2);
+  for (const { discard } of downloads) discard();
+});
+
+test('the time of the watch is up: what it wrote by then is heard of, and the rest has its turn in the next hour', async () => {
+  const world = webseedWorld();
+  const [first, second] = [world.runTorrent(), world.cycleTorrent().torrent];
+  const stuck = Promise.withResolvers<void>();
+  let isStuck = true;
+  const host = await answeringHost((request, response) => {
+    if (!request.url?.includes(second.infoName)) return serving(world)(request, response);
+    // Whoever is asked for the other torrent says nothing for now.
+    if (isStuck) return stuck.resolve();
+    response.writeHead(404).end();
+  });
+  const { watch, room } = webseedRoom(world, {
+    ...{ order: ['mirrors', 'self'], mirrors: [host.url], publicBaseUrl: host.url },
+  });
+  const over = new AbortController();
+  const watching = watch(over.signal);
+  await stuck.promise;
+  over.abort();
+  expect(await watching).toEqual({ checked: 1, changed: [first.id], failed: 0 });
+  expect(room.webseedsOf(second.id)).toEqual([]);
+  // Nothing was written: the job says so.
+  const again = new AbortController();
+  again.abort();
+  await expect(watch(again.signal)).rejects.toBeInstanceOf(Interrupted);
+  isStuck = false;
+  expect(await watch()).toEqual({ checked: 1, changed: [], failed: 0 });
+  expect(room.webseedsOf(second.id).map(({ state }) => state)).toEqual(['dead']);
+});
+
+test('a look that waits for another look at the same torrent ends with its signal', {
+  timeout: 15_000,
+}, async () => {
+  const world = webseedWorld();
+  const torrent = world.runTorrent();
+  const asked = Promise.withResolvers<void>();
+  let requests = 0;
+  const host = await answeringHost(() => {
+    requests += 1;
+    asked.resolve();
+  });
+  const own = await answeringHost((_request, response) => void response.writeHead(404).end());
+  const { check } = webseedRoom(world, {
+    ...{ order: ['mirrors', 'self'], mirrors: [host.url], publicBaseUrl: own.url },
+  });
+  const [ofFirst, ofSecond, ofThird] = [new AbortController(), new AbortController(), new AbortController()];
+  const first = check(torrent.id, ofFirst.signal);
+  const second = check(torrent.id, ofSecond.signal);
+  await asked.promise;
+  ofSecond.abort();
+  await expect(second).rejects.toBeInstanceOf(Interrupted);
+  // Whoever comes now waits for the first all the same.
+  const third = check(torrent.id, ofThird.signal);
+  await check(world.cycleTorrent().torrent.id);
+  expect(requests).toBe(1);
+  ofFirst.abort();
+  await expect(first).rejects.toBeInstanceOf(Interrupted);
+  await eventually(() => expect(requests).toBe(2));
+  ofThird.abort();
+  await expect(third).rejects.toBeInstanceOf(Interrupted);
 });
 
 test('when the time of a torrent is up, what was seen is kept; who failed comes last the next time', async () => {

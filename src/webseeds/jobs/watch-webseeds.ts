@@ -109,7 +109,13 @@ export function watchWebseedsHandler(deps: {
           output.checked += 1;
           if (found.isChanged) output.changed.push(id);
         } catch (error) {
-          if (context.signal.aborted) throw new Interrupted();
+          if (context.signal.aborted) {
+            // It had no turn.
+            turns.delete(id);
+            // What was written is seeded and published, whatever ended this; the others have their turn in the next hour.
+            if (output.changed.length > 0) return output;
+            throw new Interrupted();
+          }
           output.failed += 1;
           const facts = { infohash: torrent.infoHash, name: torrent.name, err: describeError(error) };
           context.log.warn(facts, 'the webseeds of a torrent could not be looked at');

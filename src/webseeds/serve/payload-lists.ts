@@ -1,3 +1,4 @@
+import { errorCode, PermanentError } from '../../lib/index.ts';
 import type { Clock, Disk } from '../../ports/index.ts';
 import { readTorrent } from '../read-torrent.ts';
 
@@ -17,7 +18,7 @@ export interface PayloadEntry {
 
 /** What a torrent has beside dump files: its texts and its padding, as its .torrent says. */
 export interface PayloadLists {
-  /** null = its .torrent has no such path, or cannot be read; `busy` = too many others have to be read first. */
+  /** null = its .torrent has no such path; `busy` = nobody knows now: too many others have to be read first, or it cannot be read. */
   find(torrent: ListedTorrent, path: string): Promise<PayloadEntry | 'busy' | null>;
 }
 
@@ -38,8 +39,10 @@ export interface PayloadListLimits {
 }
 
 const LIMITS: PayloadListLimits = { kept: 1000, keptEntries: 200_000, waiting: 4 };
-/** So long a .torrent that could not be read is not tried again. */
+/** So long a .torrent that is damaged or missing is not tried again; the next start makes it anew. */
 const UNREADABLE_MS = 30_000;
+/** The same where only the disk had a bad moment: clients are told to come again in that time. */
+const BAD_MOMENT_MS = 5_000;
 const PAD = '.pad/';
 
 /**
@@ -62,10 +65,11 @@ export function createPayloadLists(
     lists.delete(infoHash);
   }
 
-  function keep(infoHash: string, list: PayloadList | null): void {
+  /** @param forMs how long it stays true */
+  function keep(infoHash: string, list: PayloadList | null, forMs: number): void {
     forget(infoHash);
     const mine = list === null ? 1 : 1 + list.texts.size + list.paddings.size;
-    const untilMs = list === null ? clock.monotonicMs() + UNREADABLE_MS : Number.POSITIVE_INFINITY;
+    const untilMs = clock.monotonicMs() + forMs;
     lists.set(infoHash, { list, untilMs, entries: mine });
     entries += mine;
     for (const oldest of lists.keys()) {
@@ -74,11 +78,17 @@ export function createPayloadLists(
     }
   }
 
+  /** null: it cannot be read. */
   async function read(torrent: ListedTorrent): Promise<PayloadList | null> {
+    const { infoHash, torrentFile } = torrent;
     try {
-      return payloadOf((await readTorrent(disk, torrent.torrentFile, torrent)).facts.files);
-    } catch {
+      const list = payloadOf((await readTorrent(disk, torrentFile, torrent)).facts.files);
+      keep(infoHash, list, Number.POSITIVE_INFINITY);
+      return list;
+    } catch (error) {
       // Somebody who asks from outside is not whom the trouble is told; whoever seeds it does.
+      const isOfFile = error instanceof PermanentError || errorCode(error) === 'torrent_file_missing';
+      keep(infoHash, null, isOfFile ? UNREADABLE_MS : BAD_MOMENT_MS);
       return null;
     }
   }
@@ -91,7 +101,6 @@ export function createPayloadLists(
     if (reading.size > limits.waiting) return null;
     const mine = last.then(async () => {
       const list = await read(torrent);
-      keep(infoHash, list);
       reading.delete(infoHash);
       return list;
     });
@@ -128,8 +137,8 @@ function payloadOf(files: readonly { path: string; sizeBytes: number; isPadding:
   return { texts, paddings };
 }
 
-function entryOf(list: PayloadList | null, path: string): PayloadEntry | null {
-  if (list === null) return null;
+function entryOf(list: PayloadList | null, path: string): PayloadEntry | 'busy' | null {
+  if (list === null) return 'busy';
   if (path.startsWith(PAD)) {
     const sizeBytes = Number(path.slice(PAD.length));
     const isThere = list.paddings.has(sizeBytes) && path === `${PAD}${sizeBytes}`;

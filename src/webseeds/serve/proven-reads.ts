@@ -1,6 +1,7 @@
 import { createHash } from 'node:crypto';
 import { crc32 } from 'node:zlib';
 import type { DiskFile } from '../../ports/index.ts';
+import { createSharedTurns, type Reader } from './shared-turns.ts';
 
 /** SHA-1 of each piece of a file from its own start, 20 bytes each; the last piece is short. */
 export interface PieceHashes {
@@ -27,8 +28,8 @@ export class DamagedBytesError extends Error {
 
 /** Reads bytes that nobody gets unproved. */
 export interface ProvenReads {
-  /** Fills the target, which lies within the file. @throws DamagedBytesError */
-  read(from: ProvableFile, target: Uint8Array, position: number): Promise<number>;
+  /** Fills the target, which lies within the file. @throws DamagedBytesError; Interrupted when the reader is gone */
+  read(from: ProvableFile, target: Uint8Array, position: number, reader: Reader): Promise<number>;
 }
 
 /** Limits; those of tests are others. */
@@ -56,9 +57,7 @@ export function createProvenReads(limits: ProvenReadLimits = LIMITS): ProvenRead
   /** Used longest ago first. */
   const checksums = new Map<string, Uint32Array>();
   let checksumBytes = 0;
-  const proving = new Map<string, Promise<Uint32Array | null>>();
-  let proofs = 0;
-  const waiting: (() => void)[] = [];
+  const proofs = createSharedTurns<Uint32Array | null>(limits.proofsAtOnce);
 
   function remember(sha1: string, crcs: Uint32Array): void {
     const before = checksums.get(sha1);
@@ -70,19 +69,6 @@ export function createProvenReads(limits: ProvenReadLimits = LIMITS): ProvenRead
       if (checksumBytes <= limits.checksumBytes || oldest === sha1) return;
       checksums.delete(oldest);
       checksumBytes -= byteLength + ENTRY_BYTES;
-    }
-  }
-
-  async function inPlace<T>(work: () => Promise<T>): Promise<T> {
-    if (proofs < limits.proofsAtOnce) proofs += 1;
-    else await new Promise<void>((enter) => waiting.push(enter));
-    try {
-      return await work();
-    } finally {
-      // Whoever comes next takes the place as it is.
-      const next = waiting.shift();
-      if (next === undefined) proofs -= 1;
-      else next();
     }
   }
 
@@ -104,19 +90,14 @@ export function createProvenReads(limits: ProvenReadLimits = LIMITS): ProvenRead
     return crcs;
   }
 
-  async function provedOnce(from: ProvableFile, index: number, sha1: string): Promise<Uint32Array | null> {
-    const name = `${from.key}:${index}`;
-    const mine =
-      proving.get(name) ??
-      inPlace(() => prove(from, index, sha1)).finally(() => {
-        proving.delete(name);
-      });
-    proving.set(name, mine);
-    return await mine;
-  }
-
   /** Within one piece. */
-  async function readPart(from: ProvableFile, index: number, target: Uint8Array, at: number): Promise<void> {
+  async function readPart(
+    from: ProvableFile,
+    index: number,
+    target: Uint8Array,
+    at: number,
+    reader: Reader,
+  ): Promise<void> {
     const { pieceLength, sha1s } = from.hashes;
     const sha1 = Buffer.from(sha1s.subarray(index * DIGEST_BYTES, (index + 1) * DIGEST_BYTES)).toString(
       'hex',
@@ -129,7 +110,7 @@ export function createProvenReads(limits: ProvenReadLimits = LIMITS): ProvenRead
     if (known !== undefined) remember(sha1, known);
     // A second time when the disk gave something else than at the proof: all of the piece has to say whether it is to blame.
     for (let crcs = known ?? null, tries = 0; tries < 2; tries += 1, crcs = null) {
-      crcs ??= await provedOnce(from, index, sha1);
+      crcs ??= await proofs.share(`${from.key}:${index}`, reader, () => prove(from, index, sha1));
       if (crcs === null) break;
       if (!(await readFully(from.file, blocks, index * pieceLength + begin))) break;
       if (!isSame(blocks, crcs, first)) continue;
@@ -140,13 +121,13 @@ export function createProvenReads(limits: ProvenReadLimits = LIMITS): ProvenRead
   }
 
   return {
-    async read(from, target, position) {
+    async read(from, target, position, reader) {
       const { pieceLength } = from.hashes;
       for (let done = 0; done < target.length; ) {
         const index = Math.floor((position + done) / pieceLength);
         const at = position + done - index * pieceLength;
         const part = target.subarray(done, done + Math.min(target.length - done, pieceLength - at));
-        await readPart(from, index, part, at);
+        await readPart(from, index, part, at, reader);
         done += part.length;
       }
       return target.length;

@@ -10,6 +10,7 @@ import { type CarriedFile, createCarriedFiles } from './carried-files.ts';
 import { placesElsewhere } from './elsewhere.ts';
 import { openExpected } from './opened.ts';
 import { createPayloadLists } from './payload-lists.ts';
+import type { Reader } from './shared-turns.ts';
 import { createSoundReads } from './sound-reads.ts';
 
 /** What is answered for a path of a torrent. */
@@ -23,15 +24,16 @@ export type Served =
       modifiedMs: number | null;
       /**
        * Fewer bytes than asked means that the file has become shorter.
-       * @throws Error when the file was changed since it was opened, or a piece of it is not what its hash says
+       * @throws Error when the file was changed since it was opened, or a piece of it is not what its hash says; Interrupted when the
+       *   reader is gone, at once unless the disk reads for it
        */
-      read(target: Uint8Array, position: number): Promise<number>;
-      /** Must be called, once. */
+      read(target: Uint8Array, position: number, reader: Reader): Promise<number>;
+      /** Must be called, once, and not before the last read has ended. */
       close(): Promise<void>;
     }
   /** Whoever has them, as far as is known. */
   | { kind: 'elsewhere'; url: string }
-  /** It cannot be said at the moment, since too many ask for too many things. */
+  /** It cannot be said at the moment: too many ask for too many things, or a .torrent cannot be read. */
   | { kind: 'busy' };
 
 /** Answers for the paths of recorded torrents, and for nothing else. */

@@ -1,9 +1,10 @@
 import type { Catalog } from '../../catalog/index.ts';
-import { DumpFileId, minutes } from '../../lib/index.ts';
+import { DumpFileId, Interrupted, minutes } from '../../lib/index.ts';
 import type { Clock, FileFacts } from '../../ports/index.ts';
 import type { CarriedFile } from './carried-files.ts';
 import type { OpenedFile } from './opened.ts';
 import { createProvenReads, DamagedBytesError, type PieceHashes } from './proven-reads.ts';
+import type { Reader } from './shared-turns.ts';
 
 /** Reads files while they are sent, as long as they are what they were when they were opened. */
 export interface SoundReads {
@@ -12,12 +13,12 @@ export interface SoundReads {
   /**
    * @param row null = one of the torrent's own texts, which have no hashes of their own
    * @returns reads bytes from a position; fewer than asked means the end of the file. Throws when the file was changed, or its bytes
-   *   are wrong: then a repair of it was asked for
+   *   are wrong: then a repair of it was asked for; Interrupted when the reader is gone
    */
   readerOf(
     row: CarriedFile | null,
     opened: OpenedFile,
-  ): (target: Uint8Array, position: number) => Promise<number>;
+  ): (target: Uint8Array, position: number, reader: Reader) => Promise<number>;
 }
 
 /** A repair takes no longer, as a rule; if it finds that nothing is wrong, the file is tried again. */
@@ -63,12 +64,13 @@ export function createSoundReads(deps: {
       const key = `${id}:${facts.mtimeMs}`;
       const source = hashes === null ? null : { key, file, sizeBytes: facts.sizeBytes, hashes };
 
-      async function readUnchanged(target: Uint8Array, position: number): Promise<number> {
+      async function readUnchanged(target: Uint8Array, position: number, reader: Reader): Promise<number> {
         mustBeSame(await file.facts(), facts);
         const got = await (source === null
           ? file.read(target, position)
-          : proven.read(source, target, position)
+          : proven.read(source, target, position, reader)
         ).catch(async (error: unknown) => {
+          if (error instanceof Interrupted) throw error;
           // Written while it was read: its bytes say nothing of what was stored.
           mustBeSame(await file.facts(), facts);
           if (row !== null && error instanceof DamagedBytesError) noteDamaged(stateOf(row));
@@ -78,11 +80,11 @@ export function createSoundReads(deps: {
         return got;
       }
 
-      return async (target, position) => {
+      return async (target, position, reader) => {
         try {
-          return await readUnchanged(target, position);
+          return await readUnchanged(target, position, reader);
         } catch (error) {
-          if (id !== null) askForRepair([id]);
+          if (id !== null && !(error instanceof Interrupted)) askForRepair([id]);
           throw error;
         }
       };
