@@ -1,4 +1,5 @@
 import { describeConfig, formatProblem, loadConfig, showConfig } from '../config/index.ts';
+import { environmentFor } from './demo-files.ts';
 import { EXIT } from './exit-codes.ts';
 import { type CliIo, printJson } from './io.ts';
 import { loadForCommand } from './load.ts';
@@ -6,7 +7,8 @@ import { counted } from './words.ts';
 
 /** `config check`: 0 when it can be used, 2 with all problems when not. */
 export function configCheck(io: CliIo, options: { config?: string; json?: boolean }): number {
-  const result = loadConfig({ path: options.config ?? null, env: io.env, readTextFile: io.readTextFile });
+  const env = environmentFor(io, options.config);
+  const result = loadConfig({ path: options.config ?? null, env, readTextFile: io.readTextFile });
   const problems = result.ok ? result.warnings : result.problems;
   if (options.json === true) printJson(io, { ok: result.ok, file: result.sourcePath, problems });
   else {

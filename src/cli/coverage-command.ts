@@ -44,7 +44,7 @@ export async function coverageCommand(
     const now = clock.now();
     if (options.csv === true) io.out.write(coverageCsv(rows, now));
     else if (options.json === true) printJson(io, toJson(coverage, rows, now));
-    else printCoverage(io, coverage, rows, now);
+    else printCoverage(io, coverage, rows, { now, project, isMissingOnly: options.missing === true });
     return EXIT.ok;
   } finally {
     db.close();
@@ -68,9 +68,15 @@ function toJson(coverage: Coverage, rows: readonly CoverageRow[], now: number): 
   };
 }
 
-function printCoverage(io: CliIo, coverage: Coverage, rows: readonly CoverageRow[], now: number): void {
+function printCoverage(
+  io: CliIo,
+  coverage: Coverage,
+  rows: readonly CoverageRow[],
+  asked: { now: number; project: string | undefined; isMissingOnly: boolean },
+): void {
   const width = io.out.isTTY === true ? { width: io.out.columns ?? 80 } : {};
-  const { totals } = coverage;
+  const { now, project } = asked;
+  const totals = coverage.projects.find((each) => each.project === project) ?? coverage.totals;
   const percent = percentCovered(totals);
   if (coverage.rows.length === 0)
     return void io.out.write('No wiki is known yet: the first look at the site matrix names them.\n');
@@ -84,17 +90,21 @@ function printCoverage(io: CliIo, coverage: Coverage, rows: readonly CoverageRow
     row.copy === null ? (row.reason ?? 'no verified copy') : whereOf(row),
   ]);
   const heads = ['state', 'project', 'language', 'wiki', 'newest copy', 'age', 'where'];
-  if (cells.length === 0) io.out.write('No wiki matches.\n');
-  else io.out.write(`${formatTable(cells, { heads, numbers: [5], flexible: [6], ...width })}\n`);
-  const projects = coverage.projects
+  // Without a wiki that counts the last line says so; nothing being missing would sound as if all were well.
+  if (cells.length > 0)
+    io.out.write(`${formatTable(cells, { heads, numbers: [5], flexible: [6], ...width })}\n`);
+  else if (!asked.isMissingOnly) io.out.write('No wiki matches.\n');
+  else if (percent !== null) io.out.write('Nothing is missing.\n');
+  const projects = (project === undefined ? coverage.projects : [])
     .filter(({ counted: all }) => all > 0)
     .map((each) => [each.project, `${each.covered}/${each.counted}`, `${percentCovered(each) ?? '-'} %`]);
   if (projects.length > 1)
     io.out.write(`\n${formatTable(projects, { heads: ['project', 'covered', ''], numbers: [1, 2] })}\n`);
+  const of = project === undefined ? '' : ` of the project ${project}`;
   io.out.write(
     percent === null
-      ? '\nNothing is to be covered yet: no wiki that is taken was seen among the dumps.\n'
-      : `\n${totals.covered} of ${counted(totals.counted, 'wiki')} that are taken and that upstream dumps have a verified copy: ${percent} %\n`,
+      ? `\nNothing is to be covered yet: no wiki${of} that is taken was seen among the dumps.\n`
+      : `\n${totals.covered} of ${counted(totals.counted, 'wiki')}${of} that are taken and that upstream dumps have a verified copy: ${percent} %\n`,
   );
 }
 

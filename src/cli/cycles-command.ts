@@ -15,7 +15,7 @@ import { EXIT } from './exit-codes.ts';
 import { type CliIo, printJson } from './io.ts';
 import { loadForCommand, openForReading } from './load.ts';
 import { formatTable } from './table.ts';
-import { counted } from './words.ts';
+import { counted, isDay } from './words.ts';
 
 /** Files asked of the database at once; a cycle can have hundreds of thousands. */
 const PAGE_SIZE = 500;
@@ -28,7 +28,7 @@ export async function cyclesCommand(
   date: string | undefined,
   options: { config?: string; all?: boolean; json?: boolean },
 ): Promise<number> {
-  if (date !== undefined && !/^\d{4}-\d{2}-\d{2}$/.test(date))
+  if (date !== undefined && !isDay(date))
     throw new UsageError(`${date} is not a cycle date`, 'Write it as YYYY-MM-DD.');
   const { config } = loadForCommand(io, options.config);
   const db = openForReading(config.wikiseed.dataDir);

@@ -7,6 +7,7 @@ import { createSystemClock } from '../ports/index.ts';
 import { type Sandbox, startSandbox, wikiCountMax } from '../sandbox/index.ts';
 import { dueCycles } from '../scheduling/index.ts';
 import { demoConfig } from './demo-config.ts';
+import { writeDemoFiles } from './demo-files.ts';
 import { prepareDemoFolder } from './demo-folder.ts';
 import { type DemoStage, inspectDemo } from './demo-stages.ts';
 import { EXIT } from './exit-codes.ts';
@@ -107,21 +108,21 @@ export async function demoCommand(io: CliIo, options: DemoOptions): Promise<numb
     const world = sandbox;
     const before = world.counters();
     const log = createLogger({ level: 'debug', file: logFile });
+    let configPath = '';
     const make = (pagePort: number): Promise<App> => {
-      const { config, secrets } = demoConfig(world, { dataDir, port: pagePort });
-      return createApp({
-        config: {
-          ...config,
-          // Torrents name the page as a webseed; of a port that is chosen later nobody knows yet.
-          wikiseed: {
-            ...config.wikiseed,
-            publicBaseUrl: pagePort === 0 ? null : `http://127.0.0.1:${pagePort}`,
-          },
-          // No wiki of this world has a gigabyte: the largest ones get a torrent of their own all the same.
-          torrents: { ...config.torrents, wikiRunMinSizeBytes: sizeBytes / LARGE_WIKI_SHARE },
+      const { config: base, secrets } = demoConfig(world, { dataDir, port: pagePort });
+      const config = {
+        ...base,
+        // Torrents name the page as a webseed; of a port that is chosen later nobody knows yet.
+        wikiseed: {
+          ...base.wikiseed,
+          publicBaseUrl: pagePort === 0 ? null : `http://127.0.0.1:${pagePort}`,
         },
-        ...{ secrets, log, clock },
-      });
+        // No wiki of this world has a gigabyte: the largest ones get a torrent of their own all the same.
+        torrents: { ...base.torrents, wikiRunMinSizeBytes: Math.round(sizeBytes / LARGE_WIKI_SHARE) },
+      };
+      configPath = writeDemoFiles({ config, secrets });
+      return createApp({ config, secrets, log, clock, configPath });
     };
     const started = await startApp(io, make, port);
     app = started.app;
@@ -148,7 +149,8 @@ export async function demoCommand(io: CliIo, options: DemoOptions): Promise<numb
     const durationMs = clock.monotonicMs() - startedMs;
     const manifest = join(app.layout.publish, 'manifest.json');
     const endsNow = options.exit === true;
-    report(io, stages, { url: endsNow ? null : url, manifest, dataDir, logFile, durationMs });
+    const command = commandFor(io, configPath);
+    report(io, stages, { url: endsNow ? null : url, manifest, dataDir, logFile, durationMs, command });
     const failed = stages.filter((stage) => !stage.happened);
     if (failed.length > 0 || outcome.exitCode !== EXIT.ok) {
       io.err.write(`\nThe demo did not succeed. ${outcome.sentence} The log ${logFile} says more.\n`);
@@ -170,7 +172,14 @@ function report(
   io: CliIo,
   stages: readonly DemoStage[],
   /** `url`: null when the page is gone as soon as this is read. */
-  facts: { url: string | null; manifest: string; dataDir: string; logFile: string; durationMs: number },
+  facts: {
+    url: string | null;
+    manifest: string;
+    dataDir: string;
+    logFile: string;
+    durationMs: number;
+    command: string;
+  },
 ): void {
   io.out.write('\nWhat happened\n');
   for (const stage of stages)
@@ -182,4 +191,15 @@ function report(
   io.out.write(`  files         ${join(facts.dataDir, 'dumps')}\n`);
   io.out.write(`  torrents      ${join(facts.dataDir, 'torrents')}\n`);
   io.out.write(`  log           ${facts.logFile}\n`);
+  io.out.write(`  commands      ${facts.command}\n`);
+  io.out.write(
+    '                and so on: plan, wikis, cycles, coverage, torrents, verify, prune --dry-run, jobs\n',
+  );
+}
+
+/** `status` of this demo, as it is to be written here: `npm run demo` brings a Node of its own, which a bare `wikiseed` may lack. */
+function commandFor(io: CliIo, configPath: string): string {
+  const isByNpm = io.env.npm_lifecycle_event === 'demo';
+  const path = /^[\w./@+-]+$/.test(configPath) ? configPath : `'${configPath.replaceAll("'", "'\\''")}'`;
+  return `${isByNpm ? 'npm run wikiseed --' : 'wikiseed'} status --config ${path}`;
 }

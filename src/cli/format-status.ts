@@ -12,6 +12,7 @@ import {
   usedOf,
   wordsOf,
 } from '../monitoring/index.ts';
+import { fitColumns } from './fit-columns.ts';
 import { formatTable, plainText, shorten } from './table.ts';
 
 /** How the screen looks. */
@@ -279,9 +280,11 @@ function torrentLines(report: StatusReport, width: number): string {
       torrent.infoHash,
     ]);
   const more = report.torrentCount > rows.length ? `\n  and ${report.torrentCount - rows.length} more` : '';
-  return rows.length === 0
-    ? ''
-    : formatTable(rows, { width, indent: '  ', numbers: [1, 3], flexible: [0] }) + more;
+  if (rows.length === 0) return '';
+  // A name says which torrent it is and must be readable; "wikiseed torrents show" tells the infohash.
+  const heads = ['name', 'size', 'state', 'seeders', 'infohash'];
+  const fitted = fitColumns({ heads, rows }, { width: width - 2, leaveOut: ['infohash'], keep: 'name' });
+  return formatTable(fitted.rows, { width, indent: '  ', numbers: [1, 3], flexible: [0] }) + more;
 }
 
 function wakeUpLines(report: StatusReport, width: number): string {

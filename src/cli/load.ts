@@ -11,6 +11,7 @@ import {
 import { type Db, isCurrent, isDamage, openDb, schemaOf } from '../db/index.ts';
 import { describeError, UsageError, WikiSeedError } from '../lib/index.ts';
 import { createLayout } from '../storage/index.ts';
+import { environmentFor } from './demo-files.ts';
 import type { CliIo } from './io.ts';
 import { counted } from './words.ts';
 
@@ -27,7 +28,8 @@ export interface LoadedConfig {
  * @throws UsageError that lists every problem with key and line
  */
 export function loadForCommand(io: CliIo, path: string | undefined): LoadedConfig {
-  const result = loadConfig({ path: path ?? null, env: io.env, readTextFile: io.readTextFile });
+  const env = environmentFor(io, path);
+  const result = loadConfig({ path: path ?? null, env, readTextFile: io.readTextFile });
   if (!result.ok) {
     // Nothing is named and nothing lies about: one thing to do, not a list of what follows from it.
     if (result.sourcePath === null)

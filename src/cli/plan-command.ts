@@ -8,7 +8,7 @@ import { loadForCommand } from './load.ts';
 import { makePlan, type Plan } from './make-plan.ts';
 import { printReasons, typeOf } from './plan-reasons.ts';
 import { formatTable } from './table.ts';
-import { counted } from './words.ts';
+import { counted, isDay } from './words.ts';
 
 const ACTIONS: readonly PlanAction[] = ['download', 'held', 'wait', 'skip'];
 
@@ -25,7 +25,7 @@ export interface PlanOptions {
 /** `plan`, and `run --dry-run`: what would be fetched for a cycle, and why; changes nothing. */
 export async function planCommand(io: CliIo, options: PlanOptions): Promise<number> {
   const { cycle, wiki } = options;
-  if (cycle !== undefined && !isDate(cycle))
+  if (cycle !== undefined && !isDay(cycle))
     throw new UsageError(`${cycle} is not a cycle date`, 'Write it as YYYY-MM-DD.');
   const { config } = loadForCommand(io, options.config);
   const bar = showAsking(io);
@@ -59,12 +59,6 @@ function narrow(plan: Plan, glob: string): Plan {
       '"wikiseed wikis" lists those we know, such as enwiki or be_x_oldwiki.',
     );
   return { ...plan, wikis, files: plan.files.filter((row) => matchesGlob(row.wikiDbName, glob)) };
-}
-
-/** A day that the calendar knows, written as YYYY-MM-DD. */
-function isDate(text: string): boolean {
-  const at = /^\d{4}-\d{2}-\d{2}$/.test(text) ? Date.parse(`${text}T00:00:00Z`) : Number.NaN;
-  return !Number.isNaN(at) && new Date(at).toISOString().slice(0, 10) === text;
 }
 
 /** The plan as scripts know it. */

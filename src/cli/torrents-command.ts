@@ -12,9 +12,15 @@ import { fitColumns } from './fit-columns.ts';
 import { type CliIo, printJson } from './io.ts';
 import { loadForCommand, openForReading } from './load.ts';
 import { formatTable } from './table.ts';
-import { everyTorrent, type LiveTorrent, liveTorrents, oneTorrent } from './torrents-find.ts';
+import {
+  everyTorrent,
+  type LiveTorrent,
+  liveTorrents,
+  oneTorrent,
+  type TorrentsWanted,
+} from './torrents-find.ts';
 import { readShown, showTorrent } from './torrents-show.ts';
-import { counted, orUnknown } from './words.ts';
+import { counted, isDay, orUnknown } from './words.ts';
 
 /** What the list understands. */
 export interface TorrentsOptions {
@@ -40,7 +46,7 @@ export async function torrentsCommand(io: CliIo, options: TorrentsOptions): Prom
       );
     else if (torrents.length === 0)
       io.out.write(
-        filter.grouping === undefined && filter.cycleDate === undefined
+        Object.keys(filter).length === 0
           ? 'No torrent yet: they are made as soon as every file of a cycle is settled.\n'
           : 'No torrent matches.\n',
       );
@@ -75,21 +81,26 @@ export async function showTorrentCommand(
   }
 }
 
-function filterOf({ grouping, cycle }: TorrentsOptions): {
-  grouping?: ListedTorrent['grouping'];
-  cycleDate?: string;
-} {
-  if (cycle !== undefined && !/^\d{4}-\d{2}-\d{2}$/.test(cycle))
+/** What torrents are beside their grouping; each of them has one. */
+const TRAITS: Readonly<Record<string, (torrent: ListedTorrent) => boolean>> = {
+  history: ({ isHistory }) => isHistory,
+  uncompressed: ({ isUncompressed }) => isUncompressed,
+  supplement: ({ supplement }) => supplement > 0,
+};
+
+function filterOf({ grouping, cycle }: TorrentsOptions): TorrentsWanted {
+  if (cycle !== undefined && !isDay(cycle))
     throw new UsageError(`${cycle} is not the date of a cycle`, 'Write it as YYYY-MM-DD.');
-  if (grouping !== undefined && !(grouping in GROUPING_WORDS))
-    throw new UsageError(
-      `--grouping ${grouping} is no kind of torrent`,
-      `Use one of ${Object.keys(GROUPING_WORDS).join(', ')}.`,
-    );
-  return {
-    ...(grouping === undefined ? {} : { grouping: grouping as ListedTorrent['grouping'] }),
-    ...(cycle === undefined ? {} : { cycleDate: cycle }),
-  };
+  const ofCycle = cycle === undefined ? {} : { cycleDate: cycle };
+  if (grouping === undefined) return ofCycle;
+  if (Object.hasOwn(GROUPING_WORDS, grouping))
+    return { ...ofCycle, grouping: grouping as ListedTorrent['grouping'] };
+  const trait = Object.hasOwn(TRAITS, grouping) ? TRAITS[grouping] : undefined;
+  if (trait !== undefined) return { ...ofCycle, isWanted: trait };
+  throw new UsageError(
+    `--grouping ${grouping} is no kind of torrent`,
+    `Use one of ${[...Object.keys(GROUPING_WORDS), ...Object.keys(TRAITS)].join(', ')}.`,
+  );
 }
 
 /** `2 working, 1 dead`; `none` when there is none. */

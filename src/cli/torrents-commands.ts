@@ -11,7 +11,10 @@ export function addTorrentCommands(
   setExitCode: (code: number) => void,
 ): void {
   const torrents = command('torrents', 'list torrents; show, verify and export them')
-    .option('--grouping <kind>', 'only cycle, wiki_run, project or language')
+    .option(
+      '--grouping <kind>',
+      'only cycle, wiki_run, project, language, history, uncompressed or supplement',
+    )
     .option('--cycle <date>', 'only of this cycle, YYYY-MM-DD')
     .option('--json', 'print JSON')
     .action(async (options) => setExitCode(await torrentsCommand(io, options)));

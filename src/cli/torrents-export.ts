@@ -33,6 +33,11 @@ export async function exportTorrentsCommand(
       'no folder is named',
       'Name one with --to <folder>, or print links only with --magnet.',
     );
+  if (options.magnet === true && options.to !== undefined)
+    throw new UsageError(
+      '--magnet and --to exclude each other: --magnet prints links and writes nothing',
+      `Leave out --magnet: the links are written to ${MAGNETS} in the folder, too. Or leave out --to.`,
+    );
   const { config } = loadForCommand(io, options.config);
   const { dataDir } = config.wikiseed;
   const db = openForReading(dataDir);

@@ -36,15 +36,21 @@ function allTorrents(queries: TorrentQueries): TorrentDetail[] {
     .flatMap(({ infoHash }) => queries.find(infoHash));
 }
 
+/** Which torrents are asked for; nothing = all. */
+export interface TorrentsWanted {
+  grouping?: ListedTorrent['grouping'];
+  cycleDate?: string;
+  /** What the database is not asked for. */
+  isWanted?: (torrent: ListedTorrent) => boolean;
+}
+
 /** All of the list, page after page. */
-export function everyTorrent(
-  queries: TorrentQueries,
-  filter: { grouping?: ListedTorrent['grouping']; cycleDate?: string } = {},
-): ListedTorrent[] {
+export function everyTorrent(queries: TorrentQueries, wanted: TorrentsWanted = {}): ListedTorrent[] {
+  const { isWanted, ...filter } = wanted;
   const items: ListedTorrent[] = [];
   for (let page = 1, pages = 1; page <= pages; page += 1) {
     const part = queries.list({ ...filter, page, pageSize: 500 });
-    items.push(...part.items);
+    items.push(...(isWanted === undefined ? part.items : part.items.filter(isWanted)));
     pages = part.pageCount;
   }
   return items;

@@ -14,7 +14,7 @@ import {
 import type { CliIo } from './io.ts';
 import { formatTable, plainText } from './table.ts';
 import type { LiveTorrent } from './torrents-find.ts';
-import { counted, orUnknown } from './words.ts';
+import { counted, orUnknown, times } from './words.ts';
 
 /** Everything that is known of one torrent; also its JSON. */
 export interface ShownTorrent extends TorrentDetail {
@@ -87,6 +87,7 @@ function factsOf(torrent: ShownTorrent, dataDir: string): [string, string][] {
   const run = torrent.runDate === null ? [] : [['run', `${torrent.source ?? ''} ${torrent.runDate}`]];
   return [
     ['infohash', torrent.infoHash],
+    ['info name', torrent.infoName],
     ['cycle', torrent.cycleDate],
     ...(torrent.scope === null ? [] : [['of', torrent.scope]]),
     ...run,
@@ -109,8 +110,8 @@ function factsOf(torrent: ShownTorrent, dataDir: string): [string, string][] {
 
 function counts({ seeders, leechers, completed, countedAt, countedBy }: ShownTorrent): string {
   if (countedAt === null) return 'unknown: not counted yet';
-  const whole = completed === null ? '' : `, downloaded ${completed} times`;
-  return `${orUnknown(seeders)}, ${orUnknown(leechers)} leechers${whole} (${time(countedAt)}, ${countedBy ?? ''})`;
+  const whole = completed === null ? '' : `, downloaded ${times(completed)}`;
+  return `${orUnknown(seeders)}, ${leechers === null ? 'unknown leechers' : counted(leechers, 'leecher')}${whole} (${time(countedAt)}, ${countedBy ?? ''})`;
 }
 
 function trackerTable(trackers: readonly TrackerState[], width: { width?: number }): string {

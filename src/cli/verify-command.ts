@@ -15,7 +15,7 @@ import { plainText } from './table.ts';
 import { type VerifiedFile, verifyFiles } from './verify-files.ts';
 import { recordDamage } from './verify-record.ts';
 import { asJson, isHealed, isSoundByNow, printResult, type Repair } from './verify-text.ts';
-import { counted } from './words.ts';
+import { counted, isDay } from './words.ts';
 
 /** What the command understands. */
 export interface VerifyOptions {
@@ -31,7 +31,7 @@ const LOOK_AGAIN_MS = 500;
 const PUT_OFF_MS = 5 * 60_000;
 /** `verify`: reads held files again and records what is damaged; with `--repair` damaged ones are put right. @returns 0 sound, 1 damage left or unread */
 export async function verifyCommand(io: CliIo, options: VerifyOptions): Promise<number> {
-  if (options.cycle !== undefined && !/^\d{4}-\d{2}-\d{2}$/.test(options.cycle))
+  if (options.cycle !== undefined && !isDay(options.cycle))
     throw new UsageError(`${options.cycle} is not the date of a cycle`, 'Write it as YYYY-MM-DD.');
   const loaded = loadForCommand(io, options.config);
   const files = await readAll(io, loaded, options);

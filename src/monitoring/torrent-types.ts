@@ -9,6 +9,8 @@ export interface ListedTorrent extends Omit<TorrentState, 'grouping'> {
   infoName: string;
   isHistory: boolean;
   isUncompressed: boolean;
+  /** 0: of the cycle itself; above: the supplement of that number, with what came later. */
+  supplement: number;
   retiredAt: EpochMs | null;
   /** How often it was downloaded whole; null = unknown. */
   completed: number | null;
@@ -33,7 +35,6 @@ export interface TorrentDetail extends ListedTorrent {
   pieceLength: number;
   pieceCount: number;
   alignFilesFromBytes: number | null;
-  supplement: number;
   part: number;
   scope: string | null;
   source: string | null;

@@ -22,10 +22,12 @@ export function torrentState(
   return seedingSince === null ? 'waiting' : 'seeding';
 }
 
-/** What kind of torrent it is: `whole cycle, history`, `one wiki`. */
+/** What kind of torrent it is: `whole cycle, history`, `whole cycle, supplement 1`, `one wiki`. */
 export function torrentKind(
-  torrent: Pick<ListedTorrent, 'isHistory' | 'isUncompressed'> & { grouping: CycleTorrents['grouping'] },
+  torrent: Pick<ListedTorrent, 'isHistory' | 'isUncompressed' | 'supplement'> & {
+    grouping: CycleTorrents['grouping'];
+  },
 ): string {
-  const { grouping, isHistory, isUncompressed } = torrent;
-  return `${GROUPING_WORDS[grouping]}${isHistory ? ', history' : ''}${isUncompressed ? ', unpacked' : ''}`;
+  const { grouping, isHistory, isUncompressed, supplement } = torrent;
+  return `${GROUPING_WORDS[grouping]}${isHistory ? ', history' : ''}${isUncompressed ? ', unpacked' : ''}${supplement > 0 ? `, supplement ${supplement}` : ''}`;
 }

@@ -291,7 +291,13 @@ describe('the house it runs in', () => {
     );
     const covered = JSON.parse((await cli(['coverage', '--json', '--config', path], env)).out);
     expect(covered.totals).toEqual({ counted: 2, covered: 2, missing: 0, percent: 100 });
-    expect((await cli(['coverage', '--missing', '--config', path], env)).out).toContain('No wiki matches.');
+    const missing = (await cli(['coverage', '--missing', '--config', path], env)).out;
+    expect(missing).toMatch(/^Nothing is missing\.\n/);
+    expect(missing).not.toContain('No wiki matches.');
+    const ofOne = (await cli(['coverage', '--project', 'wikipedia', '--config', path], env)).out;
+    // Nothing of other projects, neither as rows nor in the sum.
+    expect(ofOne).not.toMatch(/commons|\nproject +covered/);
+    expect(ofOne).toMatch(/\n(\d+) of \1 wikis? of the project wikipedia that are taken .*: 100 %\n$/);
     expect((await cli(['coverage', '--project', 'nothing', '--config', path], env)).code).toBe(2);
     expect((await cli(['coverage', '--csv', '--json', '--config', path], env)).code).toBe(2);
   });

@@ -199,6 +199,12 @@ test('lists and shows: what is unknown is called so, and states are words', asyn
     code: 2,
     err: expect.stringContaining('wiki_run'),
   });
+  expect((await cli('torrents', '--grouping', 'toString')).code).toBe(2);
+  for (const date of ['2026-13-01', '2026-02-30', 'today'])
+    expect(await cli('torrents', '--cycle', date)).toMatchObject({
+      code: 2,
+      err: `wikiseed: ${date} is not the date of a cycle\n  Write it as YYYY-MM-DD.\n`,
+    });
   const json = JSON.parse((await cli('torrents', '--json')).out) as { name: string; seeders: unknown }[];
   expect(json.map(({ name, seeders }) => [name, seeders])).toEqual([
     ['young', null],
@@ -234,6 +240,47 @@ test('lists and shows: what is unknown is called so, and states are words', asyn
     code: 2,
     err: 'wikiseed: there is no torrent nothing\n  "wikiseed torrents" lists them.\n',
   });
+});
+
+test('lists torrents of one kind: history, unpacked and supplements as well as the groupings', async () => {
+  const { cli, torrent, close } = await setup();
+  const name = (text: string, more: Record<string, unknown>): number =>
+    torrent({ name: text, info_hash: Buffer.from(text.padEnd(20)).toString('hex'), ...more });
+  name('with-history', { is_history: 1 });
+  name('unpacked', { is_uncompressed: 1 });
+  name('later', { supplement: 1 });
+  name('later-wiki', { supplement: 2, grouping: 'wiki_run', cycle_date: '2026-12-01' });
+  close();
+  const names = async (...args: string[]) =>
+    (JSON.parse((await cli('torrents', '--json', ...args)).out) as { name: string }[]).map(
+      (each) => each.name,
+    );
+  expect(await names('--grouping', 'history')).toEqual(['with-history']);
+  expect(await names('--grouping', 'uncompressed')).toEqual(['unpacked']);
+  expect(await names('--grouping', 'supplement')).toEqual(['later-wiki', 'later']);
+  expect(await names('--grouping', 'supplement', '--cycle', '2026-11-20')).toEqual(['later']);
+  expect(await names('--grouping', 'cycle')).toEqual(['later', 'tree-2026', 'unpacked', 'with-history']);
+  expect((await cli('torrents')).out).toMatch(/^later-wiki +one wiki, supplement 2 /m);
+});
+
+test('shows the info name, and counts in words', async () => {
+  const { cli, insert, torrent, id, close } = await setup();
+  const wiki = torrent({ name: 'aawiki-20261120', info_name: 'aawiki', info_hash: 'b'.repeat(40) });
+  for (const [torrentId, completed] of [
+    [id, 1],
+    [wiki, 3],
+  ])
+    insert('torrent_stats', {
+      ...{ torrent_id: torrentId, seeders: 0, leechers: 1, completed, uploaded_bytes: null },
+      ...{ source: 'udp://tracker.example.org', recorded_at: Date.now() - 1000 },
+    });
+  close();
+  expect((await cli('torrents', 'show', 'tree-2026')).out).toMatch(
+    /other seeders +0, 1 leecher, downloaded once \(/,
+  );
+  const { out } = await cli('torrents', 'show', 'aawiki-20261120');
+  expect(out).toMatch(/downloaded 3 times \(/);
+  expect(out).toMatch(/^ {2}info name +aawiki$/m);
 });
 
 describe('verify', () => {
@@ -316,6 +363,18 @@ describe('verify', () => {
       out: expect.stringContaining('made anew'),
     });
   });
+});
+
+test('exports either links or a folder: what would be ignored is refused', async () => {
+  const { cli, close, infoHash } = await setup();
+  close();
+  const to = join(temporaryFolder(), 'out');
+  expect(await cli('torrents', 'export', '--all', '--magnet', '--to', to)).toMatchObject({
+    ...{ code: 2, out: '' },
+    err: expect.stringContaining('--magnet and --to exclude each other'),
+  });
+  expect(existsSync(to)).toBe(false);
+  expect((await cli('torrents', 'export', '--all', '--magnet')).out).toContain(infoHash);
 });
 
 test('exports .torrent files and magnet links, and overwrites nothing different', async () => {

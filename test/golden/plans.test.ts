@@ -1,11 +1,11 @@
-import { existsSync, mkdirSync, readdirSync, readFileSync, writeFileSync } from 'node:fs';
+import { readdirSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { describe, expect, test } from 'vitest';
-import { defaultConfig } from '../../src/config/index.ts';
 import { createClassicSource } from '../../src/discovery/classic-source.ts';
-import type { Selection } from '../../src/discovery/source.ts';
 import { fixtures } from '../helpers/needs.ts';
+import { expectGolden } from './golden-file.ts';
 import { planText } from './plan-text.ts';
+import { POLICIES } from './policies.ts';
 
 /**
  * Plans of real runs as they were reviewed, file by file or recounted. A change of the judge shows here as a difference to be
@@ -13,9 +13,7 @@ import { planText } from './plan-text.ts';
  */
 const folder = fixtures();
 const PLANS = join(import.meta.dirname, 'plans');
-const isUpdate = process.env.WIKISEED_UPDATE_GOLDEN === '1';
 const source = createClassicSource({ baseUrl: 'https://dumps.wikimedia.org/' });
-const { dumps } = defaultConfig();
 
 const DOCUMENTS: Readonly<Record<string, { path: string; wikiDbName: string; runDate: string }>> = {
   'enwiki-20240801': document('enwiki/20240801/dumpstatus.json', 'enwiki', '20240801'),
@@ -43,27 +41,6 @@ const DOCUMENTS: Readonly<Record<string, { path: string; wikiDbName: string; run
   ),
 };
 
-/** As the calendar would have it: history with the first run of a month. */
-const POLICIES: Readonly<Record<string, (runDate: string) => Selection>> = {
-  default: (runDate) => ({ ...dumps, includesHistory: runDate.endsWith('01'), isUrgent: false }),
-  'parts-bz2': () => ({
-    ...dumps,
-    regularTypes: [...dumps.regularTypes, 'pages-articles-multistream', 'abstract'],
-    includesHistory: true,
-    splitFiles: 'prefer_parts',
-    isUrgent: false,
-    historyFormat: 'bz2',
-  }),
-  'minimal-both': () => ({
-    regularTypes: ['pages-articles', 'all-titles'],
-    historyTypes: ['pages-meta-history'],
-    includesHistory: true,
-    splitFiles: 'prefer_whole',
-    isUrgent: false,
-    historyFormat: 'both',
-  }),
-};
-
 function document(path: string, wikiDbName: string, runDate: string) {
   return { path, wikiDbName, runDate };
 }
@@ -78,13 +55,7 @@ describe.skipIf(folder === null)('golden plans', () => {
       const text = readFileSync(join(folder ?? '', path), 'utf8');
       const selection = selectionOf(run.runDate);
       const found = planText(source.decide(text, run, selection), run, selection);
-      const golden = join(PLANS, `${name}.${policy}.txt`);
-      if (isUpdate) {
-        mkdirSync(PLANS, { recursive: true });
-        writeFileSync(golden, found);
-      }
-      expect(existsSync(golden), `${golden} is missing; WIKISEED_UPDATE_GOLDEN=1 writes it`).toBe(true);
-      expect(found).toBe(readFileSync(golden, 'utf8'));
+      expectGolden(join(PLANS, `${name}.${policy}.txt`), found);
     });
   }
 

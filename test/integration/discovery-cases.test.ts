@@ -15,7 +15,7 @@ import { listingOf, RUN_DATE, startClassicSite, statusOf } from '../helpers/clas
  * 14.11 more of the site matrix: src/discovery/site-matrix.test.ts, test/integration/discovery-wikis.test.ts;
  * 14.13 ranges, 416, dropped bodies, wrong lengths, 503, 403: test/integration/download.test.ts and section-14.test.ts;
  *   what a host's 503 means for the jobs behind it: queue-targets.test.ts;
- * 14.14 right size, wrong bytes: section-14.test.ts. Mirrors, which fall back to the origin, are not fetched from yet;
+ * 14.14 mirrors that have nothing or other bytes, right size and wrong bytes: section-14.test.ts and test/e2e/download-matrix.test.ts;
  * 14.15 a run removed while it is downloaded, two runs of a wiki at once: section-14.test.ts; while its files wait:
  *   test/e2e/upstream-changes.test.ts.
  */

@@ -1,4 +1,4 @@
-import { existsSync, readFileSync } from 'node:fs';
+import { existsSync, readdirSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { expect, onTestFinished, test } from 'vitest';
 import type { App } from '../../src/app.ts';
@@ -7,6 +7,8 @@ import { createUpstream } from '../../src/discovery/upstream.ts';
 import { type Clock, createHttp, createSystemClock } from '../../src/ports/index.ts';
 import { startDumpSite } from '../../src/sandbox/index.ts';
 import { CONTENT, expectNotStored, expectStored, type Serve, setup } from '../helpers/download-bundle.ts';
+import { drive, expectPolite, expectStored as expectStoredIn } from '../helpers/download-drive.ts';
+import { type DownloadWorld, DUMP_NAME, openDownloadWorld } from '../helpers/download-world.ts';
 import { shiftedClock } from '../helpers/shifted-clock.ts';
 import { sandboxConfig, withApp, withSandbox } from '../helpers/with-app.ts';
 import { temporaryFolder } from '../helpers/with-db.ts';
@@ -15,6 +17,8 @@ import { temporaryFolder } from '../helpers/with-db.ts';
  * The cases 14.13 to 14.15 of upstream's odd ways (see discovery-cases.test.ts for the others) that no room's own tests have:
  * servers that answer wrongly, and runs that come and go while the whole app works.
  */
+/** Cases of the list. */
+const CASES = 15;
 const CYCLE = '2026-11-20';
 const RUN = '20261120';
 const HOUR_MS = 60 * 60_000;
@@ -97,6 +101,62 @@ test('14.14 bytes of the right size but wrong content are never held, however of
   expect(bundle.seen.map(({ range }) => range)).toEqual([null, null]);
   await bundle.attempt();
   expectStored(bundle);
+});
+
+const SEGMENT = 160 * 1024;
+/** Large enough that mirrors go first. */
+const LARGE = Buffer.from(Array.from({ length: 8 * SEGMENT + 4321 }, (_, at) => (at * 31 + (at >> 8)) % 251));
+
+async function worldOf(mirrorContent?: Buffer): Promise<DownloadWorld> {
+  const world = await openDownloadWorld({
+    ...{ content: LARGE, mirrors: 1, segmentBytes: SEGMENT },
+    ...(mirrorContent === undefined ? {} : { mirrorContent }),
+  });
+  onTestFinished(() => world.close());
+  return world;
+}
+
+/** Answers to requests for the file, in their order, each kind once. */
+const answersOf = (
+  site: DownloadWorld['origin'] | DownloadWorld['mirrors'][number] | undefined,
+): unknown[] => [
+  ...new Set(
+    site
+      ?.requestLog()
+      .filter(({ path }) => path.endsWith(DUMP_NAME))
+      .map(({ status }) => status),
+  ),
+];
+
+test('14.14 a mirror answers 404, then the origin has it: the file is stored at the first attempt', async () => {
+  const world = await worldOf();
+  const gone = world.script('mirror-1', { kind: 'vanish', times: Number.POSITIVE_INFINITY });
+  expect(await drive(world, world.begin())).toEqual({ stored: true, errors: [] });
+  expect(gone.fired).toBeGreaterThanOrEqual(1);
+  expect(answersOf(world.mirrors[0])).toEqual([404]);
+  // One body from its first byte on; asked for as a range, so that a body that breaks off is gone on with.
+  expect(answersOf(world.origin)).toEqual([206]);
+  expectStoredIn(world);
+  expectPolite(world);
+});
+
+test.each([
+  [
+    'one other byte',
+    (bytes: Buffer) => bytes.fill(bytes.readUInt8(3 * SEGMENT) ^ 1, 3 * SEGMENT, 3 * SEGMENT + 1),
+  ],
+  ['all bytes different', (bytes: Buffer) => bytes.fill(7)],
+])('14.14 a mirror has a file of the same size with %s: what is stored is what the origin has', async (_name, change) => {
+  const wrong = Buffer.from(LARGE);
+  change(wrong);
+  expect(wrong.length).toBe(LARGE.length);
+  expect(wrong.equals(LARGE)).toBe(false);
+  const world = await worldOf(wrong);
+  expect(await drive(world, world.begin())).toEqual({ stored: true, errors: [] });
+  expect(answersOf(world.mirrors[0])[0], 'the mirror was asked').toBeOneOf([200, 206]);
+  expect(answersOf(world.origin).length, 'the origin was asked').toBeGreaterThanOrEqual(1);
+  expectStoredIn(world);
+  expectPolite(world);
 });
 
 const fileOf = (app: App, rest: string, cycle = CYCLE) =>
@@ -200,4 +260,22 @@ test('14.15 two runs of the same wiki that are active at once become two cycles,
     const dates = cycleDate === CYCLE ? [runDate] : [runDate, cycleDate];
     expect(names.filter((name) => !dates.some((date) => name.includes(`-${date}-`)))).toEqual([]);
   }
+});
+
+test('every case of the list has tests that bear its number', () => {
+  const root = join(import.meta.dirname, '..', '..');
+  const numbers = ['src', 'test'].flatMap((folder) =>
+    readdirSync(join(root, folder), { recursive: true, encoding: 'utf8' })
+      .filter((path) => path.endsWith('.test.ts'))
+      .flatMap((path) => [
+        // At the beginning of a test's name: after `test(`, or after the table of `test.each`.
+        ...readFileSync(join(root, folder, path), 'utf8').matchAll(
+          /(?:\btest\(|\]\)\(|as const\)\(|\[\]\)\()\s*'14\.(\d+) /g,
+        ),
+      ])
+      .map((match) => Number(match[1])),
+  );
+  expect([...new Set(numbers)].sort((a, b) => a - b)).toEqual(
+    Array.from({ length: CASES }, (_, at) => at + 1),
+  );
 });
