@@ -1,14 +1,9 @@
-import { mkdirSync, statSync, utimesSync, writeFileSync } from 'node:fs';
+import { statSync, utimesSync } from 'node:fs';
 import { join } from 'node:path';
-import { expect, it, onTestFinished } from 'vitest';
+import { expect, it } from 'vitest';
 import { hours, minutes, seconds } from '../../src/lib/index.ts';
-import { createNodeDisk, type Disk, silentLog } from '../../src/ports/index.ts';
-import { EngineDown, type EngineDriver, type EngineView } from '../../src/seeding/engines/driver.ts';
-import { createExternalEngine } from '../../src/seeding/engines/external.ts';
 import { eventually } from '../helpers/eventually.ts';
-import { FakeClock } from '../helpers/fake-clock.ts';
-import { makePlainTorrent, type PlainTorrent } from '../helpers/plain-torrent.ts';
-import { temporaryFolder } from '../helpers/with-db.ts';
+import { setupProgramBeside, VIEW } from '../helpers/program-beside.ts';
 
 /*
  * Goal: one torrent's trouble is no other's in a program beside us: what is read for hours, or cannot be read, holds nothing up; what is
@@ -18,107 +13,8 @@ import { temporaryFolder } from '../helpers/with-db.ts';
 
 const signal = new AbortController().signal;
 
-const VIEW: Omit<EngineView, 'infoHash' | 'savePath'> = {
-  ...{ state: 'stopped', isWhole: false, labels: [], message: null },
-  ...{ peers: 0, uploadedBytes: 0, uploadBytesPerSecond: 0, seeders: null, leechers: null },
-};
-
-/** A program that reads what it is told to for as long as the test wants. */
-function program() {
-  const has = new Map<string, EngineView>();
-  const calls: string[] = [];
-  const self = {
-    ...{ has, calls, isDown: false, isReading: false },
-    /** What a call waits for. */
-    hold: null as Promise<void> | null,
-  };
-  const call = async (name: string, infoHash = ''): Promise<EngineView> => {
-    calls.push(`${name} ${infoHash}`.trim());
-    await self.hold;
-    if (self.isDown) throw new EngineDown('It', 'http://127.0.0.1:1', 'nobody is there');
-    return has.get(infoHash) ?? { ...VIEW, infoHash, savePath: '' };
-  };
-  const driver: EngineDriver = {
-    ...{ name: 'qbittorrent', title: 'It', readsWhatIsAdded: false },
-    async look(hashes) {
-      await call('look', hashes.length === 1 ? hashes[0] : '');
-      return new Map(hashes.flatMap((hash) => (has.has(hash) ? [[hash, { ...has.get(hash)! }]] : [])));
-    },
-    async addStopped({ infoHash, savePath }) {
-      await call('add', infoHash);
-      has.set(infoHash, { ...VIEW, infoHash, savePath });
-    },
-    wantNothing: async ({ infoHash }) => void (await call('wantNothing', infoHash)),
-    setUp: async ({ infoHash }) => void (await call('setUp', infoHash)),
-    start: async (hash) => void Object.assign(await call('start', hash), { state: 'seeding' }),
-    stop: async (hash) => void Object.assign(await call('stop', hash), { state: 'stopped' }),
-    async remove(hash) {
-      await call('remove', hash);
-      has.delete(hash);
-    },
-    async readAgain(hash) {
-      const state = self.isReading ? 'checking' : 'stopped';
-      Object.assign(await call('read', hash), { state, isWhole: !self.isReading });
-    },
-    async beginAgain() {},
-    wrongFiles: async () => [],
-    peersPort: async () => 6881,
-  };
-  return Object.assign(self, { driver });
-}
-
-function torrentsIn(dataDir: string, count: number): PlainTorrent[] {
-  const contentRoot = join(dataDir, 'torrents');
-  mkdirSync(contentRoot);
-  return Array.from({ length: count }, (_, index) => {
-    const name = `t${index}`;
-    mkdirSync(join(contentRoot, name));
-    writeFileSync(join(contentRoot, name, 'dump.gz'), `bytes of ${index}`);
-    const files = [{ path: 'dump.gz', sizeBytes: `bytes of ${index}`.length }];
-    return makePlainTorrent({ contentRoot, name, pieceLength: 2 ** 14, files });
-  });
-}
-
-function setup(count: number, over: (disk: Disk) => Partial<Disk> = () => ({})) {
-  const dataDir = temporaryFolder();
-  const torrents = torrentsIn(dataDir, count);
-  const beside = program();
-  const clock = new FakeClock();
-  const problems = new Map<string | null, string>();
-  const disk = createNodeDisk();
-  const create = () => {
-    const engine = createExternalEngine({
-      ...{ driver: beside.driver, clock, log: silentLog, dataDir, engineDataDir: null },
-      disk: { ...disk, ...over(disk) },
-      onProblem(infoHash, problem) {
-        if (problem === null) problems.delete(infoHash);
-        else problems.set(infoHash, problem.code);
-      },
-    });
-    onTestFinished(() => engine.stop());
-    return engine;
-  };
-  const states = async (engine: ReturnType<typeof create>) =>
-    (await engine.snapshot()).map(({ state }) => state).join(' ');
-  const specs = torrents.map(({ infoHash, torrentFile, contentRoot }) => ({
-    ...{ infoHash, torrentFile, contentRoot },
-  }));
-  const hash = (index: number): string => specs[index]!.infoHash;
-  /** Turns the clock on until it is done. */
-  async function turning<T>(work: Promise<T>): Promise<T> {
-    let isDone = false;
-    const done = work.finally(() => {
-      isDone = true;
-    });
-    done.catch(() => {});
-    while (!isDone) await clock.advance(100);
-    return done;
-  }
-  return { ...beside, beside, turning, dataDir, clock, problems, create, states, specs, hash };
-}
-
 it('gives it all torrents at once, however long it reads them, and starts each when it is read', async () => {
-  const { create, specs, states, beside, has, clock } = setup(5);
+  const { create, specs, states, beside, has, clock } = setupProgramBeside(5);
   beside.isReading = true;
   const engine = create();
   await engine.start(specs);
@@ -130,7 +26,7 @@ it('gives it all torrents at once, however long it reads them, and starts each w
 });
 
 it('lets the next one in while a job waits for one that is being read', async () => {
-  const { create, specs, beside, states, hash, calls, turning } = setup(2);
+  const { create, specs, beside, states, hash, calls, turning } = setupProgramBeside(2);
   const engine = create();
   await engine.start([]);
   beside.isReading = true;
@@ -144,7 +40,7 @@ it('lets the next one in while a job waits for one that is being read', async ()
 });
 
 it('takes out what is retired before it does anything else, in the middle of a look', async () => {
-  const { create, specs, beside, hash, calls, has, turning } = setup(40);
+  const { create, specs, beside, hash, calls, has, turning } = setupProgramBeside(40);
   const engine = create();
   await engine.start(specs.slice(0, 1));
   let open = (): void => {};
@@ -168,7 +64,7 @@ it('takes out what is retired before it does anything else, in the middle of a l
 
 it('goes on with the others when one .torrent cannot be read, or its answer is no answer', async () => {
   const broken = new Set<string>();
-  const { create, specs, states, problems, hash, beside, clock } = setup(4, (disk) => ({
+  const { create, specs, states, problems, hash, beside, clock } = setupProgramBeside(4, (disk) => ({
     async open(path, mode) {
       if (broken.has(path)) throw Object.assign(new Error(`EACCES: ${path}`), { code: 'EACCES' });
       return disk.open(path, mode);
@@ -191,7 +87,7 @@ it('goes on with the others when one .torrent cannot be read, or its answer is n
 });
 
 it('does not say that a torrent is out when nobody answers, and takes it out as soon as somebody does', async () => {
-  const { create, specs, beside, has, hash, clock } = setup(2);
+  const { create, specs, beside, has, hash, clock } = setupProgramBeside(2);
   const engine = create();
   await engine.start(specs);
   beside.isDown = true;
@@ -206,7 +102,7 @@ it('does not say that a torrent is out when nobody answers, and takes it out as 
 });
 
 it('does not believe a program that was told and still has it', async () => {
-  const { create, specs, beside, hash, clock } = setup(1);
+  const { create, specs, beside, hash, clock } = setupProgramBeside(1);
   const engine = create();
   await engine.start(specs);
   beside.driver.remove = async () => {};
@@ -218,7 +114,7 @@ it('does not believe a program that was told and still has it', async () => {
 });
 
 it('takes out at a start what was retired while the program or we were away, and nothing of the operator', async () => {
-  const { create, specs, has, hash, dataDir, calls } = setup(4);
+  const { create, specs, has, hash, dataDir, calls } = setupProgramBeside(4);
   const view = { ...VIEW, state: 'seeding', isWhole: true } as const;
   const ours = join(dataDir, 'torrents');
   has.set(hash(0), { ...view, infoHash: hash(0), savePath: ours });
@@ -238,7 +134,7 @@ it('takes out at a start what was retired while the program or we were away, and
 });
 
 it('does not believe that one is out whom a program does not name that was just started', async () => {
-  const { create, has, hash, dataDir, clock, beside } = setup(3);
+  const { create, has, hash, dataDir, clock, beside } = setupProgramBeside(3);
   const view = { ...VIEW, savePath: join(dataDir, 'torrents') };
   const engine = create();
   await engine.start([], [hash(0)]);
@@ -257,14 +153,14 @@ it('does not believe that one is out whom a program does not name that was just 
 });
 
 it('takes out what nobody gave it in this process, even before a start', async () => {
-  const { create, has, hash, dataDir } = setup(1);
+  const { create, has, hash, dataDir } = setupProgramBeside(1);
   has.set(hash(0), { ...VIEW, infoHash: hash(0), savePath: join(dataDir, 'torrents') });
   await create().remove(hash(0));
   expect(has.size).toBe(0);
 });
 
 it('keeps what is wanted again', async () => {
-  const { create, specs, beside, has, hash, clock, turning } = setup(1);
+  const { create, specs, beside, has, hash, clock, turning } = setupProgramBeside(1);
   const engine = create();
   await engine.start(specs);
   beside.isDown = true;
@@ -277,7 +173,7 @@ it('keeps what is wanted again', async () => {
 
 it('tells one that it has already what it may give, and reads a .torrent only when it changed', async () => {
   let reads = 0;
-  const { create, specs, calls, hash, clock, dataDir, has } = setup(1, (disk) => ({
+  const { create, specs, calls, hash, clock, dataDir, has } = setupProgramBeside(1, (disk) => ({
     async open(path, mode) {
       reads += 1;
       return disk.open(path, mode);

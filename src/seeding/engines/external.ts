@@ -15,8 +15,8 @@ import { createGate, isOfTheEngine } from './gate.ts';
 import { createLeaving } from './leaving.ts';
 import { createPlaces } from './places.ts';
 import { createComplaints } from './problems.ts';
-import { createServing, newStanding, type Standing } from './serving.ts';
-import { activityOf } from './standing.ts';
+import { createServing } from './serving.ts';
+import { activityOf, newStanding, type Standing } from './standing.ts';
 import { createStoredTorrents } from './stored-torrent.ts';
 
 /** How often we look whether all is as it should be. */
@@ -71,6 +71,7 @@ export function createExternalEngine(deps: ExternalEngineDeps): TorrentEngine {
         return await work();
       } finally {
         standing.isBusy = false;
+        standing.turns += 1;
       }
     });
     standing.work = turn.catch(() => {});
@@ -80,6 +81,8 @@ export function createExternalEngine(deps: ExternalEngineDeps): TorrentEngine {
   /** @returns how long until the next look */
   async function look(signal: AbortSignal): Promise<number> {
     await leaving.takeOutAll(signal);
+    // Before it is asked: the list takes minutes, and what is done for a torrent meanwhile makes old what was seen of it.
+    const turns = new Map([...wanted.values()].map((standing) => [standing, standing.turns]));
     const views = await driver.look([...wanted.keys()], signal);
     port = await driver.peersPort(signal);
     backoffMs = BACKOFF_MIN_MS;
@@ -89,7 +92,11 @@ export function createExternalEngine(deps: ExternalEngineDeps): TorrentEngine {
       if (wanted.get(infoHash) !== standing || standing.isBusy) continue;
       try {
         const isSettled = await alone(standing, () =>
-          serving.lookAt(standing, views.get(infoHash) ?? null, signal),
+          serving.lookAt(
+            standing,
+            turns.get(standing) === standing.turns ? (views.get(infoHash) ?? null) : undefined,
+            signal,
+          ),
         );
         if (!isSettled) nextMs = LOOK_SOON_MS;
       } catch (error) {
@@ -245,17 +252,28 @@ export function createExternalEngine(deps: ExternalEngineDeps): TorrentEngine {
         {
           hint: `Start ${title}, or remove the torrent there without its files; WikiSeed tries again by itself.`,
           subject: { infoHash },
+          // Whether it is down as a whole.
+          ...(typeof why === 'string' ? {} : { cause: why }),
         },
       );
     },
 
-    async renew({ infoHash }) {
+    async renew({ infoHash, path }) {
       const standing = wanted.get(infoHash);
+      if (standing === undefined) return;
+      if (standing.bad === null) {
+        if (!standing.isStarted) standing.renewed.add(path);
+        return;
+      }
+      standing.isMended = true;
       const signal = life?.signal;
-      if (standing?.bad == null || signal === undefined) return;
+      if (signal === undefined) return;
       await alone(standing, () => serving.serveAgain(standing, SETTLE_MS, signal)).catch((error: unknown) => {
         if (!signal.aborted)
-          log.warn({ infohash: infoHash, err: error }, 'a mended torrent could not be served yet');
+          log.warn(
+            { infohash: infoHash, err: error },
+            'a mended torrent could not be served yet; the next look tries it again',
+          );
       });
     },
 

@@ -2,12 +2,11 @@ import { join } from 'node:path';
 import { describeError, hours, Interrupted, RetryableError, seconds } from '../../lib/index.ts';
 import type { Clock, Log } from '../../ports/index.ts';
 import type { EngineEvents } from '../engine.ts';
-import type { SeedSpec } from '../protocol.ts';
 import type { EngineDriver, EngineTorrent, EngineView } from './driver.ts';
 import { codeOf, isOfTheEngine } from './gate.ts';
 import type { Places } from './places.ts';
-import type { Complaints, Problem } from './problems.ts';
-import { problemOf } from './standing.ts';
+import type { Complaints } from './problems.ts';
+import { problemOf, type Standing } from './standing.ts';
 import type { StoredTorrents } from './stored-torrent.ts';
 
 /** How often we look at the files themselves of what is seeded. */
@@ -21,34 +20,6 @@ const WRONG_FILES_WAIT_MS = 500;
 const POLL_MIN_MS = 100;
 const POLL_MAX_MS = seconds(2);
 
-/** What we remember of a wanted torrent in this process. */
-export interface Standing {
-  spec: SeedSpec;
-  view: EngineView | null;
-  /** We have started it: if it is stopped after that, somebody's hand did it. */
-  isStarted: boolean;
-  /** It was told to read everything since it was added. */
-  isRead: boolean;
-  /** Since when it is seen not to read, after it was told to; null = it reads, or has not been looked at. Monotonic. */
-  quietSinceMs: number | null;
-  /** It must not be started: bytes are wrong. Ends with `renew`, or when it is whole in the program. */
-  bad: Problem | null;
-  /** When its files were last looked at; null = not in this process. */
-  servedMs: number | null;
-  /** It is wanted no more: whatever is done for it ends soon. */
-  gone: AbortController;
-  /** Ends with what is done for it; one thing at a time. */
-  work: Promise<unknown>;
-  /** Something is done for it. */
-  isBusy: boolean;
-}
-
-/** A torrent that nothing is known of yet. */
-export const newStanding = (spec: SeedSpec): Standing => ({
-  ...{ spec, view: null, isStarted: false, isRead: false, quietSinceMs: null, bad: null, servedMs: null },
-  ...{ gone: new AbortController(), work: Promise.resolve(), isBusy: false },
-});
-
 /** What is done for single torrents. All of it throws RetryableError for the torrent, and what `isOfTheEngine` knows. */
 export interface Serving {
   /**
@@ -56,10 +27,14 @@ export interface Serving {
    * @returns false then
    */
   serve(standing: Standing, patienceMs: number, signal: AbortSignal): Promise<boolean>;
-  /** What a look says: it is served if it has to be, without waiting for it to be read. @returns false when it should be looked at soon */
-  lookAt(standing: Standing, view: EngineView | null, signal: AbortSignal): Promise<boolean>;
-  /** As if it were new: its bytes are right again. */
-  serveAgain(standing: Standing, patienceMs: number, signal: AbortSignal): Promise<void>;
+  /**
+   * What a look says: it is served if it has to be, without waiting for it to be read.
+   * @param view undefined = what the look saw of it is old: it is seen anew
+   * @returns false when it should be looked at soon
+   */
+  lookAt(standing: Standing, view: EngineView | null | undefined, signal: AbortSignal): Promise<boolean>;
+  /** As if it were new: its bytes are right again. If that fails, the next looks try it again. @returns as `serve` */
+  serveAgain(standing: Standing, patienceMs: number, signal: AbortSignal): Promise<boolean>;
 }
 
 /** See `Serving`. `driver`: through the gate. */
@@ -161,15 +136,26 @@ export function createServing(deps: {
     }
   }
 
-  /** Stops what must not go on, and says which files are wrong. */
-  async function condemn(standing: Standing, problem: Problem, signal: AbortSignal): Promise<never> {
+  /**
+   * Stops what must not go on, and says which files are wrong. Sees it anew first, since a look may be minutes old: resolves, with
+   * nothing done, when it is not wrong any more.
+   * @throws RetryableError when it is wrong
+   */
+  async function condemn(standing: Standing, signal: AbortSignal): Promise<void> {
     const { infoHash, contentRoot } = standing.spec;
-    await halt(standing, signal);
+    const view = await see(standing, signal);
+    if (view === null || !isWrong(view) || !places.isOurs(view, standing.spec)) return;
+    const problem = problemOf(title, view);
+    // What a hand stopped is not started by us when it is whole again.
+    if (view.state !== 'stopped') await halt(standing, signal);
     tell.problem(infoHash, problem);
     if (standing.bad === null) {
-      const files = await wrongFiles(standing, signal);
-      for (const path of files.length === 0 ? [null] : files.map((name) => join(contentRoot, name)))
+      const { renewed } = standing;
+      const paths = (await wrongFiles(standing, signal)).map((name) => join(contentRoot, name));
+      for (const path of paths.length === 0 ? [null] : paths)
         deps.onDamaged?.(infoHash, path, problem.message);
+      // Two were wrong, and the second was mended while it was read again for the first: nobody tells of that once more.
+      standing.isMended = renewed.size > 0 && paths.every((path) => renewed.has(path));
     }
     standing.bad = problem;
     const { code, message, hint } = problem;
@@ -215,6 +201,7 @@ export function createServing(deps: {
   async function beginAgain(standing: Standing, fileCount: number, signal: AbortSignal): Promise<void> {
     const torrent = await torrentOf(standing, fileCount);
     proceed(standing);
+    standing.renewed.clear();
     await driver.beginAgain(torrent, signal);
     isNew(standing);
     await seen(standing, () => true, signal);
@@ -227,7 +214,7 @@ export function createServing(deps: {
     let view = (await see(standing, signal)) ?? (await give(standing, fileCount, signal));
     if (!places.isOurs(view, spec)) {
       // Somebody added it by hand; it is not ours to touch, and serves as well when it is whole.
-      if (view.isWhole && view.state === 'seeding') return true;
+      if (view.isWhole && view.state === 'seeding') return judge(standing, view, signal);
       throw new RetryableError(
         'torrent_elsewhere',
         `${title} has this torrent in another place (${view.savePath}) and does not seed it there`,
@@ -236,7 +223,10 @@ export function createServing(deps: {
         },
       );
     }
-    if (view.state === 'downloading') await condemn(standing, problemOf(title, view), signal);
+    if (view.state === 'downloading') {
+      await condemn(standing, signal);
+      return false;
+    }
     // All files are there again: it gave up earlier.
     if (view.state === 'failed') await beginAgain(standing, fileCount, signal);
     proceed(standing);
@@ -245,7 +235,10 @@ export function createServing(deps: {
     const judged = await verdict(standing, patienceMs, signal);
     if (judged === null) return false;
     view = judged;
-    if (!view.isWhole) await condemn(standing, problemOf(title, view), signal);
+    if (!view.isWhole) {
+      await condemn(standing, signal);
+      return false;
+    }
     if (view.state === 'stopped') {
       proceed(standing);
       await driver.start(infoHash, signal);
@@ -254,51 +247,79 @@ export function createServing(deps: {
     }
     standing.isStarted = view.state === 'seeding';
     standing.servedMs = clock.monotonicMs();
-    await judge(standing, view, signal);
-    return true;
+    return judge(standing, view, signal);
   }
 
-  /** What a look says of a torrent that the program has. @throws RetryableError when it had to be stopped */
-  async function judge(standing: Standing, view: EngineView, signal: AbortSignal): Promise<void> {
+  /**
+   * What a look says of a torrent that the program has.
+   * @returns false when it was wrong and is not any more: it should be looked at soon
+   * @throws RetryableError when it had to be stopped
+   */
+  async function judge(standing: Standing, view: EngineView, signal: AbortSignal): Promise<boolean> {
     const { infoHash } = standing.spec;
     standing.view = view;
     const isOurs = places.isOurs(view, standing.spec);
-    if (view.state === 'checking') return;
+    if (view.state === 'checking') return true;
     if (view.state === 'seeding' && (view.isWhole || !isOurs)) {
       standing.isStarted = true;
       standing.bad = null;
-      return tell.over(infoHash);
+      standing.renewed.clear();
+      tell.over(infoHash);
+      return true;
     }
-    if (isOurs && !view.isWhole) await condemn(standing, problemOf(title, view), signal);
+    if (isOurs && !view.isWhole) {
+      await condemn(standing, signal);
+      return false;
+    }
     tell.problem(infoHash, problemOf(title, view));
+    return true;
+  }
+
+  async function serveAgain(standing: Standing, patienceMs: number, signal: AbortSignal): Promise<boolean> {
+    // Until it is done: the program may go away in the middle, when it does not even have it any more.
+    standing.isMended = true;
+    const { fileCount } = await inspect(standing, signal);
+    const view = await see(standing, signal);
+    // One that somebody added elsewhere meanwhile is not ours to take out.
+    if (view === null || places.isOurs(view, standing.spec)) await beginAgain(standing, fileCount, signal);
+    standing.isMended = false;
+    standing.bad = null;
+    return serve(standing, patienceMs, signal);
   }
 
   return {
     serve,
 
-    async lookAt(standing, view, signal) {
+    serveAgain,
+
+    async lookAt(standing, known, signal) {
+      if (standing.isMended) return serveAgain(standing, 0, signal);
+      const view = known === undefined ? await see(standing, signal) : known;
       standing.view = view;
-      const { bad, servedMs, isStarted } = standing;
-      if (bad !== null) {
-        // It stays as it is until it is mended, or was mended by hand.
-        if (view !== null && view.state !== 'stopped') await judge(standing, view, signal);
-        return true;
+      if (standing.bad !== null && view !== null) {
+        // It stays as it is until it is mended; a hand may have started it.
+        if (view.state === 'stopped' && !view.isWhole) return true;
+        if (view.state === 'checking' || isWrong(view)) return judge(standing, view, signal);
+        // The program has read it again, and has every byte.
+        standing.bad = null;
       }
+      const { servedMs, isStarted } = standing;
+      const isStopped = view?.state === 'stopped';
       const isDue =
         servedMs === null ||
-        clock.monotonicMs() - servedMs >= FILES_MS ||
-        (view?.state === 'stopped' && !isStarted);
-      if (view?.state === 'checking') standing.quietSinceMs = null;
-      else if (view === null || isDue) return serve(standing, 0, signal);
-      else await judge(standing, view, signal);
-      return true;
-    },
-
-    async serveAgain(standing, patienceMs, signal) {
-      const { fileCount } = await inspect(standing, signal);
-      await beginAgain(standing, fileCount, signal);
-      standing.bad = null;
-      await serve(standing, patienceMs, signal);
+        // What a hand stopped serves nobody; it is not started for the sake of a look at its files.
+        (clock.monotonicMs() - servedMs >= FILES_MS && !(isStopped && isStarted)) ||
+        (isStopped && !isStarted);
+      if (view?.state === 'checking') {
+        standing.quietSinceMs = null;
+        return true;
+      }
+      if (view === null || isDue) return serve(standing, 0, signal);
+      return judge(standing, view, signal);
     },
   };
 }
+
+/** It would write over what is stored, or is not what it should be. Pure. */
+const isWrong = ({ state, isWhole }: EngineView): boolean =>
+  state === 'downloading' || (state !== 'checking' && !isWhole);

@@ -1,6 +1,41 @@
-import type { TorrentActivity } from '../protocol.ts';
+import type { SeedSpec, TorrentActivity } from '../protocol.ts';
 import type { EngineView } from './driver.ts';
 import type { Problem } from './problems.ts';
+
+/** What we remember of a wanted torrent in this process. */
+export interface Standing {
+  spec: SeedSpec;
+  view: EngineView | null;
+  /** We have started it: if it is stopped after that, somebody's hand did it. */
+  isStarted: boolean;
+  /** It was told to read everything since it was added. */
+  isRead: boolean;
+  /** Since when it is seen not to read, after it was told to; null = it reads, or has not been looked at. Monotonic. */
+  quietSinceMs: number | null;
+  /** It must not be started: bytes are wrong. Ends with `renew`, or when it is whole in the program. */
+  bad: Problem | null;
+  /** Its bytes are right again, and the program has not begun again with it yet. */
+  isMended: boolean;
+  /** Files that were found sound while it was being read: what is found wrong of them was read before. */
+  renewed: Set<string>;
+  /** When its files were last looked at; null = not in this process. */
+  servedMs: number | null;
+  /** It is wanted no more: whatever is done for it ends soon. */
+  gone: AbortController;
+  /** Ends with what is done for it; one thing at a time. */
+  work: Promise<unknown>;
+  /** Something is done for it. */
+  isBusy: boolean;
+  /** How often something was done for it, to its end: what was seen of it before is old. */
+  turns: number;
+}
+
+/** A torrent that nothing is known of yet. */
+export const newStanding = (spec: SeedSpec): Standing => ({
+  ...{ spec, view: null, isStarted: false, isRead: false, quietSinceMs: null },
+  ...{ bad: null, isMended: false, renewed: new Set<string>(), servedMs: null },
+  ...{ gone: new AbortController(), work: Promise.resolve(), isBusy: false, turns: 0 },
+});
 
 /** What is wrong with a torrent that is not simply seeded. Pure. */
 export function problemOf(title: string, view: EngineView): Problem {
