@@ -9,14 +9,14 @@ const THREADS_MAX = 8;
 /**
  * Gives tasks to threads that live for this call only; each thread has one task at a time.
  * @param options.script the thread; it answers every task with one or more messages
- * @param options.tasks all of them, or what gives the next one; null: there is none
+ * @param options.tasks all of them, or what gives a thread, by its number from 0, its next one; null: there is none for it
  * @param options.onMessage says whether the task is done; what it throws ends the call
  * @throws Interrupted when the signal aborts, RetryableError `hash_thread_ended`
  */
 export async function runInThreads<Task, Message>(options: {
   script: URL;
   workerData?: unknown;
-  tasks: readonly Task[] | (() => Promise<Task | null>);
+  tasks: readonly Task[] | ((thread: number) => Promise<Task | null>);
   threads?: number;
   signal: AbortSignal;
   onMessage: (message: Message) => 'more' | 'done';
@@ -47,7 +47,7 @@ export async function runInThreads<Task, Message>(options: {
       if (started > 0) await nextTurn();
       const worker = new Worker(options.script, { workerData: options.workerData });
       workers.push(worker);
-      const drained = drain(worker, take, options.onMessage);
+      const drained = drain(worker, () => take(started), options.onMessage);
       drained.catch(onFailure);
       finished.push(drained);
     }

@@ -28,6 +28,7 @@ import {
   unpackAll,
   workFolder,
 } from '../../src/torrenting/unpacking/unpack-all.ts';
+import { unpackFiles } from '../../src/torrenting/unpacking/unpack-files.ts';
 import { fixtures, has } from '../helpers/needs.ts';
 
 /**
@@ -302,7 +303,78 @@ describe.skipIf(!canPack)('files that are not unpacked', () => {
   });
 });
 
+test.skipIf(!canPack)('of all threads one alone reads 7z, and every file is unpacked', async () => {
+  const packed = Object.fromEntries(
+    ['a', 'b', 'c', 'd', 'e', 'f'].map((seed) => [`${seed}.xml.7z`, sevenZip(text(seed, 400_000))]),
+  );
+  const others = Object.fromEntries(
+    // Small, so that less than `CAP` is promised for them.
+    ['g', 'h', 'i'].map((seed) => [`${seed}.sql.gz`, gzipSync(text(seed, 1000))]),
+  );
+  const world = setup({ ...packed, ...others });
+  let [promised, reserved, most] = [0, 0, 0];
+  // A promise lasts as long as its file: a file of 7z is promised all that may come out.
+  const space = {
+    ...world.space,
+    async reserve(sizeBytes: number) {
+      const promise = await world.space.reserve(sizeBytes);
+      if (sizeBytes !== CAP) return promise;
+      promised += 1;
+      reserved += 1;
+      most = Math.max(most, reserved);
+      return {
+        ...promise,
+        release() {
+          reserved -= 1;
+          promise.release();
+        },
+      };
+    },
+  };
+  expect((await world.run({}, { space })).unpacked).toHaveLength(9);
+  expect([promised, most, reserved]).toEqual([6, 1, 0]);
+});
+
 describe.skipIf(!canPack)('interruptions', () => {
+  test('room that is promised when the work is over already is given back', async () => {
+    const world = setup({ 'a.sql.gz': gzipSync(text('a', 1000)), 'b.sql.gz': gzipSync(text('b', 1000)) });
+    const abort = new AbortController();
+    const asked = Promise.withResolvers<void>();
+    const answer = Promise.withResolvers<void>();
+    const counted = { promised: 0, released: 0 };
+    const late = Promise.withResolvers<void>();
+    const room = {
+      async promise() {
+        asked.resolve();
+        await answer.promise;
+        counted.promised += 1;
+        return {
+          written: () => {},
+          release() {
+            counted.released += 1;
+            late.resolve();
+          },
+        };
+      },
+    };
+    const files = world.files.map((content) => ({
+      ...{ content, container: 'gz' as const, packedSha1: content.dump.sha1 ?? '', maxBytes: CAP },
+      source: world.layout.absolute(content.dump.localPath ?? ''),
+      absolutePath: join(world.folder, content.path),
+    }));
+    const work = thrown(
+      unpackFiles({ disk: world.disk, room: room as never, signal: abort.signal }, files, () => {}),
+    );
+    await asked.promise;
+    abort.abort();
+    expect(await work).toBeInstanceOf(Interrupted);
+    answer.resolve();
+    await late.promise;
+    await new Promise((resolve) => setImmediate(resolve));
+    // Nobody asks for the second file any more.
+    expect(counted).toEqual({ promised: 1, released: 1 });
+  });
+
   const texts = ['a', 'b', 'c', 'd', 'e', 'f'].map((seed) => text(seed, 2_000_000));
   const packed = Object.fromEntries(texts.map((bytes, index) => [`${index}.xml.bz2`, bzip2(bytes)]));
 

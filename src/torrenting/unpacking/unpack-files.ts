@@ -1,7 +1,7 @@
 import { availableParallelism } from 'node:os';
 import { dirname } from 'node:path';
 import type { Container } from '../../catalog/index.ts';
-import { RetryableError, threadScript } from '../../lib/index.ts';
+import { Interrupted, RetryableError, threadScript } from '../../lib/index.ts';
 import { step } from '../../lib/steps.ts';
 import type { Disk } from '../../ports/index.ts';
 import type { Reservation } from '../../storage/index.ts';
@@ -51,6 +51,7 @@ export async function unpackFiles(
   const { disk, room } = deps;
   // The largest first, so that no thread is left alone with it at the end.
   const waiting = [...files].sort((a, b) => b.content.dump.sizeBytes - a.content.dump.sizeBytes);
+  const sevenZips = files.filter(isSevenZip).length;
   const totalBytes = files.reduce((sum, { content }) => sum + content.dump.sizeBytes, 0);
   const running = new Map<number, Running>();
   const folders = new Set<string>();
@@ -58,6 +59,7 @@ export async function unpackFiles(
   let doneBytes = 0;
   let count = 0;
   let oneEnded = Promise.withResolvers<void>();
+  let isOver = false;
 
   async function promiseFor(file: ToUnpack): Promise<Reservation> {
     for (;;) {
@@ -68,6 +70,7 @@ export async function unpackFiles(
         // What the others do not use in the end may be enough.
         if (!(error instanceof NoRoom) || running.size === 0) throw error;
         await ended;
+        if (isOver) throw new Interrupted();
       }
     }
   }
@@ -76,7 +79,13 @@ export async function unpackFiles(
   let asking: Promise<unknown> = Promise.resolve();
   function begin(file: ToUnpack): Promise<number> {
     const begun = asking.then(async () => {
+      if (isOver) throw new Interrupted();
       const reservation = await promiseFor(file);
+      // Nobody is left who would give it back.
+      if (isOver) {
+        reservation.release();
+        throw new Interrupted();
+      }
       running.set(count, { file, reservation });
       return count++;
     });
@@ -84,8 +93,15 @@ export async function unpackFiles(
     return begun;
   }
 
-  async function take(): Promise<UnpackTask | null> {
-    const file = waiting.shift();
+  const next = (thread: number): ToUnpack | undefined => {
+    // What reads 7z is WebAssembly: it lives in one thread and no other (docs/decisions/0026-threads-run-javascript.md).
+    const first = waiting.findIndex((file) => isSevenZip(file) === (thread === 0));
+    if (first >= 0) return waiting.splice(first, 1)[0];
+    return thread === 0 ? waiting.shift() : undefined;
+  };
+
+  async function take(thread: number): Promise<UnpackTask | null> {
+    const file = next(thread);
     if (file === undefined) return null;
     const { source, container, packedSha1, absolutePath, maxBytes, content } = file;
     const index = await begin(file);
@@ -107,7 +123,7 @@ export async function unpackFiles(
     await runInThreads<UnpackTask, UnpackMessage>({
       script: threadScript(import.meta.url, 'unpack'),
       tasks: take,
-      threads: Math.min(availableParallelism(), files.length),
+      threads: Math.min(availableParallelism(), Math.min(sevenZips, 1) + files.length - sevenZips),
       signal: deps.signal,
       onMessage(message) {
         const { index } = message;
@@ -139,10 +155,14 @@ export async function unpackFiles(
       },
     });
   } finally {
+    isOver = true;
+    oneEnded.resolve();
     for (const { reservation } of running.values()) reservation.release();
   }
   return suspects;
 }
+
+const isSevenZip = ({ container }: ToUnpack): boolean => container === '7z';
 
 /** As much as may come out. */
 function roomFor({ container, maxBytes, content }: ToUnpack): number {
