@@ -152,6 +152,21 @@ async function condemned() {
   return { ...setup, engine, renew, served };
 }
 
+it('what it finds wrong without saying where it reads again a day later, since it may have been a disk that was away', async () => {
+  const { beside, hash, has, clock, problems, calls } = await condemned();
+  const reads = () => calls.filter((call) => call === `read ${hash(0)}`).length;
+  const before = reads();
+  await clock.advance(hours(23));
+  expect(reads()).toBe(before);
+  beside.spoiled.delete(hash(0));
+  await eventually(async () => {
+    await clock.advance(minutes(10));
+    expect(has.get(hash(0))).toMatchObject({ state: 'seeding', isWhole: true });
+  });
+  expect([...problems]).toEqual([]);
+  expect(reads()).toBe(before + 1);
+});
+
 it('starts what it had stopped when the program has read it again and has every byte', async () => {
   const { has, hash, clock, calls, problems, served } = await condemned();
   await clock.advance(hours(3));

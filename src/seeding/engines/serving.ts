@@ -11,6 +11,8 @@ import type { StoredTorrents } from './stored-torrent.ts';
 
 /** How often we look at the files themselves of what is seeded. */
 const FILES_MS = hours(1);
+/** What it finds wrong without saying where nobody can mend, but it may have been a disk that was away: it reads all of it again. */
+const UNNAMED_MS = hours(24);
 /** How long a program has to do what it was told. */
 const OBEYS_MS = seconds(10);
 /** A program says a moment later what it was told, and what it found. */
@@ -156,6 +158,7 @@ export function createServing(deps: {
         deps.onDamaged?.(infoHash, path, problem.message);
       // Two were wrong, and the second was mended while it was read again for the first: nobody tells of that once more.
       standing.isMended = renewed.size > 0 && paths.every((path) => renewed.has(path));
+      standing.readAgainAtMs = paths.length === 0 ? clock.monotonicMs() + UNNAMED_MS : null;
     }
     standing.bad = problem;
     const { code, message, hint } = problem;
@@ -293,7 +296,9 @@ export function createServing(deps: {
     serveAgain,
 
     async lookAt(standing, known, signal) {
-      if (standing.isMended) return serveAgain(standing, 0, signal);
+      const { bad, readAgainAtMs } = standing;
+      const isForgotten = bad !== null && readAgainAtMs !== null && clock.monotonicMs() >= readAgainAtMs;
+      if (standing.isMended || isForgotten) return serveAgain(standing, 0, signal);
       const view = known === undefined ? await see(standing, signal) : known;
       standing.view = view;
       if (standing.bad !== null && view !== null) {

@@ -14,6 +14,8 @@ export interface Standing {
   quietSinceMs: number | null;
   /** It must not be started: bytes are wrong. Ends with `renew`, or when it is whole in the program. */
   bad: Problem | null;
+  /** When it is to be read again although nobody mended anything; null = somebody mends it. Monotonic. */
+  readAgainAtMs: number | null;
   /** Its bytes are right again, and the program has not begun again with it yet. */
   isMended: boolean;
   /** Files that were found sound while it was being read: what is found wrong of them was read before. */
@@ -33,7 +35,7 @@ export interface Standing {
 /** A torrent that nothing is known of yet. */
 export const newStanding = (spec: SeedSpec): Standing => ({
   ...{ spec, view: null, isStarted: false, isRead: false, quietSinceMs: null },
-  ...{ bad: null, isMended: false, renewed: new Set<string>(), servedMs: null },
+  ...{ bad: null, readAgainAtMs: null, isMended: false, renewed: new Set<string>(), servedMs: null },
   ...{ gone: new AbortController(), work: Promise.resolve(), isBusy: false, turns: 0 },
 });
 
