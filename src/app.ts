@@ -206,7 +206,7 @@ function wire(deps: Required<AppOptions> & { layout: Layout; db: Db; lock: DataD
     if (jobType === repairFile.type && dumpId !== null) void seeding.lookAgain(DumpFileId.parse(dumpId));
   });
   const pruning = createPruning({
-    ...{ ...shared, db, bus, usage: () => storage.usage() },
+    ...{ ...shared, db, bus, usage: () => storage.usage(), engine: config.seeding.engine },
     stopSeeding: (infoHash) => seeding.retire(infoHash),
     config: {
       ...config.storage,

@@ -318,10 +318,11 @@ export function wirePipeline(deps: PipelineDeps): Pipeline {
     if (catalog.torrents().length > 0) yield [publishManifest.request({})];
   }
 
-  // Its seeding ended when a file of it was about to be deleted.
+  // Its seeding ended when a file of it was about to be deleted, and names in its folder may be gone: it is made whole, then seeded once more.
   deps.bus.on('torrent:reinstated', ({ torrentId }) => {
     const torrent = catalog.torrent(torrentId);
-    if (torrent !== null) queue.enqueue([seedingRequest(torrent.id, torrent.cycleDate)]);
+    if (torrent === null) return;
+    queue.enqueue([seedingRequest(torrent.id, torrent.cycleDate), torrentsWanted.again(torrent)]);
   });
 
   // A torrent whose files were found missing or damaged waits for them; ask for their download.

@@ -151,7 +151,7 @@ export interface Catalog extends Deletions, HeldCatalog {
   filesToUpload(): { id: DumpFileId; cycleDate: string }[];
   /** Whether anything is held for the regular and for the history torrent of a cycle. */
   heldVariants(cycleDate: string): { regular: boolean; history: boolean };
-  /** Bytes of all held files. Reads every row: for a few hundred thousand of them `heldSlice`, in turns. */
+  /** What `heldSlice` counts, of all files. Reads every row: for a few hundred thousand of them `heldSlice`, in turns. */
   heldBytes(): number;
   /**
    * Bytes that the next `count` files after that id, in the order of ids, have on disk: held ones, and those whose deletion was

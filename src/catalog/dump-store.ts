@@ -106,12 +106,13 @@ export function createDumpStore({ db, clock }: { db: Db; clock: Clock }): DumpSt
   const heldVariant = db.sqlite.prepare<[string, number]>(
     `SELECT 1 FROM dumps WHERE cycle_date = ? AND our_status IN (${HELD_LIST}) AND is_history = ? LIMIT 1`,
   );
+  // What is to be deleted has its path until its last name is gone.
+  const isOnDisk = `(our_status IN (${HELD_LIST}) OR (our_status = 'deleted' AND local_path IS NOT NULL))`;
   const heldBytes = db.sqlite
-    .prepare<[], number>(`SELECT coalesce(sum(size_bytes), 0) FROM dumps WHERE our_status IN (${HELD_LIST})`)
+    .prepare<[], number>(`SELECT coalesce(sum(size_bytes), 0) FROM dumps WHERE ${isOnDisk}`)
     .pluck();
   const heldSlice = db.sqlite.prepare<[number, number], { heldBytes: number; lastId: number | null }>(
-    // What is to be deleted has its path until its last name is gone.
-    `SELECT coalesce(sum(CASE WHEN our_status IN (${HELD_LIST}) OR (our_status = 'deleted' AND local_path IS NOT NULL) THEN size_bytes END), 0)
+    `SELECT coalesce(sum(CASE WHEN ${isOnDisk} THEN size_bytes END), 0)
               AS heldBytes, max(id) AS lastId
        FROM (SELECT id, our_status, local_path, size_bytes FROM dumps WHERE id > ? ORDER BY id LIMIT ?)`,
   );

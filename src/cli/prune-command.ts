@@ -5,9 +5,16 @@ import { createSystemState, type Db, isDataDirectoryInUse, STATE_KEYS } from '..
 import { formatBytes, UsageError, WikiSeedError } from '../lib/index.ts';
 import { createStatusQueries } from '../monitoring/index.ts';
 import { createNodeDisk, createSystemClock, silentLog } from '../ports/index.ts';
-import { createThreadPlanner, type PlanOutline } from '../pruning/index.ts';
+import {
+  createThreadPlanner,
+  lookForWaiting,
+  type PlanOutline,
+  seedingProgramOf,
+  type Waiting,
+} from '../pruning/index.ts';
 import {
   bytesToFree,
+  createLayout,
   lookAtDisk,
   type PruneUsage,
   parseSavedStorage,
@@ -113,9 +120,14 @@ async function showPlan(io: CliIo, loaded: LoadedConfig, options: PruneOptions):
   const { dataDir } = config.wikiseed;
   const db = openForReading(dataDir);
   let usage: PruneUsage;
+  let waiting: Waiting;
   try {
     assertKnown(db, options.wiki);
     usage = await usageFor(loaded, db, { isDaemonRunning: isDataDirectoryInUse(dataDir) });
+    waiting = await lookForWaiting({
+      ...{ sqlite: db.sqlite, disk: createNodeDisk(), layout: createLayout(dataDir) },
+      catalog: createCatalog({ db, clock: createSystemClock() }),
+    });
   } finally {
     db.close();
   }
@@ -127,11 +139,15 @@ async function showPlan(io: CliIo, loaded: LoadedConfig, options: PruneOptions):
     seedersMaxAgeMs: seedersMaxAgeMs(config.seeding.statsIntervalMs),
   };
   const plan: PlanOutline = await createThreadPlanner({ databasePath: db.path, dataDir }).plan(
-    { now: createSystemClock().now(), policy },
+    { now: createSystemClock().now(), policy, waitingBytes: waiting.sizeBytes },
     { isDetailed: true, signal: io.signal },
   );
   const details = plan.details.filter(({ wikiDbName }) => (options.wiki ?? wikiDbName) === wikiDbName);
-  const shown = { ...plan, details };
+  const shown = {
+    ...plan,
+    details,
+    waiting: { ...waiting, program: seedingProgramOf(config.seeding.engine) },
+  };
   if (options.json === true) printJson(io, prunePlanJson(shown, usage));
   else {
     const detail = options.all === true ? 'files' : options.summary === true ? 'reasons' : 'sets';

@@ -1,18 +1,29 @@
 import type { Deletion } from '../catalog/index.ts';
 import { formatBytes } from '../lib/index.ts';
-import type { PlanOutline, SetView, UnpackedTorrent } from '../pruning/index.ts';
+import {
+  type PlanOutline,
+  type SetView,
+  type UnpackedTorrent,
+  type Waiting,
+  waitText,
+} from '../pruning/index.ts';
 import type { PruneUsage } from '../storage/index.ts';
 import type { CliIo } from './io.ts';
 import { formatTable } from './table.ts';
 import { counted } from './words.ts';
 
+/** A plan, and what earlier ones decided on that is still there. */
+export type ShownPlan = PlanOutline & { waiting: Waiting & { program: string } };
+
 /** The plan as scripts know it: one entry for each held file. */
-export function prunePlanJson(plan: PlanOutline, usage: PruneUsage): object {
+export function prunePlanJson(plan: ShownPlan, usage: PruneUsage): object {
   return {
     mode: usage.mode,
     needed_bytes: plan.neededBytes,
     planned_bytes: plan.plannedBytes,
-    is_enough: plan.plannedBytes >= plan.neededBytes,
+    waiting_files: plan.waiting.files,
+    waiting_bytes: plan.waiting.sizeBytes,
+    is_enough: plan.plannedBytes + plan.waiting.sizeBytes >= plan.neededBytes,
     items_to_prove: plan.items.map(({ identifier }) => identifier),
     unpacked: plan.unpacked.map(({ name, cycleDate, files, sizeBytes, action, reason }) => ({
       ...{ torrent: name, cycle: cycleDate, files, size_bytes: sizeBytes, action, reason },
@@ -37,11 +48,11 @@ export function prunePlanJson(plan: PlanOutline, usage: PruneUsage): object {
 /** The plan for people: what goes, set by set, and why the rest stays. */
 export function printPrunePlan(
   io: CliIo,
-  plan: PlanOutline,
+  plan: ShownPlan,
   usage: PruneUsage,
   { detail, wiki }: { detail: 'reasons' | 'sets' | 'files'; wiki: string | null },
 ): void {
-  const { neededBytes, plannedBytes } = plan;
+  const { neededBytes, plannedBytes, waiting } = plan;
   if (neededBytes === 0)
     io.out.write(
       `No room is needed (storage is ${usage.mode.replaceAll('_', ' ')}): nothing would be deleted.\n`,
@@ -50,7 +61,11 @@ export function printPrunePlan(
     io.out.write(
       `${formatBytes(neededBytes)} must go (storage is ${usage.mode.replaceAll('_', ' ')}); ${formatBytes(plannedBytes)} would be deleted${wiki === null ? '' : `, of all wikis; below is ${wiki}`}.\n`,
     );
-    if (plannedBytes < neededBytes)
+    if (waiting.files > 0)
+      io.out.write(
+        `Decided on before: ${waitText(waiting, waiting.program)}. Nothing else goes in their place.\n`,
+      );
+    if (plannedBytes + waiting.sizeBytes < neededBytes)
       io.out.write('That is not enough: nothing else may be deleted, for the reasons below.\n');
   }
   if (wiki === null) printUnpacked(io, plan.unpacked);

@@ -1,18 +1,35 @@
 import type { Db } from '../db/index.ts';
-import { describeError, minutes, TorrentId } from '../lib/index.ts';
+import { describeError, errorCode, minutes, TorrentId } from '../lib/index.ts';
 import type { Clock, Log } from '../ports/index.ts';
 
-/** A program that did not answer is not asked for the next torrent at once: each question may take seconds. */
+/** What was not confirmed is not asked again at once: each question may take seconds. */
 const ASK_AGAIN_MS = minutes(1);
+/** A program that is down or refuses us says nothing of any torrent. */
+const NOBODY_THERE = ['engine_down', 'engine_refused'];
+/** So many torrents in a row of which nothing was confirmed, and it is taken to be the program's trouble, whatever was said of each torrent. */
+const IN_ROW_MAX = 3;
 
 /** Whether retired torrents are served no more: until that is known, none of their files goes. */
 export interface EndedSeeding {
   /** Ends it if need be. False when nobody confirmed it; it is asked again later. Never rejects. */
-  of(torrent: { id: TorrentId; infoHash: string }): Promise<boolean>;
+  of(torrent: RetiredTorrent): Promise<boolean>;
   /** The same for every retired torrent that carries a file. @returns why the file must stay for now; null = it may go */
   ofFile(dumpId: number): Promise<string | null>;
   /** It is served again. */
   forget(id: TorrentId): void;
+}
+
+interface RetiredTorrent {
+  id: TorrentId;
+  infoHash: string;
+}
+
+/** A torrent whose end is not confirmed. */
+interface Unconfirmed {
+  infoHash: string;
+  /** Last asked at, monotonic ms; null: never yet. */
+  askedAtMs: number | null;
+  message: string;
 }
 
 /** See `EndedSeeding`. */
@@ -25,38 +42,90 @@ export function createEndedSeeding(deps: {
 }): EndedSeeding {
   const { clock, log } = deps;
   const ended = new Set<TorrentId>();
-  let failure: { atMs: number; message: string } | null = null;
+  const unconfirmed = new Map<TorrentId, Unconfirmed>();
+  /** Nobody answers: no torrent is asked about. */
+  let silence: { atMs: number; message: string } | null = null;
+  /** Since something was confirmed last. */
+  const inRow = new Set<TorrentId>();
   const carriers = deps.db.sqlite.prepare<[number], { id: number; infoHash: string; name: string }>(
     `SELECT id, info_hash AS infoHash, name FROM torrents WHERE retired_at IS NOT NULL
         AND id IN (SELECT torrent_id FROM torrent_files WHERE dump_id = ?) ORDER BY id`,
   );
+  const isRetired = deps.db.sqlite
+    .prepare<[number], 0 | 1>('SELECT retired_at IS NOT NULL FROM torrents WHERE id = ?')
+    .pluck();
 
-  async function of({ id, infoHash }: { id: TorrentId; infoHash: string }): Promise<boolean> {
-    if (ended.has(id)) return true;
-    if (failure !== null && clock.monotonicMs() - failure.atMs < ASK_AGAIN_MS) return false;
+  const isRecent = (atMs: number | null): boolean =>
+    atMs !== null && clock.monotonicMs() - atMs < ASK_AGAIN_MS;
+
+  async function ask(id: TorrentId, infoHash: string): Promise<void> {
+    const askedAtMs = clock.monotonicMs();
     try {
       await deps.stopSeeding(infoHash);
-      failure = null;
+      silence = null;
+      inRow.clear();
+      unconfirmed.delete(id);
       ended.add(id);
-      return true;
     } catch (error) {
-      failure = { atMs: clock.monotonicMs(), message: describeError(error) };
+      const message = describeError(error);
+      unconfirmed.set(id, { infoHash, askedAtMs, message });
+      inRow.add(id);
+      if (isNobodyThere(error) || inRow.size >= IN_ROW_MAX) {
+        silence = { atMs: askedAtMs, message };
+        inRow.clear();
+      }
       log.warn(
-        { infohash: infoHash, err: failure.message },
+        { infohash: infoHash, err: message },
         'a retired torrent may still be seeded: its files stay until that is known',
       );
-      return false;
     }
+  }
+
+  /** Who has waited longest without being asked about. */
+  function next(): TorrentId | null {
+    const waiting = [...unconfirmed].filter(([, { askedAtMs }]) => !isRecent(askedAtMs));
+    waiting.sort(([, a], [, b]) => (a.askedAtMs ?? -1) - (b.askedAtMs ?? -1));
+    return waiting[0]?.[0] ?? null;
+  }
+
+  async function of({ id, infoHash }: RetiredTorrent): Promise<boolean> {
+    if (ended.has(id)) return true;
+    if (!unconfirmed.has(id)) unconfirmed.set(id, { infoHash, askedAtMs: null, message: '' });
+    // Always in the same order, one that is never confirmed would keep all behind it from being asked about.
+    while (!isRecent(silence?.atMs ?? null) && !isRecent(unconfirmed.get(id)?.askedAtMs ?? null)) {
+      const first = next();
+      const its = first === null ? undefined : unconfirmed.get(first);
+      if (first === null || its === undefined) break;
+      // It may be wanted again by now.
+      if (first !== id && isRetired.get(first) !== 1) unconfirmed.delete(first);
+      else await ask(first, its.infoHash);
+      if (ended.has(id)) return true;
+    }
+    return false;
   }
 
   return {
     of,
     async ofFile(dumpId) {
-      for (const { id, infoHash, name } of carriers.all(dumpId))
-        if (!(await of({ id: TorrentId.parse(id), infoHash })))
-          return `the torrent ${name} may still be seeded: ${failure?.message ?? ''}`;
-      return null;
+      let why: string | null = null;
+      for (const { id, infoHash, name } of carriers.all(dumpId)) {
+        const torrentId = TorrentId.parse(id);
+        if (await of({ id: torrentId, infoHash })) continue;
+        const message = unconfirmed.get(torrentId)?.message || silence?.message;
+        why ??= `the torrent ${name} may still be seeded: ${message ?? 'nobody was asked yet'}`;
+      }
+      return why;
     },
-    forget: (id) => void ended.delete(id),
+    forget(id) {
+      ended.delete(id);
+      unconfirmed.delete(id);
+    },
   };
+}
+
+/** Whether that says that the program as a whole does not answer, or will not have us. */
+function isNobodyThere(error: unknown): boolean {
+  for (let each = error; each instanceof Error; each = each.cause)
+    if (NOBODY_THERE.includes(errorCode(each))) return true;
+  return false;
 }

@@ -17,9 +17,11 @@ export interface PlanInput {
   /** Epoch ms. */
   now: number;
   policy: PrunePolicy;
+  /** Bytes that become free without any further decision, see `lookForWaiting`; default 0. */
+  waitingBytes?: number;
 }
 
-/** The same as `PrunePlan`, with the items to ask about, and with unpacked files. `plannedBytes` is of both. */
+/** The same as `PrunePlan`, with the items to ask about, and with unpacked files. `plannedBytes` is of both, and not of what waits. */
 export interface MadePlan extends PrunePlan {
   items: ItemToProve[];
   /** Every torrent of unpacked files; those that go do so before any set. */
@@ -44,7 +46,7 @@ export function makePlan(
     /** Lists what stays, too. */
     isDetailed: boolean;
   },
-  { now, policy }: PlanInput,
+  { now, policy, waitingBytes = 0 }: PlanInput,
 ): MadePlan {
   const { sqlite, stat, isDetailed } = deps;
   const filename = sqlite.prepare<[number], string>('SELECT filename FROM dumps WHERE id = ?').pluck();
@@ -58,13 +60,19 @@ export function makePlan(
         return dump === null ? null : lookOf(stat(dump), trees.map(stat));
       },
     });
-    const unpacked = planUnpacked(deps, policy.neededBytes);
+    const unpacked = planUnpacked(deps, policy.neededBytes, waitingBytes);
     const beforeBytes = unpacked.reduce(
       (sum, { action, sizeBytes }) => sum + (action === 'remove' ? sizeBytes : 0),
-      0,
+      waitingBytes,
     );
     const plan = planPrune(facts, policy, { isDetailed, beforeBytes });
-    return { ...plan, items: itemsOf(sqlite, plan), unpacked, nameOf: (id) => filename.get(id) ?? '' };
+    return {
+      ...plan,
+      plannedBytes: plan.plannedBytes - waitingBytes,
+      items: itemsOf(sqlite, plan),
+      unpacked,
+      nameOf: (id) => filename.get(id) ?? '',
+    };
   };
   return sqlite.transaction(read).deferred();
 }

@@ -10,6 +10,7 @@ import { type ChosenSet, chosenOf, type SetView, viewOf } from './views.ts';
 /** A plan as the main thread gets it. */
 export interface PlanOutline {
   neededBytes: number;
+  /** What the plan decides on; what waits from earlier ones is not in it. */
   plannedBytes: number;
   /** In the order in which they go. */
   removed: ChosenSet[];
@@ -71,6 +72,8 @@ export function createThreadPlanner(deps: { databasePath: string; dataDir: strin
         });
       } finally {
         signal?.removeEventListener('abort', onAbort);
+        // Its connection is closed then: whoever closes the database next is the last to do so.
+        await worker.terminate();
       }
     },
   };

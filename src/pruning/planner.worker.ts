@@ -11,21 +11,28 @@ import { chosenOf, viewOf } from './views.ts';
 const CHUNK = 500;
 
 /** Plans once, tells the plan in pieces, and ends. */
-function work({ databasePath, dataDir, input, isDetailed }: PlannerFacts): void {
+function work(facts: PlannerFacts): void {
   const say = (message: PlannerMessage): void => parentPort?.postMessage(message);
+  const { removed, details, rest } = plan(facts);
+  for (let from = 0; from < removed.length; from += CHUNK)
+    say({ kind: 'removed', sets: removed.slice(from, from + CHUNK).map(chosenOf) });
+  for (let from = 0; from < details.length; from += CHUNK)
+    say({ kind: 'details', sets: details.slice(from, from + CHUNK) });
+  say({ kind: 'done', ...rest });
+}
+
+/** The connection is closed before anything is told: whoever hears the end may close the database and be the last. */
+function plan({ databasePath, dataDir, input, isDetailed }: PlannerFacts) {
   const sqlite = new Database(databasePath, { readonly: true, fileMustExist: true, timeout: 5000 });
   try {
-    const plan = makePlan({ sqlite, layout: createLayout(dataDir), stat: statOf, isDetailed }, input);
-    const { neededBytes, plannedBytes, removed, kept, keptCounts, items, unpacked } = plan;
-    const all = isDetailed ? [...removed, ...kept] : [];
-    for (let from = 0; from < removed.length; from += CHUNK)
-      say({ kind: 'removed', sets: removed.slice(from, from + CHUNK).map(chosenOf) });
-    for (let from = 0; from < all.length; from += CHUNK)
-      say({
-        kind: 'details',
-        sets: all.slice(from, from + CHUNK).map((set) => viewOf(set, plan.nameOf)),
-      });
-    say({ kind: 'done', neededBytes, plannedBytes, kept: keptCounts, items, unpacked });
+    const made = makePlan({ sqlite, layout: createLayout(dataDir), stat: statOf, isDetailed }, input);
+    const { neededBytes, plannedBytes, removed, kept, keptCounts, items, unpacked } = made;
+    return {
+      removed,
+      // The names are read from the database, too.
+      details: (isDetailed ? [...removed, ...kept] : []).map((set) => viewOf(set, made.nameOf)),
+      rest: { neededBytes, plannedBytes, kept: keptCounts, items, unpacked },
+    };
   } finally {
     sqlite.close();
   }

@@ -9,6 +9,7 @@ import type { ProofWaits } from './proof-waits.ts';
 import type { SetRemover } from './remove-set.ts';
 import type { TorrentRetirement } from './retire-torrent.ts';
 import type { TakenUp } from './take-up.ts';
+import { type Waiting, waitText } from './waiting.ts';
 
 /** What one prune did. */
 export interface PruneReport {
@@ -22,6 +23,9 @@ export interface PruneReport {
   refusedSets: number;
   /** Sets that wait for an answer of the archive. */
   waitingSets: number;
+  /** What was decided on, now or before, and goes as soon as nobody seeds it any more. It counts as used until then. */
+  waitingFiles: number;
+  waitingBytes: number;
   /** Items whose proofs are too old; when the caller asks, only those that are to be asked about now. */
   items: ItemToProve[];
   summary: string;
@@ -38,6 +42,10 @@ export interface PruneDeps {
   remover: SetRemover;
   retirement: Pick<TorrentRetirement, 'retireUnpacked'>;
   takeUp: () => Promise<TakenUp>;
+  /** What is left waiting when that is done; see `lookForWaiting`. */
+  waiting: () => Promise<Waiting>;
+  /** Whoever seeds, as people call it. */
+  seedingProgram: string;
   /** The catalog says that a file of ours is on disk. */
   isAnythingHeld: () => boolean;
   /** Measured now; rejects when it cannot be measured. */
@@ -69,7 +77,7 @@ export function createPrune(deps: PruneDeps): Prune {
     await deps.takeUp();
     const report: PruneReport = {
       ...{ neededBytes: 0, removedBytes: 0, removedFiles: 0, removedSets: 0, removedTorrents: 0 },
-      ...{ refusedSets: 0, waitingSets: 0, items: [], summary: '' },
+      ...{ refusedSets: 0, waitingSets: 0, waitingFiles: 0, waitingBytes: 0, items: [], summary: '' },
     };
     // A first start on a full disk: that nothing is there is no missing fact then, and trying again would not change it.
     if (!deps.isAnythingHeld()) return { ...report, summary: 'no dump file is held: nothing was deleted' };
@@ -85,8 +93,11 @@ export function createPrune(deps: PruneDeps): Prune {
         'prune_no_facts',
         `${layout.dumps} holds nothing, so nothing is deleted: is the disk mounted?`,
       );
+    const before = await deps.waiting();
+    report.waitingFiles = before.files;
+    report.waitingBytes = before.sizeBytes;
     const plan = await deps.planner.plan(
-      { now: clock.now(), policy: { ...policy, neededBytes } },
+      { now: clock.now(), policy: { ...policy, neededBytes }, waitingBytes: before.sizeBytes },
       { signal },
     );
     const items = policy.uploadsEnabled ? plan.items : [];
@@ -94,29 +105,36 @@ export function createPrune(deps: PruneDeps): Prune {
     report.items = isAsking ? toAsk : items;
     // With room for what runs there is time to ask the archive first, whose answer may change the order.
     const isPatient = isAsking && isWaiting && !isClosed(usage.mode);
-    for (const { torrentId, action } of plan.unpacked) {
+    for (const { torrentId, action, files, sizeBytes } of plan.unpacked) {
       if (action === 'keep') continue;
       if (signal.aborted) throw new Interrupted();
       const freed = await deps.retirement.retireUnpacked(TorrentId.parse(torrentId));
       if (freed === null) continue;
+      if (freed === 'waiting') {
+        report.waitingFiles += files;
+        report.waitingBytes += sizeBytes;
+        continue;
+      }
       report.removedTorrents += 1;
       report.removedBytes += freed.sizeBytes;
       onProgress?.(report.removedBytes, neededBytes);
     }
     for (const set of plan.removed) {
       if (signal.aborted) throw new Interrupted();
-      if (report.removedBytes >= neededBytes) break;
+      if (report.removedBytes + report.waitingBytes >= neededBytes) break;
       if (set.rule === 'older' && isPatient) {
         report.waitingSets += 1;
         continue;
       }
       const outcome = await deps.remover.remove(set);
+      report.waitingFiles += outcome.waiting.files;
+      report.waitingBytes += outcome.waiting.sizeBytes;
       if (outcome.isRemoved) {
         report.removedSets += 1;
         report.removedFiles += outcome.files;
         report.removedBytes += outcome.sizeBytes;
         onProgress?.(report.removedBytes, neededBytes);
-      } else {
+      } else if (outcome.waiting.files === 0) {
         report.refusedSets += 1;
         const { wikiDbName: wiki, source, runDate, dumpType } = set;
         log.warn(
@@ -125,32 +143,45 @@ export function createPrune(deps: PruneDeps): Prune {
         );
       }
     }
-    report.summary = summaryOf(report);
+    report.summary = summaryOf(report, deps.seedingProgram);
     tell(report, plan);
     return report;
   };
 
   function tell(report: PruneReport, plan: PlanOutline): void {
-    const { neededBytes, removedBytes, waitingSets } = report;
+    const { neededBytes, removedBytes, waitingSets, waitingFiles, waitingBytes } = report;
     const { removedFiles: files, removedSets: sets, removedTorrents: torrents } = report;
-    log.info({ neededBytes, removedBytes, files, sets, torrents }, 'pruned');
+    log.info({ neededBytes, removedBytes, files, sets, torrents, waitingFiles, waitingBytes }, 'pruned');
     if (removedBytes >= neededBytes) bus.emit('alert:resolved', { key: ALERT_KEY });
+    else if (removedBytes + waitingBytes >= neededBytes)
+      bus.emit('alert:raised', {
+        key: ALERT_KEY,
+        severity: 'warn',
+        message: `${formatBytes(neededBytes)} should be freed; ${waitText(waitingOf(report), deps.seedingProgram)}`,
+        hint: `Nothing else is deleted in their place. Look whether ${deps.seedingProgram} runs and answers; what is still in it after that can be removed there, without its files.`,
+      });
     else if (waitingSets === 0)
       bus.emit('alert:raised', {
         key: ALERT_KEY,
         severity: 'warn',
-        message: `${formatBytes(neededBytes)} should be freed, but only ${formatBytes(removedBytes)} may be deleted; most of what stays: ${mostKept(plan)}`,
+        message: `${formatBytes(neededBytes)} should be freed, but only ${formatBytes(removedBytes + waitingBytes)} may be deleted${waitingFiles === 0 ? '' : `, and ${waitText(waitingOf(report), deps.seedingProgram)}`}; most of what stays: ${mostKept(plan)}`,
         hint: 'Look at "wikiseed prune --dry-run"; give WikiSeed more room (a larger disk, storage.max_size), or let others hold copies. The last verified copy of a wiki is never deleted.',
       });
   }
 }
 
-function summaryOf(report: PruneReport): string {
+const waitingOf = ({ waitingFiles, waitingBytes }: PruneReport): Waiting => ({
+  files: waitingFiles,
+  sizeBytes: waitingBytes,
+});
+
+function summaryOf(report: PruneReport, program: string): string {
   const { neededBytes, removedBytes, removedFiles, removedSets, removedTorrents } = report;
   const { refusedSets, waitingSets } = report;
   const parts = [
     `${removedTorrents > 0 ? `${removedTorrents} ${removedTorrents === 1 ? 'torrent' : 'torrents'} of unpacked files and ` : ''}${removedFiles} files of ${removedSets} sets deleted, ${formatBytes(removedBytes)} of ${formatBytes(neededBytes)} needed`,
     ...(refusedSets > 0 ? [`${refusedSets} sets kept after a second look`] : []),
+    ...(report.waitingFiles > 0 ? [waitText(waitingOf(report), program)] : []),
     ...(waitingSets > 0 ? [`${waitingSets} sets wait for the Internet Archive's answer`] : []),
   ];
   return parts.join('; ');

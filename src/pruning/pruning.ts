@@ -13,6 +13,7 @@ import { ALERT_KEY, createPrune, type Prune } from './prune.ts';
 import { createSetRemover, type RemoveDeps } from './remove-set.ts';
 import { createTorrentRetirement } from './retire-torrent.ts';
 import { type TakenUp, takeUpDeletions } from './take-up.ts';
+import { lookForWaiting, seedingProgramOf } from './waiting.ts';
 
 /** What the room needs. */
 export interface PruningDeps {
@@ -27,6 +28,8 @@ export interface PruningDeps {
   usage: () => Promise<PruneUsage>;
   /** Ends the seeding of a torrent, by its infohash; no error when it is not seeded. Rejects when that is not sure: its files stay. */
   stopSeeding: (infoHash: string) => Promise<void>;
+  /** `seeding.engine`: who is waited for, as people are told. */
+  engine?: string;
   config: Omit<PrunePolicy, 'neededBytes'>;
   /** Default: a thread of its own. */
   planner?: Planner;
@@ -83,6 +86,8 @@ export function createPruning(deps: PruningDeps): PruningRoom {
     ...{ disk, layout, clock, bus, log, remover, retirement, takeUp, policy, waits },
     planner: deps.planner ?? createThreadPlanner({ databasePath: db.path, dataDir: layout.dataDir }),
     usage: deps.usage,
+    waiting: () => lookForWaiting({ sqlite: db.sqlite, catalog, disk, layout }),
+    seedingProgram: deps.engine === undefined ? 'the seeding program' : seedingProgramOf(deps.engine),
     isAnythingHeld: () => anyHeld.get() !== undefined,
   });
   // Room came from elsewhere. What is only promised to downloads is not there yet.

@@ -21,6 +21,7 @@ import { createNames, lookOf } from './names.ts';
 import { readFacts } from './read-facts.ts';
 import type { TorrentRetirement } from './retire-torrent.ts';
 import type { ChosenSet } from './views.ts';
+import { NOTHING_WAITS, type Waiting } from './waiting.ts';
 
 /** What deleting needs. */
 export interface RemoveDeps {
@@ -39,10 +40,10 @@ export interface RemoveDeps {
   onReinstated: (torrentId: TorrentId) => void;
 }
 
-/** How a set fared. */
+/** How a set fared; `waiting`: what of it goes as soon as nobody seeds it any more. */
 export type SetOutcome =
-  | { isRemoved: true; files: number; sizeBytes: number }
-  | { isRemoved: false; reason: string };
+  | { isRemoved: true; files: number; sizeBytes: number; waiting: Waiting }
+  | { isRemoved: false; reason: string; waiting: Waiting };
 
 /** Deletes by plan, and ends what a dead process began. */
 export interface SetRemover {
@@ -207,9 +208,9 @@ export function createSetRemover(deps: RemoveDeps): SetRemover {
       const looks = new Map<number, DiskLook | null>();
       for (const id of set.ids) looks.set(id, await lookAt(id));
       const first = judge(set, looks);
-      if (!('action' in first)) return { isRemoved: false, reason: first.reason };
+      if (!('action' in first)) return refused(first.reason);
       const missing = await missingCopy(first);
-      if (missing !== null) return { isRemoved: false, reason: missing };
+      if (missing !== null) return refused(missing);
       const decided = db.transaction((): { retired: TorrentId[] } | { reason: string } => {
         const now = judge(set, looks);
         if (!('action' in now)) return { reason: now.reason };
@@ -225,19 +226,21 @@ export function createSetRemover(deps: RemoveDeps): SetRemover {
             })),
         );
       });
-      if ('reason' in decided) return { isRemoved: false, reason: decided.reason };
+      if ('reason' in decided) return refused(decided.reason);
       step('pruning:decided');
       for (const torrentId of decided.retired) await retirement.stopSeeding(torrentId);
       const sizes = new Map(first.set.files.map(({ id, sizeBytes }) => [id, sizeBytes]));
       let files = 0;
       let sizeBytes = 0;
+      const waiting: Waiting = { ...NOTHING_WAITS };
       let refusal: string | null = null;
       for (const deletion of catalog.openDeletions()) {
         const { id, dumpId, path } = deletion;
         if (dumpId === null || !sizes.has(dumpId)) continue;
         const verdict = await carryOut({ id, dumpId, path });
         if (verdict === null) {
-          refusal = 'a torrent that carries it may still be seeded; it goes as soon as that is over';
+          waiting.files += 1;
+          waiting.sizeBytes += sizes.get(dumpId) ?? 0;
           continue;
         }
         if (!verdict.isAllowed) {
@@ -250,13 +253,20 @@ export function createSetRemover(deps: RemoveDeps): SetRemover {
         deps.onRemoved({ dumpId, sizeBytes: sizes.get(dumpId) ?? 0 });
       }
       for (const torrentId of decided.retired) await retirement.removeFolder(torrentId);
-      if (refusal !== null && files === 0) return { isRemoved: false, reason: refusal };
+      if (files === 0 && (refusal !== null || waiting.files > 0))
+        return {
+          isRemoved: false,
+          reason: refusal ?? 'a torrent that carries it may still be seeded; it goes as soon as that is over',
+          waiting,
+        };
       const { wikiDbName: wiki, source, runDate, dumpType, reason } = set;
       deps.log.info({ wiki, source, runDate, dumpType, files, sizeBytes, reason }, 'dump files were deleted');
-      return { isRemoved: true, files, sizeBytes };
+      return { isRemoved: true, files, sizeBytes, waiting };
     },
   };
 }
+
+const refused = (reason: string): SetOutcome => ({ isRemoved: false, reason, waiting: NOTHING_WAITS });
 
 /** Files of the copies that stay on our own disk. */
 const idsOnDisk = (copies: RemovedSet['copies']): number[] =>

@@ -1,10 +1,11 @@
 import { dirname, join, relative } from 'node:path';
 import { type Catalog, HELD_STATUSES, type Torrent } from '../catalog/index.ts';
 import type { Db } from '../db/index.ts';
-import type { TorrentId } from '../lib/index.ts';
+import { describeError, type TorrentId } from '../lib/index.ts';
 import { step } from '../lib/steps.ts';
 import type { Disk, Log } from '../ports/index.ts';
 import { fileOfTorrent, isStoredTree, type Layout, torrentFolder } from '../storage/index.ts';
+import { isDumpFolderThere } from './dump-folder.ts';
 import type { EndedSeeding } from './ended-seeding.ts';
 import { isUnpackedBusy } from './unpacked.ts';
 
@@ -17,12 +18,17 @@ export interface TorrentRetirement {
   stopSeeding(id: TorrentId): Promise<void>;
   /**
    * Removes its hard links, and of a torrent of unpacked files everything, since nobody can make it whole any more; the bytes of files that
-   * are held have another name. A torrent of a wiki's run has no folder of its own. One that may still be seeded keeps all. Idempotent.
+   * are held have another name. A torrent of a wiki's run has no folder of its own. One that may still be seeded keeps all, and so does
+   * one of which a deletion is open: it may be taken back, and then the torrent is seeded again. Idempotent; what the disk refuses is
+   * logged and tried again with the next start or prune.
    */
   removeFolder(id: TorrentId): Promise<void>;
-  /** Retires a torrent of unpacked files and removes them. @returns what was freed; null: it is retired already, a job is at it, or it may still be seeded */
-  retireUnpacked(id: TorrentId): Promise<{ files: number; sizeBytes: number } | null>;
-  /** What is still there of retired torrents and should not: the process died between. */
+  /**
+   * Retires a torrent of unpacked files and removes them. @returns what was freed; `waiting`: it may still be seeded, so they go later;
+   * null: it is retired already, or a job is at it
+   */
+  retireUnpacked(id: TorrentId): Promise<{ files: number; sizeBytes: number } | 'waiting' | null>;
+  /** What is still there of retired torrents and should not: the process died between. One that the disk refuses holds up no other. */
   removeLeftFolders(): Promise<void>;
 }
 
@@ -64,6 +70,10 @@ export function createTorrentRetirement(deps: {
        FROM torrent_files f JOIN dumps d ON d.id = f.dump_id WHERE f.torrent_id = ? AND f.id > ? ORDER BY f.id LIMIT ?`,
   );
 
+  const openDeletion = db.sqlite.prepare<[number], 1>(
+    `SELECT 1 FROM deletions x JOIN torrent_files f ON f.dump_id = x.dump_id AND f.torrent_id = ? WHERE x.removed_at IS NULL LIMIT 1`,
+  );
+
   /** True when a folder on the way was made a link: what lies there is none of this torrent's names, it may be the stored copy itself. */
   async function leadsOutside(torrent: Torrent, link: string): Promise<boolean> {
     const folder = torrentFolder(layout, torrent);
@@ -92,13 +102,37 @@ export function createTorrentRetirement(deps: {
       const there = await disk.stat(own);
       if (there === null) {
         // The only name of bytes that are recorded as held: it gets its place back.
-        if (found.sizeBytes !== row.sizeBytes) return false;
-        await disk.link(link, own);
+        if (found.sizeBytes !== row.sizeBytes || !(await isDumpFolderThere(disk, layout))) return false;
+        await linkDurably(link, own);
       }
     } else if (found.linkCount < 2 && row.ourStatus !== 'deleted') return false;
     await disk.remove(link);
     step('pruning:link_removed');
     return true;
+  }
+
+  /** On the disk before the other name goes, with every folder that was missing. */
+  async function linkDurably(from: string, to: string): Promise<void> {
+    const folders = [dirname(to)];
+    for (let folder = dirname(to); (await disk.stat(folder)) === null && folder !== layout.dataDir; ) {
+      folder = dirname(folder);
+      folders.push(folder);
+    }
+    await disk.makeDirectory(dirname(to));
+    await disk.link(from, to);
+    for (const folder of folders) await disk.syncDirectory(folder);
+  }
+
+  /** One torrent's trouble is no other's. */
+  async function tryToRemoveFolderOf(torrent: Torrent): Promise<void> {
+    try {
+      await removeFolderOf(torrent);
+    } catch (error) {
+      log.error(
+        { name: torrent.name, infohash: torrent.infoHash, err: describeError(error) },
+        'the folder of a retired torrent could not be removed; tried again',
+      );
+    }
   }
 
   async function removeFolderOf(torrent: Torrent): Promise<Freed> {
@@ -111,6 +145,8 @@ export function createTorrentRetirement(deps: {
       if ((await disk.stat(path)) !== null) going.push(path);
     // Asked for every retired torrent at every start: of those whose turn was long ago no row is read.
     if (going.length === 0) return freed;
+    // What is unpacked is not seeded again, whatever becomes of the files it was unpacked from.
+    if (!torrent.isUncompressed && openDeletion.get(torrent.id) !== undefined) return freed;
     // A program that serves them would miss them, or fetch them.
     if (!(await deps.ended.of(torrent))) return freed;
     let isClear = true;
@@ -158,7 +194,7 @@ export function createTorrentRetirement(deps: {
     },
     async removeFolder(id) {
       const torrent = catalog.torrent(id);
-      if (torrent !== null && torrent.retiredAt !== null) await removeFolderOf(torrent);
+      if (torrent !== null && torrent.retiredAt !== null) await tryToRemoveFolderOf(torrent);
     },
     async retireUnpacked(id) {
       const torrent = catalog.torrent(id);
@@ -167,10 +203,11 @@ export function createTorrentRetirement(deps: {
         db.transaction(() => !isUnpackedBusy(db.sqlite, id) && catalog.retireUnpacked(id));
       if (!isRetired) return null;
       step('pruning:unpacked_retired');
-      return (await deps.ended.of(torrent)) ? removeFolderOf(torrent) : null;
+      return (await deps.ended.of(torrent)) ? removeFolderOf(torrent) : 'waiting';
     },
     async removeLeftFolders() {
-      for (const torrent of catalog.torrents()) if (torrent.retiredAt !== null) await removeFolderOf(torrent);
+      for (const torrent of catalog.torrents())
+        if (torrent.retiredAt !== null) await tryToRemoveFolderOf(torrent);
     },
   };
 }

@@ -29,10 +29,12 @@ const IS_BUSY = `EXISTS (SELECT 1 FROM jobs j WHERE j.completed_at IS NULL AND j
 /**
  * Unpacked files go before any dump file, oldest cycle first, torrent by torrent, until enough bytes are free.
  * @param deps.stat looks at one name, without waiting; null = nothing is there
+ * @param beforeBytes go before any of them
  */
 export function planUnpacked(
   deps: { sqlite: Connection; layout: Pick<Layout, 'absolute'>; stat: (path: string) => FileFacts | null },
   neededBytes: number,
+  beforeBytes = 0,
 ): UnpackedTorrent[] {
   const rows = deps.sqlite
     .prepare<[], Row>(
@@ -46,7 +48,7 @@ export function planUnpacked(
       'SELECT path_in_torrent FROM torrent_files WHERE torrent_id = ? AND sha1 IS NOT NULL',
     )
     .pluck();
-  let plannedBytes = 0;
+  let plannedBytes = beforeBytes;
   return rows.map(({ torrentId, name, cycleDate, isBusy, ...place }) => {
     let [files, sizeBytes] = [0, 0];
     for (const path of paths.all(torrentId)) {

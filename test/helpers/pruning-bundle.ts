@@ -5,7 +5,7 @@ import { onTestFinished } from 'vitest';
 import { type Catalog, createCatalog } from '../../src/catalog/index.ts';
 import { type Db, migrateDb, openDb } from '../../src/db/index.ts';
 import { type Bus, createBus, type EventMap } from '../../src/events/index.ts';
-import { RetryableError } from '../../src/lib/index.ts';
+import { RetryableError, UnavailableError } from '../../src/lib/index.ts';
 import { createNodeDisk, type Disk, silentLog } from '../../src/ports/index.ts';
 import { createPruning, type Planner, type PruningRoom } from '../../src/pruning/index.ts';
 import { createLayout, type Layout, type PruneUsage } from '../../src/storage/index.ts';
@@ -51,6 +51,10 @@ export interface World {
   stopped: string[];
   /** Whether what seeds cannot be reached, so that nobody knows what it still serves. */
   mayBeSeeded: boolean;
+  /** Ids of torrents that it never lets go of, although it answers. */
+  kept: Set<number>;
+  /** Of the torrents that it was asked to let go of, one for each question. */
+  asked: number[];
   alerts: EventMap['alert:raised'][];
   room: PruningRoom;
   /** A room over the same data directory, as after a restart. */
@@ -142,7 +146,12 @@ export function withPruning(
       ...{ db, catalog, disk, layout, clock, bus, log: silentLog },
       usage: async () => usage,
       stopSeeding: async (infoHash) => {
-        if (world.mayBeSeeded) throw new RetryableError('seeding_not_ended', 'the program does not answer');
+        const id = row<{ id: number }>('SELECT id FROM torrents WHERE info_hash = ?', infoHash).id;
+        world.asked.push(id);
+        const cause = new UnavailableError('engine_down', 'nobody listens there');
+        if (world.mayBeSeeded)
+          throw new RetryableError('seeding_not_ended', 'the program does not answer', { cause });
+        if (world.kept.has(id)) throw new RetryableError('seeding_not_ended', 'the program still has it');
         stopped.push(infoHash);
       },
       config: {
@@ -154,11 +163,13 @@ export function withPruning(
       },
       ...(options.planner === undefined ? {} : { planner: options.planner }),
     });
-  const row = <T>(sql: string, id: number): T => db.sqlite.prepare(sql).get(id) as T;
+  const row = <T>(sql: string, id: number | string): T => db.sqlite.prepare(sql).get(id) as T;
 
   const world: World = {
     ...{ db, catalog, layout, disk, clock, bus, usage, stopped, alerts },
     mayBeSeeded: false,
+    kept: new Set(),
+    asked: [],
     room: createRoom(),
     restart: createRoom,
     wiki(name, facts = {}) {

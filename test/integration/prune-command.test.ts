@@ -186,3 +186,21 @@ test('unpacked files are told and go first, and what they took is not asked for 
   expect((await run(world)).out).toBe('No room is needed: nothing was deleted.\n');
   expect((await run(world, '--dry-run', '--wiki', 'aawiki')).out).not.toContain('Unpacked');
 });
+
+test('what was decided on before and waits for the program is told, and nothing is planned in its place', async () => {
+  const { world, old } = build();
+  const [text, links] = old as [number, number];
+  world.torrent('2026-09-01', [text, links]);
+  world.mayBeSeeded = true;
+  world.need(1500);
+  expect(await world.prune()).toMatchObject({ waitingFiles: 2, waitingBytes: 2000 });
+  const dry = JSON.parse((await run(world, '--dry-run', '--json')).out) as Record<string, unknown>;
+  // Of 2.6 kB 2 wait.
+  expect(dry).toMatchObject({ needed_bytes: 6000 - Math.floor(MAX_SIZE * 0.84), planned_bytes: 1000 });
+  expect(dry).toMatchObject({ waiting_files: 2, waiting_bytes: 2000, is_enough: true });
+  const shown = await run(world, '--dry-run');
+  expect(shown.out).toContain(
+    '2.6 kB must go (storage is paused); 1 kB would be deleted.\nDecided on before: 2 files wait for whoever seeds them to let go of them (2 kB). Nothing else goes in their place.\n',
+  );
+  expect(shown.out).not.toContain('That is not enough');
+});

@@ -1,4 +1,4 @@
-import { existsSync, readdirSync, statSync } from 'node:fs';
+import { existsSync, readdirSync, rmSync, statSync } from 'node:fs';
 import { join } from 'node:path';
 import { expect, onTestFinished, test } from 'vitest';
 import { type App, createApp } from '../../src/app.ts';
@@ -178,6 +178,23 @@ test('a deletion that a running WikiSeed takes back leaves its torrent seeded', 
   expect(removedFiles).toBe(0);
   await again;
   await expectTakenBack(t.app);
+}, 120_000);
+
+test('a torrent that lost other names, too, is made whole when it is seeded again', async () => {
+  const t = await setup({ isUploading: false });
+  await breakOff(t);
+  const { app } = t;
+  const [torrent] = app.catalog.torrentsOfCycle(OLD);
+  const other = app.catalog
+    .torrentFiles(torrent?.id as never)
+    .find(({ dump }) => dump.ourStatus !== 'deleted' && !dump.dumpType.startsWith('pages-'));
+  rmSync(join(app.layout.torrents, torrent?.name ?? '', other?.pathInTorrent ?? ''));
+  const whole = next(app, 'job:completed', ({ jobType }) => jobType === 'create_torrent');
+  await app.prune(new AbortController().signal);
+  await whole;
+  expectFoldersComplete(app, OLD);
+  await app.whenIdle();
+  await expectTakenBack(app);
 }, 120_000);
 
 test('a deletion that the next start takes back leaves its torrent seeded', async () => {

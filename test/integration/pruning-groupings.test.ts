@@ -147,3 +147,48 @@ test('who seeds unpacked bytes seeds no dump', async () => {
   expect(world.catalog.fileInTorrent(infoHash(run), `20260901/${name}.bz2`)).toBe(old[0]);
   expect(world.catalog.fileInTorrent(infoHash(id), `uncompressed/aa/wikipedia/${name}`)).toBeNull();
 });
+
+test('a folder of dumps that is gone holds up nothing: its file gets its place back, and pruning goes on', async () => {
+  const stuck = { folder: '', count: 0 };
+  const world = withPruning({
+    disk: (disk) => ({
+      ...disk,
+      async link(from, to) {
+        if (stuck.folder !== '' && to.startsWith(stuck.folder)) {
+          stuck.count += 1;
+          throw Object.assign(new Error('EIO: input/output error'), { code: 'EIO' });
+        }
+        return disk.link(from, to);
+      },
+    }),
+  });
+  const [old = 0] = world.run('20260901', [{}]);
+  for (const runDate of ['20260920', '20261001']) world.run(runDate, [{}]);
+  const other = (language: string): [string, number] => {
+    const wiki = `${language}wiki`;
+    world.wiki(wiki, { language });
+    return [join(world.layout.dumps, wiki), world.run('20260901', [{ language }], { wiki })[0] ?? 0];
+  };
+  const [folder, lost] = other('bb');
+  const [stays, stuckFile] = other('cc');
+  world.torrent('2026-09-01', [old, lost, stuckFile]);
+  rmSync(folder, { recursive: true });
+  rmSync(stays, { recursive: true });
+  stuck.folder = stays;
+  world.need(1000);
+  expect(await world.prune()).toMatchObject({ removedFiles: 1 });
+  expect(stuck.count).toBe(1);
+  expect(world.isThere(old)).toBe(false);
+  expect(world.isThere(lost)).toBe(true);
+  // The disk refuses one: neither the next prune nor a start fails for it, and its only name stays.
+  world.need(1000);
+  expect(await world.prune()).toMatchObject({ removedFiles: 1 });
+  expect(await world.restart().start()).toEqual({ removed: 0, takenBack: 0 });
+  expect(stuck.count).toBe(3);
+  const tree = join(world.layout.torrents, 'wikimedia-dumps-2026-09-01');
+  expect(namesBelow(tree).filter((name) => name.includes('ccwiki'))).toHaveLength(1);
+  stuck.folder = '';
+  await world.restart().start();
+  expect(world.isThere(stuckFile)).toBe(true);
+  expect(namesBelow(tree)).toEqual(['README.txt']);
+});

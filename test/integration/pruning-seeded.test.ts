@@ -1,7 +1,7 @@
-import { existsSync } from 'node:fs';
+import { existsSync, linkSync } from 'node:fs';
 import { expect, test } from 'vitest';
 import { minutes, TorrentId } from '../../src/lib/index.ts';
-import { namesBelow, withPruning } from '../helpers/pruning-bundle.ts';
+import { NOW, namesBelow, type World, withPruning } from '../helpers/pruning-bundle.ts';
 
 /**
  * Goal: no file of a torrent goes while a program may still seed it; it goes as soon as the program is known to have let go.
@@ -18,7 +18,12 @@ test('files of a torrent that may still be seeded stay, what nobody seeds goes, 
   world.mayBeSeeded = true;
   world.need(2000);
   const before = namesBelow(folder);
-  expect(await world.prune()).toMatchObject({ removedFiles: 1, removedBytes: 1000, refusedSets: 1 });
+  expect(await world.prune()).toMatchObject({
+    removedFiles: 1,
+    removedBytes: 1000,
+    waitingFiles: 1,
+    waitingBytes: 1000,
+  });
   expect(world.isThere(free)).toBe(false);
   expect(world.isThere(seeded)).toBe(true);
   expect(namesBelow(folder)).toEqual(before);
@@ -54,7 +59,7 @@ test('a program that does not answer is asked once, not for every torrent', asyn
     },
   });
   world.need(2000);
-  expect(await world.prune()).toMatchObject({ removedFiles: 0, refusedSets: 2 });
+  expect(await world.prune()).toMatchObject({ removedFiles: 0, refusedSets: 0, waitingFiles: 2 });
   expect(asked).toBe(1);
 });
 
@@ -72,4 +77,129 @@ test('unpacked files that may still be seeded stay, too, and are not counted as 
   world.mayBeSeeded = false;
   await world.restart().start();
   expect(existsSync(folder)).toBe(false);
+});
+
+/** Wikis of their own, each with an old run that may go, in a torrent of its own. @returns ids of the files and torrents */
+function wikisWith(world: World, languages: string[]): { files: number[]; torrents: number[] } {
+  const [files, torrents]: [number[], number[]] = [[], []];
+  for (const language of languages) {
+    const wiki = `${language}wiki`;
+    world.wiki(wiki, { language });
+    const [old] = world.run('20260901', [{ language }], { wiki }) as [number];
+    for (const runDate of ['20260920', '20261001']) world.run(runDate, [{ language }], { wiki });
+    files.push(old);
+    torrents.push(world.torrent('2026-09-01', [old], { language }));
+  }
+  return { files, torrents };
+}
+
+test('while the program does not answer, no prune decides on more than is needed', async () => {
+  const world = withPruning();
+  const { files } = wikisWith(world, ['bb', 'cc', 'dd', 'ee']);
+  world.mayBeSeeded = true;
+  world.need(1000);
+  const first = await world.prune();
+  expect(first).toMatchObject({ neededBytes: 1000, removedBytes: 0, waitingFiles: 1, waitingBytes: 1000 });
+  expect(first.summary).toContain('1 file waits for the seeding program to let go of it (1 kB)');
+  expect(world.alerts.at(-1)).toMatchObject({
+    key: 'prune_not_enough',
+    message: '1 kB should be freed; 1 file waits for the seeding program to let go of it (1 kB)',
+  });
+  for (let again = 0; again < 4; again += 1) {
+    await world.clock.advance(minutes(2));
+    expect(await world.prune()).toMatchObject({ waitingFiles: 1, refusedSets: 0 });
+    expect(world.catalog.openDeletions()).toHaveLength(1);
+  }
+  // A new process knows it, too, and twice the need is one more file.
+  world.room = world.restart();
+  world.need(2000);
+  expect(await world.prune()).toMatchObject({ waitingFiles: 2, waitingBytes: 2000 });
+  world.mayBeSeeded = false;
+  await world.clock.advance(minutes(2));
+  expect(await world.room.start()).toEqual({ removed: 2, takenBack: 0 });
+  expect(files.filter((id) => world.isThere(id))).toHaveLength(2);
+});
+
+test('what waits and would free nothing is not taken for room', async () => {
+  const world = withPruning();
+  const { files } = wikisWith(world, ['bb', 'cc']);
+  world.mayBeSeeded = true;
+  world.need(1000);
+  await world.prune();
+  const [waiting] = files.filter((id) => world.statusOf(id) === 'deleted') as [number];
+  linkSync(world.pathOf(waiting), `${world.layout.dataDir}/somebody-links-it`);
+  await world.clock.advance(minutes(2));
+  expect(await world.prune()).toMatchObject({ waitingFiles: 1 });
+  expect(world.catalog.openDeletions()).toHaveLength(2);
+});
+
+test('no dump file goes while unpacked ones only wait', async () => {
+  const world = withPruning();
+  const [old] = world.run('20260901', [{}]) as [number];
+  for (const runDate of ['20260920', '20261001']) world.run(runDate, [{}]);
+  const { folder } = world.unpackedTorrent('2026-09-01', [old], 5000);
+  world.mayBeSeeded = true;
+  world.need(1000);
+  for (let again = 0; again < 3; again += 1) {
+    expect(await world.prune()).toMatchObject({ removedBytes: 0, waitingFiles: 1, waitingBytes: 5000 });
+    expect(world.statusOf(old)).toBe('included');
+    await world.clock.advance(minutes(2));
+  }
+  world.mayBeSeeded = false;
+  await world.clock.advance(minutes(2));
+  await world.restart().start();
+  expect(existsSync(folder)).toBe(false);
+  expect(world.isThere(old)).toBe(true);
+});
+
+test('a torrent that is seeded again has all its files, also those that were never to go', async () => {
+  const world = withPruning();
+  const [old] = world.run('20260901', [{}]) as [number];
+  const newer = [...world.run('20260920', [{}]), ...world.run('20261001', [{}])];
+  world.wiki('bbwiki', { language: 'bb' });
+  const [other] = world.run('20260901', [{ language: 'bb' }], { wiki: 'bbwiki' }) as [number];
+  const letGo = world.torrent('2026-09-01', [old, other]);
+  const kept = world.torrent('2026-09-01', [old], { language: 'aa' });
+  const folder = `${world.layout.torrents}/wikimedia-dumps-2026-09-01`;
+  const before = namesBelow(folder);
+  world.kept.add(kept);
+  world.need(1000);
+  expect(await world.prune()).toMatchObject({ waitingFiles: 1 });
+  expect(world.asked).toEqual([letGo, kept]);
+  expect(namesBelow(folder)).toEqual(before);
+  // What stood in for it is damaged: the golden rule takes it back.
+  for (const id of newer) world.db.sqlite.prepare('UPDATE dumps SET damaged_at = 1 WHERE id = ?').run(id);
+  world.kept.clear();
+  const reinstated: number[] = [];
+  world.bus.on('torrent:reinstated', ({ torrentId }) => reinstated.push(torrentId));
+  expect(await world.restart().start()).toEqual({ removed: 0, takenBack: 1 });
+  expect(reinstated.sort()).toEqual([letGo, kept].sort());
+  expect(namesBelow(folder)).toEqual(before);
+});
+
+test('the folder of a torrent goes when the last of its deletions is done', async () => {
+  const world = withPruning();
+  const [old] = world.run('20260901', [{}]) as [number];
+  for (const runDate of ['20260920', '20261001']) world.run(runDate, [{}]);
+  world.wiki('bbwiki', { language: 'bb' });
+  const [other] = world.run('20260901', [{ language: 'bb' }], { wiki: 'bbwiki' }) as [number];
+  world.torrent('2026-09-01', [old, other]);
+  world.kept.add(world.torrent('2026-09-01', [old], { language: 'aa' }));
+  world.need(1000);
+  await world.prune();
+  world.kept.clear();
+  await world.clock.advance(minutes(1));
+  expect(await world.room.start()).toEqual({ removed: 1, takenBack: 0 });
+  expect(namesBelow(`${world.layout.torrents}/wikimedia-dumps-2026-09-01`)).toEqual(['README.txt']);
+  expect(world.isThere(other)).toBe(true);
+});
+
+test('one torrent that the program never lets go of holds up no other', async () => {
+  const world = withPruning();
+  const { files, torrents } = wikisWith(world, ['bb', 'cc', 'dd']);
+  world.kept.add(torrents[0] as number);
+  world.need(3000);
+  expect(await world.prune()).toMatchObject({ removedFiles: 2, waitingFiles: 1 });
+  expect(files.map((id) => world.isThere(id))).toEqual([true, false, false]);
+  expect(world.catalog.torrent(TorrentId.parse(torrents[1] as number))?.retiredAt).toBe(NOW);
 });

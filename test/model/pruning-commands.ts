@@ -36,6 +36,9 @@ export type Befalling =
   | { do: 'rot' | 'loseAtArchive' | 'ownLink'; pick: number }
   | { do: 'lose'; pick: number; what: 'name' | 'link' | 'all' | 'touched' | 'cut' }
   | { do: 'archive'; pick: number; what: 'dark' | 'tasks' | 'well' }
+  /** Whoever seeds stops answering, or answers again; or there is one torrent that it does not let go of. */
+  | { do: 'program'; is: 'there' | 'away' }
+  | { do: 'keep'; pick: number }
   | { do: 'tick' | 'setClock'; days: number }
   | { do: 'mount'; hidden: 'no' | 'absent' | 'empty' };
 
@@ -112,6 +115,8 @@ const befalling: fc.Arbitrary<Befalling> = fc.oneof(
   }),
   fc.record({ do: fc.constantFrom('rot' as const, 'loseAtArchive' as const, 'ownLink' as const), pick }),
   fc.record({ do: fc.constant('archive' as const), pick, what: fc.constantFrom('dark', 'tasks', 'well') }),
+  fc.record({ do: fc.constant('program' as const), is: fc.constantFrom('away', 'away', 'there') }),
+  fc.record({ do: fc.constant('keep' as const), pick }),
   fc.record({ do: fc.constant('tick' as const), days: fc.constantFrom(1, 6, 8, 30) }),
   fc.record({ do: fc.constant('setClock' as const), days: fc.constantFrom(-10, -1, 5, 40) }),
   fc.record({ do: fc.constant('mount' as const), hidden: fc.constantFrom('no', 'no', 'absent', 'empty') }),

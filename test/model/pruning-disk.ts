@@ -156,7 +156,8 @@ export class SmallDisk {
       link: async (from, to) =>
         call('change', to, () => {
           const inode = this.names.get(from);
-          if (inode === undefined) throw Object.assign(new Error(`no ${from}`), { code: 'ENOENT' });
+          if (inode === undefined || !this.isFolder(folderOf(to)))
+            throw Object.assign(new Error(`ENOENT: no ${from}, or no folder for ${to}`), { code: 'ENOENT' });
           if (this.names.has(to)) throw Object.assign(new Error(`there is ${to}`), { code: 'EEXIST' });
           this.keep(to);
           this.names.set(to, inode);

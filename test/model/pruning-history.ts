@@ -215,7 +215,7 @@ function createHistory(world: World, count: (what: string) => void) {
     }
   }
 
-  /** Bytes of its own, so few that dumps must go as well. */
+  /** Bytes of its own; mostly so few that dumps must go as well. */
   function makeUnpackedTorrent(cycle: string): void {
     const one = whole(cycle)[0];
     if (one === undefined) return;
@@ -231,7 +231,8 @@ function createHistory(world: World, count: (what: string) => void) {
       [{ file: one.file, path, sha1: 'unpacked' }],
     );
     disk.write(`${layout.torrents}/${name}/README.txt`, 'read me', 1);
-    disk.write(`${layout.torrents}/${name}/${path}`, 'unpacked', 1);
+    const sizeBytes = cycle.endsWith('-03-01') ? 2 * SMALL_BYTES : 1;
+    disk.write(`${layout.torrents}/${name}/${path}`, 'unpacked', sizeBytes);
   }
 
   function makeTorrents(cycle: string): void {
@@ -331,6 +332,14 @@ function createHistory(world: World, count: (what: string) => void) {
         if (command.what === 'well') items.delete(world.itemOf(one.set));
         else items.set(world.itemOf(one.set), command.what);
         return;
+      case 'program':
+        world.program.isAway = command.is === 'away';
+        return;
+      case 'keep': {
+        const torrent = choose(catalog.torrents(), command.pick);
+        if (torrent !== undefined) world.program.kept.add(torrent.infoHash);
+        return;
+      }
       case 'tick':
       case 'setClock':
         clock.setWall(clock.now() + command.days * DAY_MS);
@@ -397,6 +406,8 @@ function createHistory(world: World, count: (what: string) => void) {
     run,
     async finish() {
       befall({ do: 'mount', hidden: 'no' });
+      befall({ do: 'program', is: 'there' });
+      world.program.kept.clear();
       room = null;
       await run({ do: 'prune', sets: 50, mode: 'hard_stop', trouble: CALM });
       await run({ do: 'restart', trouble: CALM });

@@ -14,8 +14,10 @@ export interface Judge {
   told(): void;
   /** It did so. @throws */
   removed(path: string): void;
-  /** It is over, or it died. @throws */
-  end(how: 'whole' | 'broken off'): void;
+  /** It was to make so much room, and is over or dead: whether it decided on more than was missing beside what waited already. @throws */
+  pruned(neededBytes: number): void;
+  /** It is over, or it died. `mayWait`: what a torrent carries may be seeded still, so it stays. @throws */
+  end(how: 'whole' | 'broken off', mayWait: (infoHash: string) => boolean): void;
 }
 
 interface Row {
@@ -45,8 +47,8 @@ export function createJudge(deps: {
             (SELECT count(*) FROM deletions x WHERE x.dump_id = d.id) AS tombstones,
             (SELECT count(*) FROM deletions x WHERE x.dump_id = d.id AND x.removed_at IS NULL) AS open FROM dumps d`,
   );
-  const unpacked = sqlite.prepare<[], { name: string; isRetired: 0 | 1 }>(
-    'SELECT name, retired_at IS NOT NULL AS isRetired FROM torrents WHERE is_uncompressed = 1',
+  const unpacked = sqlite.prepare<[], { name: string; infoHash: string; isRetired: 0 | 1 }>(
+    'SELECT name, info_hash AS infoHash, retired_at IS NOT NULL AS isRetired FROM torrents WHERE is_uncompressed = 1',
   );
   /** Torrents that are seeded although they lack a file, of whatever kind they are. */
   const broken = sqlite
@@ -58,6 +60,21 @@ export function createJudge(deps: {
   const torrents = sqlite.prepare<[], { name: string; isRetired: 0 | 1 }>(
     'SELECT name, retired_at IS NOT NULL AS isRetired FROM torrents',
   );
+  const lastTombstone = sqlite.prepare<[], number>('SELECT coalesce(max(id), 0) FROM deletions').pluck();
+  const openUpTo = sqlite
+    .prepare<[number], number>('SELECT dump_id FROM deletions WHERE id <= ? AND removed_at IS NULL')
+    .pluck();
+  const decidedSince = sqlite.prepare<[number], { set: string; sizeBytes: number }>(
+    `SELECT d.wiki_db_name || d.source || d.run_date || d.dump_type AS "set", d.size_bytes AS sizeBytes
+       FROM deletions x JOIN dumps d ON d.id = x.dump_id WHERE x.id > ? ORDER BY x.id`,
+  );
+  const carriers = sqlite
+    .prepare<[number], string>(
+      `SELECT t.info_hash FROM torrents t JOIN torrent_files f ON f.torrent_id = t.id WHERE f.dump_id = ? AND t.retired_at IS NOT NULL`,
+    )
+    .pluck();
+  let tombstoneBefore = 0;
+  let unpackedBefore = new Set<string>();
   let before = new Set<string>();
   let rowsBefore = new Map<number, Row>();
   /** States of files before the first deletion of theirs that is open was decided. */
@@ -132,6 +149,10 @@ export function createJudge(deps: {
   return {
     begin() {
       before = covered(ledger);
+      tombstoneBefore = lastTombstone.get() ?? 0;
+      unpackedBefore = new Set(
+        unpacked.all().flatMap(({ name, isRetired }) => (isRetired === 1 ? unpackedNames(name) : [])),
+      );
       rowsBefore = new Map(rowsNow.all().map((row) => [row.id, row]));
       for (const row of rowsBefore.values()) if (row.open === 0) statusBefore.set(row.id, row.status);
     },
@@ -166,20 +187,56 @@ export function createJudge(deps: {
       if (!ledger.sets.some((set) => set.wiki === wiki && copyOf(ledger, set) === 'disk'))
         count('removed, with a copy at the archive alone');
     },
-    end(how) {
+    pruned(neededBytes) {
+      const decided = decidedSince.all(tombstoneBefore);
+      const waitingBytes = waitingSinceBefore();
+      if (neededBytes > 0 && waitingBytes >= neededBytes) count('enough waits');
+      const last = decided.at(-1);
+      if (last === undefined) return;
+      const without = decided.reduce(
+        (sum, { set, sizeBytes }) => sum + (set === last.set ? 0 : sizeBytes),
+        0,
+      );
+      if (without + waitingBytes >= neededBytes)
+        fail(
+          `${neededBytes} bytes were needed; ${waitingBytes} waited already, ${without} were decided on, and then ${last.set}, too`,
+        );
+    },
+    end(how, mayWait) {
       // What was told in the meantime may have ended a copy; every removal was judged when it happened.
       const rows = new Map(rowsNow.all().map((row) => [row.id, row]));
       for (const file of ledger.files.values()) {
         // A name came back: by our own hand, from another name of the same bytes, or because the power went too early.
         if (disk.names.has(file.path)) file.isRemoved = false;
         const row = rows.get(file.id) ?? fail(`the row of ${file.path} is gone`);
-        judgeRow(file, row, how);
+        judgeRow(file, row, how, mayWait);
       }
-      if (how === 'whole') judgeTorrents();
+      if (how === 'whole') judgeTorrents(mayWait);
     },
   };
 
-  function judgeRow(file: TrueFile, row: Row, how: 'whole' | 'broken off'): void {
+  /** What was to go before, has not gone since, and would free its bytes. */
+  function waitingSinceBefore(): number {
+    // One that was taken back and decided on anew has another tombstone.
+    const waiting = new Set(openUpTo.all(tombstoneBefore));
+    let sum = 0;
+    for (const file of ledger.files.values()) {
+      if (!waiting.has(file.id)) continue;
+      const own = [file.path, ...file.links];
+      const inode = own.flatMap((name) => disk.names.get(name) ?? [])[0];
+      if (inode === undefined || disk.namesOf(inode).some((name) => !own.includes(name))) continue;
+      sum += inode.sizeBytes;
+    }
+    for (const name of unpackedBefore) sum += disk.names.get(name)?.sizeBytes ?? 0;
+    return sum;
+  }
+
+  function judgeRow(
+    file: TrueFile,
+    row: Row,
+    how: 'whole' | 'broken off',
+    mayWait: (infoHash: string) => boolean,
+  ): void {
     const was = rowsBefore.get(file.id);
     if (row.open > 1 || row.tombstones > 1) fail(`${file.path} has ${row.tombstones} tombstones`);
     if (row.open === 1 && row.status !== 'deleted')
@@ -203,7 +260,10 @@ export function createJudge(deps: {
         if (disk.names.has(name)) fail(`${file.path} is deleted for good, and ${name} is there`);
     }
     if (how === 'broken off') return;
-    if (row.open === 1) fail(`the deletion of ${file.path} is still open`);
+    if (row.open === 1) {
+      if (!carriers.all(row.id).some(mayWait)) fail(`the deletion of ${file.path} is still open`);
+      count('still seeded, perhaps');
+    }
     if (row.status === 'deleted') return;
     if (file.isRemoved) fail(`${file.path} was removed, and its row says ${row.status}`);
     else if (HELD.includes(row.status) && isOnDisk(file, disk) && !disk.names.has(file.path))
@@ -211,7 +271,7 @@ export function createJudge(deps: {
   }
 
   /** A torrent that is seeded has all its files: what was taken back from it, too. */
-  function judgeTorrents(): void {
+  function judgeTorrents(mayWait: (infoHash: string) => boolean): void {
     const retired = new Map(torrents.all().map(({ name, isRetired }) => [name, isRetired === 1]));
     for (const file of ledger.files.values())
       for (const link of file.links) {
@@ -221,8 +281,8 @@ export function createJudge(deps: {
       }
     const lack = broken.get();
     if (lack !== undefined) fail(`${lack}, and is not retired`);
-    for (const { name, isRetired } of unpacked.all())
-      if (isRetired === 1 && unpackedNames(name).length > 0)
+    for (const { name, infoHash, isRetired } of unpacked.all())
+      if (isRetired === 1 && !mayWait(infoHash) && unpackedNames(name).length > 0)
         fail(`${name} is retired, and its unpacked files are there`);
   }
 }

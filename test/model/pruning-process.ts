@@ -1,7 +1,8 @@
 import { createBus } from '../../src/events/index.ts';
+import { RetryableError, UnavailableError } from '../../src/lib/index.ts';
 import { type Log, silentLog } from '../../src/ports/index.ts';
 import { createDirectPlanner, createPruning, type PruningRoom } from '../../src/pruning/index.ts';
-import type { PruneUsage } from '../../src/storage/index.ts';
+import { bytesToFree, type PruneUsage } from '../../src/storage/index.ts';
 import type { Telling, Trouble } from './pruning-commands.ts';
 import { type Judge, Verdict } from './pruning-judge.ts';
 import { DAY_MS, layout, type World } from './pruning-world.ts';
@@ -44,6 +45,8 @@ export function createMortalRoom(deps: {
   let calls = 0;
   let pauses = 0;
   let isDead = false;
+  let isDisturbed = false;
+  let uptimeMs = 0;
   /** The first thing that was wrong: whoever catches it, it is told. */
   let verdict: Verdict | undefined;
 
@@ -99,6 +102,7 @@ export function createMortalRoom(deps: {
       calls += 1;
       if (trouble.fails === calls - 1) {
         count('input/output errors');
+        isDisturbed = true;
         throw Object.assign(new Error(`EIO: ${path}`), { code: 'EIO' });
       }
       if (kind === 'read') return;
@@ -135,10 +139,17 @@ export function createMortalRoom(deps: {
       finishDeletion: (id) => change(() => catalog.finishDeletion(id)),
       takeBackDeletion: (id) => change(() => catalog.takeBackDeletion(id)),
     },
-    ...{ disk, layout, clock, bus: createBus({ log }), log },
+    ...{ disk, layout, bus: createBus({ log }), log },
+    clock: Object.assign(Object.create(clock) as typeof clock, { monotonicMs: () => uptimeMs }),
     usage: async () => Promise.reject(new Error('asked without being told')),
-    stopSeeding: async () => {
+    stopSeeding: async (infoHash) => {
       await pause();
+      const { isAway, kept } = world.program;
+      if (isAway)
+        throw new RetryableError('seeding_not_ended', 'it does not answer', {
+          cause: new UnavailableError('engine_down', 'nobody listens'),
+        });
+      if (kept.has(infoHash)) throw new RetryableError('seeding_not_ended', 'it does not let go');
       change(() => {});
     },
     config: {
@@ -161,10 +172,23 @@ export function createMortalRoom(deps: {
     },
   });
 
+  /** Whoever seeds did not confirm that it let go of that torrent; after three in a row nobody is asked. */
+  const mayWait = (infoHash: string): boolean => {
+    const { isAway, kept } = world.program;
+    return isAway || kept.size >= 3 || kept.has(infoHash);
+  };
+
   /** The room swallows what `start` throws, and a command's error is told to people: what counts is what the judge saw. */
-  async function act(given: Trouble, work: () => Promise<unknown>): Promise<'whole' | 'broken off' | 'died'> {
+  async function act(
+    given: Trouble,
+    work: () => Promise<unknown>,
+    neededBytes: number | null = null,
+  ): Promise<'whole' | 'broken off' | 'died'> {
     trouble = given;
     [changes, calls, pauses] = [0, 0, 0];
+    isDisturbed = false;
+    // What was not confirmed the last time is asked again.
+    uptimeMs += 2 * 60_000;
     judge.begin();
     let isWhole = false;
     try {
@@ -182,24 +206,30 @@ export function createMortalRoom(deps: {
       else if (world.disk.cutPower(dies.power) > 0) count('changes lost with the power');
     } else world.disk.settle();
     const isMounted = world.disk.hidden === 'no';
-    judge.end(isWhole && !isDead && isMounted ? 'whole' : 'broken off');
+    if (neededBytes !== null) judge.pruned(neededBytes);
+    judge.end(isWhole && !isDead && !isDisturbed && isMounted ? 'whole' : 'broken off', mayWait);
     return isDead ? 'died' : isWhole ? 'whole' : 'broken off';
   }
 
   return {
     start: (given) => act(given, () => room.start()),
     prune: (usage, given) =>
-      act(given, async () => {
-        const signal = new AbortController().signal;
-        const report = await room.prune(signal, {
-          async usage() {
-            if (usage === null) throw new Error('the disk does not answer');
-            return usage;
-          },
-        });
-        if (report.removedSets > 0) count('prunes that removed');
-        if (report.refusedSets > 0) count('sets kept after a second look');
-        return report;
-      }),
+      act(
+        given,
+        async () => {
+          const signal = new AbortController().signal;
+          const report = await room.prune(signal, {
+            async usage() {
+              if (usage === null) throw new Error('the disk does not answer');
+              return usage;
+            },
+          });
+          if (report.removedSets > 0) count('prunes that removed');
+          if (report.refusedSets > 0) count('sets kept after a second look');
+          if (report.waitingFiles > 0) count('prunes that wait for who seeds');
+          return report;
+        },
+        usage === null ? 0 : bytesToFree(usage),
+      ),
   };
 }

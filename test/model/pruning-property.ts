@@ -42,6 +42,9 @@ export async function playManyPrunings(
     'input/output errors',
     'torrents of a run',
     'unpacked removed',
+    'prunes that wait for who seeds',
+    'enough waits',
+    'still seeded, perhaps',
   ])
     expect(counts[what] ?? 0, `no history had: ${what}`).toBeGreaterThan(0);
 }

@@ -28,6 +28,8 @@ export interface World {
   ledger: Ledger<WorldSet>;
   /** Items of the archive that are dark, or have tasks under way. */
   items: Map<string, 'dark' | 'tasks'>;
+  /** Whoever seeds; `kept`: infohashes of torrents that it does not let go of. */
+  program: { isAway: boolean; kept: Set<string> };
   tellWikis(): void;
   /** Looks at a run and tells the catalog. */
   look(of: Pick<TrueSet, 'wiki' | 'source' | 'runDate'>): void;
@@ -140,6 +142,7 @@ export function createWorld(): World {
 
   const world: World = {
     ...{ db, catalog, clock, disk, ledger, items },
+    program: { isAway: false, kept: new Set() },
     tellWikis: () =>
       void catalog.recordWikis(
         [...ledger.wikis.values()]

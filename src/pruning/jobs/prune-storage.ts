@@ -18,6 +18,9 @@ const Output = z.object({
   refusedSets: z.number().int().nonnegative(),
   /** Sets that wait for a fresh look at the archive. */
   waitingSets: z.number().int().nonnegative(),
+  /** Decided on, and not gone because they may still be seeded. */
+  waitingFiles: z.number().int().nonnegative().default(0),
+  waitingBytes: z.number().nonnegative().default(0),
   /** Items whose metadata is asked again; their proofs are too old to count. */
   items: z.array(z.object({ identifier: z.string(), wikiDbName: z.string(), runDate: z.string() })),
   /** In one sentence. */
