@@ -1,4 +1,4 @@
-# One container, one process. Data in /data, configuration in /etc/wikiseed/config.yaml, secrets from the environment
+# One container, one daemon. Data in /data, configuration in /etc/wikiseed/config.yaml, secrets from the environment
 # or /run/secrets. The status page listens on 8000, BitTorrent on 6881.
 FROM node:24-bookworm-slim AS build
 

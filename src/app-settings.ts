@@ -148,6 +148,8 @@ export function seedingConfigOf(config: Config, secrets: Secrets): SeedingConfig
     dht: seeding.dht,
     utPex: seeding.pex,
     lsd: seeding.lsd,
+    utp: seeding.utp,
+    webrtc: seeding.webrtc,
     maxActiveTorrents: seeding.maxActiveTorrents,
     uploadLimitBytesPerSecond: seeding.uploadLimitBytesPerSecond,
     host: seeding.listenHost,

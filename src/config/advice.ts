@@ -133,6 +133,30 @@ function swarm({ torrents, seeding }: Config): Finding[] {
   if (seeding.url !== null && (seeding.engine === 'webtorrent' || seeding.engine === 'none')) {
     findings.push(warning(['seeding', 'url'], `is not used: the engine is ${seeding.engine}.`));
   }
+  return [...findings, ...waysToPeers({ torrents, seeding })];
+}
+
+function waysToPeers({ torrents, seeding }: Pick<Config, 'torrents' | 'seeding'>): Finding[] {
+  const { engine, utp, webrtc, listenHost } = seeding;
+  if (engine !== 'webtorrent') {
+    const switches = Object.entries({ utp, webrtc }).filter(([, isOn]) => isOn);
+    return switches.map(([key]) => warning(['seeding', key], `is not used: the engine is ${engine}.`));
+  }
+  const findings: Finding[] = [];
+  const sockets = torrents.trackers.flatMap((tracker, index) => (/^wss?:/i.test(tracker) ? [index] : []));
+  if (webrtc && sockets.length === 0) {
+    const message = 'is true, but torrents.trackers has no wss:// address: no WebRTC peer can find us.';
+    findings.push(warning(['seeding', 'webrtc'], message));
+  }
+  if (!webrtc) {
+    const message = 'is written into torrents, but we do not announce there: only WebRTC peers meet there.';
+    const hint = 'Set seeding.webrtc: true to serve them.';
+    findings.push(...sockets.map((index) => warning(['torrents', 'trackers', index], message, hint)));
+  }
+  if (utp && listenHost?.includes(':') && listenHost !== '::') {
+    const message = `is true, but seeding.listen_host is ${listenHost}: uTP is for IPv4 addresses only.`;
+    findings.push(warning(['seeding', 'utp'], message));
+  }
   return findings;
 }
 

@@ -85,6 +85,8 @@ export const seedingSection = section({
   dht: field('dht', flag(), true),
   pex: field('pex', flag(), true),
   lsd: field('lsd', flag(), false),
+  utp: field('utp', flag(), false),
+  webrtc: field('webrtc', flag(), false),
   stats_interval: field('statsIntervalMs', duration({ minMs: 30 * 60_000, maxMs: 7 * 86_400_000 }), '6h'),
   watch_dir: field('watchDir', orNull(watchFolder), null),
 });

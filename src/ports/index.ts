@@ -1,4 +1,5 @@
 export * from '../lib/public-address.ts';
+export * from './child-environment.ts';
 export * from './clock.ts';
 export * from './datagram.ts';
 export * from './disk.ts';

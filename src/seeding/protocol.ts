@@ -1,6 +1,9 @@
-/** What the seeding thread is started with. */
+/** What the embedded client is started with. */
 export interface SeederSettings {
-  /** TCP, and UDP for the distributed hash table. 0 = any free ports, each its own. */
+  /**
+   * TCP, and UDP for the distributed hash table and uTP. 0 = any free ports: one of TCP and one of UDP, which with uTP have the
+   * same number.
+   */
   port: number;
   /** Address to listen on; null = all interfaces. */
   host: string | null;
@@ -12,7 +15,23 @@ export interface SeederSettings {
   /** null = unlimited. */
   uploadLimitBytesPerSecond: number | null;
   userAgent: string;
+  /** Speak uTP, too, with IPv4 peers. It and WebRTC put the client into a process of its own. Default: false. */
+  utp?: boolean;
+  /** Speak WebRTC, too, with peers that WebSocket trackers bring. Default: false. */
+  webrtc?: boolean;
+  /** `stun:host:port`, asked by WebRTC for our address as others see it. Default: those of the library. */
+  stunServers?: readonly string[];
 }
+
+/** A way to peers that is closed, while the others go on. `code` as Node gives it: `EADDRINUSE`; or `NOT_LOADABLE`. */
+export interface Lack {
+  what: 'dht' | 'utp' | 'webrtc';
+  code: string | null;
+  message: string;
+}
+
+/** There is no native library for this machine. */
+export const NOT_LOADABLE = 'not_loadable';
 
 /** A torrent to be served; paths are absolute. */
 export interface SeedSpec {
@@ -38,7 +57,7 @@ export interface TorrentActivity {
   infoHash: string;
   /** Connections now. */
   peers: number;
-  /** Since the thread started it. */
+  /** Since the client started it. */
   uploadedBytes: number;
   uploadBytesPerSecond: number;
   isReady: boolean;
@@ -59,7 +78,7 @@ export interface RenewAnswer {
   refused: number;
 }
 
-/** Questions to the thread; each is answered by one reply of the same id. */
+/** Questions to the client; each is answered by one reply of the same id. */
 export type SeederRequest =
   | { id: number; kind: 'add'; spec: SeedSpec }
   | { id: number; kind: 'remove'; infoHash: string }
@@ -77,13 +96,13 @@ export interface SeederAnswers {
   stop: null;
 }
 
-/** What the thread says, unasked or as an answer. */
+/** What the client says, unasked or as an answer. */
 export type SeederMessage =
   /** `peerId`: by which other peers know it, 40 hex digits. */
   | { kind: 'listening'; port: number; peerId: string }
   | { kind: 'answer'; id: number; value: SeederAnswers[keyof SeederAnswers] }
-  /** The distributed hash table has no port; everything else goes on without it. `code` as Node gives it: `EADDRINUSE`. */
-  | { kind: 'dhtOff'; code: string | null; message: string }
+  /** Said after `listening`, for each. */
+  | ({ kind: 'lacks' } & Lack)
   /** `path`: of the file that was to blame; null = none. */
   | { kind: 'refusal'; id: number; code: string; message: string; path: string | null }
   /** Something outside went wrong and heals by itself: a tracker does not answer. */
@@ -100,5 +119,5 @@ export type SeederMessage =
   | { kind: 'pieceDamaged'; infoHash: string; index: number; paths: string[] }
   /** The client dropped a torrent. */
   | { kind: 'torrentLost'; infoHash: string; message: string }
-  /** The client cannot go on; the thread ends. `code` as Node gives it: `EADDRINUSE`. */
+  /** The client cannot go on; its thread or process is to be ended. `code` as Node gives it: `EADDRINUSE`. */
   | { kind: 'fatal'; code: string | null; message: string };

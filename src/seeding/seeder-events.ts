@@ -1,8 +1,8 @@
 import { minutes } from '../lib/index.ts';
 import type { Clock, Log } from '../ports/index.ts';
 import type { EngineEvents } from './engine.ts';
-import type { SeedSpec } from './protocol.ts';
-import { FILE_HINT, FOLDER_HINT, type News, refusalOf } from './seeder-thread.ts';
+import { type Lack, NOT_LOADABLE, type SeedSpec } from './protocol.ts';
+import { FILE_HINT, FOLDER_HINT, type News, refusalOf } from './seeder-launch.ts';
 
 /** The same complaint of the same torrent is logged once in this time, with a count. */
 const REPEAT_MS = minutes(60);
@@ -15,9 +15,9 @@ const FOLDER = 'seed_folder_missing';
 const DAMAGE_HINT =
   'None of it is given to anybody. Dump files are read again and repaired by themselves, unpacked ones are unpacked again; a text of the torrent itself has to be put back, and is served after a restart. Look at the disk: dmesg, smartctl -a.';
 
-/** What the thread says, for the log, for those who repair, and for the operator. */
+/** What the client says, for the log, for those who repair, and for the operator. */
 export interface SeederEvents {
-  heard(news: Exclude<News, { kind: 'fatal' | 'dhtOff' }>): void;
+  heard(news: Exclude<News, { kind: 'fatal' | 'lacks' }>): void;
   /** A torrent could not be added. */
   notLoaded(spec: SeedSpec, error: Error): void;
   loaded(infoHash: string): void;
@@ -27,7 +27,7 @@ export interface SeederEvents {
   cannotListen(problem: string, facts: { port: number; reason: string }): void;
   canListen(): void;
   /** Told after `canListen`. */
-  noDht(problem: string, facts: { port: number; reason: string }): void;
+  lacks(lack: Lack, problem: string, facts: { port: number; reason: string }): void;
 }
 
 interface Problem {
@@ -60,6 +60,16 @@ export function createSeederEvents(deps: { clock: Clock; log: Log } & EngineEven
   function trouble(infoHash: string, problem: Problem): void {
     troubled.add(infoHash);
     onProblem(infoHash, problem);
+  }
+
+  /** One torrent of a folder is served again: so the folder is there, also for those that wait for a place. */
+  function isThere(infoHash: string): void {
+    for (const [folder, torrents] of homeless) {
+      if (!torrents.has(infoHash)) continue;
+      homeless.delete(folder);
+      commonOver(folder);
+    }
+    over(infoHash);
   }
 
   function over(infoHash: string): void {
@@ -134,24 +144,24 @@ export function createSeederEvents(deps: { clock: Clock; log: Log } & EngineEven
       notHomeless(infoHash);
       complain('error', infoHash, error.message, 'a torrent cannot be seeded');
       if (code === CHANGED && path !== null) onDamaged(infoHash, path, error.message);
-      // Without a code of its own it is the thread that is at fault.
+      // Without a code of its own it is the client that is at fault.
       if (code !== '' && code !== 'seeder_down')
         trouble(infoHash, { code, message: error.message, hint: FILE_HINT });
     },
-    loaded: over,
-    healed: over,
+    loaded: isThere,
+    healed: isThere,
     forget: over,
     cannotListen(problem, facts) {
       log.error({ room: 'seeding', ...facts }, problem);
       commonTrouble('port', { code: 'seeding_port_taken', message: problem });
     },
     canListen() {
-      commonOver('port');
-      commonOver('dht');
+      for (const key of ['port', 'dht', 'utp', 'webrtc']) commonOver(key);
     },
-    noDht(problem, facts) {
+    lacks({ what, code }, problem, facts) {
       log.warn({ room: 'seeding', ...facts }, problem);
-      commonTrouble('dht', { code: 'dht_port_taken', message: problem });
+      const isLibrary = code === NOT_LOADABLE;
+      commonTrouble(what, { code: `${what}_${isLibrary ? 'not_loadable' : 'port_taken'}`, message: problem });
     },
   };
 }

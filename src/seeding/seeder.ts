@@ -4,12 +4,12 @@ import type { EngineEvents, TorrentEngine } from './engine.ts';
 import type { SeederSettings, SeedSpec, TorrentActivity } from './protocol.ts';
 import { createRoster } from './roster.ts';
 import { createSeederEvents } from './seeder-events.ts';
-import { dhtTrouble, launchSeederThread, portTrouble, type SeederThread } from './seeder-thread.ts';
+import { type LaunchedSeeder, lackTrouble, launchSeeder, portTrouble } from './seeder-launch.ts';
 import type { TurnBook } from './turn-book.ts';
 
 const BACKOFF_MIN_MS = seconds(1);
 const BACKOFF_MAX_MS = seconds(60);
-/** A thread that lived this long was healthy: the next crash starts again with the shortest wait. */
+/** One that lived this long was healthy: the next crash starts again with the shortest wait. */
 const HEALTHY_AFTER_MS = minutes(1);
 /** A disk that was not mounted may come back. */
 const RETRY_MISSING_MS = minutes(5);
@@ -21,16 +21,16 @@ const SNAPSHOT_DEADLINE_MS = seconds(2);
 const START_DEADLINE_MS = seconds(10);
 
 /**
- * The embedded client as the rest of the room sees it: always the same, however often its thread was replaced. Serves the
+ * The embedded client as the rest of the room sees it: always the same, however often its thread or process was replaced. Serves the
  * neediest torrents when there are more than it may serve at once.
  */
 export interface Seeder extends TorrentEngine {
   /**
-   * Starts the thread, and from then on keeps one running. Resolves when it listens and has tried all torrents, when its first
+   * Starts the client in a thread or process, and from then on keeps one running. Resolves when it listens and has tried all torrents, when its first
    * start failed (it goes on trying), or after 10 s (it goes on beside). Idempotent.
    */
   start(wanted: readonly SeedSpec[]): Promise<void>;
-  /** Says goodbye to the swarm for at most 5 s, then ends the thread. Idempotent; safe before `start`. */
+  /** Says goodbye to the swarm for at most 5 s, then ends the client. Idempotent; safe before `start`. */
   stop(): Promise<void>;
   /**
    * Serves a torrent; resolves when it is ready and the port listens, or when it rests. Serving it twice is a no-op.
@@ -41,15 +41,15 @@ export interface Seeder extends TorrentEngine {
   noteSeeders(counts: ReadonlyMap<string, number | null>): void;
 }
 
-/** One life of the thread. */
+/** One life of the client, in a thread or a process. */
 interface Life {
-  thread: SeederThread;
+  launched: LaunchedSeeder;
   startedMs: number;
   /** What is being loaded, by infohash. */
   loading: Map<string, Promise<void>>;
 }
 
-/** Creates the supervisor; no thread runs before `start`. */
+/** Creates the supervisor; nothing runs before `start`. */
 export function createSeeder(
   deps: {
     settings: SeederSettings;
@@ -59,8 +59,8 @@ export function createSeeder(
     maxActiveTorrents?: number;
     /** With it, who waited longest is known over a restart. */
     turns?: TurnBook;
-    /** For tests that end a thread. */
-    launchThread?: typeof launchSeederThread;
+    /** For tests that end it. */
+    launch?: typeof launchSeeder;
   } & EngineEvents,
 ): Seeder {
   const { settings, clock, log } = deps;
@@ -84,7 +84,7 @@ export function createSeeder(
   }
 
   function launch(): Life {
-    const thread = (deps.launchThread ?? launchSeederThread)({
+    const launched = (deps.launch ?? launchSeeder)({
       settings,
       down,
       onListening(port) {
@@ -101,12 +101,12 @@ export function createSeeder(
           portProblem = problem;
           return;
         }
-        if (news.kind === 'dhtOff') {
-          events.noDht(dhtTrouble(settings, news), { port: settings.port, reason: news.message });
+        if (news.kind === 'lacks') {
+          events.lacks(news, lackTrouble(settings, news), { port: settings.port, reason: news.message });
           return;
         }
         events.heard(news);
-        if (life?.thread !== from) return;
+        if (life?.launched !== from) return;
         if (news.kind === 'torrentLost') lost(news);
         // Nothing of it can be given: its disk is gone, and may come back.
         if (news.kind !== 'fileRefused' || news.code !== 'seed_folder_missing') return;
@@ -114,10 +114,10 @@ export function createSeeder(
         void withDeadline(from.ask<'remove'>({ kind: 'remove', infoHash: news.infoHash }));
       },
       onEnded(dead, cause) {
-        if (life?.thread === dead) ended(life, cause);
+        if (life?.launched === dead) ended(life, cause);
       },
     });
-    return { thread, startedMs: clock.monotonicMs(), loading: new Map() };
+    return { launched, startedMs: clock.monotonicMs(), loading: new Map() };
   }
 
   function lost({ infoHash, message }: { infoHash: string; message: string }): void {
@@ -149,7 +149,7 @@ export function createSeeder(
     if (clock.monotonicMs() - dead.startedMs >= HEALTHY_AFTER_MS) backoffMs = BACKOFF_MIN_MS;
     log[portProblem === null ? 'error' : 'debug'](
       { room: 'seeding', reason: cause, delayMs: backoffMs },
-      'the seeding thread ended; starting another',
+      `the seeding ${dead.launched.kind} ended; starting another`,
     );
     cancelRestart = clock.after(backoffMs, () => {
       if (!isStopped) void begin();
@@ -161,7 +161,7 @@ export function createSeeder(
     const born = launch();
     life = born;
     try {
-      await born.thread.listening;
+      await born.launched.listening;
     } catch {
       // `ended` has logged it and starts another.
       return;
@@ -204,7 +204,7 @@ export function createSeeder(
           { room: 'seeding', infohash: infoHash },
           'a torrent rests, because others need to be seeded more',
         );
-        await withDeadline(target.thread.ask<'remove'>({ kind: 'remove', infoHash }));
+        await withDeadline(target.launched.ask<'remove'>({ kind: 'remove', infoHash }));
       }
       const [next] = start;
       if (next === undefined) break;
@@ -213,18 +213,18 @@ export function createSeeder(
     if (roster.hasFailed()) retryLater();
   }
 
-  /** @throws what the thread refuses it with */
+  /** @throws what the client refuses it with */
   function load(target: Life, spec: SeedSpec): Promise<void> {
     const { infoHash } = spec;
     const present = target.loading.get(infoHash);
     if (present !== undefined) return present;
-    const work = target.thread
+    const work = target.launched
       .ask<'add'>({ kind: 'add', spec })
       .then(
         async () => {
           // It may have been retired meanwhile.
           if (roster.get(infoHash) === undefined)
-            await withDeadline(target.thread.ask<'remove'>({ kind: 'remove', infoHash }));
+            await withDeadline(target.launched.ask<'remove'>({ kind: 'remove', infoHash }));
           roster.loaded(infoHash, true);
           events.loaded(infoHash);
         },
@@ -263,7 +263,10 @@ export function createSeeder(
         () => 'stopped',
       );
       if ((await Promise.race([begin(), late])) === 'late')
-        log.warn({ room: 'seeding' }, 'the seeding thread is slow to start; going on without waiting for it');
+        log.warn(
+          { room: 'seeding' },
+          `the seeding ${life?.launched.kind ?? 'thread'} is slow to start; going on without waiting for it`,
+        );
       deadline.abort();
     },
 
@@ -275,14 +278,15 @@ export function createSeeder(
       life = null;
       roster.threadEnded();
       if (dying === null) return;
-      await withDeadline(dying.thread.ask<'stop'>({ kind: 'stop' }));
-      await dying.thread.terminate();
+      await withDeadline(dying.launched.ask<'stop'>({ kind: 'stop' }));
+      // Not even a killed process ends while the disk does not answer it.
+      await withDeadline(dying.launched.terminate());
     },
 
     async add(spec, signal) {
       const target = life;
-      if (target === null) throw down('the seeding thread is not running');
-      await orAbort(target.thread.listening, signal);
+      if (target === null) throw down('the embedded client is not running');
+      await orAbort(target.launched.listening, signal);
       const isNew = want(spec);
       const { stop, start } = roster.settle(clock.monotonicMs());
       if (stop.length > 0) await orAbort(settle(target), signal);
@@ -292,7 +296,7 @@ export function createSeeder(
           load(target, spec).catch(() => {}),
           signal,
         );
-      if (life !== target) throw down('the seeding thread ended');
+      if (life !== target) throw down('the embedded client ended');
       const problem = roster.get(spec.infoHash)?.problem ?? null;
       if (problem === null) return;
       // Whoever asked for it asks again.
@@ -305,7 +309,7 @@ export function createSeeder(
       events.forget(infoHash);
       const target = life;
       if (target === null) return;
-      await withDeadline(target.thread.ask<'remove'>({ kind: 'remove', infoHash }));
+      await withDeadline(target.launched.ask<'remove'>({ kind: 'remove', infoHash }));
       // Its place is free for another.
       void settle(target);
     },
@@ -313,7 +317,7 @@ export function createSeeder(
     async renew(file) {
       const target = life;
       if (target === null || roster.get(file.infoHash)?.isLoaded !== true) return;
-      const answer = await target.thread.ask<'renew'>({ kind: 'renew', file }).catch(() => null);
+      const answer = await target.launched.ask<'renew'>({ kind: 'renew', file }).catch(() => null);
       if (answer?.isServed === true && answer.refused === 0) events.healed(file.infoHash);
     },
 
@@ -321,13 +325,13 @@ export function createSeeder(
 
     async snapshot() {
       const target = life;
-      if (target?.thread.port == null) return [];
+      if (target?.launched.port == null) return [];
       const deadline = new AbortController();
       const late = clock.sleep(SNAPSHOT_DEADLINE_MS, deadline.signal).then(
         () => lastSnapshot,
         () => lastSnapshot,
       );
-      const served = target.thread.ask<'snapshot'>({ kind: 'snapshot' }).catch(() => []);
+      const served = target.launched.ask<'snapshot'>({ kind: 'snapshot' }).catch(() => []);
       lastSnapshot = await Promise.race([served, late]);
       deadline.abort();
       const known = new Set(lastSnapshot.map(({ infoHash }) => infoHash));
@@ -337,13 +341,13 @@ export function createSeeder(
       ];
     },
 
-    port: () => life?.thread.port ?? null,
-    peerId: () => life?.thread.peerId ?? null,
+    port: () => life?.launched.port ?? null,
+    peerId: () => life?.launched.peerId ?? null,
     restarts: () => restarts,
   };
 }
 
-/** The thread goes on; only the waiting ends. */
+/** The client goes on; only the waiting ends. */
 async function orAbort<T>(work: Promise<T>, signal: AbortSignal): Promise<T> {
   if (signal.aborted) throw new Interrupted();
   let onAbort = (): void => {};

@@ -1,7 +1,6 @@
 import { readFile } from 'node:fs/promises';
 import { join } from 'node:path';
-import { parentPort, workerData } from 'node:worker_threads';
-import WebTorrent, { type Torrent, type Wire } from 'webtorrent';
+import type { Torrent, Wire } from 'webtorrent';
 import {
   assertFolder,
   folderMissing,
@@ -9,28 +8,21 @@ import {
   isFolderThere,
   type SeedFileError,
 } from './known-files.worker.ts';
+import { openClient } from './open-client.worker.ts';
 import { OpenFiles } from './open-files.worker.ts';
-import type {
-  RenewedFile,
-  SeederAnswers,
-  SeederMessage,
-  SeederRequest,
-  SeederSettings,
-  SeedSpec,
-} from './protocol.ts';
+import type { RenewedFile, SeederAnswers, SeederRequest, SeedSpec } from './protocol.ts';
 import { createProvenMemory } from './proven-memory.ts';
 import { type DamagedPiece, ReadOnlyStore } from './read-only-store.worker.ts';
+import { openSeederChannel } from './seeder-channel.worker.ts';
 import { readTorrentFile } from './torrent-file.ts';
-import { tryUdpPort } from './udp-port.worker.ts';
 import { createWireLimits } from './wire-limits.worker.ts';
 
 /*
- * The seeding thread: one webtorrent client, created and destroyed here and nowhere else. A thread of its own, because
+ * The seeder: one webtorrent client, created and destroyed here and nowhere else. In a thread or a process of its own, because
  * adding a torrent of terabytes blocks for a second, and hashing of handshakes and copying of blocks never ends.
  */
 
-const port = parentPort!;
-const settings = workerData as SeederSettings;
+const { settings, say, onRequest } = openSeederChannel();
 
 /** A torrent as it is served. */
 interface Served {
@@ -57,38 +49,14 @@ const limits = createWireLimits();
 /** Whose request is being handed to a store. */
 let asker = '';
 
-const say = (message: SeederMessage): void => port.postMessage(message);
-
-/** The table's network is that of IPv4. */
-const dhtHost = settings.host === '::' ? null : settings.host;
-/** Tried before: the client ends altogether when its table of peers has no port, and other peers do without it. */
-const dhtProblem = settings.dht ? await tryUdpPort(settings.port, dhtHost) : null;
-const client = new WebTorrent({
-  // webtorrent hands these to `server.listen` and `socket.bind`, which take an address too; there is no other way to name one.
-  torrentPort: settings.host === null ? settings.port : { port: settings.port, host: settings.host },
-  dhtPort: dhtHost === null ? settings.port : { port: settings.port, address: dhtHost },
-  maxConns: settings.maxConnections,
-  dht: settings.dht && dhtProblem === null,
-  lsd: settings.lsd,
-  utPex: settings.utPex,
-  uploadLimit: settings.uploadLimitBytesPerSecond ?? -1,
-  userAgent: settings.userAgent,
-  // Opening the operator's router is the operator's decision.
-  natUpnp: false,
-  natPmp: false,
-  utp: false,
-  tracker: { wrtc: false },
-  // We have every byte: nothing is to be fetched from anywhere.
-  webSeeds: false,
-});
+const { client, lacks, isWebrtc } = await openClient(settings);
 
 client.on('listening', () => {
   say({ kind: 'listening', port: client.address()?.port ?? 0, peerId: client.peerId });
-  if (dhtProblem !== null) say({ kind: 'dhtOff', ...dhtProblem });
+  for (const lack of lacks) say({ kind: 'lacks', ...lack });
 });
 client.on('error', (error: NodeJS.ErrnoException) => {
   say({ kind: 'fatal', code: error.code ?? null, message: error.message });
-  port.close();
 });
 
 async function add(spec: SeedSpec): Promise<SeederAnswers['add']> {
@@ -134,7 +102,12 @@ async function add(spec: SeedSpec): Promise<SeederAnswers['add']> {
   torrents.set(infoHash, served);
   torrent.on('wire', noteAsker);
   torrent.on('wire', limits.watch);
-  torrent.on('warning', (error: Error) => say({ kind: 'warning', infoHash, message: error.message }));
+  torrent.on('peer', (peer: Offered | string) => boundOffers(torrent, peer));
+  torrent.on('warning', ({ message }: Error) => {
+    // What was chosen is no trouble.
+    if (isWebrtc || !message.startsWith('Unsupported tracker protocol: ws'))
+      say({ kind: 'warning', infoHash, message });
+  });
   await new Promise<void>((resolve, reject) => {
     torrent.once('ready', () => {
       // Otherwise it believes to have just finished and tells the trackers "completed" at every start.
@@ -148,6 +121,16 @@ async function add(spec: SeedSpec): Promise<SeederAnswers['add']> {
     });
   });
   return { fileCount };
+}
+
+/** A WebRTC connection that a tracker brought. */
+type Offered = { destroy(): void };
+
+/** Whoever a WebSocket tracker brings is answered at once, and each answer costs a socket, however many come. */
+function boundOffers(torrent: Torrent, peer: Offered | string): void {
+  if (typeof peer === 'string') return;
+  const known = [...torrent._peers.values()].filter(({ type }) => type === 'webrtc');
+  if (known.length > settings.maxConnections) peer.destroy();
 }
 
 /** All connections of one address count as one, however many there are. */
@@ -239,7 +222,7 @@ async function answer(request: SeederRequest): Promise<SeederAnswers[keyof Seede
   }
 }
 
-port.on('message', (request: SeederRequest) => {
+onRequest((request) => {
   answer(request).then(
     (value) => say({ kind: 'answer', id: request.id, value }),
     (error: NodeJS.ErrnoException) => {

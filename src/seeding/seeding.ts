@@ -22,7 +22,7 @@ import { createWatchFolder, type WatchFolder } from './watch-folder.ts';
 /** Settings of the embedded client; see `SeederSettings`. */
 export interface SeedingConfig
   extends Pick<SeederSettings, 'port' | 'maxConnections' | 'dht' | 'uploadLimitBytesPerSecond'>,
-    Partial<Pick<SeederSettings, 'host' | 'lsd' | 'utPex' | 'userAgent'>> {
+    Partial<Pick<SeederSettings, 'host' | 'lsd' | 'utPex' | 'userAgent' | 'utp' | 'webrtc'>> {
   /** False: no thread, no port; `start_seeding` completes and says so. */
   enabled: boolean;
   /** More than these are served in turn; default: all at once. */
@@ -64,7 +64,7 @@ export interface SeedingFacts {
   isEnabled: boolean;
   /** null while nothing listens. */
   port: number | null;
-  /** How often the thread had to be replaced since the start. */
+  /** How often the thread or process had to be replaced since the start. */
   restarts: number;
   torrents: TorrentActivity[];
 }

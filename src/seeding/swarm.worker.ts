@@ -1,6 +1,6 @@
 import { readFile } from 'node:fs/promises';
 import { parentPort, workerData } from 'node:worker_threads';
-import WebTorrent from 'webtorrent';
+import { loadWebTorrent } from './load-webtorrent.worker.ts';
 import type { SwarmAnswer, SwarmMessage, SwarmRequest, SwarmSettings, SwarmWish } from './swarm-protocol.ts';
 import { joinSwarm, type SwarmSession } from './swarm-session.worker.ts';
 import { readTorrentFile, type TorrentFileFacts } from './torrent-file.ts';
@@ -38,6 +38,7 @@ let line: Promise<unknown> = Promise.resolve();
 const say = (message: SwarmMessage, transfer: ArrayBuffer[] = []): void =>
   port.postMessage(message, transfer);
 
+const { WebTorrent } = await loadWebTorrent({ webrtc: false });
 const client = new WebTorrent({
   torrentPort: settings.host === null ? 0 : { port: 0, host: settings.host },
   maxConns: Math.min(settings.maxConnections, CONNECTIONS_MAX),

@@ -14,6 +14,8 @@ declare module 'webtorrent' {
   export interface Wire extends EventEmitter {
     /** 40 hex digits. */
     peerId: string;
+    /** `tcpIncoming`, `tcpOutgoing`, `utpIncoming`, `utpOutgoing`, `webrtc`. */
+    type: string;
     peerChoking: boolean;
     peerPieces: { get(index: number): boolean };
     destroyed: boolean;
@@ -51,6 +53,8 @@ declare module 'webtorrent' {
     files: TorrentFile[];
     destroyed: boolean;
     wires: Wire[];
+    /** Not documented: those that are being connected to, too, by what they are known by. */
+    _peers: Map<string, { type: string }>;
     /** What peers are told that we have. */
     bitfield: { set(index: number, value: boolean): void };
     /** Pieces it lacks, with the bytes that are missing; null = it has them. */
@@ -70,7 +74,8 @@ declare module 'webtorrent' {
     torrentPort?: number | { port: number; host: string };
     dhtPort?: number | { port: number; address: string };
     maxConns?: number;
-    dht?: boolean;
+    /** `socket`: as k-rpc-socket wants it; default: one of its own. */
+    dht?: boolean | { socket: EventEmitter };
     lsd?: boolean;
     utPex?: boolean;
     utp?: boolean;
@@ -79,7 +84,10 @@ declare module 'webtorrent' {
     webSeeds?: boolean;
     uploadLimit?: number;
     userAgent?: string;
-    tracker?: { wrtc: false };
+    tracker?:
+      | { wrtc: false }
+      /** The configuration of each RTCPeerConnection. */
+      | { rtcConfig: { iceServers?: { urls: string }[]; bindAddress?: string } };
   }
   interface ParsedTorrent {
     infoHash: string;

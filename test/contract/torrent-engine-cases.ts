@@ -16,6 +16,7 @@ import { createNodeDisk, createSystemClock, silentLog } from '../../src/ports/in
 import type { EngineEvents, TorrentEngine } from '../../src/seeding/engine.ts';
 import type { EngineDriver } from '../../src/seeding/engines/driver.ts';
 import { createExternalEngine } from '../../src/seeding/engines/external.ts';
+import type { SeederSettings } from '../../src/seeding/protocol.ts';
 import { createSeeder } from '../../src/seeding/seeder.ts';
 import { createLifetime, until } from '../helpers/clients/lifetime.ts';
 import { canMakeNamespaces, createNamespace, type Namespace } from '../helpers/clients/namespace.ts';
@@ -63,11 +64,12 @@ function listener() {
   return { damaged, problems, events };
 }
 
-function embedded(events: EngineEvents = {}): TorrentEngine {
+function embedded(events: EngineEvents = {}, chosen: Partial<SeederSettings> = {}): TorrentEngine {
   return createSeeder({
     settings: {
       ...{ port: 0, host: null, maxConnections: 20, dht: false, lsd: false, utPex: false },
       ...{ uploadLimitBytesPerSecond: null, userAgent: 'WikiSeed/test' },
+      ...chosen,
     },
     ...{ clock: createSystemClock(), log: silentLog, ...events },
   });
@@ -217,8 +219,15 @@ const SUBJECTS: readonly Subject[] = [
   },
 ];
 
-/** All cases, for one engine. @param options.isRoot the program may write what it likes; only the cases in which it must not */
-export function torrentEngineContract(name: Name, { isRoot = false } = {}): void {
+/**
+ * All cases, for one engine.
+ * @param options.isRoot the program may write what it likes; only the cases in which it must not
+ * @param options.settings of the embedded client
+ */
+export function torrentEngineContract(
+  name: Name,
+  { isRoot = false, settings = {} }: { isRoot?: boolean; settings?: Partial<SeederSettings> } = {},
+): void {
   const found = SUBJECTS.find((each) => each.name === name)!;
   const { launch } = found;
   const isHere = found.isHere() && (!isRoot || isRootHere());
@@ -242,7 +251,7 @@ export function torrentEngineContract(name: Name, { isRoot = false } = {}): void
     const driver = launch === null ? null : program.driver(options);
     const engine =
       driver === null
-        ? embedded(told.events)
+        ? embedded(told.events, settings)
         : createExternalEngine({
             ...{ driver, clock, ...told.events, disk: createNodeDisk(), log: silentLog },
             ...{ dataDir: torrent.dataDir, engineDataDir: null },

@@ -3,7 +3,7 @@ import { type Clock, createSystemClock, type Log, silentLog } from '../../src/po
 import type { EngineEvents } from '../../src/seeding/engine.ts';
 import type { SeederSettings } from '../../src/seeding/protocol.ts';
 import { createSeeder, type Seeder } from '../../src/seeding/seeder.ts';
-import { launchSeederThread, type SeederThread } from '../../src/seeding/seeder-thread.ts';
+import { type LaunchedSeeder, launchSeeder } from '../../src/seeding/seeder-launch.ts';
 import type { TurnBook } from '../../src/seeding/turn-book.ts';
 import type { PlainTorrent } from './plain-torrent.ts';
 
@@ -29,7 +29,7 @@ export function embeddedSeeder(
       each.resolve();
     }
   };
-  let thread: SeederThread | null = null;
+  let launched: LaunchedSeeder | null = null;
   const events: EngineEvents = {
     onDamaged(infoHash, path) {
       damaged.push({ infoHash, path });
@@ -52,9 +52,9 @@ export function embeddedSeeder(
     log: options.log ?? silentLog,
     ...(options.maxActiveTorrents === undefined ? {} : { maxActiveTorrents: options.maxActiveTorrents }),
     ...(options.turns === undefined ? {} : { turns: options.turns }),
-    launchThread(given) {
-      thread = launchSeederThread(given);
-      return thread;
+    launch(given) {
+      launched = launchSeeder(given);
+      return launched;
     },
     ...events,
   });
@@ -62,8 +62,8 @@ export function embeddedSeeder(
   /** Resolves when what was told makes it true. */
   const until = (isThere: () => boolean): Promise<void> =>
     isThere() ? Promise.resolve() : new Promise((resolve) => waiting.push({ isThere, resolve }));
-  /** Ends the thread as a crash would. */
-  const kill = async (): Promise<void> => thread?.terminate();
+  /** Ends the thread or process as a crash would. */
+  const kill = async (): Promise<void> => launched?.terminate();
   return { seeder, damaged, problems, told, until, kill };
 }
 

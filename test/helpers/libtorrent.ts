@@ -11,25 +11,36 @@ export function libtorrentPython(): string | null {
 
 const GET = `
 import libtorrent as lt, sys, time
-torrent, target, port = sys.argv[1], sys.argv[2], int(sys.argv[3])
+torrent, target, port, utp = sys.argv[1], sys.argv[2], int(sys.argv[3]), sys.argv[4] == 'utp'
 session = lt.session({'listen_interfaces': '127.0.0.1:0', 'enable_dht': False, 'enable_lsd': False, 'enable_upnp': False,
-  'enable_natpmp': False, 'enable_outgoing_utp': False, 'enable_incoming_utp': False})
+  'enable_natpmp': False, 'enable_outgoing_utp': utp, 'enable_incoming_utp': utp, 'enable_outgoing_tcp': not utp,
+  'enable_incoming_tcp': not utp})
+UTP_SOCKET = 1 << 17
+wires = set()
 handle = session.add_torrent({'ti': lt.torrent_info(torrent), 'save_path': target})
 handle.connect_peer(('127.0.0.1', port))
-end = time.time() + 30
+end = time.time() + float(sys.argv[5])
 while not handle.status().is_seeding and time.time() < end:
-    time.sleep(0.1)
+    wires |= {'utp' if peer.flags & UTP_SOCKET else 'tcp' for peer in handle.get_peer_info() if peer.total_download > 0}
+    time.sleep(0.01 if utp else 0.1)
 session.pause()
-print('complete' if handle.status().is_seeding else 'incomplete: %s' % handle.status().progress)
+over = ' over ' + ' '.join(sorted(wires)) if utp else ''
+print('complete' + over if handle.status().is_seeding else 'incomplete: %s' % handle.status().progress)
 `;
 
-/** Fetches a torrent from one peer on loopback, and knows no other. @returns `complete`, or how far it came in 30 s */
+/**
+ * Fetches a torrent from one peer on loopback, and knows no other.
+ * @param options.wire with `utp` it neither opens nor accepts a TCP connection
+ * @param options.timeoutS default 30 s
+ * @returns `complete`, with `utp` also over what; or how far it came in that time
+ */
 export function libtorrentGet(
   python: string,
-  { torrentFile, target, port }: { torrentFile: string; target: string; port: number },
+  options: { torrentFile: string; target: string; port: number; wire?: 'tcp' | 'utp'; timeoutS?: number },
 ): Promise<string> {
+  const { torrentFile, target, port, wire = 'tcp', timeoutS = 30 } = options;
   return new Promise((resolve, reject) => {
-    const child = spawn(python, ['-c', GET, torrentFile, target, String(port)]);
+    const child = spawn(python, ['-c', GET, torrentFile, target, String(port), wire, String(timeoutS)]);
     let output = '';
     child.stdout.on('data', (chunk) => {
       output += chunk;

@@ -3,12 +3,13 @@ import { EventEmitter } from 'node:events';
 import { mkdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { connect } from 'node:net';
 import { join } from 'node:path';
-import { describe, expect, it, onTestFinished } from 'vitest';
+import { describe, expect, it } from 'vitest';
 import type { Wire } from 'webtorrent';
 import { createWireLimits, type WireBounds } from '../../src/seeding/wire-limits.worker.ts';
 import { embeddedSeeder, specOf } from '../helpers/embedded-seeder.ts';
 import { has } from '../helpers/needs.ts';
 import { makePlainTorrent } from '../helpers/plain-torrent.ts';
+import { message, PIECE_ID, REJECT, rawPeer, request, UNCHOKE, u32 } from '../helpers/raw-peer.ts';
 import { aria2, startTracker } from '../helpers/seeding-bundle.ts';
 import { temporaryFolder } from '../helpers/with-db.ts';
 
@@ -22,23 +23,6 @@ const PIECE = 2 ** 18;
 const FILE_BYTES = 64 * PIECE;
 /** What the flooding test may use more; without bounds it is some 500 MB. */
 const MEMORY_BYTES = 150e6;
-
-const u32 = (value: number): Buffer => {
-  const bytes = Buffer.alloc(4);
-  bytes.writeUInt32BE(value >>> 0);
-  return bytes;
-};
-const message = (id: number, ...parts: Buffer[]): Buffer => {
-  const body = Buffer.concat([Buffer.of(id), ...parts]);
-  return Buffer.concat([u32(body.length), body]);
-};
-const request = (index: number, offset: number, length: number): Buffer =>
-  message(6, u32(index), u32(offset), u32(length));
-const INTERESTED = message(2);
-const HAS_NOTHING = message(5, Buffer.alloc(FILE_BYTES / PIECE / 8));
-const UNCHOKE = 1;
-const PIECE_ID = 7;
-const REJECT = 16;
 
 async function seeded() {
   const contentRoot = temporaryFolder();
@@ -55,53 +39,8 @@ async function seeded() {
   return { seeder, torrent, bytes };
 }
 
-/** A peer of bare bytes. */
-function rawPeer(port: number, infoHash: string, { fast }: { fast: boolean }) {
-  const socket = connect(port, '127.0.0.1');
-  const events = new EventEmitter();
-  const messages: { id: number; bytes: Buffer }[] = [];
-  let rest = Buffer.alloc(0);
-  let isGreeted = false;
-  const closed = new Promise<void>((resolve) => socket.on('close', () => resolve()));
-  socket.on('error', () => {});
-  socket.on('data', (data) => {
-    rest = Buffer.concat([rest, data]);
-    if (!isGreeted && rest.length >= 68) {
-      isGreeted = true;
-      rest = rest.subarray(68);
-      // Whoever says so before is let in 10 s later.
-      socket.write(Buffer.concat([HAS_NOTHING, INTERESTED]));
-      events.emit('greeted');
-    }
-    while (isGreeted && rest.length >= 4 && rest.length >= 4 + rest.readUInt32BE(0)) {
-      const length = rest.readUInt32BE(0);
-      if (length > 0) messages.push({ id: rest[4]!, bytes: Buffer.from(rest.subarray(5, 4 + length)) });
-      rest = rest.subarray(4 + length);
-    }
-    events.emit('more');
-  });
-  const reserved = Buffer.from([0, 0, 0, 0, 0, 0x10, 0, fast ? 4 : 0]);
-  socket.write(
-    Buffer.concat([
-      Buffer.from('\x13BitTorrent protocol', 'latin1'),
-      ...[reserved, Buffer.from(infoHash, 'hex'), randomBytes(20)],
-    ]),
-  );
-  onTestFinished(() => void socket.destroy());
-  const count = (id: number): number => messages.filter((each) => each.id === id).length;
-  const until = (isThere: () => boolean): Promise<void> =>
-    new Promise((resolve) => {
-      const look = (): void => {
-        if (!isThere()) return;
-        events.off('more', look);
-        resolve();
-      };
-      events.on('more', look);
-      look();
-    });
-  const greeted = new Promise<void>((resolve) => events.once('greeted', resolve));
-  return { socket, messages, count, until, greeted, closed };
-}
+const tcpPeer = (port: number, infoHash: string, { fast }: { fast: boolean }) =>
+  rawPeer(connect(port, '127.0.0.1'), { infoHash, pieces: FILE_BYTES / PIECE, fast });
 
 describe('a peer that asks and does not read', () => {
   for (const [name, length, fast] of [
@@ -113,7 +52,7 @@ describe('a peer that asks and does not read', () => {
       `is sent away while aria2c gets every byte: ${name}`,
       async () => {
         const { seeder, torrent, bytes } = await seeded();
-        const flooder = rawPeer(seeder.port()!, torrent.infoHash, { fast });
+        const flooder = tcpPeer(seeder.port()!, torrent.infoHash, { fast });
         await flooder.until(() => flooder.count(UNCHOKE) > 0);
         flooder.socket.pause();
         const before = process.memoryUsage().rss;
@@ -139,11 +78,11 @@ describe('a peer that asks and does not read', () => {
 
   it('asks for the torrent file without saying that it understands it, and ends nobody but itself', async () => {
     const { seeder, torrent } = await seeded();
-    const strange = rawPeer(seeder.port()!, torrent.infoHash, { fast: true });
+    const strange = tcpPeer(seeder.port()!, torrent.infoHash, { fast: true });
     await strange.greeted;
     strange.socket.write(message(20, Buffer.of(1), Buffer.from('d8:msg_typei0e5:piecei0ee')));
     await strange.closed;
-    const honest = rawPeer(seeder.port()!, torrent.infoHash, { fast: true });
+    const honest = tcpPeer(seeder.port()!, torrent.infoHash, { fast: true });
     await honest.until(() => honest.count(UNCHOKE) > 0);
     honest.socket.write(request(3, BLOCK, BLOCK));
     await honest.until(() => honest.count(PIECE_ID) === 1);
@@ -152,7 +91,7 @@ describe('a peer that asks and does not read', () => {
 
   it('that asks for 64 KiB is refused, and goes on with less', async () => {
     const { seeder, torrent, bytes } = await seeded();
-    const peer = rawPeer(seeder.port()!, torrent.infoHash, { fast: true });
+    const peer = tcpPeer(seeder.port()!, torrent.infoHash, { fast: true });
     await peer.until(() => peer.count(UNCHOKE) > 0);
     peer.socket.write(Buffer.concat([request(2, 0, 2 ** 16), request(2, 0, 2 ** 15)]));
     await peer.until(() => peer.count(PIECE_ID) === 1);

@@ -155,7 +155,7 @@ it('a peer that asks for a little of every piece keeps no other peer waiting', a
 describe('a disk that is away', () => {
   const names = ['a', 'b', 'c', 'd', 'e'];
 
-  function onADisk() {
+  function onADisk(options: { maxActiveTorrents?: number } = {}) {
     const home = temporaryFolder();
     const contentRoot = join(home, 'torrents');
     for (const name of names) {
@@ -171,7 +171,7 @@ describe('a disk that is away', () => {
     );
     const clock = new FakeClock();
     const { log, entries } = recordingLog();
-    const room = embeddedSeeder({ clock, log });
+    const room = embeddedSeeder({ clock, log, ...options });
     const states = async () => [...new Set((await room.seeder.snapshot()).map(({ state }) => state))];
     const lookAgain = async () => {
       await clock.advance(minutes(5));
@@ -218,6 +218,17 @@ describe('a disk that is away', () => {
     expect(told.map(({ code }) => code)).toEqual(['seed_folder_missing']);
     renameSync(away, contentRoot);
     await expect.poll(lookAgain).toEqual(['seeding']);
+    expect(told.slice(1)).toEqual([{ infoHash: null, code: null, message: null }]);
+  });
+
+  it('is over when it is back, also for those that wait for a place', async () => {
+    const { seeder, specs, contentRoot, away, told, lookAgain } = onADisk({ maxActiveTorrents: 1 });
+    renameSync(contentRoot, away);
+    await seeder.start(specs);
+    await expect.poll(lookAgain).toEqual(['broken']);
+    expect(told.map(({ code }) => code)).toEqual(['seed_folder_missing']);
+    renameSync(away, contentRoot);
+    await expect.poll(lookAgain).toContain('seeding');
     expect(told.slice(1)).toEqual([{ infoHash: null, code: null, message: null }]);
   });
 

@@ -1,9 +1,17 @@
-import { Worker } from 'node:worker_threads';
-import { RetryableError, threadScript } from '../lib/index.ts';
-import type { SeederAnswers, SeederMessage, SeederRequest, SeederSettings } from './protocol.ts';
+import { RetryableError } from '../lib/index.ts';
+import {
+  type Lack,
+  NOT_LOADABLE,
+  type SeederAnswers,
+  type SeederMessage,
+  type SeederRequest,
+  type SeederSettings,
+} from './protocol.ts';
+import { openSeederPlace, type SeederPlace } from './seeder-place.ts';
 
-/** One life of the seeding thread. */
-export interface SeederThread {
+/** One life of the embedded client, in a thread or in a process. */
+export interface LaunchedSeeder {
+  readonly kind: SeederPlace['kind'];
   /**
    * Asks it something.
    * @throws RetryableError with the code of a refusal, and `path` in its subject; what `down` makes when it ends before it answers
@@ -29,31 +37,32 @@ interface Pending {
   reject: (error: Error) => void;
 }
 
-/** Starts a thread. */
-export function launchSeederThread(deps: {
+/** Starts a thread or a process, as the settings want it. */
+export function launchSeeder(deps: {
   settings: SeederSettings;
-  onNews: (from: SeederThread, news: News) => void;
+  onNews: (from: LaunchedSeeder, news: News) => void;
   onListening: (port: number) => void;
   /** It is over; `cause` in one sentence. */
-  onEnded: (thread: SeederThread, cause: string) => void;
+  onEnded: (launched: LaunchedSeeder, cause: string) => void;
   /** The error of those who wait for an answer when it ends. */
   down: (message: string) => RetryableError;
-}): SeederThread {
-  const worker = new Worker(threadScript(import.meta.url, 'seeder'), { workerData: deps.settings });
+}): LaunchedSeeder {
+  const place = openSeederPlace(deps.settings);
   const pending = new Map<number, Pending>();
   let nextId = 1;
   let port: number | null = null;
   let peerId: string | null = null;
-  let cause = 'it ended by itself';
+  let cause: string | null = null;
   const listens = Promise.withResolvers<void>();
   listens.promise.catch(() => {});
 
-  const thread: SeederThread = {
+  const launched: LaunchedSeeder = {
+    kind: place.kind,
     ask: (request) =>
       new Promise((resolve, reject) => {
         const id = nextId++;
         pending.set(id, { resolve, reject });
-        worker.postMessage({ ...request, id });
+        place.post({ ...request, id } as unknown as SeederRequest);
       }),
     get port() {
       return port;
@@ -62,10 +71,10 @@ export function launchSeederThread(deps: {
       return peerId;
     },
     listening: listens.promise,
-    terminate: async () => void (await worker.terminate()),
+    terminate: () => place.terminate(),
   };
 
-  worker.on('message', (message: SeederMessage) => {
+  place.onMessage((message: SeederMessage) => {
     switch (message.kind) {
       case 'listening':
         port = message.port;
@@ -83,24 +92,25 @@ export function launchSeederThread(deps: {
       }
       case 'fatal':
         cause = message.message;
-        deps.onNews(thread, message);
-        void worker.terminate();
+        deps.onNews(launched, message);
+        void place.terminate();
         return;
       default:
-        deps.onNews(thread, message);
+        deps.onNews(launched, message);
     }
   });
-  worker.on('error', (error) => {
-    cause = error instanceof Error ? error.message : String(error);
+  place.onError((error) => {
+    cause = error.message;
   });
-  worker.on('exit', () => {
-    const error = deps.down(`the seeding thread ended: ${cause}`);
+  place.onExit((lastWords) => {
+    const why = cause ?? lastWords ?? 'it ended by itself';
+    const error = deps.down(`the seeding ${place.kind} ended: ${why}`);
     for (const waiting of pending.values()) waiting.reject(error);
     pending.clear();
     listens.reject(error);
-    deps.onEnded(thread, cause);
+    deps.onEnded(launched, why);
   });
-  return thread;
+  return launched;
 }
 
 /** What a refusal says of a file. */
@@ -110,7 +120,7 @@ export function refusalOf(error: unknown): { code: string; path: string | null }
   return { code: error.code, path: typeof path === 'string' ? path : null };
 }
 
-/** What the operator must know when the thread could not listen; null for other errors. */
+/** What the operator must know when the embedded client could not listen; null for other errors. */
 export function portTrouble({ port, host }: SeederSettings, code: string | null): string | null {
   const where = `port ${port}${host === null ? '' : ` on ${host}`}`;
   if (code === 'EADDRINUSE')
@@ -120,15 +130,16 @@ export function portTrouble({ port, host }: SeederSettings, code: string | null)
   return null;
 }
 
-/** What the operator must know when the distributed hash table has no port. */
-export function dhtTrouble(
-  { port, host }: SeederSettings,
-  reason: { code: string | null; message: string },
-): string {
+/** What the operator must know of a way to peers that is closed, while everything else goes on. */
+export function lackTrouble({ port, host }: SeederSettings, { what, code, message }: Lack): string {
+  if (code === NOT_LOADABLE) {
+    const [name, key] = what === 'utp' ? ['uTP', 'seeding.utp'] : ['WebRTC', 'seeding.webrtc'];
+    return `There is no ${name}: its native library cannot be loaded here (${message}); set ${key} to false, or run WikiSeed where that library exists (everything else goes on).`;
+  }
   const where = `UDP port ${port}${host === null ? '' : ` on ${host}`}`;
-  const why =
-    reason.code === 'EADDRINUSE' ? 'is taken by another program' : `cannot be had (${reason.message})`;
-  return `Peers without a tracker do not find us: ${where} ${why}; stop that program or set seeding.port to a free port, and start WikiSeed again (everything else goes on).`;
+  const why = code === 'EADDRINUSE' ? 'is taken by another program' : `cannot be had (${message})`;
+  const effect = what === 'dht' ? 'Peers without a tracker do not find us' : 'There is no uTP';
+  return `${effect}: ${where} ${why}; stop that program or set seeding.port to a free port, and start WikiSeed again (everything else goes on).`;
 }
 
 function refusal(message: { code: string; message: string; path: string | null }): Error {
