@@ -45,7 +45,7 @@ export async function repairCost(root: string, note: (text: string) => void): Pr
           figureOf({
             name: `segments of 1 GB that travel again for one wrong byte at the ${place}, ${what}`,
             ...{ unit: 'segments', better: 'low', ours: [againBytes / SEGMENT_BYTES] },
-            ...(saysWhere ? { target: { of: 'ours', bound: '<= 1' } } : {}),
+            ...(saysWhere ? { target: { of: 'worst', bound: '<= 1' } } : {}),
           }),
         );
       } finally {

@@ -1,7 +1,7 @@
 /** One measured number, as `--json` prints it (bench/README.md). */
 export interface Figure {
   name: string;
-  /** Median over the rounds. */
+  /** Median over the rounds; of what must never be exceeded the worst round. */
   ours: number;
   /** The same of the peer or of the case compared with; null when there is none or it is not installed. */
   theirs: number | null;
@@ -30,14 +30,15 @@ export interface Rounds {
   ours: readonly number[];
   /** Rounds of the peer; null or absent = nothing to compare with. */
   theirs?: readonly number[] | null;
-  target?: { of: 'ours' | 'ratio'; bound: string };
+  /** `worst`: it must never be exceeded, so the worst round is what counts. */
+  target?: { of: 'ours' | 'ratio' | 'worst'; bound: string };
 }
 
-/** Condenses rounds to median and worst and judges the target on the unrounded median. */
+/** Condenses rounds to median and worst and judges the target on the unrounded number. */
 export function figureOf(rounds: Rounds): MeasuredFigure {
   const { better, target } = rounds;
   const theirRounds = rounds.theirs ?? null;
-  const ours = median(rounds.ours);
+  const ours = target?.of === 'worst' ? worst(rounds.ours, better) : median(rounds.ours);
   const theirs = theirRounds === null ? null : median(theirRounds);
   const ratio = theirs === null ? null : ours / theirs;
   const judged = target?.of === 'ratio' ? ratio : ours;

@@ -58,17 +58,17 @@ export async function measureLarge({
     figureOf({
       ...facts,
       ...{ name: '3 TB, 30,000 files, 180,000 pieces with stored hashes: folder and .torrent', unit: 's' },
-      ...{ ours: seconds, target: { of: 'ours', bound: '<= 5' } },
+      ...{ ours: seconds, target: { of: 'ours', bound: '< 5' } },
     }),
     figureOf({
       ...facts,
       ...{ name: "of these, the main thread's longest block", unit: 'ms' },
-      ...{ ours: blocksMs, target: { of: 'ours', bound: '<= 50' } },
+      ...{ ours: blocksMs, target: { of: 'worst', bound: '<= 50' } },
     }),
     figureOf({
       ...facts,
       ...{ name: 'of these, memory beyond what was there before', unit: 'MB' },
-      ...{ ours: memoryMb, target: { of: 'ours', bound: '<= 400' } },
+      ...{ ours: memoryMb, target: { of: 'worst', bound: '< 400' } },
     }),
   ];
 }
