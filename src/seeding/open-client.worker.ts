@@ -3,6 +3,7 @@ import type { EventEmitter } from 'node:events';
 import { isIP } from 'node:net';
 import type WebTorrentClient from 'webtorrent';
 import { loadWebTorrent, problemOf } from './load-webtorrent.worker.ts';
+import { incomingMax } from './peer-places.worker.ts';
 import { type Lack, NOT_LOADABLE, type SeederSettings } from './protocol.ts';
 import { tryUdpPort } from './udp-port.worker.ts';
 import { prepareUtp } from './utp-sockets.worker.ts';
@@ -33,11 +34,12 @@ export async function openClient(settings: SeederSettings): Promise<OpenClient> 
   if (udpProblem !== null && settings.dht) lacks.push({ what: 'dht', ...udpProblem });
   if (udpProblem !== null && wantsUtp) lacks.push({ what: 'utp', ...udpProblem });
   const hasDht = settings.dht && udpProblem === null;
+  const most = incomingMax(settings.maxConnections);
   let tableSocket: EventEmitter | null = null;
   if (wantsUtp && udpProblem === null) {
     const address = await ipv4Of(udpHost);
     const message = await problemOf(() => {
-      tableSocket = prepareUtp(address);
+      tableSocket = prepareUtp({ host: address, max: most.utp });
     });
     if (message !== null) lacks.push({ what: 'utp', code: NOT_LOADABLE, message });
   }
@@ -61,6 +63,7 @@ export async function openClient(settings: SeederSettings): Promise<OpenClient> 
     // We have every byte: nothing is to be fetched from anywhere.
     webSeeds: false,
   });
+  client._connPool.tcpServer.maxConnections = most.tcp;
   return { client, lacks, isWebrtc };
 }
 

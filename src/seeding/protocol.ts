@@ -81,18 +81,24 @@ export interface RenewAnswer {
 /** Questions to the client; each is answered by one reply of the same id. */
 export type SeederRequest =
   | { id: number; kind: 'add'; spec: SeedSpec }
+  /** Refuses what `add` would refuse, and serves nothing. */
+  | { id: number; kind: 'look'; spec: SeedSpec }
   | { id: number; kind: 'remove'; infoHash: string }
   | { id: number; kind: 'renew'; file: RenewedFile }
   | { id: number; kind: 'snapshot' }
+  /** Answered at once by whoever answers at all. */
+  | { id: number; kind: 'ping' }
   | { id: number; kind: 'stop' };
 
 /** What a question is answered with. */
 export interface SeederAnswers {
   /** Without padding. */
   add: { fileCount: number };
+  look: null;
   remove: null;
   renew: RenewAnswer;
   snapshot: TorrentActivity[];
+  ping: null;
   stop: null;
 }
 

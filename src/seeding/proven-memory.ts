@@ -81,6 +81,32 @@ export class Buffers {
 
 const FREE_BUFFERS_MAX = 8;
 
+/**
+ * Memory for blocks that are given away: one memory for each of them kept the garbage collector busier than everything else. Not
+ * Node's own pool: libraries take from that what lives as long as a connection, and each would keep the blocks of others.
+ */
+export class Slabs {
+  readonly #slabBytes: number;
+  #slab: Buffer | null = null;
+  #used = 0;
+
+  constructor(slabBytes: number) {
+    this.#slabBytes = slabBytes;
+  }
+
+  /** What is in it is what was there before. */
+  cut(length: number): Buffer {
+    if (length > this.#slabBytes / 4) return Buffer.allocUnsafeSlow(length);
+    if (this.#slab === null || this.#used + length > this.#slabBytes) {
+      this.#slab = Buffer.allocUnsafeSlow(this.#slabBytes);
+      this.#used = 0;
+    }
+    const cut = this.#slab.subarray(this.#used, this.#used + length);
+    this.#used += length;
+    return cut;
+  }
+}
+
 /** What all torrents of a thread share, so that fifty of them need no more memory than one. */
 export interface ProvenMemory {
   /** Checksums of blocks that were proven once. */
@@ -88,6 +114,8 @@ export interface ProvenMemory {
   /** Bytes that were proven and are probably asked for next. */
   hot: RecentlyUsed;
   buffers: Buffers;
+  /** For what peers are given. */
+  slabs: Slabs;
   /** A proof holds a whole piece in memory, up to 64 MiB. */
   proofs: Turnstile;
 }
@@ -96,6 +124,8 @@ export interface ProvenMemory {
 const CHECKSUM_BYTES = 64 * 2 ** 20;
 const HOT_BYTES = 64 * 2 ** 20;
 const IDLE_BYTES = 64 * 2 ** 20;
+/** Lives as long as any of its blocks. */
+const SLAB_BYTES = 2 ** 18;
 const PROOFS_AT_ONCE = 4;
 const PROOF_BYTES = 128 * 2 ** 20;
 /** A request of 17 bytes makes us read a whole piece: whoever asks for something of every piece is told no. */
@@ -116,6 +146,7 @@ export function createProvenMemory(
     checksums: new RecentlyUsed(limits.checksumBytes ?? CHECKSUM_BYTES),
     hot: new RecentlyUsed(limits.hotBytes ?? HOT_BYTES),
     buffers: new Buffers(limits.idleBytes ?? IDLE_BYTES),
+    slabs: new Slabs(SLAB_BYTES),
     proofs: new Turnstile({
       atOnce: limits.proofsAtOnce ?? PROOFS_AT_ONCE,
       bytesAtOnce: limits.proofBytes ?? PROOF_BYTES,

@@ -69,7 +69,7 @@ export class ProvenPieces {
    */
   async read(index: number, offset: number, length: number, asker = ''): Promise<Buffer> {
     // A copy: a slow peer would otherwise keep a whole piece in memory for one of its blocks.
-    const target = Buffer.allocUnsafe(length);
+    const target = this.#options.memory.slabs.cut(length);
     for (let done = 0; done < length; ) {
       const at = offset + done;
       const { from, content } = this.#hotAt(index, at) ?? (await this.#load(index, at, asker));

@@ -12,6 +12,8 @@ export interface Wanted {
   isLoaded: boolean;
   /** Why it could not be loaded; it has no place until it is tried again. null = nothing is wrong. */
   problem: Error | null;
+  /** Why it could not be loaded the last time, and nobody has seen since that it can; null = nothing is known against it. */
+  doubt: Error | null;
 }
 
 /** What the thread has to do next. */
@@ -38,8 +40,14 @@ export interface Roster {
   failed(infoHash: string, problem: Error): void;
   /** What failed may be tried again. */
   retry(): void;
+  /** Those that failed, may be tried again, and have no place. */
+  inDoubt(): { spec: SeedSpec; doubt: Error }[];
+  isInDoubt(infoHash: string): boolean;
+  /** It could be loaded now. */
+  cleared(infoHash: string): void;
   /** Nothing is loaded any more, nor is it known what cannot be. */
   threadEnded(): void;
+  /** Also when it may be tried again and has no place. */
   hasFailed(): boolean;
   /** How long each has not been served, 0 for those that are; null while all have a place. */
   waits(now: number): Map<string, number> | null;
@@ -50,6 +58,9 @@ export interface Roster {
 /** An empty roster with so many places. */
 export function createRoster(max: number): Roster {
   const wanted = new Map<string, Wanted>();
+
+  const isDoubtful = ({ doubt, problem, isLoaded, state }: Wanted): boolean =>
+    doubt !== null && problem === null && !isLoaded && state !== 'active';
 
   function change(): RosterChange {
     const all = [...wanted.values()];
@@ -70,7 +81,7 @@ export function createRoster(max: number): Roster {
       }
       wanted.set(spec.infoHash, {
         ...{ spec, seeders: spec.seeders ?? null, state: 'new', sinceMs: now - waitedMs },
-        ...{ isLoaded: false, problem: null },
+        ...{ isLoaded: false, problem: null, doubt: null },
       });
       return true;
     },
@@ -105,12 +116,15 @@ export function createRoster(max: number): Roster {
       const known = wanted.get(infoHash);
       if (known === undefined) return;
       known.isLoaded = isLoaded;
-      if (isLoaded) known.problem = null;
+      if (!isLoaded) return;
+      known.problem = null;
+      known.doubt = null;
     },
     failed(infoHash, problem) {
       const known = wanted.get(infoHash);
       if (known === undefined) return;
       known.problem = problem;
+      known.doubt = problem;
       known.isLoaded = false;
       // It had no turn.
       known.state = 'new';
@@ -118,13 +132,23 @@ export function createRoster(max: number): Roster {
     retry() {
       for (const each of wanted.values()) each.problem = null;
     },
+    inDoubt: () =>
+      [...wanted.values()].filter(isDoubtful).map(({ spec, doubt }) => ({ spec, doubt: doubt! })),
+    isInDoubt: (infoHash) => {
+      const known = wanted.get(infoHash);
+      return known !== undefined && isDoubtful(known);
+    },
+    cleared(infoHash) {
+      const known = wanted.get(infoHash);
+      if (known !== undefined) known.doubt = null;
+    },
     threadEnded() {
       for (const each of wanted.values()) {
         each.isLoaded = false;
         each.problem = null;
       }
     },
-    hasFailed: () => [...wanted.values()].some(({ problem }) => problem !== null),
+    hasFailed: () => [...wanted.values()].some(({ doubt }) => doubt !== null),
     waits: (now) =>
       wanted.size <= max
         ? null

@@ -10,7 +10,7 @@ const REPEAT_MS = minutes(60);
 const CHANGED = 'seed_file_changed';
 const DAMAGED = 'seed_file_damaged';
 /** All of a disk is gone; told once for all its torrents. */
-const FOLDER = 'seed_folder_missing';
+export const FOLDER_MISSING = 'seed_folder_missing';
 
 const DAMAGE_HINT =
   'None of it is given to anybody. Dump files are read again and repaired by themselves, unpacked ones are unpacked again; a text of the torrent itself has to be put back, and is served after a restart. Look at the disk: dmesg, smartctl -a.';
@@ -21,10 +21,14 @@ export interface SeederEvents {
   /** A torrent could not be added. */
   notLoaded(spec: SeedSpec, error: Error): void;
   loaded(infoHash: string): void;
+  /** It can be served, and is when it is its turn. */
+  found(infoHash: string): void;
   /** Nothing of it is refused any more. */
   healed(infoHash: string): void;
   forget(infoHash: string): void;
   cannotListen(problem: string, facts: { port: number; reason: string }): void;
+  /** The client is not even there to listen. Told once until `canListen`. */
+  cannotRun(problem: { code: 'seeder_not_started' | 'seeder_hangs'; message: string }): void;
   canListen(): void;
   /** Told after `canListen`. */
   lacks(lack: Lack, problem: string, facts: { port: number; reason: string }): void;
@@ -100,7 +104,7 @@ export function createSeederEvents(deps: { clock: Clock; log: Log } & EngineEven
     homeless.set(folder, new Set([infoHash]));
     const message = `Nothing below ${folder} is seeded: it is not there, or it is empty. Is the disk mounted?`;
     log.error({ room: 'seeding', path: folder }, message);
-    commonTrouble(folder, { code: FOLDER, message, hint: FOLDER_HINT });
+    commonTrouble(folder, { code: FOLDER_MISSING, message, hint: FOLDER_HINT });
   }
 
   function notHomeless(infoHash: string): void {
@@ -119,7 +123,7 @@ export function createSeederEvents(deps: { clock: Clock; log: Log } & EngineEven
           complain('warn', infoHash, news.message, 'a tracker or peer source does not answer');
           return;
         case 'fileRefused':
-          if (news.code === FOLDER) return folderGone(infoHash, news.path);
+          if (news.code === FOLDER_MISSING) return folderGone(infoHash, news.path);
           complain('error', infoHash, news.message, 'a file changed and is no longer served');
           if (news.code === CHANGED) onDamaged(infoHash, news.path, news.message);
           trouble(infoHash, { code: news.code, message: news.message, hint: FILE_HINT });
@@ -140,7 +144,7 @@ export function createSeederEvents(deps: { clock: Clock; log: Log } & EngineEven
     },
     notLoaded({ infoHash }, error) {
       const { code, path } = refusalOf(error);
-      if (code === FOLDER && path !== null) return folderGone(infoHash, path);
+      if (code === FOLDER_MISSING && path !== null) return folderGone(infoHash, path);
       notHomeless(infoHash);
       complain('error', infoHash, error.message, 'a torrent cannot be seeded');
       if (code === CHANGED && path !== null) onDamaged(infoHash, path, error.message);
@@ -149,14 +153,20 @@ export function createSeederEvents(deps: { clock: Clock; log: Log } & EngineEven
         trouble(infoHash, { code, message: error.message, hint: FILE_HINT });
     },
     loaded: isThere,
+    found: isThere,
     healed: isThere,
     forget: over,
     cannotListen(problem, facts) {
       log.error({ room: 'seeding', ...facts }, problem);
       commonTrouble('port', { code: 'seeding_port_taken', message: problem });
     },
+    cannotRun(problem) {
+      if (common.get('run')?.code === problem.code) return;
+      log.error({ room: 'seeding' }, problem.message);
+      commonTrouble('run', problem);
+    },
     canListen() {
-      for (const key of ['port', 'dht', 'utp', 'webrtc']) commonOver(key);
+      for (const key of ['run', 'port', 'dht', 'utp', 'webrtc']) commonOver(key);
     },
     lacks({ what, code }, problem, facts) {
       log.warn({ room: 'seeding', ...facts }, problem);

@@ -22,7 +22,8 @@ export interface LaunchedSeeder {
   readonly peerId: string | null;
   /** Resolves when it listens, rejects when it ended before. */
   readonly listening: Promise<void>;
-  terminate(): Promise<void>;
+  /** @param why said as the cause of its end, unless it gives one itself */
+  terminate(why?: string): Promise<void>;
 }
 
 /** A question without its number. */
@@ -71,7 +72,10 @@ export function launchSeeder(deps: {
       return peerId;
     },
     listening: listens.promise,
-    terminate: () => place.terminate(),
+    terminate(why) {
+      cause ??= why ?? null;
+      return place.terminate();
+    },
   };
 
   place.onMessage((message: SeederMessage) => {

@@ -1,4 +1,5 @@
 import { fork } from 'node:child_process';
+import type { Socket } from 'node:net';
 import { fileURLToPath } from 'node:url';
 import { Worker } from 'node:worker_threads';
 import { threadScript } from '../lib/index.ts';
@@ -77,6 +78,8 @@ function inProcess(settings: SeederSettings): SeederPlace {
     onExit: (listener) => void over.promise.then(listener),
     async terminate() {
       child.kill('SIGKILL');
+      // One that waits for a disk does not end even so; it must not keep the program from ending.
+      for (const handle of [child, child.channel, child.stderr as Socket | null]) handle?.unref();
       await over.promise;
     },
   };

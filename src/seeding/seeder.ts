@@ -1,9 +1,12 @@
-import { Interrupted, minutes, RetryableError, seconds } from '../lib/index.ts';
-import type { Clock, Log } from '../ports/index.ts';
+import { minutes, RetryableError, seconds } from '../lib/index.ts';
+import { type Clock, createSystemClock, type Log } from '../ports/index.ts';
+import { orAbort, waitAtMost } from './bounded-waits.ts';
 import type { EngineEvents, TorrentEngine } from './engine.ts';
+import { type HangWatch, watchForHangs } from './hang-watch.ts';
 import type { SeederSettings, SeedSpec, TorrentActivity } from './protocol.ts';
 import { createRoster } from './roster.ts';
-import { createSeederEvents } from './seeder-events.ts';
+import { lookAtDoubtful } from './seeder-doubts.ts';
+import { createSeederEvents, FOLDER_MISSING } from './seeder-events.ts';
 import { type LaunchedSeeder, lackTrouble, launchSeeder, portTrouble } from './seeder-launch.ts';
 import type { TurnBook } from './turn-book.ts';
 
@@ -47,6 +50,7 @@ interface Life {
   startedMs: number;
   /** What is being loaded, by infohash. */
   loading: Map<string, Promise<void>>;
+  watch: HangWatch;
 }
 
 /** Creates the supervisor; nothing runs before `start`. */
@@ -61,6 +65,8 @@ export function createSeeder(
     turns?: TurnBook;
     /** For tests that end it. */
     launch?: typeof launchSeeder;
+    /** By which a hang is noticed. Not `clock`, which a test may turn: a real thread answers in real time. */
+    hangClock?: Clock;
   } & EngineEvents,
 ): Seeder {
   const { settings, clock, log } = deps;
@@ -74,6 +80,8 @@ export function createSeeder(
   let cancelRetry = (): void => {};
   let cancelRotation = (): void => {};
   let lastSnapshot: TorrentActivity[] = [];
+  /** While those that failed are looked at again. */
+  let isLooking = false;
   /** Why we cannot listen, in one sentence; null once we could. */
   let portProblem: string | null = null;
 
@@ -107,21 +115,31 @@ export function createSeeder(
         }
         events.heard(news);
         if (life?.launched !== from) return;
-        if (news.kind === 'torrentLost') lost(news);
+        if (news.kind === 'torrentLost') lost(news.infoHash, new Error(news.message));
         // Nothing of it can be given: its disk is gone, and may come back.
-        if (news.kind !== 'fileRefused' || news.code !== 'seed_folder_missing') return;
-        lost(news);
+        if (news.kind !== 'fileRefused' || news.code !== FOLDER_MISSING) return;
+        lost(news.infoHash, new RetryableError(news.code, news.message, { subject: { path: news.path } }));
         void withDeadline(from.ask<'remove'>({ kind: 'remove', infoHash: news.infoHash }));
       },
       onEnded(dead, cause) {
         if (life?.launched === dead) ended(life, cause);
       },
     });
-    return { launched, startedMs: clock.monotonicMs(), loading: new Map() };
+    const watch = watchForHangs({
+      clock: deps.hangClock ?? createSystemClock(),
+      ask: () => launched.ask<'ping'>({ kind: 'ping' }),
+      onHung: () => void launched.terminate('it had not answered for three minutes'),
+      onUndead: () =>
+        events.cannotRun({
+          code: 'seeder_hangs',
+          message: `Nothing is seeded: the seeding ${launched.kind} does not answer and does not end, as one that waits for a disk; look at the disk (dmesg), and start WikiSeed again if it does not come back by itself.`,
+        }),
+    });
+    return { launched, startedMs: clock.monotonicMs(), loading: new Map(), watch };
   }
 
-  function lost({ infoHash, message }: { infoHash: string; message: string }): void {
-    roster.failed(infoHash, new Error(message));
+  function lost(infoHash: string, problem: Error): void {
+    roster.failed(infoHash, problem);
     retryLater();
   }
 
@@ -141,6 +159,7 @@ export function createSeeder(
 
   function ended(dead: Life, cause: string): void {
     life = null;
+    dead.watch.stop();
     roster.threadEnded();
     cancelRetry();
     cancelRotation();
@@ -151,6 +170,10 @@ export function createSeeder(
       { room: 'seeding', reason: cause, delayMs: backoffMs },
       `the seeding ${dead.launched.kind} ended; starting another`,
     );
+    beginLater();
+  }
+
+  function beginLater(): void {
     cancelRestart = clock.after(backoffMs, () => {
       if (!isStopped) void begin();
     });
@@ -158,7 +181,16 @@ export function createSeeder(
   }
 
   async function begin(): Promise<void> {
-    const born = launch();
+    let born: Life;
+    try {
+      born = launch();
+    } catch (error) {
+      // The system has no memory or no process left for it; everything else goes on.
+      const message = `Nothing is seeded: the seeding client cannot be started (${String(error)}); WikiSeed goes on trying.`;
+      events.cannotRun({ code: 'seeder_not_started', message });
+      beginLater();
+      return;
+    }
     life = born;
     try {
       await born.launched.listening;
@@ -175,8 +207,23 @@ export function createSeeder(
   function retryLater(): void {
     cancelRetry();
     cancelRetry = clock.after(RETRY_MISSING_MS, () => {
+      if (life === null || isStopped || isLooking) return;
+      isLooking = true;
       roster.retry();
-      if (life !== null && !isStopped) void settle(life);
+      void lookAgain(life).finally(() => {
+        isLooking = false;
+        if (life !== null && !isStopped && roster.hasFailed()) retryLater();
+      });
+    });
+  }
+
+  /** Of those that failed, who gets a place is tried, and the others are looked at. */
+  async function lookAgain(target: Life): Promise<void> {
+    await settle(target);
+    await lookAtDoubtful({
+      ...{ roster, events },
+      look: (spec) => target.launched.ask<'look'>({ kind: 'look', spec }),
+      isOver: () => life !== target || isStopped,
     });
   }
 
@@ -241,14 +288,7 @@ export function createSeeder(
     return work;
   }
 
-  async function withDeadline(work: Promise<unknown>): Promise<void> {
-    const deadline = new AbortController();
-    await Promise.race([
-      work.catch(() => {}),
-      clock.sleep(STOP_DEADLINE_MS, deadline.signal).catch(() => {}),
-    ]);
-    deadline.abort();
-  }
+  const withDeadline = (work: Promise<unknown>): Promise<void> => waitAtMost(clock, STOP_DEADLINE_MS, work);
 
   return {
     name: 'webtorrent',
@@ -278,6 +318,7 @@ export function createSeeder(
       life = null;
       roster.threadEnded();
       if (dying === null) return;
+      dying.watch.stop();
       await withDeadline(dying.launched.ask<'stop'>({ kind: 'stop' }));
       // Not even a killed process ends while the disk does not answer it.
       await withDeadline(dying.launched.terminate());
@@ -326,6 +367,7 @@ export function createSeeder(
     async snapshot() {
       const target = life;
       if (target?.launched.port == null) return [];
+      if (target.watch.isSilent) return [...lastSnapshot.map(silent), ...roster.idle()];
       const deadline = new AbortController();
       const late = clock.sleep(SNAPSHOT_DEADLINE_MS, deadline.signal).then(
         () => lastSnapshot,
@@ -347,17 +389,11 @@ export function createSeeder(
   };
 }
 
-/** The client goes on; only the waiting ends. */
-async function orAbort<T>(work: Promise<T>, signal: AbortSignal): Promise<T> {
-  if (signal.aborted) throw new Interrupted();
-  let onAbort = (): void => {};
-  const aborted = new Promise<never>((_, reject) => {
-    onAbort = () => reject(new Interrupted());
-    signal.addEventListener('abort', onAbort, { once: true });
-  });
-  try {
-    return await Promise.race([work, aborted]);
-  } finally {
-    signal.removeEventListener('abort', onAbort);
-  }
+/** What is shown of a torrent whose client does not answer. */
+function silent(last: TorrentActivity): TorrentActivity {
+  return {
+    ...last,
+    ...{ peers: 0, uploadBytesPerSecond: 0, isReady: false, state: 'checking' },
+    problem: 'the seeding client does not answer',
+  };
 }

@@ -10,6 +10,7 @@ import {
 } from './known-files.worker.ts';
 import { openClient } from './open-client.worker.ts';
 import { OpenFiles } from './open-files.worker.ts';
+import { createPeerPlaces } from './peer-places.worker.ts';
 import type { RenewedFile, SeederAnswers, SeederRequest, SeedSpec } from './protocol.ts';
 import { createProvenMemory } from './proven-memory.ts';
 import { type DamagedPiece, ReadOnlyStore } from './read-only-store.worker.ts';
@@ -37,14 +38,13 @@ interface Served {
   fileCount: number;
 }
 const torrents = new Map<string, Served>();
-// Blocks of 16 KiB are cut from these: one memory for each of them kept the garbage collector busier than everything else.
-Buffer.poolSize = 2 ** 20;
 
 /** Of all torrents together. */
 const openFiles = new OpenFiles();
 const memory = createProvenMemory();
 /** Of all torrents together. */
 const limits = createWireLimits();
+const places = createPeerPlaces({ max: settings.maxConnections });
 
 /** Whose request is being handed to a store. */
 let asker = '';
@@ -59,9 +59,11 @@ client.on('error', (error: NodeJS.ErrnoException) => {
   say({ kind: 'fatal', code: error.code ?? null, message: error.message });
 });
 
-async function add(spec: SeedSpec): Promise<SeederAnswers['add']> {
-  const present = torrents.get(spec.infoHash);
-  if (present !== undefined) return { fileCount: present.fileCount };
+/**
+ * Reads what a torrent promises, and looks for it.
+ * @throws SeedFileError; Error `torrent_file_differs`; what reading the torrent file throws
+ */
+async function inspect(spec: SeedSpec) {
   await assertFolder(spec.contentRoot);
   const bytes = await readFile(spec.torrentFile);
   const { infoHash, name, files, pieces } = readTorrentFile(bytes);
@@ -76,6 +78,13 @@ async function add(spec: SeedSpec): Promise<SeederAnswers['add']> {
       sizeBytes: file.sizeBytes,
     })),
   );
+  return { bytes, infoHash, files, pieces, knownFiles };
+}
+
+async function add(spec: SeedSpec): Promise<SeederAnswers['add']> {
+  const present = torrents.get(spec.infoHash);
+  if (present !== undefined) return { fileCount: present.fileCount };
+  const { bytes, infoHash, files, pieces, knownFiles } = await inspect(spec);
   const torrent = client.add(bytes, {
     path: spec.contentRoot,
     store: ReadOnlyStore,
@@ -102,6 +111,7 @@ async function add(spec: SeedSpec): Promise<SeederAnswers['add']> {
   torrents.set(infoHash, served);
   torrent.on('wire', noteAsker);
   torrent.on('wire', limits.watch);
+  torrent.on('wire', (wire: Wire) => places.receive(torrent, wire));
   torrent.on('peer', (peer: Offered | string) => boundOffers(torrent, peer));
   torrent.on('warning', ({ message }: Error) => {
     // What was chosen is no trouble.
@@ -211,12 +221,17 @@ async function answer(request: SeederRequest): Promise<SeederAnswers[keyof Seede
   switch (request.kind) {
     case 'add':
       return add(request.spec);
+    case 'look':
+      await inspect(request.spec);
+      return null;
     case 'remove':
       return remove(request.infoHash);
     case 'renew':
       return renew(request.file);
     case 'snapshot':
       return snapshot();
+    case 'ping':
+      return null;
     case 'stop':
       return stop();
   }

@@ -76,7 +76,7 @@ export interface SeedingRoom {
   pieceSources: readonly SwarmPieces[];
   /** Opens the port and serves again whatever was seeded before; never fails because of one torrent. Idempotent. */
   start(): Promise<void>;
-  /** Resolved when the threads are gone, at most about 5 s later. Idempotent. */
+  /** Resolved when the threads and processes are gone, or do not go: at most about 10 s later. Idempotent. */
   stop(): Promise<void>;
   /**
    * Serves a torrent no more: it was retired. One that is not served is no error. Works before `start`, too.

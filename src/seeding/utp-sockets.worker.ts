@@ -9,6 +9,8 @@ interface UtpServer extends EventEmitter {
   send(bytes: Uint8Array, offset: number, length: number, port: number, host: string, done: Sent): void;
   setSendBufferSize(bytes: number): number;
   setRecvBufferSize(bytes: number): number;
+  /** More are not answered. */
+  maxConnections: number;
 }
 interface UtpLibrary {
   createServer(...options: unknown[]): UtpServer;
@@ -18,17 +20,19 @@ type Sent = (error?: Error | null) => void;
 /**
  * Lets the uTP of webtorrent listen where it should: the package takes no address for it. uTP has the UDP port with the number of
  * the TCP port, because peers are told one number; so the distributed hash table shares it.
- * @param host IPv4 address; null = all
+ * @param options.host IPv4 address; null = all
+ * @param options.max connections at once that come in
  * @returns the socket for the table (`opts.socket` of k-rpc-socket), which listens when uTP does
  * @throws Error when the native library cannot be loaded
  */
-export function prepareUtp(host: string | null): EventEmitter {
+export function prepareUtp({ host, max }: { host: string | null; max: number }): EventEmitter {
   // The very module that webtorrent itself uses, wherever it was installed.
   const library = createRequire(import.meta.resolve('webtorrent'))('utp-native') as UtpLibrary;
   const create = library.createServer;
   const table = new TableSocket();
   library.createServer = (...options) => {
     const server = create(...options);
+    server.maxConnections = max;
     const listen = server.listen.bind(server);
     server.listen = (port) => listen(port, host ?? '0.0.0.0');
     for (const name of ['setSendBufferSize', 'setRecvBufferSize'] as const) {

@@ -120,6 +120,8 @@ declare module 'webtorrent' {
     /** The second form is what webtorrent makes of the first. */
     add(torrent: Uint8Array | ParsedTorrent, options: AddOptions): Torrent;
     address(): { port: number } | null;
+    /** Not documented: who connects to us. */
+    _connPool: { tcpServer: { maxConnections: number } };
     destroy(done: (error?: Error) => void): void;
   }
 }

@@ -136,7 +136,7 @@ class WatchedWire {
     };
   }
 
-  /** Blocks are cut from memories of 1 MiB, which live as long as any of their blocks: one who does not read keeps no others' alive. */
+  /** Blocks are cut from memories of 256 KiB, which live as long as any of their blocks: one who does not read keeps no others' alive. */
   #isBehindWith(data: Uint8Array): boolean {
     const { bytesAlways } = this.#room.bounds;
     const isShort = data.length < BLOCK_BYTES_USUAL;

@@ -15,6 +15,9 @@ export function embeddedSeeder(
     maxActiveTorrents?: number;
     turns?: TurnBook;
     settings?: Partial<SeederSettings>;
+    hangClock?: Clock;
+    /** Before each start; what it throws, the start does. */
+    onLaunch?: () => void;
   } = {},
 ) {
   const damaged: { infoHash: string; path: string | null }[] = [];
@@ -52,7 +55,9 @@ export function embeddedSeeder(
     log: options.log ?? silentLog,
     ...(options.maxActiveTorrents === undefined ? {} : { maxActiveTorrents: options.maxActiveTorrents }),
     ...(options.turns === undefined ? {} : { turns: options.turns }),
+    ...(options.hangClock === undefined ? {} : { hangClock: options.hangClock }),
     launch(given) {
+      options.onLaunch?.();
       launched = launchSeeder(given);
       return launched;
     },

@@ -1,10 +1,11 @@
 import { randomBytes } from 'node:crypto';
-import { EventEmitter } from 'node:events';
+import { EventEmitter, once } from 'node:events';
 import { mkdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { connect } from 'node:net';
 import { join } from 'node:path';
-import { describe, expect, it } from 'vitest';
+import { describe, expect, it, onTestFinished } from 'vitest';
 import type { Wire } from 'webtorrent';
+import type { SeederSettings } from '../../src/seeding/protocol.ts';
 import { createWireLimits, type WireBounds } from '../../src/seeding/wire-limits.worker.ts';
 import { embeddedSeeder, specOf } from '../helpers/embedded-seeder.ts';
 import { has } from '../helpers/needs.ts';
@@ -24,7 +25,7 @@ const FILE_BYTES = 64 * PIECE;
 /** What the flooding test may use more; without bounds it is some 500 MB. */
 const MEMORY_BYTES = 150e6;
 
-async function seeded() {
+async function seeded(settings: Partial<SeederSettings> = {}) {
   const contentRoot = temporaryFolder();
   const tracker = await startTracker();
   mkdirSync(join(contentRoot, 'flooded'));
@@ -34,7 +35,7 @@ async function seeded() {
     ...{ contentRoot, name: 'flooded', pieceLength: PIECE, trackers: [tracker.url] },
     files: [{ path: 'dump.bz2', sizeBytes: FILE_BYTES }],
   });
-  const { seeder } = embeddedSeeder();
+  const { seeder } = embeddedSeeder({ settings });
   await seeder.start([specOf(torrent)]);
   return { seeder, torrent, bytes };
 }
@@ -100,6 +101,41 @@ describe('a peer that asks and does not read', () => {
     ]);
     const block = peer.messages.find(({ id }) => id === PIECE_ID)!.bytes.subarray(8);
     expect(block.equals(bytes.subarray(2 * PIECE, 2 * PIECE + 2 ** 15))).toBe(true);
+  }, 30_000);
+});
+
+describe('more peers than there may be', () => {
+  it('are sent away after their handshake, and the others are served', async () => {
+    const { seeder, torrent } = await seeded({ maxConnections: 5 });
+    const peers = Array.from({ length: 12 }, () => tcpPeer(seeder.port()!, torrent.infoHash, { fast: true }));
+    const hears = (peer: (typeof peers)[number]) =>
+      Promise.race([
+        peer.until(() => peer.count(UNCHOKE) > 0).then(() => 'served'),
+        peer.closed.then(() => 'sent away'),
+      ]);
+    const heard = await Promise.all(peers.map(hears));
+    expect(heard.filter((each) => each === 'served')).toHaveLength(5);
+    expect((await seeder.snapshot())[0]!.peers).toBe(5);
+    // A place that is free again is another's.
+    peers[heard.indexOf('served')]!.socket.destroy();
+    await expect.poll(async () => (await seeder.snapshot())[0]!.peers).toBe(4);
+    expect(await hears(tcpPeer(seeder.port()!, torrent.infoHash, { fast: true }))).toBe('served');
+  }, 30_000);
+
+  it('are not let in at all when a thousand hold their tongue, and are when those are gone', async () => {
+    const { seeder, torrent } = await seeded();
+    const silent = Array.from({ length: 1000 }, () => connect(seeder.port()!, '127.0.0.1'));
+    onTestFinished(() => silent.forEach((socket) => void socket.destroy()));
+    await Promise.all(silent.map((socket) => once(socket, 'connect')));
+    const refused = tcpPeer(seeder.port()!, torrent.infoHash, { fast: true });
+    await refused.closed;
+    expect(refused.messages).toEqual([]);
+    silent[0]!.destroy();
+    const served = async () => {
+      const peer = tcpPeer(seeder.port()!, torrent.infoHash, { fast: true });
+      return Promise.race([peer.greeted.then(() => true), peer.closed.then(() => false)]);
+    };
+    await expect.poll(served).toBe(true);
   }, 30_000);
 });
 

@@ -6,6 +6,7 @@ import { type AddressInfo, connect, type Socket } from 'node:net';
 import { join } from 'node:path';
 import { describe, expect, it, onTestFinished } from 'vitest';
 import { minutes } from '../../src/lib/index.ts';
+import { tryUdpPort } from '../../src/seeding/udp-port.worker.ts';
 import { embeddedSeeder, specOf } from '../helpers/embedded-seeder.ts';
 import { FakeClock } from '../helpers/fake-clock.ts';
 import { makePlainTorrent } from '../helpers/plain-torrent.ts';
@@ -76,6 +77,21 @@ describe('the distributed hash table', () => {
       `Peers without a tracker do not find us: UDP port ${port} on 127.0.0.1 is taken by another program; stop that program or set seeding.port to a free port, and start WikiSeed again (everything else goes on).`,
     ]);
   });
+});
+
+it('a UDP port of a program that is just ending is tried once more', async () => {
+  const port = await freePort();
+  const ending = createSocket('udp4').bind(port, '127.0.0.1');
+  await once(ending, 'listening');
+  const end = () => new Promise<void>((resolve) => ending.close(() => resolve()));
+  expect(await tryUdpPort(port, '127.0.0.1', end)).toBeNull();
+  await udpOn(port);
+  let waits = 0;
+  const wait = async () => {
+    waits += 1;
+  };
+  expect(await tryUdpPort(port, '127.0.0.1', wait)).toMatchObject({ code: 'EADDRINUSE' });
+  expect(waits).toBe(1);
 });
 
 /** Says hello, is interested, and asks for a block of each of these pieces once it may. */
@@ -230,6 +246,44 @@ describe('a disk that is away', () => {
     renameSync(away, contentRoot);
     await expect.poll(lookAgain).toContain('seeding');
     expect(told.slice(1)).toEqual([{ infoHash: null, code: null, message: null }]);
+  });
+
+  it.each([
+    ['a disk', 'seed_folder_missing', null],
+    ['a single file', 'seed_file_missing', 0],
+  ] as const)('is over when it is back, also when others have the places for hours: %s', async (what, code, whose) => {
+    const { seeder, specs, clock, contentRoot, away, told, problems } = onADisk({ maxActiveTorrents: 1 });
+    const other = onADisk().specs[4]!;
+    const [gone, aside] =
+      what === 'a disk' ? [contentRoot, away] : [join(contentRoot, 'a', 'dump.gz'), `${contentRoot}.gz`];
+    renameSync(gone, aside);
+    const wanted = what === 'a disk' ? specs : specs.slice(0, 1);
+    await seeder.start([...wanted.map((spec) => ({ ...spec, seeders: 0 })), { ...other, seeders: 9 }]);
+    const served = async () =>
+      (await seeder.snapshot()).filter(({ state }) => state === 'seeding').map(({ infoHash }) => infoHash);
+    expect(await served()).toEqual([other.infoHash]);
+    const key = whose === null ? null : specs[whose]!.infoHash;
+    for (let look = 0; look < 4; look += 1) {
+      await clock.advance(minutes(5));
+      await expect
+        .poll(async () => (await seeder.snapshot()).filter(({ state }) => state === 'broken').length)
+        .toBe(wanted.length);
+    }
+    expect(told).toEqual([{ infoHash: key, code, message: expect.any(String) }, ...told.slice(1)]);
+    expect([...problems]).toEqual([[key, code]]);
+    renameSync(aside, gone);
+    const troubles = async () => {
+      await clock.advance(minutes(5));
+      return problems.size;
+    };
+    await expect.poll(troubles).toBe(0);
+    // It was looked at, no more.
+    expect(await served()).toEqual([other.infoHash]);
+    expect((await seeder.snapshot()).map(({ state }) => state)).not.toContain('broken');
+    // And nobody looks any more.
+    const toldThen = told.length;
+    await clock.advance(minutes(30));
+    expect(told).toHaveLength(toldThen);
   });
 
   it('one torrent that is missing alone is told by itself', async () => {

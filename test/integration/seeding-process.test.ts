@@ -1,4 +1,4 @@
-import { fork } from 'node:child_process';
+import { fork, spawn } from 'node:child_process';
 import { randomBytes } from 'node:crypto';
 import { createSocket } from 'node:dgram';
 import { once } from 'node:events';
@@ -6,8 +6,10 @@ import { mkdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { createServer } from 'node:net';
 import { join } from 'node:path';
 import { describe, expect, it, onTestFinished } from 'vitest';
+import { minutes, seconds } from '../../src/lib/index.ts';
 import { isAlive, openFilesOf, seedersOf } from '../helpers/child-processes.ts';
 import { embeddedSeeder, specOf } from '../helpers/embedded-seeder.ts';
+import { FakeClock } from '../helpers/fake-clock.ts';
 import { libtorrentGet, libtorrentPython } from '../helpers/libtorrent.ts';
 import { makePlainTorrent } from '../helpers/plain-torrent.ts';
 import { recordingLog } from '../helpers/seeding-bundle.ts';
@@ -71,6 +73,56 @@ describe('the process of the seeder', () => {
     expect(await libtorrentGet(python!, { ...options, wire: 'utp' })).toBe('complete over utp');
     expect(readFileSync(join(target, 'served', 'dump.bz2')).equals(bytes)).toBe(true);
     expect(seeder.restarts()).toBe(1);
+  });
+
+  it('that hangs is no longer said to seed, and is replaced after three minutes', async () => {
+    const { torrent } = torrentOnDisk();
+    const { log, entries, next } = recordingLog();
+    const hangClock = new FakeClock();
+    const { seeder, problems } = embeddedSeeder({ log, hangClock, settings: { utp: true } });
+    await seeder.start([specOf(torrent)]);
+    expect(await seeder.snapshot()).toMatchObject([{ state: 'seeding', isReady: true, problem: null }]);
+    const [pid] = seedersOf(process.pid);
+    process.kill(pid!, 'SIGSTOP');
+    await hangClock.advance(minutes(3));
+    expect(await seeder.snapshot()).toMatchObject([
+      { state: 'checking', isReady: false, problem: 'the seeding client does not answer' },
+    ]);
+    expect(seeder.restarts()).toBe(0);
+    const died = next('the seeding process ended; starting another');
+    const listens = next('listening for peers');
+    await hangClock.advance(seconds(30));
+    await died;
+    expect(entries.at(-1)?.fields).toMatchObject({ reason: 'it had not answered for three minutes' });
+    expect(isAlive(pid!)).toBe(false);
+    await listens;
+    await expect.poll(() => seeder.snapshot()).toMatchObject([{ state: 'seeding', problem: null }]);
+    expect(problems.size).toBe(0);
+  });
+
+  it('that is killed and does not end keeps the program from nothing', async () => {
+    const program = join(temporaryFolder(), 'program.mjs');
+    writeFileSync(
+      program,
+      `import { ChildProcess } from 'node:child_process';
+      import { openSeederPlace } from ${JSON.stringify(join(SCRIPT, '..', 'seeder-place.js'))};
+      const place = openSeederPlace(${JSON.stringify({ ...SETTINGS, utp: true })});
+      place.onExit(() => process.exit(2));
+      place.onMessage((message) => {
+        if (message.kind !== 'listening') return;
+        // As it is with a process that waits for a disk.
+        ChildProcess.prototype.kill = () => { console.log('killed'); return true; };
+        void place.terminate();
+      });`,
+    );
+    const child = spawn(process.execPath, [program], { stdio: ['ignore', 'pipe', 'inherit'] });
+    onTestFinished(() => void child.kill('SIGKILL'));
+    let said = '';
+    child.stdout.on('data', (text) => {
+      said += text;
+    });
+    expect(await once(child, 'close')).toEqual([0, null]);
+    expect(said).toBe('killed\n');
   });
 
   it('is left alone by signals to all, and is gone after a stop in time, answering or not', async () => {

@@ -171,6 +171,37 @@ describe('a thread that dies', () => {
     expect(entries.at(-1)?.fields).toMatchObject({ delayMs: 1000 });
   });
 
+  it('is tried again with the same waits when the system has nothing left to start it with', async () => {
+    const clock = new FakeClock();
+    let refusals = 2;
+    let launches = 0;
+    const onLaunch = (): void => {
+      launches += 1;
+      if (launches > 1 && refusals-- > 0) throw new Error('spawn ENOMEM');
+    };
+    const { log, entries, next } = recordingLog();
+    const { seeder, problems, told, kill } = embeddedSeeder({ clock, log, onLaunch });
+    const [torrent] = torrentsIn(temporaryFolder(), 'a');
+    await seeder.start([specOf(torrent!)]);
+    const died = next('the seeding thread ended; starting another');
+    await kill();
+    await died;
+    await clock.advance(seconds(1));
+    expect([...problems]).toEqual([[null, 'seeder_not_started']]);
+    await clock.advance(seconds(2));
+    expect(launches).toBe(3);
+    const listens = next('listening for peers');
+    await clock.advance(seconds(4));
+    await listens;
+    expect(problems.size).toBe(0);
+    expect(told.map(({ code }) => code)).toEqual(['seeder_not_started', null]);
+    expect(entries.filter(({ level }) => level === 'error').map(({ message }) => message)).toEqual([
+      'the seeding thread ended; starting another',
+      'Nothing is seeded: the seeding client cannot be started (Error: spawn ENOMEM); WikiSeed goes on trying.',
+    ]);
+    await expect.poll(async () => (await seeder.snapshot())[0]?.state).toBe('seeding');
+  });
+
   it('is not replaced after a stop, whose goodbye has a deadline', async () => {
     const { seeder, specs, clock, states } = await crowded({});
     await seeder.start(specs);

@@ -1,5 +1,6 @@
 import { randomBytes } from 'node:crypto';
 import { createSocket } from 'node:dgram';
+import { once } from 'node:events';
 import {
   closeSync,
   mkdirSync,
@@ -11,6 +12,7 @@ import {
   writeSync,
 } from 'node:fs';
 import { createRequire } from 'node:module';
+import { connect } from 'node:net';
 import { join } from 'node:path';
 import type { Duplex } from 'node:stream';
 import { describe, expect, it, onTestFinished } from 'vitest';
@@ -31,6 +33,7 @@ const BLOCK = 2 ** 14;
 const PIECES = 32;
 /** What one flooding peer may cost at most at any time. */
 const MEMORY_BYTES = 150e6;
+const DHT_PING = `d1:ad2:id20:${'a'.repeat(20)}e1:q4:ping1:t2:aa1:y1:qe`;
 const python = libtorrentPython();
 
 /** The most memory a process ever had, in bytes. */
@@ -66,6 +69,55 @@ function knock(port: number): Promise<number | string> {
 }
 /** ST_STATE of version 1: the connection is there. */
 const STATE = 0x21;
+
+/** Asks for connections that nobody will ever use, one socket for all. */
+async function silentPeers(port: number) {
+  const socket = createSocket('udp4');
+  onTestFinished(() => void socket.close());
+  socket.connect(port, '127.0.0.1');
+  await once(socket, 'connect');
+  let asked = 0;
+  return {
+    socket,
+    /** Sends another; its answer is a message of the socket. */
+    ask(): void {
+      const id = (asked++ * 4 + 7) & 0xffff;
+      const head = Buffer.of(0x41, 0, id >> 8, id & 0xff);
+      socket.send(Buffer.concat([head, u32(1), u32(0), u32(2 ** 20), Buffer.of(0, 1, 0, 0)]));
+    },
+  };
+}
+
+/** Asks for blocks without end and reads them. @returns how many bytes came */
+function endlessLeecher(port: number, infoHash: string) {
+  const peer = rawPeer(connect(port, '127.0.0.1'), { infoHash, pieces: PIECES, fast: true });
+  const total = PIECES * (PIECE / BLOCK);
+  let at = 0;
+  const ask = (count: number): void => {
+    const more = Array.from({ length: count }, () => {
+      at += 1;
+      return request(Math.floor((at % total) / 16), (at % 16) * BLOCK, BLOCK);
+    });
+    peer.socket.write(Buffer.concat(more));
+  };
+  let blocks = 0;
+  return {
+    /** `onBlock` is called for each, until it says that it is enough. */
+    async run(onBlock: (blocks: number) => boolean): Promise<void> {
+      await peer.until(() => peer.count(UNCHOKE) > 0);
+      ask(100);
+      await peer.until(() => {
+        const came = peer.messages.splice(0).filter(({ id }) => id === PIECE_ID).length;
+        for (let each = 0; each < came; each += 1) {
+          blocks += 1;
+          if (onBlock(blocks)) return true;
+        }
+        if (came > 0) ask(came);
+        return false;
+      });
+    },
+  };
+}
 
 function utpPeer(port: number, infoHash: string) {
   const library = createRequire(import.meta.url)('utp-native') as {
@@ -149,6 +201,45 @@ describe('with uTP', () => {
     },
   );
 
+  it('connections that nobody uses keep no memory but their own', async () => {
+    const { torrent } = torrentOnDisk('idle');
+    const { seeder } = embeddedSeeder({ settings: { utp: true } });
+    await seeder.start([specOf(torrent)]);
+    const [pid] = seedersOf(process.pid);
+    const leecher = endlessLeecher(seeder.port()!, torrent.infoHash);
+    const silent = await silentPeers(seeder.port()!);
+    let answers = 0;
+    silent.socket.on('message', () => {
+      answers += 1;
+    });
+    let before = 0;
+    await leecher.run((blocks) => {
+      if (blocks === 2000) before = memoryOf(pid!);
+      // One among the blocks of each megabyte.
+      if (blocks > 2000 && blocks % 64 === 0) silent.ask();
+      return blocks === 2000 + 300 * 64;
+    });
+    expect(answers).toBeGreaterThan(250);
+    // Their own is 128 KiB each; a megabyte of blocks with each were 300 MB.
+    expect(memoryOf(pid!) - before).toBeLessThan(MEMORY_BYTES);
+  }, 30_000);
+
+  it('no more than 500 are there at once, and the table answers all the same', async () => {
+    const { seeder } = embeddedSeeder({ settings: { utp: true, dht: true } });
+    await seeder.start([]);
+    const { socket, ask } = await silentPeers(seeder.port()!);
+    for (let count = 0; count < 500; count += 1) {
+      const answer = once(socket, 'message');
+      ask();
+      expect((await answer)[0][0]).toBe(STATE);
+    }
+    const answer = once(socket, 'message');
+    ask();
+    socket.send(DHT_PING);
+    // Answered in the order that they came.
+    expect(((await answer)[0] as Buffer).toString('latin1')).toMatch(/1:y1:r/);
+  }, 30_000);
+
   it.skipIf(python === null)('a bit that flipped on disk reaches nobody', async () => {
     const { torrent, path, bytes } = torrentOnDisk('rotten');
     const { mtimeMs } = statSync(path);
@@ -203,6 +294,6 @@ function ping(port: number): Promise<string> {
   onTestFinished(() => void socket.close());
   return new Promise((resolve) => {
     socket.on('message', (answer) => resolve(answer.toString('latin1')));
-    socket.send(`d1:ad2:id20:${'a'.repeat(20)}e1:q4:ping1:t2:aa1:y1:qe`, port, '127.0.0.1');
+    socket.send(DHT_PING, port, '127.0.0.1');
   });
 }
