@@ -207,13 +207,13 @@ function wire(deps: Required<AppOptions> & { layout: Layout; db: Db; lock: DataD
   });
   const pruning = createPruning({
     ...{ ...shared, db, bus, usage: () => storage.usage(), engine: config.seeding.engine },
+    enqueue: (requests) => void queue.enqueue(requests),
     stopSeeding: (infoHash) => seeding.retire(infoHash),
     config: {
       ...config.storage,
       ...{ uploadsEnabled, seedersMaxAgeMs: seedersMaxAgeMs(config.seeding.statsIntervalMs) },
     },
   });
-  bus.on('storage:modeChanged', ({ mode }) => void queue.enqueue(pruning.requestsFor(mode)));
   const publishing = createPublishing({
     ...shared,
     db,
@@ -265,10 +265,9 @@ function wire(deps: Required<AppOptions> & { layout: Layout; db: Db; lock: DataD
     ...webseeds.handlers,
   ]);
   const pipeline = wirePipeline({
-    ...{ queue, catalog, bus, clock, uploadsEnabled },
+    ...{ queue, catalog, bus, clock, uploadsEnabled, proofEnded: pruning.proofEnded },
     seedingEnabled: config.seeding.engine !== 'none',
     afterCommit: db.afterCommit,
-    proofEnded: (identifier, end) => pruning.proofEnded(identifier, end),
     ...{ sourcesOf: discovery.sourcesOf, isLookedAt: discovery.isLookedAt },
     torrents: torrentsWantedConfigOf(config),
   });
@@ -340,6 +339,7 @@ function wire(deps: Required<AppOptions> & { layout: Layout; db: Db; lock: DataD
   let stopping: Promise<void> | null = null;
   async function stop(): Promise<void> {
     scheduling.stop();
+    pruning.stop();
     await queue.stop(config.wikiseed.shutdownTimeoutMs);
     for (const room of [monitoring, seeding, torrenting, upload, download, storage, records, maintenance])
       await room

@@ -25,6 +25,9 @@ export interface OpenDeletion {
   ourStatus: DumpStatus | null;
 }
 
+/** A deletion that was decided just now. `path`: relative to the data directory. */
+export type BegunDeletion = Pick<OpenDeletion, 'id' | 'path'> & { dumpId: DumpFileId };
+
 /** One tombstone, for lists. */
 export interface Deletion {
   id: number;
@@ -56,7 +59,7 @@ export interface Deletions {
    * Decides deletions: a tombstone for each file that is held, the file counts as deleted from here on, and every torrent that
    * carries it is retired. Its bytes are removed by the caller, once this is committed; `local_path` stays until then.
    */
-  beginDeletions(files: readonly DeletionFacts[]): { count: number; retired: TorrentId[] };
+  beginDeletions(files: readonly DeletionFacts[]): { begun: BegunDeletion[]; retired: TorrentId[] };
   /**
    * A torrent of unpacked files is retired for the room they take. No tombstones: no dump file goes, and what was unpacked can
    * be unpacked again. @returns false when it is retired already, or carries no unpacked files
@@ -86,10 +89,10 @@ const SOURCES = SOURCE_NAMES.map((source) => `'${source}'`).join(', ');
 /** Everything on `deletions`, and what a deletion does to files and torrents. */
 export function createDeletionStore({ db, clock }: { db: Db; clock: Clock }): Deletions {
   const { sqlite } = db;
-  const bury = sqlite.prepare<[Record<string, unknown>]>(
+  const bury = sqlite.prepare<[Record<string, unknown>], { id: number; path: string }>(
     `INSERT INTO deletions (dump_id, wiki_db_name, path, size_bytes, sha256, reason, evidence, previous_status, deleted_at)
      SELECT id, wiki_db_name, local_path, size_bytes, sha256, @reason, @evidence, our_status, @now FROM dumps
-      WHERE id = @dumpId AND our_status IN (${HELD_LIST}) AND local_path IS NOT NULL`,
+      WHERE id = @dumpId AND our_status IN (${HELD_LIST}) AND local_path IS NOT NULL RETURNING id, path`,
   );
   const markDeleted = sqlite.prepare<[number]>(
     `UPDATE dumps SET our_status = 'deleted', error_message = NULL WHERE id = ?`,
@@ -166,15 +169,15 @@ export function createDeletionStore({ db, clock }: { db: Db; clock: Clock }): De
       db.transaction(() => {
         const now = clock.now();
         const torrents = new Set<number>();
-        let count = 0;
+        const begun: BegunDeletion[] = [];
         for (const { dumpId, reason, evidence } of files) {
-          const { changes } = bury.run({ dumpId, reason, evidence: JSON.stringify(evidence), now });
-          if (changes === 0) continue;
-          count += 1;
+          const row = bury.get({ dumpId, reason, evidence: JSON.stringify(evidence), now });
+          if (row === undefined) continue;
+          begun.push({ ...row, dumpId });
           markDeleted.run(dumpId);
           for (const id of retire.all(now, dumpId)) torrents.add(id);
         }
-        return { count, retired: [...torrents].map((id) => TorrentId.parse(id)) };
+        return { begun, retired: [...torrents].map((id) => TorrentId.parse(id)) };
       }),
     retireUnpacked: (id) => retireOne.run(clock.now(), id).changes > 0,
     finishDeletion: (id) =>

@@ -7,6 +7,7 @@ import { createStatusQueries } from '../monitoring/index.ts';
 import { createNodeDisk, createSystemClock, silentLog } from '../ports/index.ts';
 import {
   createThreadPlanner,
+  isBesideUs,
   lookForWaiting,
   type PlanOutline,
   seedingProgramOf,
@@ -146,7 +147,10 @@ async function showPlan(io: CliIo, loaded: LoadedConfig, options: PruneOptions):
   const shown = {
     ...plan,
     details,
-    waiting: { ...waiting, program: seedingProgramOf(config.seeding.engine) },
+    waiting: {
+      ...waiting,
+      program: isBesideUs(config.seeding.engine) ? seedingProgramOf(config.seeding.engine) : null,
+    },
   };
   if (options.json === true) printJson(io, prunePlanJson(shown, usage));
   else {
@@ -216,6 +220,7 @@ async function waitForJob(io: CliIo, dataDir: string, jobId: number, options: Pr
 interface JobResult {
   neededBytes: number;
   removedBytes: number;
+  waitingFiles: number;
   summary: string;
 }
 
@@ -224,7 +229,9 @@ function resultOf(db: Db, jobId: number): JobResult {
     .prepare<[number], string | null>('SELECT result FROM jobs WHERE id = ?')
     .pluck()
     .get(jobId);
-  return JSON.parse(text ?? '{"neededBytes":0,"removedBytes":0,"summary":"done"}') as JobResult;
+  return JSON.parse(
+    text ?? '{"neededBytes":0,"removedBytes":0,"waitingFiles":0,"summary":"done"}',
+  ) as JobResult;
 }
 
 function tellResult(io: CliIo, result: JobResult, options: PruneOptions): number {
@@ -233,8 +240,13 @@ function tellResult(io: CliIo, result: JobResult, options: PruneOptions): number
   return result.removedBytes >= result.neededBytes ? EXIT.ok : EXIT.gaps;
 }
 
-function tellSummary(io: CliIo, { summary, removedBytes, neededBytes }: JobResult): void {
+function tellSummary(io: CliIo, { summary, removedBytes, neededBytes, waitingFiles }: JobResult): void {
   io.out.write(`${plainText(sentence(summary))}\n`);
+  // A process of a moment never knows a program for long enough to believe what it does not name.
+  if (waitingFiles > 0)
+    io.out.write(
+      'A running WikiSeed asks again by itself until what waits can go; this command asks once.\n',
+    );
   if (removedBytes < neededBytes)
     io.out.write('"wikiseed prune --dry-run --summary" says why everything else stays.\n');
 }

@@ -1,19 +1,13 @@
 import type { Deletion } from '../catalog/index.ts';
 import { formatBytes } from '../lib/index.ts';
-import {
-  type PlanOutline,
-  type SetView,
-  type UnpackedTorrent,
-  type Waiting,
-  waitText,
-} from '../pruning/index.ts';
+import type { PlanOutline, SetView, UnpackedTorrent, Waiting } from '../pruning/index.ts';
 import type { PruneUsage } from '../storage/index.ts';
 import type { CliIo } from './io.ts';
 import { formatTable } from './table.ts';
 import { counted } from './words.ts';
 
-/** A plan, and what earlier ones decided on that is still there. */
-export type ShownPlan = PlanOutline & { waiting: Waiting & { program: string } };
+/** A plan, and what earlier ones decided on that is still there; `program`: who may seed that, null = nobody beside WikiSeed. */
+export type ShownPlan = PlanOutline & { waiting: Waiting & { program: string | null } };
 
 /** The plan as scripts know it: one entry for each held file. */
 export function prunePlanJson(plan: ShownPlan, usage: PruneUsage): object {
@@ -63,7 +57,7 @@ export function printPrunePlan(
     );
     if (waiting.files > 0)
       io.out.write(
-        `Decided on before: ${waitText(waiting, waiting.program)}. Nothing else goes in their place.\n`,
+        `Decided on before and not carried out yet: ${counted(waiting.files, 'file')} (${formatBytes(waiting.sizeBytes)})${waiting.program === null ? '' : `; they go when ${waiting.program} is known not to seed them any more`}. Nothing else goes in their place.\n`,
       );
     if (plannedBytes + waiting.sizeBytes < neededBytes)
       io.out.write('That is not enough: nothing else may be deleted, for the reasons below.\n');

@@ -1,13 +1,13 @@
 import { expect, test } from 'vitest';
 import { FakeClock } from '../../test/helpers/fake-clock.ts';
 import { withDb } from '../../test/helpers/with-db.ts';
-import { minutes, RetryableError, TorrentId, UnavailableError } from '../lib/index.ts';
+import { minutes, RetryableError, seconds, TorrentId, UnavailableError } from '../lib/index.ts';
 import { silentLog } from '../ports/index.ts';
 import { createEndedSeeding, type EndedSeeding } from './ended-seeding.ts';
 
 /** Goal: whoever seeds is asked seldom while it does not answer, and one torrent that it never lets go of keeps no other from being asked about. */
 
-type Answer = 'gone' | 'kept' | 'down';
+type Answer = 'gone' | 'kept' | 'down' | 'slow' | 'late';
 
 function setup(count: number) {
   const db = withDb();
@@ -29,6 +29,8 @@ function setup(count: number) {
       const name = infoHash.charAt(0);
       asked += name;
       const answer = answers.get(name) ?? 'gone';
+      if (answer === 'slow') await clock.advance(seconds(10));
+      if (answer === 'late') await clock.advance(minutes(2));
       const cause = answer === 'down' ? new UnavailableError('engine_down', 'nobody listens') : undefined;
       if (answer !== 'gone') throw new RetryableError('seeding_not_ended', 'not sure', { cause });
     },
@@ -80,12 +82,38 @@ test('what looks like a program that is down and is one torrent does not keep th
   expect(await all()).toEqual(['bcda', 'bcd']);
 });
 
-test('three torrents in a row that are not let go of are taken for the program; the next minute belongs to the others', async () => {
+test('any number of torrents that are not let go of keep nobody from being asked about, as long as that is said at once', async () => {
   const { clock, say, all } = setup(6);
   say('abcd', 'kept');
+  expect(await all()).toEqual(['abcdef', 'ef']);
+  await clock.advance(minutes(1));
+  expect(await all()).toEqual(['abcd', 'ef']);
+});
+
+test('half a minute in vain is taken for the program; the next minute belongs to the others', async () => {
+  const { clock, say, all } = setup(6);
+  say('abcd', 'slow');
   expect(await all()).toEqual(['abc', '']);
   await clock.advance(minutes(1));
   expect(await all()).toEqual(['defabc', 'ef']);
+});
+
+test('a torrent whose answer takes longer than a minute is asked about once, not for ever', async () => {
+  const { say, all } = setup(2);
+  say('ab', 'late');
+  expect(await all()).toEqual(['a', '']);
+  expect(await all()).toEqual(['', '']);
+});
+
+test('when whoever seeds is heard again nobody waits for the minute to end', async () => {
+  const { say, all, ended } = setup(3);
+  say('abc', 'down');
+  expect(await all()).toEqual(['a', '']);
+  expect(ended.why()).toContain('not sure: nobody listens');
+  say('abc', 'gone');
+  ended.heard();
+  expect(await all()).toEqual(['abc', 'abc']);
+  expect(ended.why()).toBeNull();
 });
 
 test('one that is wanted again meanwhile is not asked about', async () => {

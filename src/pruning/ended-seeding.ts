@@ -1,13 +1,13 @@
 import type { Db } from '../db/index.ts';
-import { describeError, errorCode, minutes, TorrentId } from '../lib/index.ts';
+import { describeError, errorCode, minutes, seconds, TorrentId } from '../lib/index.ts';
 import type { Clock, Log } from '../ports/index.ts';
 
 /** What was not confirmed is not asked again at once: each question may take seconds. */
 const ASK_AGAIN_MS = minutes(1);
 /** A program that is down or refuses us says nothing of any torrent. */
 const NOBODY_THERE = ['engine_down', 'engine_refused'];
-/** So many torrents in a row of which nothing was confirmed, and it is taken to be the program's trouble, whatever was said of each torrent. */
-const IN_ROW_MAX = 3;
+/** When questions in a row took so long and nothing was confirmed, all others wait a while, whatever was said of each: a start waits for them. */
+const LOST_MAX_MS = seconds(30);
 
 /** Whether retired torrents are served no more: until that is known, none of their files goes. */
 export interface EndedSeeding {
@@ -15,6 +15,14 @@ export interface EndedSeeding {
   of(torrent: RetiredTorrent): Promise<boolean>;
   /** The same for every retired torrent that carries a file. @returns why the file must stay for now; null = it may go */
   ofFile(dumpId: number): Promise<string | null>;
+  /** Asks nobody: true when nobody can be asked at the moment, and a file must stay until somebody can. */
+  isOutOfReach(dumpId: number): boolean;
+  /** Known to be served no more. */
+  has(id: TorrentId): boolean;
+  /** Why what waits does so, of the first torrent that is not confirmed; null = none is waited for. */
+  why(): string | null;
+  /** Whoever seeds answers again: everything may be asked at once. */
+  heard(): void;
   /** It is served again. */
   forget(id: TorrentId): void;
 }
@@ -27,7 +35,7 @@ interface RetiredTorrent {
 /** A torrent whose end is not confirmed. */
 interface Unconfirmed {
   infoHash: string;
-  /** Last asked at, monotonic ms; null: never yet. */
+  /** When the last answer came, or none; monotonic ms; null: never asked yet. */
   askedAtMs: number | null;
   message: string;
 }
@@ -45,34 +53,37 @@ export function createEndedSeeding(deps: {
   const unconfirmed = new Map<TorrentId, Unconfirmed>();
   /** Nobody answers: no torrent is asked about. */
   let silence: { atMs: number; message: string } | null = null;
-  /** Since something was confirmed last. */
-  const inRow = new Set<TorrentId>();
+  /** How long each of them was asked about in vain, since something was confirmed last. */
+  const lostMs = new Map<TorrentId, number>();
   const carriers = deps.db.sqlite.prepare<[number], { id: number; infoHash: string; name: string }>(
     `SELECT id, info_hash AS infoHash, name FROM torrents WHERE retired_at IS NOT NULL
         AND id IN (SELECT torrent_id FROM torrent_files WHERE dump_id = ?) ORDER BY id`,
   );
-  const isRetired = deps.db.sqlite
-    .prepare<[number], 0 | 1>('SELECT retired_at IS NOT NULL FROM torrents WHERE id = ?')
+  const retiredName = deps.db.sqlite
+    .prepare<[number], string>('SELECT name FROM torrents WHERE id = ? AND retired_at IS NOT NULL')
     .pluck();
 
   const isRecent = (atMs: number | null): boolean =>
     atMs !== null && clock.monotonicMs() - atMs < ASK_AGAIN_MS;
 
   async function ask(id: TorrentId, infoHash: string): Promise<void> {
-    const askedAtMs = clock.monotonicMs();
+    const fromMs = clock.monotonicMs();
     try {
       await deps.stopSeeding(infoHash);
       silence = null;
-      inRow.clear();
+      lostMs.clear();
       unconfirmed.delete(id);
       ended.add(id);
     } catch (error) {
       const message = describeError(error);
+      // After the answer: it may have taken longer than what is counted as recent.
+      const askedAtMs = clock.monotonicMs();
       unconfirmed.set(id, { infoHash, askedAtMs, message });
-      inRow.add(id);
-      if (isNobodyThere(error) || inRow.size >= IN_ROW_MAX) {
+      lostMs.set(id, askedAtMs - fromMs);
+      const lost = [...lostMs.values()].reduce((sum, ms) => sum + ms, 0);
+      if (isNobodyThere(error) || lost >= LOST_MAX_MS) {
         silence = { atMs: askedAtMs, message };
-        inRow.clear();
+        lostMs.clear();
       }
       log.warn(
         { infohash: infoHash, err: message },
@@ -97,12 +108,15 @@ export function createEndedSeeding(deps: {
       const its = first === null ? undefined : unconfirmed.get(first);
       if (first === null || its === undefined) break;
       // It may be wanted again by now.
-      if (first !== id && isRetired.get(first) !== 1) unconfirmed.delete(first);
+      if (first !== id && retiredName.get(first) === undefined) unconfirmed.delete(first);
       else await ask(first, its.infoHash);
-      if (ended.has(id)) return true;
+      if (first === id || ended.has(id)) break;
     }
-    return false;
+    return ended.has(id);
   }
+
+  const reason = (name: string, message: string | undefined): string =>
+    `the torrent ${name} may still be seeded: ${message || silence?.message || 'nobody was asked yet'}`;
 
   return {
     of,
@@ -110,11 +124,26 @@ export function createEndedSeeding(deps: {
       let why: string | null = null;
       for (const { id, infoHash, name } of carriers.all(dumpId)) {
         const torrentId = TorrentId.parse(id);
-        if (await of({ id: torrentId, infoHash })) continue;
-        const message = unconfirmed.get(torrentId)?.message || silence?.message;
-        why ??= `the torrent ${name} may still be seeded: ${message ?? 'nobody was asked yet'}`;
+        if (!(await of({ id: torrentId, infoHash })))
+          why ??= reason(name, unconfirmed.get(torrentId)?.message);
       }
       return why;
+    },
+    isOutOfReach: (dumpId) =>
+      isRecent(silence?.atMs ?? null) &&
+      carriers.all(dumpId).some(({ id }) => !ended.has(TorrentId.parse(id))),
+    has: (id) => ended.has(id),
+    why() {
+      for (const [id, { message }] of unconfirmed) {
+        const name = retiredName.get(id);
+        if (name !== undefined) return reason(name, message);
+      }
+      return null;
+    },
+    heard() {
+      silence = null;
+      lostMs.clear();
+      for (const each of unconfirmed.values()) each.askedAtMs = null;
     },
     forget(id) {
       ended.delete(id);

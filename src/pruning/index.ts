@@ -6,4 +6,4 @@ export { createPruning, type PruningDeps, type PruningRoom } from './pruning.ts'
 export type { TakenUp } from './take-up.ts';
 export type { UnpackedTorrent } from './unpacked.ts';
 export type { ChosenSet, SetView } from './views.ts';
-export { lookForWaiting, seedingProgramOf, type Waiting, waitText } from './waiting.ts';
+export { isBesideUs, lookForWaiting, seedingProgramOf, type Waiting } from './waiting.ts';

@@ -1,7 +1,7 @@
 import { dirname } from 'node:path';
 import type { Catalog } from '../catalog/index.ts';
 import type { Db } from '../db/index.ts';
-import { DumpFileId, type TorrentId } from '../lib/index.ts';
+import { DumpFileId } from '../lib/index.ts';
 import { step } from '../lib/steps.ts';
 import type { Clock, Disk, Log } from '../ports/index.ts';
 import {
@@ -20,13 +20,14 @@ import type { EndedSeeding } from './ended-seeding.ts';
 import { createNames, lookOf } from './names.ts';
 import { readFacts } from './read-facts.ts';
 import type { TorrentRetirement } from './retire-torrent.ts';
+import { isOfTheDisk, type Stuck } from './stuck.ts';
 import type { ChosenSet } from './views.ts';
 import { NOTHING_WAITS, type Waiting } from './waiting.ts';
 
 /** What deleting needs. */
 export interface RemoveDeps {
   db: Db;
-  catalog: Pick<Catalog, 'beginDeletions' | 'finishDeletion' | 'takeBackDeletion' | 'openDeletions'>;
+  catalog: Pick<Catalog, 'beginDeletions' | 'finishDeletion'>;
   disk: Disk;
   layout: Layout;
   clock: Clock;
@@ -34,16 +35,18 @@ export interface RemoveDeps {
   retirement: TorrentRetirement;
   ended: Pick<EndedSeeding, 'ofFile'>;
   policy: Omit<PrunePolicy, 'neededBytes'>;
+  stuck: Pick<Stuck, 'note' | 'text'>;
   /** A file is gone for good. */
   onRemoved: (file: { dumpId: number; sizeBytes: number }) => void;
-  /** A torrent is retired no more. */
-  onReinstated: (torrentId: TorrentId) => void;
+  /** A deletion is not carried out: the file is held as before, and torrents that lack nothing any more are seeded again. */
+  takeBack: (deletionId: number) => void;
 }
 
-/** How a set fared; `waiting`: what of it goes as soon as nobody seeds it any more. */
-export type SetOutcome =
-  | { isRemoved: true; files: number; sizeBytes: number; waiting: Waiting }
-  | { isRemoved: false; reason: string; waiting: Waiting };
+/** How a set fared; `waiting`: what of it goes as soon as nobody seeds it any more; `stuckFiles`: those that the disk refused to remove. */
+export type SetOutcome = { waiting: Waiting; stuckFiles: number } & (
+  | { isRemoved: true; files: number; sizeBytes: number }
+  | { isRemoved: false; reason: string }
+);
 
 /** Deletes by plan, and ends what a dead process began. */
 export interface SetRemover {
@@ -51,9 +54,14 @@ export interface SetRemover {
   remove(set: ChosenSet): Promise<SetOutcome>;
   /**
    * Asks the golden rule again about one file whose deletion was decided, and removes its names.
-   * @returns whether they were removed; null: a torrent that carries it may still be seeded, so it stays for now
+   * @returns whether they were removed; `waitsFor`: a torrent that carries it may still be seeded, so it stays for now, and why
+   * @throws whatever the disk says; it stays decided
    */
-  carryOut(deletion: { id: number; dumpId: DumpFileId; path: string }): Promise<GoldenVerdict | null>;
+  carryOut(deletion: {
+    id: number;
+    dumpId: DumpFileId;
+    path: string;
+  }): Promise<GoldenVerdict | { waitsFor: string }>;
   /** Names of ours that a file may have, the one under `dumps/` first. */
   ownNames(dumpId: number): string[];
   /** Those of them that are there now, in the same order. */
@@ -62,7 +70,7 @@ export interface SetRemover {
 
 /** See `SetRemover`. */
 export function createSetRemover(deps: RemoveDeps): SetRemover {
-  const { db, catalog, disk, layout, clock, retirement } = deps;
+  const { db, catalog, disk, layout, clock, retirement, stuck } = deps;
   const names = createNames(db.sqlite, layout);
 
   function ownNames(dumpId: number): string[] {
@@ -145,7 +153,8 @@ export function createSetRemover(deps: RemoveDeps): SetRemover {
     const first = verdictOf(dumpId);
     if (!first.isAllowed) return first;
     // A program that serves it would miss it, or fetch it.
-    if ((await deps.ended.ofFile(dumpId)) !== null) return null;
+    const waitsFor = await deps.ended.ofFile(dumpId);
+    if (waitsFor !== null) return { waitsFor };
     // The tables do not know what happened to the disk while nobody lived to see it.
     const missing = await missingFile(new Set(idsOnDisk(first.copies)));
     if (missing !== null) return { isAllowed: false, reason: `golden rule: ${missing}` };
@@ -211,7 +220,7 @@ export function createSetRemover(deps: RemoveDeps): SetRemover {
       if (!('action' in first)) return refused(first.reason);
       const missing = await missingCopy(first);
       if (missing !== null) return refused(missing);
-      const decided = db.transaction((): { retired: TorrentId[] } | { reason: string } => {
+      const decided = db.transaction((): ReturnType<typeof catalog.beginDeletions> | { reason: string } => {
         const now = judge(set, looks);
         if (!('action' in now)) return { reason: now.reason };
         if (standIns(now) !== standIns(first)) return { reason: 'what should stay changed just now' };
@@ -233,40 +242,49 @@ export function createSetRemover(deps: RemoveDeps): SetRemover {
       let files = 0;
       let sizeBytes = 0;
       const waiting: Waiting = { ...NOTHING_WAITS };
+      let stuckFiles = 0;
       let refusal: string | null = null;
-      for (const deletion of catalog.openDeletions()) {
-        const { id, dumpId, path } = deletion;
-        if (dumpId === null || !sizes.has(dumpId)) continue;
-        const verdict = await carryOut({ id, dumpId, path });
-        if (verdict === null) {
-          waiting.files += 1;
-          waiting.sizeBytes += sizes.get(dumpId) ?? 0;
-          continue;
+      for (const { id, dumpId, path } of decided.begun) {
+        const ownBytes = sizes.get(dumpId) ?? 0;
+        try {
+          const verdict = await carryOut({ id, dumpId, path });
+          if ('waitsFor' in verdict) {
+            waiting.files += 1;
+            waiting.sizeBytes += ownBytes;
+            waiting.reason ??= verdict.waitsFor;
+          } else if (verdict.isAllowed) {
+            files += 1;
+            sizeBytes += ownBytes;
+            deps.onRemoved({ dumpId, sizeBytes: ownBytes });
+          } else {
+            refusal = verdict.reason;
+            deps.takeBack(id);
+          }
+        } catch (error) {
+          if (!isOfTheDisk(error)) throw error;
+          stuckFiles += 1;
+          stuck.note(`deletion:${id}`, path, error);
         }
-        if (!verdict.isAllowed) {
-          refusal = verdict.reason;
-          for (const torrentId of catalog.takeBackDeletion(id)) deps.onReinstated(torrentId);
-          continue;
-        }
-        files += 1;
-        sizeBytes += sizes.get(dumpId) ?? 0;
-        deps.onRemoved({ dumpId, sizeBytes: sizes.get(dumpId) ?? 0 });
       }
       for (const torrentId of decided.retired) await retirement.removeFolder(torrentId);
-      if (files === 0 && (refusal !== null || waiting.files > 0))
+      if (files === 0 && (refusal !== null || waiting.files > 0 || stuckFiles > 0))
         return {
           isRemoved: false,
-          reason: refusal ?? 'a torrent that carries it may still be seeded; it goes as soon as that is over',
+          reason: refusal ?? waiting.reason ?? stuck.text() ?? '',
           waiting,
+          stuckFiles,
         };
       const { wikiDbName: wiki, source, runDate, dumpType, reason } = set;
       deps.log.info({ wiki, source, runDate, dumpType, files, sizeBytes, reason }, 'dump files were deleted');
-      return { isRemoved: true, files, sizeBytes, waiting };
+      return { isRemoved: true, files, sizeBytes, waiting, stuckFiles };
     },
   };
 }
 
-const refused = (reason: string): SetOutcome => ({ isRemoved: false, reason, waiting: NOTHING_WAITS });
+const refused = (reason: string): SetOutcome => ({
+  ...{ isRemoved: false, reason },
+  ...{ waiting: NOTHING_WAITS, stuckFiles: 0 },
+});
 
 /** Files of the copies that stay on our own disk. */
 const idsOnDisk = (copies: RemovedSet['copies']): number[] =>

@@ -7,6 +7,7 @@ import type { Disk, Log } from '../ports/index.ts';
 import { fileOfTorrent, isStoredTree, type Layout, torrentFolder } from '../storage/index.ts';
 import { isDumpFolderThere } from './dump-folder.ts';
 import type { EndedSeeding } from './ended-seeding.ts';
+import { isOfTheDisk, type Stuck } from './stuck.ts';
 import { isUnpackedBusy } from './unpacked.ts';
 
 /**
@@ -25,9 +26,9 @@ export interface TorrentRetirement {
   removeFolder(id: TorrentId): Promise<void>;
   /**
    * Retires a torrent of unpacked files and removes them. @returns what was freed; `waiting`: it may still be seeded, so they go later;
-   * null: it is retired already, or a job is at it
+   * `stuck`: the disk refuses; null: it is retired already, or a job is at it
    */
-  retireUnpacked(id: TorrentId): Promise<{ files: number; sizeBytes: number } | 'waiting' | null>;
+  retireUnpacked(id: TorrentId): Promise<{ files: number; sizeBytes: number } | 'waiting' | 'stuck' | null>;
   /** What is still there of retired torrents and should not: the process died between. One that the disk refuses holds up no other. */
   removeLeftFolders(): Promise<void>;
 }
@@ -60,6 +61,7 @@ export function createTorrentRetirement(deps: {
   layout: Layout;
   log: Log;
   ended: Pick<EndedSeeding, 'of'>;
+  stuck: Pick<Stuck, 'note' | 'over'>;
   /** Unpacked files went. */
   onUnpackedRemoved: (freedBytes: number) => void;
 }): TorrentRetirement {
@@ -123,15 +125,21 @@ export function createTorrentRetirement(deps: {
     for (const folder of folders) await disk.syncDirectory(folder);
   }
 
-  /** One torrent's trouble is no other's. */
-  async function tryToRemoveFolderOf(torrent: Torrent): Promise<void> {
+  /** One torrent's trouble is no other's. @returns null when there was some */
+  async function tryToRemoveFolderOf(torrent: Torrent): Promise<Freed | null> {
+    const { id, name, infoHash } = torrent;
     try {
-      await removeFolderOf(torrent);
+      const freed = await removeFolderOf(torrent);
+      deps.stuck.over(`torrent:${id}`);
+      return freed;
     } catch (error) {
-      log.error(
-        { name: torrent.name, infohash: torrent.infoHash, err: describeError(error) },
-        'the folder of a retired torrent could not be removed; tried again',
-      );
+      if (isOfTheDisk(error)) deps.stuck.note(`torrent:${id}`, torrentFolder(layout, torrent), error);
+      else
+        log.error(
+          { name, infohash: infoHash, err: describeError(error) },
+          'the folder of a retired torrent could not be removed; tried again',
+        );
+      return null;
     }
   }
 
@@ -203,7 +211,8 @@ export function createTorrentRetirement(deps: {
         db.transaction(() => !isUnpackedBusy(db.sqlite, id) && catalog.retireUnpacked(id));
       if (!isRetired) return null;
       step('pruning:unpacked_retired');
-      return (await deps.ended.of(torrent)) ? removeFolderOf(torrent) : 'waiting';
+      if (!(await deps.ended.of(torrent))) return 'waiting';
+      return (await tryToRemoveFolderOf(torrent)) ?? 'stuck';
     },
     async removeLeftFolders() {
       for (const torrent of catalog.torrents())

@@ -56,9 +56,13 @@ export interface World {
   /** Of the torrents that it was asked to let go of, one for each question. */
   asked: number[];
   alerts: EventMap['alert:raised'][];
+  /** Keys of the alerts that are open now. */
+  openAlerts: Set<string>;
+  /** Types of the jobs that the room asked for by itself. */
+  requested: string[];
   room: PruningRoom;
   /** A room over the same data directory, as after a restart. */
-  restart(): PruningRoom;
+  restart(engine?: string): PruningRoom;
   wiki(
     name: string,
     facts?: { project?: string; language?: string; closed?: boolean; vanished?: boolean },
@@ -102,6 +106,8 @@ export function withPruning(
     dataDir?: string;
     minSeedersBeforePrune?: number;
     pruneOldestFirst?: boolean;
+    /** `seeding.engine` */
+    engine?: string;
   } = {},
 ): World {
   const dataDir = options.dataDir ?? temporaryFolder();
@@ -129,7 +135,13 @@ export function withPruning(
   };
   const stopped: string[] = [];
   const alerts: EventMap['alert:raised'][] = [];
-  bus.on('alert:raised', (alert) => alerts.push(alert));
+  const openAlerts = new Set<string>();
+  const requested: string[] = [];
+  bus.on('alert:raised', (alert) => {
+    alerts.push(alert);
+    openAlerts.add(alert.key);
+  });
+  bus.on('alert:resolved', ({ key }) => openAlerts.delete(key));
   const insert = (table: string, row: Record<string, unknown>): number => {
     const names = Object.keys(row);
     const { lastInsertRowid } = db.sqlite
@@ -141,9 +153,11 @@ export function withPruning(
   };
   const has = (sql: string, ...given: string[]): boolean =>
     db.sqlite.prepare(sql).get(...given) !== undefined;
-  const createRoom = (): PruningRoom =>
+  const createRoom = (engine = options.engine): PruningRoom =>
     createPruning({
       ...{ db, catalog, disk, layout, clock, bus, log: silentLog },
+      ...(engine === undefined ? {} : { engine }),
+      enqueue: (requests) => void requested.push(...requests.map(({ type }) => type)),
       usage: async () => usage,
       stopSeeding: async (infoHash) => {
         const id = row<{ id: number }>('SELECT id FROM torrents WHERE info_hash = ?', infoHash).id;
@@ -166,7 +180,7 @@ export function withPruning(
   const row = <T>(sql: string, id: number | string): T => db.sqlite.prepare(sql).get(id) as T;
 
   const world: World = {
-    ...{ db, catalog, layout, disk, clock, bus, usage, stopped, alerts },
+    ...{ db, catalog, layout, disk, clock, bus, usage, stopped, alerts, openAlerts, requested },
     mayBeSeeded: false,
     kept: new Set(),
     asked: [],

@@ -35,6 +35,7 @@ test.each([
   const retirement = createTorrentRetirement({
     ...{ db, catalog, layout, disk: createNodeDisk(), log: silentLog },
     ended: { of: async () => true },
+    stuck: { note: () => {}, over: () => {} },
     onUnpackedRemoved: () => {},
   });
   await retirement.removeFolder(torrent.id);

@@ -11,6 +11,9 @@ import { type World, withPruning } from '../helpers/pruning-bundle.ts';
 /** A limit below what is held, so that room is needed on any disk: 6 kB are held, 3,300 B may be used. */
 const MAX_SIZE = 4000;
 
+/** What seeds, by data directory; default: nothing. */
+const seedingOf = new Map<string, object>();
+
 function configOf(world: World): string {
   const path = join(world.layout.dataDir, 'config.json');
   writeFileSync(
@@ -20,7 +23,7 @@ function configOf(world: World): string {
       storage: { max_size: MAX_SIZE, safety_margin: 0 },
       ia: { enabled: false },
       publish: { r2: { enabled: false } },
-      seeding: { engine: 'none' },
+      seeding: seedingOf.get(world.layout.dataDir) ?? { engine: 'none' },
     }),
   );
   return path;
@@ -200,7 +203,26 @@ test('what was decided on before and waits for the program is told, and nothing 
   expect(dry).toMatchObject({ waiting_files: 2, waiting_bytes: 2000, is_enough: true });
   const shown = await run(world, '--dry-run');
   expect(shown.out).toContain(
-    '2.6 kB must go (storage is paused); 1 kB would be deleted.\nDecided on before: 2 files wait for whoever seeds them to let go of them (2 kB). Nothing else goes in their place.\n',
+    '2.6 kB must go (storage is paused); 1 kB would be deleted.\nDecided on before and not carried out yet: 2 files (2 kB). Nothing else goes in their place.\n',
   );
   expect(shown.out).not.toContain('That is not enough');
+});
+
+test('a program that does not answer is told with the torrent that waits for it, and who goes on', async () => {
+  const { world, old } = build();
+  world.torrent('2026-09-01', old);
+  // Nobody listens there.
+  seedingOf.set(world.layout.dataDir, { engine: 'qbittorrent', url: 'http://127.0.0.1:1' });
+  const done = await run(world);
+  expect(done.err).toBe('');
+  expect(done.out).toMatch(
+    /files? waits? for qBittorrent to let go of .*: the torrent wikimedia-dumps-2026-09-01 may still be seeded: .*qBittorrent does not answer at http:\/\/127\.0\.0\.1:1/,
+  );
+  expect(done.out).toContain(
+    'A running WikiSeed asks again by itself until what waits can go; this command asks once.',
+  );
+  expect(old.map(world.isThere)).toEqual([true, true]);
+  expect((await run(world, '--dry-run')).out).toMatch(
+    /Decided on before and not carried out yet: \d files? \(\d kB\); they go when qBittorrent is known not to seed them any more\. /,
+  );
 });

@@ -142,10 +142,12 @@ test('a disk that fills costs the older cycle, and nothing of the newest', async
 /** Begins a deletion whose last name cannot be removed; then what should stay turns out damaged. */
 async function breakOff({ app, world }: Awaited<ReturnType<typeof setup>>): Promise<void> {
   world.stuck = /\/dumps\/.*\/20261101\//;
-  const usage = async () => ({ ...(await app.storage()), mode: 'cleaning' as const, countedBytes: 90e9 });
-  await expect(app.prune(new AbortController().signal, { usage })).rejects.toThrow('EIO');
+  // One set is enough.
+  const usage = async () => ({ ...(await app.storage()), mode: 'cleaning' as const, countedBytes: 84e9 + 1 });
+  const report = await app.prune(new AbortController().signal, { usage });
+  expect(report).toMatchObject({ removedFiles: 0, stuck: 1, summary: expect.stringContaining('EIO') });
   expect(world.stuckCount).toBe(1);
-  expect(app.catalog.openDeletions().length).toBeGreaterThan(0);
+  expect(app.catalog.openDeletions()).toHaveLength(1);
   const retired = app.catalog.torrentsOfCycle(OLD).filter(({ retiredAt }) => retiredAt !== null);
   expect(retired.length).toBeGreaterThan(0);
   expect(await seeded(app)).not.toContain(retired[0]?.infoHash);

@@ -1,6 +1,6 @@
 import { existsSync, linkSync } from 'node:fs';
-import { expect, test } from 'vitest';
-import { minutes, TorrentId } from '../../src/lib/index.ts';
+import { expect, test, vi } from 'vitest';
+import { hours, minutes, TorrentId } from '../../src/lib/index.ts';
 import { NOW, namesBelow, type World, withPruning } from '../helpers/pruning-bundle.ts';
 
 /**
@@ -103,7 +103,9 @@ test('while the program does not answer, no prune decides on more than is needed
   expect(first.summary).toContain('1 file waits for the seeding program to let go of it (1 kB)');
   expect(world.alerts.at(-1)).toMatchObject({
     key: 'prune_not_enough',
-    message: '1 kB should be freed; 1 file waits for the seeding program to let go of it (1 kB)',
+    // Which torrent, and what was said of it.
+    message:
+      '1 kB should be freed; 1 file waits for the seeding program to let go of it (1 kB): the torrent wikimedia-dumps-language-bb-2026-09-01 may still be seeded: the program does not answer: nobody listens there',
   });
   for (let again = 0; again < 4; again += 1) {
     await world.clock.advance(minutes(2));
@@ -202,4 +204,61 @@ test('one torrent that the program never lets go of holds up no other', async ()
   expect(await world.prune()).toMatchObject({ removedFiles: 2, waitingFiles: 1 });
   expect(files.map((id) => world.isThere(id))).toEqual([true, false, false]);
   expect(world.catalog.torrent(TorrentId.parse(torrents[1] as number))?.retiredAt).toBe(NOW);
+});
+
+test('three torrents that the program never lets go of put off nothing that is decided on later', async () => {
+  const world = withPruning();
+  const { files, torrents } = wikisWith(world, ['bb', 'cc', 'dd', 'ee', 'ff']);
+  for (const id of torrents.slice(0, 3)) world.kept.add(id);
+  world.need(3000);
+  expect(await world.prune()).toMatchObject({ removedFiles: 0, waitingFiles: 3 });
+  await world.clock.advance(hours(24));
+  world.need(4000);
+  expect(await world.prune()).toMatchObject({ removedFiles: 1, waitingFiles: 3 });
+  expect(files.map((id) => world.isThere(id))).toEqual([true, true, true, false, true]);
+});
+
+test('while nobody answers no file that waits is looked at, whether it may go; the index of deletions is read once', async () => {
+  const looked: string[] = [];
+  const world = withPruning({
+    disk: (disk) => ({
+      ...disk,
+      async stat(path) {
+        looked.push(path);
+        return disk.stat(path);
+      },
+    }),
+  });
+  const { files } = wikisWith(world, ['bb', 'cc', 'dd', 'ee']);
+  world.mayBeSeeded = true;
+  world.need(4000);
+  const openDeletions = vi.spyOn(world.catalog, 'openDeletions');
+  expect(await world.prune()).toMatchObject({ waitingFiles: 4 });
+  // To take up what is open, and to see what waits; not for each set.
+  expect(openDeletions).toHaveBeenCalledTimes(2);
+  const room = world.restart();
+  looked.length = 0;
+  expect(await room.start()).toEqual({ removed: 0, takenBack: 0 });
+  const paths = files.map((id) => world.pathOf(id));
+  expect(new Set(looked.filter((path) => paths.includes(path)))).toEqual(new Set([paths[0]]));
+  // What they rest on is damaged by the time somebody answers: asked again before anything is removed.
+  world.db.sqlite.exec(`UPDATE dumps SET damaged_at = 1 WHERE run_date <> '20260901'`);
+  world.mayBeSeeded = false;
+  await world.clock.advance(minutes(1));
+  expect(await room.start()).toEqual({ removed: 0, takenBack: 4 });
+  for (const id of files) expect(world.isThere(id)).toBe(true);
+});
+
+test('what a torrent that is taken back needs is asked for in the transaction that takes it back', async () => {
+  const world = withPruning();
+  wikisWith(world, ['bb']);
+  world.mayBeSeeded = true;
+  world.need(1000);
+  await world.prune();
+  world.db.sqlite.exec(`UPDATE dumps SET damaged_at = 1 WHERE run_date <> '20260901'`);
+  world.mayBeSeeded = false;
+  const inTransaction: boolean[] = [];
+  world.bus.on('torrent:reinstated', () => void inTransaction.push(world.db.sqlite.inTransaction));
+  expect(await world.restart().start()).toEqual({ removed: 0, takenBack: 1 });
+  expect(inTransaction).toEqual([true]);
 });

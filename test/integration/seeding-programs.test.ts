@@ -138,7 +138,10 @@ it('does not believe that one is out whom a program does not name that was just 
   const view = { ...VIEW, savePath: join(dataDir, 'torrents') };
   const engine = create();
   await engine.start([], [hash(0)]);
-  await expect(engine.remove(hash(1))).rejects.toMatchObject({ code: 'seeding_not_ended' });
+  await expect(engine.remove(hash(1))).rejects.toMatchObject({
+    code: 'seeding_not_ended',
+    message: expect.stringContaining('does not name it, but has only just begun to answer'),
+  });
   // Now it has read what it has.
   for (const infoHash of [hash(0), hash(1)]) has.set(infoHash, { ...view, infoHash });
   await clock.advance(minutes(1));
@@ -150,6 +153,26 @@ it('does not believe that one is out whom a program does not name that was just 
   await clock.advance(minutes(1));
   beside.isDown = false;
   await expect(engine.remove('aa'.repeat(20))).rejects.toMatchObject({ code: 'seeding_not_ended' });
+});
+
+it('knows the next time what was taken out when nobody waited for it any more, in the first minute, too', async () => {
+  const { create, specs, beside, has, hash, clock } = setupProgramBeside(2);
+  const engine = create();
+  await engine.start(specs);
+  let goOn = (): void => {};
+  beside.hold = new Promise((resolve) => {
+    goOn = resolve;
+  });
+  const removed = expect(engine.remove(hash(0))).rejects.toMatchObject({
+    message: expect.stringContaining('has not answered yet'),
+  });
+  await clock.advance(seconds(5));
+  await removed;
+  beside.hold = null;
+  goOn();
+  await eventually(() => expect([...has.keys()]).toEqual([hash(1)]));
+  await clock.advance(seconds(1));
+  await engine.remove(hash(0));
 });
 
 it('takes out what nobody gave it in this process, even before a start', async () => {

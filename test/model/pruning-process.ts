@@ -172,11 +172,8 @@ export function createMortalRoom(deps: {
     },
   });
 
-  /** Whoever seeds did not confirm that it let go of that torrent; after three in a row nobody is asked. */
-  const mayWait = (infoHash: string): boolean => {
-    const { isAway, kept } = world.program;
-    return isAway || kept.size >= 3 || kept.has(infoHash);
-  };
+  /** Whoever seeds did not confirm that it let go of that torrent. */
+  const mayWait = (infoHash: string): boolean => world.program.isAway || world.program.kept.has(infoHash);
 
   /** The room swallows what `start` throws, and a command's error is told to people: what counts is what the judge saw. */
   async function act(

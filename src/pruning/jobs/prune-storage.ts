@@ -21,6 +21,8 @@ const Output = z.object({
   /** Decided on, and not gone because they may still be seeded. */
   waitingFiles: z.number().int().nonnegative().default(0),
   waitingBytes: z.number().nonnegative().default(0),
+  /** Deletions and folders of torrents that the disk refuses to remove. */
+  stuck: z.number().int().nonnegative().default(0),
   /** Items whose metadata is asked again; their proofs are too old to count. */
   items: z.array(z.object({ identifier: z.string(), wikiDbName: z.string(), runDate: z.string() })),
   /** In one sentence. */

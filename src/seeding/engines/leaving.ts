@@ -50,7 +50,7 @@ export function createLeaving(deps: {
         if (isOut(infoHash)) break;
         throw new RetryableError(
           'engine_rejects',
-          `${driver.title} has only just begun to answer, and may not know yet what it has`,
+          `${driver.title} does not name it, but has only just begun to answer: that is believed after a minute`,
         );
       }
       if (!places.isFromUs(view)) break;
